@@ -1,0 +1,41 @@
+"""Cityscapes' 19 classes: names, palette, id maps and the subsets SYNTHIA is evaluated on."""
+
+import numpy as np
+
+from adeada_jax.types import IGNORE_LABEL
+
+CLASS_NAMES = (
+    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign",
+    "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "train",
+    "motorcycle", "bicycle",
+)  # fmt: skip
+
+# RGB, in the order of CLASS_NAMES (the palette of Cityscapes' own tools).
+PALETTE = np.array(
+    [
+        [128, 64, 128], [244, 35, 232], [70, 70, 70], [102, 102, 156], [190, 153, 153],
+        [153, 153, 153], [250, 170, 30], [220, 220, 0], [107, 142, 35], [152, 251, 152],
+        [70, 130, 180], [220, 20, 60], [255, 0, 0], [0, 0, 142], [0, 0, 70], [0, 60, 100],
+        [0, 80, 100], [0, 0, 230], [119, 11, 32],
+    ],
+    dtype=np.uint8,
+)  # fmt: skip
+
+# SYNTHIA has no terrain, truck or train (16 classes, mIoU); mIoU* also leaves out wall, fence, pole.
+SYNTHIA_16 = tuple(i for i in range(19) if i not in (9, 14, 16))
+SYNTHIA_13 = tuple(i for i in SYNTHIA_16 if i not in (3, 4, 5))
+
+
+def colorize(labels: np.ndarray, palette: np.ndarray = PALETTE) -> np.ndarray:
+    """Paints a label map.
+
+    Args:
+      labels: `(..., H, W)` integers; IGNORE_LABEL (and any id beyond the palette) becomes black.
+      palette: `(C, 3)` uint8 RGB.
+
+    Returns:
+      `(..., H, W, 3)` uint8 RGB.
+    """
+    table = np.zeros((IGNORE_LABEL + 1, 3), np.uint8)
+    table[: len(palette)] = palette
+    return table[np.asarray(labels, np.uint8)]

@@ -1,1 +1,6 @@
+"""Densities of region features: Gaussian mixtures, log densities, pi and KL (Section 3.2)."""
 
+from adeada_jax.density.divergence import DensityDifference, density_difference
+from adeada_jax.density.em import Mixture, fit_mixtures
+
+__all__ = ["DensityDifference", "Mixture", "density_difference", "fit_mixtures"]

@@ -1,0 +1,152 @@
+"""The configuration every experiment starts from, and the checks it must pass before the work starts.
+
+`configs/*.py` change values of `paper_defaults()`; the command line changes values of those
+(`--config.acquisition.rounds=2`). Every number cites where it comes from.
+"""
+
+from typing import Any
+
+from ml_collections import config_dict
+
+from adeada_jax.errors import InputError
+
+EXPERIMENTS = ("active", "target_only")
+WARMUP_METHODS = ("adversarial", "source_only")
+
+
+def paper_defaults() -> config_dict.ConfigDict:
+    """The paper's settings (supplement A) with DeepLabV3+ and ResNet-101; data sets left empty."""
+    config = config_dict.ConfigDict()
+    config.seed = 0
+    config.num_classes = 19
+    # 'active' is Algorithm 1. 'target_only' is Table 1's reference: one training with all target labels,
+    # for as many steps as warm-up and all rounds together.
+    config.experiment = "active"
+
+    config.source = config_dict.ConfigDict({"dataset": "", "dir": ""})
+    config.target = config_dict.ConfigDict({"dataset": "", "dir": ""})
+    config.data = config_dict.ConfigDict(
+        {
+            "height": 1024,  # pixels; images are resized to this for the network
+            "width": 2048,
+            "batch_size": 1,  # images a step, over all devices
+        }
+    )
+    config.model = config_dict.ConfigDict(
+        {
+            "name": "deeplabv3plus",
+            "backbone": "resnet101",
+            "output_stride": 16,
+            "pretrained": "",  # a checkpoint directory whose backbone is taken over; '' = random
+            "dtype": "float32",  # of the computation; parameters and statistics are float32
+            "freeze_batch_norm": True,  # statistics and affine parameters
+        }
+    )
+    config.optimizer = config_dict.ConfigDict(
+        {
+            "momentum": 0.9,
+            "weight_decay": 5e-4,
+            "head_multiplier": 10.0,  # head's learning rate over the backbone's
+            "decay_power": 0.9,  # polynomial decay (Chen et al., DeepLab)
+            "end_learning_rate": 1e-6,
+        }
+    )
+    config.warmup = config_dict.ConfigDict(
+        {
+            "method": "adversarial",  # AdaptSegNet, single level (Tsai et al. 2018)
+            "steps": 100_000,
+            "learning_rate": 2.5e-4,
+            "learning_rate_steps": 5_000,  # linear increase from 0
+            "adversarial_weight": 0.0005,
+            "discriminator_learning_rate": 2.5e-4,
+            "checkpoint": "",  # a checkpoint directory to start from instead of training
+        }
+    )
+    config.finetune = config_dict.ConfigDict(
+        {"steps": 120_000, "learning_rate": 2.5e-4, "learning_rate_steps": 0}
+    )
+    config.training = config_dict.ConfigDict(
+        {
+            "augment": True,
+            "log_every": 100,  # steps between two written losses
+            "checkpoint_every": 5_000,  # steps between two checkpoints a killed run resumes from
+        }
+    )
+    config.regions = config_dict.ConfigDict({"num_segments": 40, "compactness": 10.0})
+    config.inference = config_dict.ConfigDict({"batch_size": 1})
+    config.density = config_dict.ConfigDict(
+        {
+            "max_components": 10,
+            "regions_per_component": 100,
+            "covariance_type": "full",
+            "reg_covar": 1e-6,
+            "tol": 1e-3,
+            "max_iter": 200,
+        }
+    )
+    config.acquisition = config_dict.ConfigDict(
+        {
+            "strategy": "adeada",
+            "rounds": 5,
+            "budget": 0.01,  # fraction of the target training pixels a round
+            "alpha": 1.0,  # Eq. 7
+            "beta": 1.0,
+            "schedule": "half",  # Eq. 7; the others are Table 5's and Table 2's
+            "class_balance": True,  # Eq. 6; False divides the density budget equally
+        }
+    )
+    return config
+
+
+def validate(
+    config: config_dict.ConfigDict, *, strategies: tuple[str, ...], schedules: tuple[str, ...]
+) -> None:
+    """Raises InputError naming the first key whose value cannot work, and what would.
+
+    Data set, model and backbone names are checked by the parts that know them.
+    """
+    _one_of(config, "experiment", EXPERIMENTS)
+    _one_of(config, "warmup.method", WARMUP_METHODS)
+    _one_of(config, "acquisition.strategy", strategies)
+    _one_of(config, "acquisition.schedule", schedules)
+    for key in ("data.height", "data.width", "data.batch_size", "num_classes", "acquisition.rounds",
+                "training.log_every", "training.checkpoint_every", "regions.num_segments",
+                "inference.batch_size", "density.max_components", "density.regions_per_component",
+                "density.max_iter"):  # fmt: skip
+        _check(config, key, lambda value: value >= 1, "must be at least 1")
+    for key in ("warmup.steps", "finetune.steps", "warmup.learning_rate_steps", "acquisition.beta"):
+        _check(config, key, lambda value: value >= 0, "must not be negative")
+    for key in ("warmup.learning_rate", "finetune.learning_rate", "regions.compactness", "density.reg_covar"):
+        _check(config, key, lambda value: value > 0, "must be positive")
+    _check(config, "acquisition.alpha", lambda value: 0 <= value <= 1, "must lie between 0 and 1")
+    _check(config, "acquisition.budget", lambda value: 0 < value <= 1,
+           "is the fraction of the target training pixels bought a round: more than 0, at most 1")  # fmt: skip
+
+
+def _value(config: config_dict.ConfigDict, key: str) -> Any:
+    for part in key.split("."):
+        config = config[part]
+    return config
+
+
+def _one_of(config: config_dict.ConfigDict, key: str, known: tuple[str, ...]) -> None:
+    if _value(config, key) not in known:
+        raise InputError(f"config.{key}: unknown '{_value(config, key)}'; known: {', '.join(known)}")
+
+
+def _check(config: config_dict.ConfigDict, key: str, holds, rule: str) -> None:
+    value = _value(config, key)
+    if not holds(value):
+        raise InputError(f"config.{key}: {value} {rule}")
+
+
+def differing_keys(ours: dict, theirs: dict, prefix: str = "") -> list[str]:
+    """The dotted keys in which two nested configurations differ, sorted."""
+    keys: list[str] = []
+    for key in sorted(set(ours) | set(theirs)):
+        one, other = ours.get(key), theirs.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            keys += differing_keys(one, other, f"{prefix}{key}.")
+        elif one != other:
+            keys.append(f"{prefix}{key}")
+    return keys

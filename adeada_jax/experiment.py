@@ -1,0 +1,134 @@
+"""What an experiment works with: networks, data and seeds made from the configuration."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import config_dict
+
+from adeada_jax import config as config_lib
+from adeada_jax.acquisition.registry import STRATEGIES
+from adeada_jax.acquisition.schedule import SCHEDULES
+from adeada_jax.data import sources
+from adeada_jax.errors import InputError
+from adeada_jax.models import Discriminator, Segmenter
+from adeada_jax.telemetry import Metrics
+from adeada_jax.training import checkpoints, parallel
+from adeada_jax.workdir import Workdir
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A segmenter's numbers: what a checkpoint holds.
+
+    Attributes:
+      params: trained parameters.
+      batch_stats: batch-norm statistics (and affine parameters where batch norm is frozen).
+    """
+
+    params: Any
+    batch_stats: Any
+
+    def tree(self) -> dict[str, Any]:
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything the stages share; nothing in it changes while they run.
+
+    Attributes:
+      config: the resolved configuration.
+      workdir: where outputs go.
+      metrics: where numbers go.
+      segmenter: the network and its initial weights.
+      source_images: D_S without labels, for inference.
+      source: D_S.
+      target_images: D_T without labels; this object cannot give any.
+      validation: the target's evaluation split.
+    """
+
+    config: config_dict.ConfigDict
+    workdir: Workdir
+    metrics: Metrics
+    segmenter: Segmenter
+    source_images: Any
+    source: Any
+    target_images: Any
+    validation: Any
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.validation.class_names
+
+    @property
+    def size(self) -> dict[str, int]:
+        """The network's input size in pixels."""
+        return {"height": self.config.data.height, "width": self.config.data.width}
+
+    def seed(self, round: int, purpose: str) -> int:
+        """A seed of its own for each round and purpose, derived from the experiment's."""
+        words = [self.config.seed, round, *purpose.encode()]
+        return int(np.random.SeedSequence(words).generate_state(1)[0] >> 1)
+
+    def initial_weights(self) -> Weights:
+        """The segmenter before any training: random, its backbone from `model.pretrained` if given."""
+        params, batch_stats = self.segmenter.init(seed=self.seed(0, "segmenter"))
+        if self.config.model.pretrained:
+            loaded = checkpoints.restore_subtree(
+                Path(self.config.model.pretrained), Weights(params, batch_stats).tree(), "backbone"
+            )
+            params, batch_stats = loaded["params"], loaded["batch_stats"]
+        return Weights(params, batch_stats)
+
+    def load_weights(self, checkpoint: Path) -> Weights:
+        """A segmenter from a checkpoint directory."""
+        params, batch_stats = jax.eval_shape(lambda: self.segmenter.init(seed=0))
+        tree = checkpoints.restore(checkpoint, Weights(params, batch_stats).tree())
+        return Weights(tree["params"], tree["batch_stats"])
+
+    def discriminator(self) -> Discriminator:
+        return Discriminator(self.config.num_classes, dtype=self.config.model.dtype)
+
+
+def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics: Metrics) -> Experiment:
+    """Checks everything that can be known before the work starts, then opens data and networks.
+
+    The toy streets are made on first use.
+
+    Raises:
+      InputError: naming the key, file or value that cannot work.
+    """
+    config_lib.validate(config, strategies=STRATEGIES, schedules=SCHEDULES)
+    parallel.check_batch_size(config.data.batch_size)
+    segmenter = Segmenter(
+        config.model.name,
+        backbone=config.model.backbone,
+        num_classes=config.num_classes,
+        output_stride=config.model.output_stride,
+        dtype=config.model.dtype,
+        freeze_batch_norm=config.model.freeze_batch_norm,
+        axis_name=parallel.AXIS,
+    )
+    for domain in (config.source, config.target):
+        sources.make_if_embedded(domain.dataset, domain.dir, **config.regions)
+    source = sources.open_labelled(config.source.dataset, config.source.dir, "train")
+    experiment = Experiment(
+        config=config,
+        workdir=workdir,
+        metrics=metrics,
+        segmenter=segmenter,
+        source_images=sources.open_images(config.source.dataset, config.source.dir, "train"),
+        source=source,
+        target_images=sources.open_images(config.target.dataset, config.target.dir, "train"),
+        validation=sources.open_labelled(config.target.dataset, config.target.dir, "val"),
+    )
+    for domain, opened in (("source", source), ("target", experiment.validation)):
+        if len(opened.class_names) != config.num_classes:
+            raise InputError(
+                f"config.num_classes: {config.num_classes}, but the {domain} data set "
+                f"'{config[domain].dataset}' has {len(opened.class_names)} classes"
+            )
+    return experiment

@@ -1,0 +1,146 @@
+"""The trainings of an experiment: warm-up, fine-tuning of a round, and the fully supervised reference."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+
+import numpy as np
+
+from adeada_jax.data import loader
+from adeada_jax.experiment import Experiment, Weights
+from adeada_jax.oracle import LabelStore, PurchasedLabels
+from adeada_jax.training import checkpoints, optimizers, parallel
+from adeada_jax.training.adversarial import adversarial_step
+from adeada_jax.training.loop import LoopOptions, run_steps
+from adeada_jax.training.state import create_adversarial_state, create_train_state
+from adeada_jax.training.supervised import supervised_step
+
+
+def warm_up(experiment: Experiment) -> None:
+    """The model before any label is bought: AdaptSegNet or source only, or `warmup.checkpoint`'s."""
+    target = experiment.workdir.checkpoint(0)
+    if target.exists():
+        return
+    options = experiment.config.warmup
+    if options.checkpoint:
+        checkpoints.save(target, experiment.load_weights(options.checkpoint).tree())
+    elif options.method == "adversarial":
+        _warm_up_adversarially(experiment)
+    else:
+        batches = _batches(experiment, experiment.source, 0, "warmup")
+        _train_supervised(experiment, 0, experiment.initial_weights(), batches, options, "warm-up")
+
+
+def finetune(experiment: Experiment, number: int) -> None:
+    """Tunes the model of the round before on D_S and D_T^L together; what is not bought is ignored."""
+    if experiment.workdir.checkpoint(number).exists():
+        return
+    weights = experiment.load_weights(experiment.workdir.checkpoint(number - 1))
+    union = loader.concatenate([experiment.source, _purchased(experiment, number)])
+    batches = _batches(experiment, union, number, "finetune")
+    name = f"round {number}: fine-tuning"
+    _train_supervised(experiment, number, weights, batches, experiment.config.finetune, name)
+
+
+def train_target_only(experiment: Experiment) -> None:
+    """One supervised training on the bought target labels, as long as an active run's trainings together."""
+    if experiment.workdir.checkpoint(0).exists():
+        return
+    config = experiment.config
+    options = config.finetune.copy_and_resolve_references()
+    options.steps = config.warmup.steps + config.acquisition.rounds * config.finetune.steps
+    batches = _batches(experiment, _purchased(experiment, 0), 0, "finetune")
+    _train_supervised(experiment, 0, experiment.initial_weights(), batches, options, "target only")
+
+
+def _purchased(experiment: Experiment, number: int) -> PurchasedLabels:
+    store = LabelStore(experiment.workdir.labels(n) for n in range(number + 1))
+    return PurchasedLabels(experiment.target_images, store)
+
+
+def _batches(experiment: Experiment, examples: Any, number: int, purpose: str) -> Callable[[int], Iterator]:
+    """Training batches by the step to start from."""
+    config = experiment.config
+
+    def start_at(step: int) -> Iterator[dict[str, np.ndarray]]:
+        return loader.training_batches(
+            examples, batch_size=config.data.batch_size, seed=experiment.seed(number, purpose),
+            augment=config.training.augment, start_step=step, **experiment.size,
+        )  # fmt: skip
+
+    return start_at
+
+
+def _train_supervised(
+    experiment: Experiment, number: int, weights: Weights, batches: Callable[[int], Iterator], options: Any,
+    description: str,
+) -> None:  # fmt: skip
+    optimizer = optimizers.segmenter_optimizer(
+        experiment.config.optimizer, learning_rate=options.learning_rate, steps=options.steps,
+        increase_steps=options.learning_rate_steps,
+    )  # fmt: skip
+    step = supervised_step(experiment.segmenter.apply, optimizer)
+    state = create_train_state(weights.params, weights.batch_stats, optimizer)
+    name = "warmup" if description == "warm-up" else "finetune"
+    state = _run(experiment, number, name, step, state, batches, options.steps, description)
+    _finish(experiment, number, Weights(state.params, state.batch_stats))
+
+
+def _warm_up_adversarially(experiment: Experiment) -> None:
+    config, options = experiment.config, experiment.config.warmup
+    optimizer = optimizers.segmenter_optimizer(
+        config.optimizer, learning_rate=options.learning_rate, steps=options.steps,
+        increase_steps=options.learning_rate_steps,
+    )  # fmt: skip
+    discriminator_optimizer = optimizers.discriminator_optimizer(
+        config.optimizer, learning_rate=options.discriminator_learning_rate, steps=options.steps
+    )
+    discriminator = experiment.discriminator()
+    step = adversarial_step(
+        experiment.segmenter.apply, discriminator.apply, optimizer, discriminator_optimizer,
+        adversarial_weight=options.adversarial_weight,
+    )  # fmt: skip
+    weights = experiment.initial_weights()
+    state = create_adversarial_state(
+        create_train_state(weights.params, weights.batch_stats, optimizer),
+        discriminator.init(seed=experiment.seed(0, "discriminator")),
+        discriminator_optimizer,
+    )
+
+    def batches(start: int) -> Iterator[dict[str, np.ndarray]]:
+        labelled = _batches(experiment, experiment.source, 0, "warmup")(start)
+        unlabelled = _batches(experiment, experiment.target_images, 0, "warmup target")(start)
+        for source_batch, target_batch in zip(labelled, unlabelled, strict=True):
+            yield {**source_batch, "target_image": target_batch["image"]}
+
+    state = _run(experiment, 0, "warmup", step, state, batches, options.steps, "warm-up")
+    checkpoints.save(experiment.workdir.discriminator(), state.discriminator)
+    _finish(experiment, 0, Weights(state.segmenter.params, state.segmenter.batch_stats))
+
+
+def _run(
+    experiment: Experiment, number: int, name: str, step: Any, state: Any, batches: Callable[[int], Iterator],
+    steps: int, description: str,
+) -> Any:  # fmt: skip
+    """Trains from the newest checkpoint of this stage, if a killed run left one."""
+    progress = checkpoints.Progress(experiment.workdir.training_progress(number))
+    start = progress.latest_step()
+    if start:
+        state = progress.restore(start, state)
+    experiment.metrics.rewind(number, name, start)
+    options = LoopOptions(
+        description=description, steps=steps, log_every=experiment.config.training.log_every,
+        checkpoint_every=experiment.config.training.checkpoint_every, seed=experiment.seed(number, name),
+    )  # fmt: skip
+    return run_steps(
+        parallel.parallelize(step), state, batches(start), options, start=start,
+        log=lambda done, values: experiment.metrics.write(round=number, stage=name, step=done, **values),
+        save=progress.save,
+    )  # fmt: skip
+
+
+def _finish(experiment: Experiment, number: int, weights: Weights) -> None:
+    """The stage's output; after it the checkpoints on the way are of no more use."""
+    checkpoints.save(experiment.workdir.checkpoint(number), weights.tree())
+    shutil.rmtree(experiment.workdir.training_progress(number), ignore_errors=True)

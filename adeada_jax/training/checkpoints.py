@@ -1,0 +1,84 @@
+"""Checkpoints in orbax's format, complete or absent: orbax writes under a temporary name and renames."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from adeada_jax.errors import InputError
+
+
+def save(path: Path, tree: Any) -> None:
+    """Writes a pytree of arrays to the directory `path`, replacing what is there."""
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(Path(path).absolute(), tree, force=True)
+
+
+def restore(path: Path, like: Any) -> Any:
+    """Reads a pytree with the structure, shapes and types of `like`.
+
+    Raises:
+      InputError: there is no checkpoint, or it holds other arrays; the message names the first few.
+    """
+    path = Path(path).absolute()
+    if not path.is_dir():
+        raise InputError(f"checkpoint '{path}' does not exist; give a directory such as rounds/00/checkpoint")
+    if not (path / "_CHECKPOINT_METADATA").exists():
+        raise InputError(f"'{path}' is no orbax checkpoint; give a directory such as rounds/00/checkpoint")
+    with ocp.StandardCheckpointer() as checkpointer:
+        stored = _shapes(checkpointer.metadata(path).item_metadata.tree)
+        wanted = _shapes(like)
+        if stored != wanted:
+            raise InputError(f"checkpoint '{path}' is of another model: {_difference(stored, wanted)}")
+        return checkpointer.restore(path, like)
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves
+    }
+
+
+def _difference(stored: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]], most: int = 3) -> str:
+    lines = [f"'{key}' is not needed" for key in stored.keys() - wanted.keys()]
+    lines += [f"'{key}' is missing" for key in wanted.keys() - stored.keys()]
+    lines += [
+        f"'{key}' has shape {stored[key]}, not {wanted[key]}"
+        for key in stored.keys() & wanted.keys()
+        if stored[key] != wanted[key]
+    ]
+    more = f" and {len(lines) - most} more" if len(lines) > most else ""
+    return ", ".join(sorted(lines)[:most]) + more
+
+
+class Progress:
+    """The newest checkpoint of a stage in training, for a run that is killed.
+
+    Attributes:
+      directory: holds one directory a saved step.
+    """
+
+    def __init__(self, directory: Path):
+        self.directory = Path(directory)
+
+    def latest_step(self) -> int:
+        """Steps done at the newest complete checkpoint, 0 if there is none."""
+        return max((int(path.name) for path in self.directory.glob("*") if path.name.isdigit()), default=0)
+
+    def save(self, step: int, state: Any) -> None:
+        """Keeps `state` as of `step` and drops older ones."""
+        save(self.directory / str(step), state)
+        for path in self.directory.glob("*"):
+            if path.name != str(step):
+                shutil.rmtree(path)
+
+    def restore(self, step: int, like: Any) -> Any:
+        """The state saved at `step`."""
+        return restore(self.directory / str(step), like)
+
+    def clear(self) -> None:
+        """Removes all of it: the stage is finished."""
+        shutil.rmtree(self.directory, ignore_errors=True)

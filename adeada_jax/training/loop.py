@@ -1,0 +1,90 @@
+"""Driving a train step over its batches: progress, losses, checkpoints, and a stop when a loss explodes."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from adeada_jax.errors import InputError
+from adeada_jax.telemetry import track
+from adeada_jax.training import parallel
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """How a stage of training is driven.
+
+    Attributes:
+      description: the progress bar's words.
+      steps: steps of the whole stage.
+      log_every: steps between two calls of `log`.
+      checkpoint_every: steps between two calls of `save`.
+      seed: of the stage's random numbers; step t draws from fold_in(key(seed), t).
+    """
+
+    description: str
+    steps: int
+    log_every: int
+    checkpoint_every: int
+    seed: int
+
+
+def run_steps(
+    step: Callable[..., Any],
+    state: Any,
+    batches: Iterator[dict[str, np.ndarray]],
+    options: LoopOptions,
+    *,
+    start: int = 0,
+    log: Callable[[int, dict[str, float]], None],
+    save: Callable[[int, Any], None],
+) -> Any:
+    """Runs steps `start` to `options.steps`.
+
+    The host never waits for a step's numbers except every `log_every` steps, where all losses since are
+    looked at together.
+
+    Args:
+      step: a step of `parallel.parallelize`.
+      state: the state before step `start`; its buffers are given away.
+      batches: the batches from step `start` on.
+      log: called with the number of steps done and the means of the metrics since the last call.
+      save: called with the number of steps done and the state; not called at the end.
+
+    Returns:
+      The state after the last step.
+
+    Raises:
+      InputError: a loss is not finite; the message names the step. Nothing is saved after it.
+    """
+    key = jax.random.key(options.seed)
+    pending: list[dict[str, jax.Array]] = []
+
+    def flush(done: int) -> None:
+        if pending:
+            log(done, _finite_means(jax.device_get(pending), done - len(pending), options.description))
+            pending.clear()
+
+    for t in track(range(start, options.steps), total=options.steps - start, description=options.description):
+        state, metrics = step(state, parallel.shard(next(batches)), jax.random.fold_in(key, t))
+        pending.append(metrics)
+        done = t + 1
+        saving = done % options.checkpoint_every == 0 and done < options.steps
+        if done % options.log_every == 0 or done == options.steps or saving:
+            flush(done)
+        if saving:
+            save(done, state)
+    return state
+
+
+def _finite_means(records: list[dict[str, Any]], first: int, description: str) -> dict[str, float]:
+    for offset, record in enumerate(records):
+        for name, value in record.items():
+            if not np.isfinite(value):
+                raise InputError(
+                    f"{description}: {name} is {float(value)} at step {first + offset + 1}; training stopped, the "
+                    "last checkpoint is kept. Lower the learning rate or use --config.model.dtype=float32"
+                )
+    return {name: float(np.mean([record[name] for record in records])) for name in records[0]}

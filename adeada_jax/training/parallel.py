@@ -1,0 +1,43 @@
+"""Running a step on all local devices. The only module that names `pmap`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from adeada_jax.errors import InputError
+
+# The name reductions inside a step use: gradients, losses, batch statistics.
+AXIS = "devices"
+
+
+def parallelize(step: Callable[..., Any]) -> Callable[..., Any]:
+    """pmaps `step(state, batch, key) -> (state, metrics)`.
+
+    State and metrics are neither stacked nor copied to the host: they enter and leave without a device
+    axis (`in_axes=None`, `out_axes=None`), so a step must return the same on every device. The old
+    state's buffers are reused for the new.
+    """
+    return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0, None), out_axes=(None, None), donate_argnums=(0,))
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raises InputError unless the local devices share a batch evenly."""
+    devices = jax.local_device_count()
+    if batch_size % devices:
+        raise InputError(
+            f"config.data.batch_size: {batch_size} images cannot be divided among {devices} devices; "
+            f"use a multiple of {devices}"
+        )
+
+
+def shard(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Splits `(B, ...)` arrays to `(devices, B / devices, ...)`."""
+    devices = jax.local_device_count()
+    return {key: value.reshape(devices, -1, *value.shape[1:]) for key, value in batch.items()}
+
+
+def sum_over_devices(tree: Any) -> Any:
+    """Sums a pytree over the devices of the pmapped step this is called in."""
+    return jax.lax.psum(tree, AXIS)

@@ -1,0 +1,52 @@
+"""The supervised step: cross entropy on labelled pixels (Algorithm 1's fine-tuning; warm-up `source_only`)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import optax
+
+from adeada_jax.models import normalize, upsample
+from adeada_jax.training import losses, parallel
+from adeada_jax.training.state import TrainState
+
+
+def supervised_step(apply: Callable[..., Any], optimizer: optax.GradientTransformation) -> Callable[..., Any]:
+    """Makes the step for `parallel.parallelize`.
+
+    Args:
+      apply: the segmenter, `apply(params, batch_stats, images, train=, dropout_key=)`.
+      optimizer: of its parameters.
+
+    Returns:
+      `step(state, {"image": (b, H, W, 3) uint8, "label": (b, H, W)}, key) -> (state, {"loss": scalar})`,
+      b images on this device.
+    """
+
+    def step(state: TrainState, batch: dict[str, jax.Array], key: jax.Array) -> tuple[TrainState, dict]:
+        labels = batch["label"]
+        dropout_key = jax.random.fold_in(key, jax.lax.axis_index(parallel.AXIS))
+
+        def loss_fn(params: Any) -> tuple[jax.Array, Any]:
+            segmentation, batch_stats = apply(
+                params, state.batch_stats, normalize(batch["image"]), train=True, dropout_key=dropout_key
+            )
+            logits = upsample(segmentation.logits, *labels.shape[1:])
+            loss, count = losses.cross_entropy(logits, labels)
+            return loss, (count, batch_stats)
+
+        (loss, (count, batch_stats)), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+        loss, count, grads = parallel.sum_over_devices((loss, count, grads))
+        count = jax.numpy.maximum(count, 1.0)
+        grads = jax.tree.map(lambda g: g / count, grads)
+        return apply_gradients(state, grads, batch_stats, optimizer), {"loss": loss / count}
+
+    return step
+
+
+def apply_gradients(
+    state: TrainState, grads: Any, batch_stats: Any, optimizer: optax.GradientTransformation
+) -> TrainState:
+    """The state one optimiser step later."""
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    return TrainState(state.step + 1, optax.apply_updates(state.params, updates), batch_stats, opt_state)

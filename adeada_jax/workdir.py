@@ -1,0 +1,120 @@
+"""A run's directory: where each stage's output lies, and whose run it is.
+
+A stage is finished when its output exists, and outputs are written under a temporary name and renamed;
+so what a killed run must do again is just what is missing.
+"""
+
+import contextlib
+import fcntl
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from adeada_jax.config import differing_keys
+from adeada_jax.errors import InputError
+from adeada_jax.files import read_json, write_json_atomic
+from adeada_jax.regions.pool import Purchase, purchases_from_csv
+
+
+class Workdir:
+    """Paths of a run. `rounds/00` is the warm-up's, `rounds/01` the first active round's, and so on."""
+
+    def __init__(self, root: str | Path):
+        self.root = Path(root)
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.json"
+
+    @property
+    def summary(self) -> Path:
+        return self.root / "summary.json"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def pool(self) -> Path:
+        """Every target training region with its price."""
+        return self.root / "pool.safetensors"
+
+    def round(self, number: int) -> Path:
+        return self.root / "rounds" / f"{number:02d}"
+
+    def checkpoint(self, round: int) -> Path:
+        return self.round(round) / "checkpoint"
+
+    def discriminator(self) -> Path:
+        return self.round(0) / "discriminator"
+
+    def training_progress(self, round: int) -> Path:
+        """Checkpoints within the round's training; gone when it is finished."""
+        return self.round(round) / "progress"
+
+    def region_table(self, round: int, domain: str) -> Path:
+        return self.round(round) / f"regions_{domain}.safetensors"
+
+    def density(self, round: int) -> Path:
+        return self.round(round) / "density.json"
+
+    def importance(self, round: int) -> Path:
+        return self.round(round) / "importance.safetensors"
+
+    def selection(self, round: int) -> Path:
+        return self.round(round) / "selection.csv"
+
+    def labels(self, round: int) -> Path:
+        """The labels bought in a round, a PNG an image."""
+        return self.round(round) / "labels"
+
+    def evaluation(self, round: int) -> Path:
+        return self.round(round) / "evaluation.json"
+
+    def purchases(self, until: int) -> list[Purchase]:
+        """What was bought up to and including a round, in the order bought."""
+        rows: list[Purchase] = []
+        for number in range(until + 1):
+            path = self.selection(number)
+            if path.exists():
+                rows += purchases_from_csv(path.read_text())
+        return rows
+
+    def check_config(self, config: dict) -> None:
+        """Checks that the directory is new or of a run with this configuration.
+
+        Raises:
+          InputError: it belongs to a run with another configuration; names the keys that differ.
+        """
+        if not self.config.exists():
+            return
+        keys = differing_keys(read_json(self.config), json.loads(json.dumps(config)))
+        if keys:
+            raise InputError(
+                f"workdir '{self.root}' holds a run whose configuration differs in: {', '.join(keys)}. "
+                "Give the same configuration to resume it, or another --workdir"
+            )
+
+    def write_config(self, config: dict) -> None:
+        """Makes the directory a run's, once everything that can be checked beforehand is."""
+        if not self.config.exists():
+            write_json_atomic(self.config, config)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps a second process out of the directory; the lock goes with the process.
+
+        Raises:
+          InputError: another process is working here, or the directory cannot be written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = open(self.root / ".lock", "w")  # noqa: SIM115
+        except OSError as error:
+            raise InputError(f"workdir '{self.root}' cannot be written: {error.strerror}") from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(f"workdir '{self.root}': another process is running there") from error
+            yield

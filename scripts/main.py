@@ -1,0 +1,30 @@
+"""Runs or resumes a whole experiment: python scripts/main.py --config=configs/toy.py --workdir=runs/toy."""
+
+import sys
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Configuration file, such as configs/toy.py; override keys with --config.KEY=VALUE."
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Directory of the run; one that holds it unfinished resumes it."
+)
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
+    logging.set_verbosity(logging.ERROR)
+    # Imported late, so that --help and wrong flags answer at once.
+    from adeada_jax.rounds import main as run_rounds
+
+    run_rounds(_CONFIG.value, _WORKDIR.value)
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["config", "workdir"])
+    from adeada_jax.command_line import run_app
+
+    sys.exit(run_app(main))

@@ -1,11 +1,15 @@
 """How much denser the target is than the source: importance (Eq. 2) and KL divergence (Eq. 5)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from adeada_jax.density.em import Mixture, fit_mixtures
+from adeada_jax.density.em import fit_mixtures
+from adeada_jax.density.layout import Selection
+from adeada_jax.density.result import FITTED, Mixture, score_mixtures
+
+TOO_FEW_REGIONS = "too few regions"
 
 
 @dataclass(frozen=True)
@@ -24,20 +28,32 @@ class DensityDifference:
     records: list[dict]
 
 
-def _record(name: str, source: Mixture, target: Mixture, components: int, status: str, kl: float) -> dict:
-    both = {"source": source, "target": target}
+def _record(
+    name: str, regions: tuple[int, int], fits: tuple[Mixture, Mixture] | None, wanted: int, kl: float
+) -> dict:
+    """JSON-able account of a class; `regions` and `fits` are (source, target)."""
+    status = TOO_FEW_REGIONS if fits is None else FITTED
+    domains = ("source", "target")
+    for domain, fit in zip(domains, fits or (), strict=False):
+        if fit.status != FITTED:
+            status = f"{fit.status} ({domain})"
+    fits = fits if status == FITTED else None
 
-    def last(mixture: Mixture) -> float | None:
-        return float(mixture.lower_bounds[-1]) if len(mixture.lower_bounds) else None
+    def each(read) -> dict:
+        return (
+            {d: read(fit) for d, fit in zip(domains, fits, strict=True)} if fits else dict.fromkeys(domains)
+        )
 
     return {
         "class": name,
         "status": status,
-        "regions": {domain: mixture.num_samples for domain, mixture in both.items()},
-        "components": components,
-        "iterations": {domain: mixture.n_iter for domain, mixture in both.items()},
-        "converged": {domain: mixture.converged for domain, mixture in both.items()},
-        "log_likelihood": {domain: last(mixture) for domain, mixture in both.items()},
+        "regions": dict(zip(domains, (int(n) for n in regions), strict=True)),
+        "components": len(fits[0].weights) if fits else None,
+        "components_wanted": wanted,
+        "iterations": each(lambda fit: fit.n_iter),
+        "converged": each(lambda fit: fit.converged),
+        "log_likelihood": each(lambda fit: fit.log_likelihood),
+        "lower_bounds": each(lambda fit: [float(b) for b in fit.lower_bounds]),
         "kl": None if np.isnan(kl) else float(kl),
     }
 
@@ -70,35 +86,71 @@ def density_difference(
         class_names: (C,) names for the records.
         max_components: most components of a mixture.
         regions_per_component: target regions of a class for each component.
-        covariance_type: "full".
+        covariance_type: "full", "tied", "diag" or "spherical".
         reg_covar: added to the covariances' diagonals.
         tol: EM stops when the mean log-likelihood changes by less (nats).
         max_iter: most EM iterations.
         n_init: number of starts.
         seed: of the starts.
+
+    Raises:
+        ValueError: classes out of range, wrong shapes, features that are not finite, bad options.
     """
-    names = list(class_names) if class_names is not None else [str(c) for c in range(num_classes)]
-    source = [np.asarray(source_features)[np.asarray(source_classes) == c] for c in range(num_classes)]
-    members = [np.flatnonzero(np.asarray(target_classes) == c) for c in range(num_classes)]
-    target = [np.asarray(target_features)[rows] for rows in members]
-    components = [
-        int(min(np.clip(len(t) // regions_per_component, 1, max_components), max(1, len(s)), max(1, len(t))))
-        for t, s in zip(target, source, strict=True)
-    ]
-    fits = fit_mixtures(
-        source + target, components * 2, tol=tol, reg_covar=reg_covar, max_iter=max_iter, seed=seed
+    classes = _checked(
+        target_features, target_classes, source_features, source_classes, num_classes, class_names
     )
+    names = list(class_names) if class_names is not None else [str(c) for c in range(num_classes)]
+    domains = [
+        [Selection(features, np.flatnonzero(of == c)) for c in range(num_classes)]
+        for features, of in zip((source_features, target_features), classes, strict=True)
+    ]
+    wanted = [int(np.clip(len(t) // regions_per_component, 1, max_components)) for t in domains[1]]
+    components = [min(k, len(s), len(t)) for k, s, t in zip(wanted, *domains, strict=True)]
+    usable = [c for c in range(num_classes) if min(len(domains[0][c]), len(domains[1][c])) >= 2]
+
+    def without_parameters(index: int, mixture: Mixture) -> Mixture:
+        """A target mixture is asked only for its own samples' densities, which it holds."""
+        return mixture if index < len(usable) else replace(mixture, precisions_cholesky=None)
+
+    fits = fit_mixtures(
+        [domains[d][c] for d in (0, 1) for c in usable],
+        [components[c] for c in usable] * 2,
+        covariance_type=covariance_type,
+        tol=tol,
+        reg_covar=reg_covar,
+        max_iter=max_iter,
+        n_init=n_init,
+        seed=[(seed, d, c) for d in (0, 1) for c in usable],
+        finish=without_parameters,
+    )
+    pairs = dict(zip(usable, zip(fits[: len(usable)], fits[len(usable) :], strict=True), strict=True))
     importance = np.full(len(target_features), np.nan)
     kl = np.full(num_classes, np.nan)
-    records = []
-    for c in range(num_classes):
-        of_source, of_target = fits[c], fits[num_classes + c]
-        status = "fitted"
-        if min(len(source[c]), len(target[c])) < 2:
-            status = "too few regions"
-        else:
-            pi = of_target.score_samples(target[c]) - of_source.score_samples(target[c])
-            importance[members[c]] = pi
-            kl[c] = pi.mean()
-        records.append(_record(names[c], of_source, of_target, components[c], status, kl[c]))
+    fitted = [c for c in usable if all(fit.status == FITTED for fit in pairs[c])]
+    under_source = score_mixtures([pairs[c][0] for c in fitted], [domains[1][c] for c in fitted])
+    for c, source_scores in zip(fitted, under_source, strict=True):
+        pi = pairs[c][1].log_densities.astype(np.float64) - source_scores
+        importance[domains[1][c].rows] = pi
+        kl[c] = pi.mean()
+    records = [
+        _record(names[c], (len(domains[0][c]), len(domains[1][c])), pairs.get(c), wanted[c], kl[c])
+        for c in range(num_classes)
+    ]
     return DensityDifference(importance, kl, records)
+
+
+def _checked(target_features, target_classes, source_features, source_classes, num_classes, class_names):
+    """Source and target classes as arrays, once everything has the right shape."""
+    if class_names is not None and len(class_names) != num_classes:
+        raise ValueError(f"class_names has {len(class_names)} names for {num_classes} classes")
+    checked = []
+    for name, features, classes in (
+        ("source", source_features, np.asarray(source_classes)),
+        ("target", target_features, np.asarray(target_classes)),
+    ):
+        if classes.shape != (len(features),):
+            raise ValueError(f"{name}_classes must have shape {(len(features),)}, got {classes.shape}")
+        if len(classes) and not 0 <= classes.min() <= classes.max() < num_classes:
+            raise ValueError(f"{name}_classes must lie between 0 and num_classes - 1 = {num_classes - 1}")
+        checked.append(classes)
+    return checked

@@ -1,145 +1,317 @@
-"""Expectation-maximisation for Gaussian mixtures."""
+"""Fitting many Gaussian mixtures at once by expectation-maximisation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jax.scipy.linalg import solve_triangular
-from jax.scipy.special import logsumexp
 
-from adeada_jax.density.kmeans import kmeans
+from adeada_jax.density.engines import COVARIANCE_TYPES, Group, Options, make_engine, plan_groups
+from adeada_jax.density.kmeans import kmeans, kmeans_plusplus
+from adeada_jax.density.layout import Samples, Selection, chunks, mean
+from adeada_jax.density.result import FITTED, ILL_DEFINED, TOO_FEW, Mixture
+
+INITIALISATIONS = ("kmeans", "k-means++", "random", "random_from_data")
 
 
 @dataclass(frozen=True)
-class Mixture:
-    """One fitted Gaussian mixture, or why there is none.
+class Start:
+    """Where a mixture's EM starts; what is None comes from the initialisation.
 
     Attributes:
-        status: "fitted", or the reason for having no density.
-        weights: (K,), means: (K, D), covariances and precisions_cholesky: (K, D, D).
-        converged: the lower bound's change fell below `tol`.
-        n_iter: iterations done.
-        lower_bounds: (n_iter,) mean log-likelihood before each iteration's M step.
-        num_samples: N of the fit.
+        responsibilities: (N, K). weights: (K,). means: (K, D).
+        precisions_cholesky: as in `Mixture`.
     """
 
-    status: str
-    weights: np.ndarray | None
-    means: np.ndarray | None
-    covariances: np.ndarray | None
-    precisions_cholesky: np.ndarray | None
-    converged: bool
-    n_iter: int
-    lower_bounds: np.ndarray
-    num_samples: int
+    responsibilities: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    means: np.ndarray | None = None
+    precisions_cholesky: np.ndarray | None = None
 
-    def score_samples(self, features: np.ndarray) -> np.ndarray:
-        """Log density (N,) in nats of features (N, D); NaN where there is no density."""
-        if self.status != "fitted":
-            return np.full(len(features), np.nan)
-        with jax.enable_x64(True):
-            padded, _ = _padded(features)
-            scores = _log_probabilities(padded, self.weights, self.means, self.precisions_cholesky)
-            return np.asarray(logsumexp(scores, axis=1))[: len(features)]
-
-
-def _padded(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    size = 256
-    while size < len(features):
-        size *= 2
-    padded = np.zeros((size, features.shape[1]), np.float64)
-    padded[: len(features)] = features
-    return padded, np.arange(size) < len(features)
-
-
-@jax.jit
-def _log_probabilities(features, weights, means, whitening):
-    def one(arguments):
-        weight, mean, factor = arguments
-        white = (features - mean) @ factor
-        log_det = jnp.sum(jnp.log(jnp.diagonal(factor)))
-        constant = jnp.log(weight) + log_det - 0.5 * features.shape[1] * jnp.log(2 * jnp.pi)
-        return constant - 0.5 * jnp.sum(white * white, axis=1)
-
-    return lax.map(one, (jnp.asarray(weights), jnp.asarray(means), jnp.asarray(whitening))).T
-
-
-@jax.jit
-def _maximise(features, responsibilities, reg_covar):
-    counts = responsibilities.sum(axis=0) + 10 * jnp.finfo(responsibilities.dtype).eps
-    means = (responsibilities.T @ features) / counts[:, None]
-
-    def one(arguments):
-        resp, mean, count = arguments
-        centred = features - mean
-        covariance = (centred * resp[:, None]).T @ centred / count
-        covariance = covariance + reg_covar * jnp.eye(features.shape[1])
-        lower = jnp.linalg.cholesky(covariance)
-        inverse = solve_triangular(lower, jnp.eye(features.shape[1]), lower=True)
-        return covariance, inverse.T
-
-    covariances, whitening = lax.map(one, (responsibilities.T, means, counts))
-    return counts / counts.sum(), means, covariances, whitening
-
-
-@jax.jit
-def _expect(features, mask, weights, means, whitening):
-    scores = _log_probabilities(features, weights, means, whitening)
-    norm = logsumexp(scores, axis=1)
-    resp = jnp.exp(scores - norm[:, None]) * mask[:, None]
-    return jnp.sum(jnp.where(mask, norm, 0.0)) / mask.sum(), resp
-
-
-def _fit_one(features, responsibilities, tol, reg_covar, max_iter) -> Mixture:
-    count = len(features)
-    with jax.enable_x64(True):
-        padded, mask = _padded(features)
-        resp = np.zeros((len(padded), responsibilities.shape[1]))
-        resp[:count] = responsibilities
-        parameters = _maximise(padded, resp, reg_covar)
-        bounds: list[float] = []
-        converged = False
-        while len(bounds) < max_iter and not converged:
-            weights, means, _, whitening = parameters
-            bound, resp = _expect(padded, mask, weights, means, whitening)
-            parameters = _maximise(padded, resp, reg_covar)
-            converged = bool(bounds) and abs(float(bound) - bounds[-1]) < tol
-            bounds.append(float(bound))
-        parameters = [np.asarray(value) for value in parameters]
-    return Mixture("fitted", *parameters, converged, len(bounds), np.array(bounds), count)
+    @property
+    def complete(self) -> bool:
+        """Whether no initialisation is needed: all parameters are given."""
+        return not any(v is None for v in (self.weights, self.means, self.precisions_cholesky))
 
 
 def fit_mixtures(
     features: Sequence[np.ndarray],
     n_components: int | Sequence[int],
     *,
+    covariance_type: str = "full",
     tol: float = 1e-3,
     reg_covar: float = 1e-6,
     max_iter: int = 200,
-    seed: int = 0,
+    n_init: int = 1,
+    init_params: str = "kmeans",
+    responsibilities: Sequence[np.ndarray] | None = None,
+    seed: int | Sequence = 0,
+    finish: Callable[[int, Mixture], Mixture] | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    resident_bytes: int | None = None,
 ) -> list[Mixture]:
-    """Fit a Gaussian mixture to each of many sets of features.
+    """Fit a Gaussian mixture to each of many sample sets of one dimension.
+
+    Every mixture's result depends on its own samples, K, `seed` and its place in the list only, not
+    on what else is fitted. The E step works in the samples' precision (float32 or float64), the
+    M step's moments, covariances and factorisations in float64.
 
     Args:
-        features: for each mixture, (N_i, D).
-        n_components: K, one for all or one for each.
-        tol: stop when the mean log-likelihood changes by less (nats).
-        reg_covar: added to the covariances' diagonals.
+        features: for each mixture (N_i, D); N_i may be 0 or 1, which gives no density.
+        n_components: K, one for all or one for each; at most N_i.
+        covariance_type: "full", "tied", "diag" or "spherical".
+        tol: stop a mixture when its mean log-likelihood changes by less (nats).
+        reg_covar: added to the covariances' diagonals; raised tenfold, up to four times, where a
+            full or tied covariance is not positive definite with it.
         max_iter: most iterations.
-        seed: of the k-means starts.
+        n_init: starts; the one of the highest lower bound is kept.
+        init_params: "kmeans", "k-means++", "random" or "random_from_data".
+        responsibilities: for each mixture (N_i, K_i) to start from, instead of `init_params`.
+        seed: of the starts; one for all, or one (an int or a tuple of ints) for each.
+        finish: called as finish(index, mixture) when a mixture is done; what it returns takes the
+            mixture's place (to drop what is not needed).
+        devices: local devices over which the samples are spread; by default the first.
+        resident_bytes: most bytes of samples kept on a device, beyond which they are streamed from
+            the host in blocks.
+
+    Returns:
+        A Mixture for each, in order; `status` says why one has no density.
+
+    Raises:
+        ValueError: a bad argument, by name; samples that are not finite, or fewer than K.
     """
-    components = [n_components] * len(features) if np.ndim(n_components) == 0 else list(n_components)
-    mixtures = []
-    for index, (samples, number) in enumerate(zip(features, components, strict=True)):
-        samples = np.asarray(samples)
-        if len(samples) < 2:
-            mixtures.append(Mixture("too few samples", None, None, None, None, False, 0, np.zeros(0), len(samples)))
+    arrays = [_samples(f, i) for i, f in enumerate(features)]
+    components = _numbers(n_components, arrays)
+    _check(covariance_type, tol, reg_covar, max_iter, n_init, init_params)
+    if not reg_covar > 0:
+        raise ValueError(f"reg_covar must be positive, got {reg_covar!r}")
+    if len({a.shape[1] for a in arrays}) > 1:
+        raise ValueError(f"features must share one width, got {sorted({a.shape[1] for a in arrays})}")
+    starts = None
+    if responsibilities is not None:
+        starts = [
+            Start(responsibilities=_given(r, a, k))
+            for r, a, k in zip(responsibilities, arrays, components, strict=True)
+        ]
+    options = Options(covariance_type, reg_covar, tuple(devices) if devices else None, resident_bytes)
+    seeds = [(seed, i) for i in range(len(arrays))] if isinstance(seed, int | np.integer) else list(seed)
+    generators = [np.random.default_rng(one) for one in seeds]
+    return fit(
+        arrays,
+        components,
+        options,
+        generators,
+        tol=tol,
+        max_iter=max_iter,
+        n_init=n_init,
+        init_params=init_params,
+        starts=starts,
+        finish=finish,
+    )
+
+
+def _samples(features: Samples, index: int) -> Samples:
+    array = features if isinstance(features, Selection) else np.asarray(features)
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise ValueError(f"features[{index}] must have shape (N, D), got {array.shape}")
+    if array.dtype not in (np.float32, np.float64):
+        array = np.asarray(array).astype(np.float32 if array.dtype.itemsize <= 2 else np.float64)
+    for _, chunk in chunks(array):
+        if not np.isfinite(chunk).all():
+            raise ValueError(f"features[{index}] contains NaN or infinity; remove those samples")
+    return array
+
+
+def _numbers(n_components, arrays) -> list[int]:
+    numbers = [n_components] * len(arrays) if np.ndim(n_components) == 0 else list(n_components)
+    if len(numbers) != len(arrays):
+        raise ValueError(f"n_components has {len(numbers)} entries for {len(arrays)} sets of features")
+    for i, (number, array) in enumerate(zip(numbers, arrays, strict=True)):
+        if number != int(number) or number < 1:
+            raise ValueError(f"n_components must be integers of at least 1, got {number!r}")
+        if 2 <= len(array) < number:
+            raise ValueError(
+                f"Expected n_samples >= n_components but got n_components = {number}, "
+                f"n_samples = {len(array)} for features[{i}]"
+            )
+    return [int(n) for n in numbers]
+
+
+def _check(covariance_type, tol, reg_covar, max_iter, n_init, init_params) -> None:
+    if covariance_type not in COVARIANCE_TYPES:
+        raise ValueError(f"covariance_type must be one of {COVARIANCE_TYPES}, got {covariance_type!r}")
+    if init_params not in INITIALISATIONS:
+        raise ValueError(f"init_params must be one of {INITIALISATIONS}, got {init_params!r}")
+    for name, value, least in (("tol", tol, 0), ("max_iter", max_iter, 1), ("n_init", n_init, 1)):
+        if not value >= least:
+            raise ValueError(f"{name} must be at least {least}, got {value!r}")
+
+
+def _given(responsibilities, array, number) -> np.ndarray:
+    given = np.asarray(responsibilities, array.dtype)
+    if given.shape != (len(array), number):
+        raise ValueError(f"responsibilities must have shape {(len(array), number)}, got {given.shape}")
+    if not np.isfinite(given).all() or (given < 0).any():
+        raise ValueError("responsibilities must be finite and not negative")
+    return given
+
+
+def fit(
+    arrays: Sequence[np.ndarray],
+    components: Sequence[int],
+    options: Options,
+    generators: Sequence[np.random.Generator],
+    *,
+    tol: float,
+    max_iter: int,
+    n_init: int = 1,
+    init_params: str = "kmeans",
+    starts: Sequence[Start] | None = None,
+    report=None,
+    finish=None,
+) -> list[Mixture]:
+    """`fit_mixtures` for checked arguments.
+
+    Args:
+        starts: one a mixture, or None.
+        report: called as report(start, iteration, bounds (M,)) after every iteration, and with
+            iteration 0 when a start begins.
+        finish: called as finish(index, mixture) when a mixture is done; what it returns is kept.
+    """
+    dim = arrays[0].shape[1] if len(arrays) else 0
+    results = [Mixture(TOO_FEW, options.covariance_type, len(a), dim) for a in arrays]
+    for dtype in (np.float32, np.float64):
+        usable = [i for i, a in enumerate(arrays) if len(a) >= 2 and a.dtype == dtype]
+        if not usable:
             continue
-        rng = np.random.default_rng((seed, index))
-        labels = kmeans(rng, samples.astype(np.float64), min(number, len(samples)))
-        resp = np.eye(min(number, len(samples)))[labels]
-        mixtures.append(_fit_one(samples, resp, tol, reg_covar, max_iter))
-    return mixtures
+        with jax.enable_x64(True):
+            for group in plan_groups(
+                [len(arrays[i]) for i in usable], [components[i] for i in usable], dim, dtype, options
+            ):
+                members = [usable[i] for i in group.members]
+                fitted = _fit_group(
+                    group,
+                    [arrays[i] for i in members],
+                    options,
+                    [generators[i] for i in members],
+                    [starts[i] if starts else Start() for i in members],
+                    tol=tol,
+                    max_iter=max_iter,
+                    n_init=n_init,
+                    init_params=init_params,
+                    report=report,
+                )
+                for i, mixture in zip(members, fitted, strict=True):
+                    results[i] = finish(i, mixture) if finish else mixture
+    return results
+
+
+def _fit_group(
+    group: Group, arrays, options, generators, starts, *, tol, max_iter, n_init, init_params, report
+) -> list[Mixture]:
+    centres = np.stack([mean(a) for a in arrays])
+    engine = make_engine(group, arrays, centres, options)
+    best: list[Mixture | None] = [None] * len(arrays)
+    for attempt in range(n_init):
+        if report:
+            report(attempt, 0, None)
+        _initialise(engine, starts, generators, init_params, centres)
+        bounds, converged = _iterate(engine, tol, max_iter, attempt, report)
+        engine.step(np.zeros(len(arrays), bool), maximise=False)
+        _keep_better(best, engine, group, options, centres, bounds, converged)
+    return best
+
+
+def _initialise(engine, starts: Sequence[Start], generators, init_params: str, centres) -> None:
+    layout = engine.layout
+    responsibilities = [s.responsibilities for s in starts]
+    if not all(s.complete or s.responsibilities is not None for s in starts):
+        drawn = _draw_responsibilities(engine, generators, init_params)
+        responsibilities = [d if r is None else r for d, r in zip(drawn, responsibilities, strict=True)]
+    for m, start in enumerate(starts):
+        if start.complete:  # only a place to begin: the parameters are replaced below
+            shape = (int(layout.sizes[m]), int(layout.components[m]))
+            responsibilities[m] = np.full(shape, 1.0 / shape[1], engine.shards[0].dtype)
+    engine.start(responsibilities)
+    given = {}
+    for m, start in enumerate(starts):
+        values = (start.weights, start.means, start.precisions_cholesky)
+        if any(v is not None for v in values):
+            own = engine.parameters(m, centres[m])
+            chosen = [o if v is None else v for o, v in zip(own, values, strict=True)]
+            given[m] = Start(None, *chosen)
+    if given:
+        engine.load(given, centres)
+
+
+def _draw_responsibilities(engine, generators, init_params: str) -> list[np.ndarray]:
+    layout, dtype = engine.layout, engine.shards[0].dtype
+    shapes = [(int(n), int(k)) for n, k in zip(layout.sizes, layout.components, strict=True)]
+    if init_params == "kmeans":
+        labels = kmeans(engine.shards, layout, generators)
+        return [np.eye(k, dtype=dtype)[label] for label, (_, k) in zip(labels, shapes, strict=True)]
+    if init_params == "random":
+        drawn = [g.random(shape) for g, shape in zip(generators, shapes, strict=True)]
+        return [(d / d.sum(axis=1, keepdims=True)).astype(dtype) for d in drawn]
+    if init_params == "k-means++":
+        seeds = kmeans_plusplus(engine.shards, layout, generators)
+    else:
+        seeds = [g.choice(n, size=k, replace=False) for g, (n, k) in zip(generators, shapes, strict=True)]
+    result = [np.zeros(shape, dtype) for shape in shapes]
+    for one, rows in zip(result, seeds, strict=True):
+        one[rows, np.arange(len(rows))] = 1
+    return result
+
+
+def _iterate(engine, tol, max_iter, attempt, report) -> tuple[list[list[float]], np.ndarray]:
+    """EM until every mixture converged: their lower bounds, one an iteration, and which converged."""
+    mixtures = len(engine.layout.sizes)
+    history: list[list[float]] = [[] for _ in range(mixtures)]
+    following = ~engine.failed()
+    converged = np.zeros(mixtures, bool)
+    for iteration in range(max_iter):
+        bounds = engine.step(following)
+        for m in np.flatnonzero(following):
+            history[m].append(float(bounds[m]))
+            converged[m] = len(history[m]) > 1 and abs(history[m][-1] - history[m][-2]) < tol
+        if report:
+            report(attempt, iteration + 1, bounds)
+        following &= ~converged & ~engine.failed()
+        if not following.any():
+            break
+    return history, converged
+
+
+def _keep_better(best, engine, group: Group, options: Options, centres, history, converged) -> None:
+    norms = group.split(engine.shards, engine.norms)
+    labels = [
+        scores[:k].argmax(axis=0).astype(np.int32)
+        for scores, k in zip(
+            group.split(engine.shards, engine.scores()), group.layout.components, strict=True
+        )
+    ]
+    failed = engine.failed()
+    work = getattr(engine, "work", None)
+    padded = work.padded / work.flops if work and work.flops else 0.0
+    for m, norm in enumerate(norms):
+        bounds = np.array(history[m])
+        old = best[m]
+        if old is not None and old.status == FITTED and (failed[m] or bounds[-1] <= old.lower_bounds[-1]):
+            continue
+        size, dim = int(group.layout.sizes[m]), group.layout.dim
+        if failed[m]:
+            best[m] = Mixture(ILL_DEFINED, options.covariance_type, size, dim)
+            continue
+        best[m] = Mixture(
+            FITTED,
+            options.covariance_type,
+            size,
+            dim,
+            *engine.parameters(m, centres[m]),
+            bool(converged[m]),
+            len(bounds),
+            bounds,
+            norm.copy(),
+            labels[m],
+            padded,
+        )

@@ -1,63 +1,263 @@
-"""K-means: k-means++ seeding and Lloyd's iterations."""
+"""K-means of many sample sets at once: k-means++ seeding and Lloyd's iterations, in blocks of rows."""
 
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
+
+from adeada_jax.density.layout import SMALL_BLOCK, Layout, Shard, in_chunks, row_blocks
+from adeada_jax.density.programs import HIGHEST, LOWEST
 
 
-def _squared_distances(features: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    distances = -2.0 * (features @ centres.T)
-    distances += np.einsum("nd,nd->n", features, features)[:, None]
-    distances += np.einsum("kd,kd->k", centres, centres)
-    return np.maximum(distances, 0.0)
+def _distances(x: jax.Array, centres: jax.Array) -> jax.Array:
+    """Squared distances (K, B) of x (B, D) to centres (K, D)."""
+    cross = lax.dot_general(centres, x, (((1,), (1,)), ((), ())), precision=HIGHEST)
+    norms = jnp.sum(centres * centres, axis=1)[:, None] + jnp.sum(x * x, axis=1)
+    return jnp.maximum(norms - 2.0 * cross, 0.0)
 
 
-def kmeans_plusplus(rng: np.random.Generator, features: np.ndarray, num_clusters: int) -> np.ndarray:
-    """Indices (K,) of seeds: each drawn in proportion to the squared distance from those before.
+@partial(jax.jit, static_argnames="block", donate_argnames="nearest")
+def _candidate_distances(rows, nearest, candidates, blocks, count, *, block):
+    """Fill nearest (L, N) with every row's squared distance to its mixture's candidates (M, L, D)."""
 
-    Args:
-        rng: generator of the draws.
-        features: (N, D).
-        num_clusters: K, at most N.
+    def body(i, nearest):
+        start, low, high, mixture = blocks[i]
+        x = lax.dynamic_slice_in_dim(rows, start, block)
+        found = _distances(x, candidates[mixture])
+        index = start + jnp.arange(block, dtype=jnp.int32)
+        old = lax.dynamic_slice_in_dim(nearest, start, block, axis=1)
+        found = jnp.where((index >= low) & (index < high), found, old)
+        return lax.dynamic_update_slice_in_dim(nearest, found, start, axis=1)
+
+    return lax.fori_loop(0, count, body, nearest)
+
+
+@partial(jax.jit, static_argnames="block", donate_argnames=("labels", "distances", "sums", "counts", "moved"))
+def _assign(rows, labels, distances, sums, counts, moved, centres, widths, blocks, count, *, block):
+    """One assignment: labels and squared distances (N,), sums (M, K, D), counts (M, K), moved (M,)."""
+    number = centres.shape[1]
+    column = jnp.arange(number, dtype=jnp.int32)[:, None]
+
+    def body(i, carry):
+        labels, distances, sums, counts, moved = carry
+        start, low, high, mixture = blocks[i]
+        x = lax.dynamic_slice_in_dim(rows, start, block)
+        away = jnp.where(column < widths[mixture], _distances(x, centres[mixture]), -LOWEST)
+        nearest = jnp.min(away, axis=0)
+        label = jnp.min(jnp.where(away == nearest, column, number), axis=0)
+        index = start + jnp.arange(block, dtype=jnp.int32)
+        inside = (index >= low) & (index < high)
+        old = lax.dynamic_slice_in_dim(labels, start, block)
+        was = lax.dynamic_slice_in_dim(distances, start, block)
+        members = ((label == column) & inside).astype(x.dtype)
+        sums = sums.at[mixture].add(jnp.matmul(members, x, precision=HIGHEST))
+        counts = counts.at[mixture].add(jnp.sum(members, axis=1))
+        moved = moved.at[mixture].add(jnp.sum(inside & (label != old), dtype=jnp.int32))
+        label, nearest = jnp.where(inside, label, old), jnp.where(inside, nearest, was)
+        labels = lax.dynamic_update_slice_in_dim(labels, label, start, axis=0)
+        distances = lax.dynamic_update_slice_in_dim(distances, nearest, start, axis=0)
+        return labels, distances, sums, counts, moved
+
+    return lax.fori_loop(0, count, body, (labels, distances, sums, counts, moved))
+
+
+def _over_blocks(program, shard: Shard, mixtures: np.ndarray, block: int, state, *arguments):
+    """Run `program` over the blocks of the chosen mixtures, large ones first."""
+    rows = shard.rows()
+    for size, blocks in zip((block, SMALL_BLOCK), row_blocks(shard, mixtures, block), strict=True):
+        for count, (chunk,) in in_chunks((blocks,), _chunk(shard)):
+            state = program(rows, *state, *arguments, chunk, count, block=size)
+    return state
+
+
+def _chunk(shard: Shard) -> int:
+    return max(16, shard.capacity // 512)
+
+
+class _Rows:
+    """Rows of a mixture that is spread over shards."""
+
+    def __init__(self, shards: Sequence[Shard]):
+        self.shards = shards
+
+    def locate(self, mixture: int, index: int) -> np.ndarray:
+        """Centred features (D,) of the mixture's sample `index`."""
+        for shard in self.shards:
+            part = shard.parts[mixture]
+            if index < len(part):
+                return (part[index] - shard.centres[mixture]).astype(shard.dtype)
+            index -= len(part)
+        raise IndexError(index)
+
+    def gather(self, mixture: int, per_shard: Sequence[np.ndarray]) -> np.ndarray:
+        """A mixture's part of arrays (..., rows), one a shard."""
+        parts = [
+            values[..., shard.starts[mixture] : shard.starts[mixture + 1]]
+            for shard, values in zip(self.shards, per_shard, strict=True)
+        ]
+        return np.concatenate(parts, axis=-1)
+
+
+def kmeans_plusplus(
+    shards: Sequence[Shard], layout: Layout, generators: Sequence[np.random.Generator]
+) -> list[np.ndarray]:
+    """Indices (K_m,) of every mixture's seeds among its samples.
+
+    Each seed is the best of 2 + log K candidates drawn in proportion to the squared distance from
+    the seeds before (Arthur and Vassilvitskii's greedy variant).
     """
-    chosen = [int(rng.integers(len(features)))]
-    nearest = _squared_distances(features, features[chosen])[:, 0]
-    trials = 2 + int(np.log(num_clusters))
-    for _ in range(1, num_clusters):
-        cumulative = np.cumsum(nearest, dtype=np.float64)
-        drawn = np.searchsorted(cumulative, rng.random(trials) * cumulative[-1], side="right")
-        drawn = np.minimum(drawn, len(features) - 1)
-        candidates = np.minimum(nearest[:, None], _squared_distances(features, features[drawn]))
-        best = int(np.argmin(candidates.sum(axis=0)))
-        chosen.append(int(drawn[best]))
-        nearest = candidates[:, best]
-    return np.array(chosen)
+    mixtures, rows = len(layout.sizes), _Rows(shards)
+    trials = 2 + np.log(layout.components).astype(int)
+    chosen = [[int(g.integers(n))] for g, n in zip(generators, layout.sizes, strict=True)]
+    drawn = [np.array(c) for c in chosen]
+    nearest: list[np.ndarray | None] = [None] * mixtures
+    for step in range(int(layout.components.max())):
+        seeking = layout.components > max(step, 1)
+        if not seeking.any():
+            break
+        candidates = np.zeros((mixtures, trials.max(), layout.padded_dim), shards[0].dtype)
+        for m in np.flatnonzero(seeking):
+            for t, index in enumerate(drawn[m]):
+                candidates[m, t, : layout.dim] = rows.locate(m, int(index))
+        found = [
+            np.asarray(
+                _over_blocks(
+                    lambda r, s, *a, **k: (_candidate_distances(r, s, *a, **k),),
+                    shard,
+                    seeking,
+                    layout.big_block,
+                    (jnp.zeros((trials.max(), shard.capacity), shard.dtype),),
+                    candidates,
+                )[0]
+            )
+            for shard in shards
+        ]
+        for m in np.flatnonzero(seeking):
+            distances = rows.gather(m, found)[: len(drawn[m])]
+            if step:
+                distances = np.minimum(distances, nearest[m])
+                best = int(np.argmin(distances.sum(axis=1, dtype=np.float64)))
+                chosen[m].append(int(drawn[m][best]))
+                nearest[m] = distances[best]
+            else:
+                nearest[m] = distances[0]
+            drawn[m] = _draw(generators[m], nearest[m], chosen[m], trials[m])
+    return [np.array(c[:k]) for c, k in zip(chosen, layout.components, strict=True)]
+
+
+def _draw(generator: np.random.Generator, nearest: np.ndarray, chosen: list[int], trials: int) -> np.ndarray:
+    cumulative = np.cumsum(nearest, dtype=np.float64)
+    if cumulative[-1] <= 0:  # fewer distinct samples than seeds: any sample not chosen yet
+        free = np.setdiff1d(np.arange(len(nearest)), chosen)
+        return generator.choice(free if len(free) else len(nearest), size=trials)
+    picks = np.searchsorted(cumulative, generator.random(trials) * cumulative[-1], side="right")
+    return np.minimum(picks, len(nearest) - 1)
 
 
 def kmeans(
-    rng: np.random.Generator, features: np.ndarray, num_clusters: int, *, max_iter: int = 300, tol: float = 1e-4
-) -> np.ndarray:
-    """Cluster of every sample, (N,) int, by k-means++ and Lloyd's iterations.
+    shards: Sequence[Shard],
+    layout: Layout,
+    generators: Sequence[np.random.Generator],
+    *,
+    max_iter: int = 300,
+    tol: float = 1e-4,
+) -> list[np.ndarray]:
+    """Cluster (n_m,) int32 of every sample of every mixture.
 
     Args:
-        rng: generator of the seeding.
-        features: (N, D).
-        num_clusters: K, at most N.
+        shards: the samples.
+        layout: the mixtures; `components` are the numbers of clusters.
+        generators: of the seeding, one a mixture.
         max_iter: most Lloyd iterations.
-        tol: stop when the centres' squared shift is below `tol` times the mean variance.
+        tol: a mixture is done when no label changes or the centres' squared shift is below `tol`
+            times the features' mean variance.
     """
-    features = features - features.mean(axis=0)
-    centres = features[kmeans_plusplus(rng, features, num_clusters)]
-    threshold = tol * features.var(axis=0).mean()
-    labels = None
+    rows, mixtures = _Rows(shards), len(layout.sizes)
+    dtype = shards[0].dtype
+    centres = np.zeros((mixtures, layout.columns, layout.padded_dim), dtype)
+    for m, seeds in enumerate(kmeans_plusplus(shards, layout, generators)):
+        for k, index in enumerate(seeds):
+            centres[m, k, : layout.dim] = rows.locate(m, int(index))
+    thresholds = None
+    active = np.ones(mixtures, bool)
+    final = np.zeros(mixtures, bool)  # mixtures whose labels await one last assignment
+    state = [(jnp.full(s.capacity, -1, jnp.int32), jnp.zeros(s.capacity, dtype)) for s in shards]
     for _ in range(max_iter):
-        previous, labels = labels, np.argmin(_squared_distances(features, centres), axis=1)
-        if previous is not None and np.array_equal(previous, labels):
+        sums, counts, moved = _assign_all(shards, layout, active, state, centres)
+        if thresholds is None:
+            thresholds = tol * _mean_variances(rows, layout, state, sums, counts, centres)
+        _relocate_empty(rows, layout, state, active, centres, sums, counts)
+        updated = np.where(counts[:, :, None] > 0, sums / np.maximum(counts, 1)[:, :, None], centres)
+        shift = np.sum((updated - centres) ** 2, axis=(1, 2), dtype=np.float64)
+        still = (moved == 0) | (shift <= thresholds)
+        final |= active & still & (moved > 0)
+        centres = np.where(active[:, None, None], updated, centres).astype(dtype)
+        active &= ~still
+        if not active.any():
             break
-        onehot = np.eye(num_clusters, dtype=features.dtype)[labels]
-        counts = onehot.sum(axis=0)
-        updated = np.where(counts[:, None] > 0, onehot.T @ features / np.maximum(counts, 1)[:, None], centres)
-        shift = np.sum((updated - centres) ** 2)
-        centres = updated
-        if shift <= threshold:
-            labels = np.argmin(_squared_distances(features, centres), axis=1)
-            break
-    return labels
+    if (final | active).any():
+        _assign_all(shards, layout, final | active, state, centres)
+    labels = [np.asarray(s[0]) for s in state]
+    return [rows.gather(m, labels) for m in range(mixtures)]
+
+
+def _assign_all(shards, layout, active, state, centres):
+    """Assign the active mixtures' rows; renew `state` and return sums, counts, moved over all shards."""
+    mixtures, columns = centres.shape[:2]
+    widths = layout.components.astype(np.int32)
+    totals = None
+    pending = []
+    for s, shard in enumerate(shards):
+        start = (
+            *state[s],
+            jnp.zeros(centres.shape, shard.dtype),
+            jnp.zeros((mixtures, columns), shard.dtype),
+            jnp.zeros(mixtures, jnp.int32),
+        )
+        *kept, sums, counts, moved = _over_blocks(
+            _assign, shard, active, layout.big_block, start, centres, widths
+        )
+        state[s] = tuple(kept)
+        pending.append((sums, counts, moved))
+    for part in pending:
+        host = [np.asarray(value).astype(np.float64) for value in part]
+        totals = host if totals is None else [a + b for a, b in zip(totals, host, strict=True)]
+    return totals
+
+
+def _mean_variances(rows, layout, state, sums, counts, centres) -> np.ndarray:
+    """(M,) mean over features of the samples' variance, from the first assignment's distances."""
+    distances = [np.asarray(s[1]) for s in state]
+    variances = np.zeros(len(layout.sizes))
+    for m, size in enumerate(layout.sizes):
+        # sum |x|^2 = sum |x - c|^2 + 2 c . sum x - n |c|^2, cluster by cluster
+        inertia = rows.gather(m, distances).sum(dtype=np.float64)
+        c = centres[m].astype(np.float64)
+        total = inertia + 2 * np.sum(c * sums[m]) - np.sum(counts[m] * np.sum(c * c, axis=1))
+        mean = sums[m].sum(axis=0) / size
+        variances[m] = max(total / size - mean @ mean, 0.0) / layout.dim
+    return variances
+
+
+def _relocate_empty(rows, layout, state, active, centres, sums, counts) -> None:
+    """Give every cluster without samples the sample that is farthest from its own centre."""
+    empty = active[:, None] & (counts == 0) & (np.arange(centres.shape[1]) < layout.components[:, None])
+    if not empty.any():
+        return
+    labels, distances = ([np.asarray(s[i]) for s in state] for i in (0, 1))
+    for m in np.flatnonzero(empty.any(axis=1)):
+        away, label = rows.gather(m, distances), rows.gather(m, labels)
+        farthest = np.argsort(-away, kind="stable")
+        for k, index in zip(np.flatnonzero(empty[m]), farthest, strict=False):
+            sample = rows.locate(m, int(index)).astype(np.float64)
+            old = label[index]
+            if counts[m, old] <= 1:
+                continue
+            counts[m, old] -= 1
+            sums[m, old, : layout.dim] -= sample
+            counts[m, k] = 1
+            sums[m, k] = 0
+            sums[m, k, : layout.dim] = sample

@@ -1,0 +1,300 @@
+"""How the samples of many mixtures lie on the devices, and the lists of work over them.
+
+All sizes that enter a compiled program are rounded up to few values, so that the fits of a later
+round reuse the programs of an earlier one. Padding costs memory only: work is listed in blocks of
+rows and only listed blocks are computed.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+SMALL_BLOCK = 128
+
+
+def bucket(size: int, least: int) -> int:
+    """The least of `least` x {1, 1.25, 1.5, 1.75} x 2^i that holds `size`."""
+    upper = least
+    while upper < size:
+        upper *= 2
+    for eighths in (5, 6, 7):
+        if upper > least and size <= upper * eighths // 8:
+            return upper * eighths // 8
+    return upper
+
+
+def padded_dimension(dim: int) -> int:
+    """D rounded up, so that similar widths share programs; padding acts as a unit Gaussian at 0."""
+    if dim <= 16:
+        return 4 if dim <= 4 else 8 if dim <= 8 else 16
+    return -(-dim // 32) * 32
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Mixtures that are fitted in the same programs.
+
+    Attributes:
+        sizes: (M,) samples, components: (M,) components of every mixture.
+        dim: D, padded_dim: D as the programs see it.
+        columns: K of the padded (K, N) arrays.
+        slots: length C of arrays over all components, `columns` more than there are.
+        big_block: rows of a large block of work.
+    """
+
+    sizes: np.ndarray
+    components: np.ndarray
+    dim: int
+    padded_dim: int
+    columns: int
+    slots: int
+    big_block: int
+
+    @property
+    def component_starts(self) -> np.ndarray:
+        """(M + 1,) first component of every mixture."""
+        return np.concatenate([[0], np.cumsum(self.components)]).astype(np.int32)
+
+    @property
+    def component_mixture(self) -> np.ndarray:
+        """(C,) mixture of every component, M for slots without one."""
+        mixtures = np.full(self.slots, len(self.sizes), np.int32)
+        mixtures[: self.components.sum()] = np.repeat(np.arange(len(self.sizes)), self.components)
+        return mixtures
+
+
+def make_layout(
+    sizes: Sequence[int], components: Sequence[int], dim: int, columns: int, slots: int
+) -> Layout:
+    """Layout of mixtures with `sizes` samples and `components` components of dimension `dim`."""
+    padded = padded_dimension(dim)
+    big = 512 if jax.default_backend() == "cpu" else 4096
+    width = bucket(columns, 1)
+    return Layout(
+        np.asarray(sizes, np.int64), np.asarray(components, np.int64), dim, padded, width, slots + width, big
+    )
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Rows of an array by index, read only as they are asked for.
+
+    Attributes:
+        array: (N, D).
+        rows: (n,) indices into it.
+    """
+
+    array: np.ndarray
+    rows: np.ndarray
+
+    ndim = 2
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, D)."""
+        return len(self.rows), self.array.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The array's."""
+        return self.array.dtype
+
+    def __getitem__(self, key):
+        if isinstance(key, slice):
+            return Selection(self.array, self.rows[key])
+        return self.array[self.rows[key]]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.array[self.rows], dtype)
+
+
+Samples = np.ndarray | Selection
+
+
+def chunks(samples: Samples, rows: int = 4096) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first row, rows) of samples (N, D), a few rows at a time."""
+    for low in range(0, len(samples), rows):
+        yield low, np.asarray(samples[low : low + rows])
+
+
+def mean(samples: Samples) -> np.ndarray:
+    """Mean (D,) float64 over samples (N, D)."""
+    return sum(part.sum(axis=0, dtype=np.float64) for _, part in chunks(samples)) / len(samples)
+
+
+@dataclass
+class Shard:
+    """Consecutive rows of the layout's samples, on one device.
+
+    Attributes:
+        parts: for every mixture the features (n_m, D) in this shard, as the caller gave them.
+        centres: (M, D) float64, subtracted before rounding to the working precision.
+        starts: (M + 1,) first row of every mixture here.
+        capacity: rows of the device's array.
+        device: where the shard's work is done.
+        resident: whether the rows stay there; otherwise every pass uploads them anew.
+    """
+
+    parts: list[Samples]
+    centres: np.ndarray
+    starts: np.ndarray
+    capacity: int
+    padded_dim: int
+    dtype: np.dtype
+    device: jax.Device
+    resident: bool
+    _rows: jax.Array | None = None
+
+    def rows(self) -> jax.Array:
+        """(capacity, padded D) centred features on the device."""
+        if self._rows is not None:
+            return self._rows
+        host = np.zeros((self.capacity, self.padded_dim), self.dtype)
+        for part, centre, start in zip(self.parts, self.centres, self.starts, strict=False):
+            for low, chunk in chunks(part):
+                host[start + low : start + low + len(chunk), : part.shape[1]] = chunk - centre
+        rows = jax.device_put(host, self.device)
+        if self.resident:
+            self._rows = rows
+        return rows
+
+    @property
+    def count(self) -> int:
+        """Rows in use."""
+        return int(self.starts[-1])
+
+    def row_mixture(self) -> np.ndarray:
+        """(capacity,) mixture of every row, M for padding."""
+        mixtures = np.full(self.capacity, len(self.parts), np.int32)
+        mixtures[: self.count] = np.repeat(np.arange(len(self.parts)), np.diff(self.starts))
+        return mixtures
+
+
+def make_shards(
+    features: Sequence[Samples],
+    layout: Layout,
+    centres: np.ndarray,
+    dtype: np.dtype,
+    *,
+    devices: Sequence[jax.Device],
+    capacity: int,
+    resident_bytes: int,
+) -> list[Shard]:
+    """Cut the rows of all mixtures into shards.
+
+    Every device gets an equal run of rows; where that is more than `resident_bytes`, the run is
+    cut further and its pieces are streamed from the host.
+    """
+    total = int(layout.sizes.sum())
+    row_bytes = layout.padded_dim * np.dtype(dtype).itemsize
+    per_device = -(-total // len(devices))
+    resident = per_device * row_bytes <= resident_bytes
+    run = per_device if resident else max(SMALL_BLOCK, resident_bytes // (3 * row_bytes))
+    bounds = np.concatenate([[0], np.cumsum(layout.sizes)])
+    shards = []
+    for index, low in enumerate(range(0, total, run)):
+        high = min(low + run, total)
+        parts = [
+            f[max(low - a, 0) : max(high - a, 0)] for f, a in zip(features, bounds[:-1].tolist(), strict=True)
+        ]
+        starts = np.concatenate([[0], np.cumsum([len(p) for p in parts])])
+        device = devices[index * len(devices) // -(-total // run)]
+        size = max(capacity if len(devices) == 1 and resident else 0, bucket(high - low, 256))
+        shards.append(
+            Shard(parts, centres, starts, size, layout.padded_dim, np.dtype(dtype), device, resident)
+        )
+    return shards
+
+
+def row_blocks(shard: Shard, mixtures: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
+    """Blocks of consecutive rows that cover the chosen mixtures.
+
+    Args:
+        shard: the rows.
+        mixtures: (M,) bool, which to cover.
+        block: rows of a large block.
+
+    Returns:
+        Two arrays (n, 4) int32 of (start, low, high, mixture) for large and for small blocks: the
+        block begins at row `start`, and its rows from `low` to `high` count.
+    """
+    lists: tuple[list, list] = ([], [])
+    for m in np.flatnonzero(mixtures):
+        low, stop = int(shard.starts[m]), int(shard.starts[m + 1])
+        while low < stop:
+            large = stop - low > block - SMALL_BLOCK and shard.capacity >= block
+            size = block if large else SMALL_BLOCK
+            high = min(low + size, stop)
+            lists[0 if large else 1].append((min(low, shard.capacity - size), low, high, m))
+            low = high
+    large, small = (np.array(entries, np.int32).reshape(-1, 4) for entries in lists)
+    return large, small
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """Rows that meet a component, in blocks of one size.
+
+    Attributes:
+        rows: (T, B) int32, out of range where the block is padded.
+        components: (T,) int32 slot, columns: (T,) int32 column of the component in its mixture.
+    """
+
+    rows: np.ndarray
+    components: np.ndarray
+    columns: np.ndarray
+
+
+def pair_tasks(
+    mask: np.ndarray, shard: Shard, layout: Layout, row_mixture: np.ndarray
+) -> tuple[Tasks, Tasks]:
+    """Group the chosen (component, row) pairs into large and small blocks of rows a component.
+
+    Args:
+        mask: (K, rows) bool of pairs of a column and a row.
+        shard: the rows.
+        layout: the mixtures.
+        row_mixture: (rows,) mixture of every row.
+    """
+    column, row = np.divmod(np.flatnonzero(mask.ravel()), mask.shape[1])
+    component = (layout.component_starts[row_mixture[row]] + column).astype(np.int32)
+    order = np.argsort(component, kind="stable")
+    component, row = component[order], row[order]
+    counts = np.bincount(component, minlength=layout.slots)
+    first = np.cumsum(counts) - counts
+    rank = np.arange(len(row)) - first[component]
+    large = counts // layout.big_block
+    rest = counts - large * layout.big_block
+    large += rest > layout.big_block - SMALL_BLOCK
+    in_large = rank < large[component] * layout.big_block
+    left = np.maximum(counts - large * layout.big_block, 0)
+    big = _blocks(component[in_large], row[in_large], rank[in_large], large, layout.big_block, shard, layout)
+    keep = ~in_large
+    rank = rank[keep] - large[component[keep]] * layout.big_block
+    small = _blocks(component[keep], row[keep], rank, -(-left // SMALL_BLOCK), SMALL_BLOCK, shard, layout)
+    return big, small
+
+
+def _blocks(component, row, rank, blocks, size, shard, layout) -> Tasks:
+    offsets = np.cumsum(blocks) - blocks
+    rows = np.full(int(blocks.sum()) * size, shard.capacity, np.int32)
+    rows[offsets[component] * size + rank] = row
+    owners = np.repeat(np.arange(layout.slots, dtype=np.int32), blocks)
+    firsts = layout.component_starts[np.minimum(layout.component_mixture[owners], len(layout.sizes) - 1)]
+    return Tasks(rows.reshape(-1, size), owners, owners - firsts.astype(np.int32))
+
+
+def in_chunks(arrays: Sequence[np.ndarray], capacity: int):
+    """Yield (count, arrays padded to `capacity` rows), so that every call has one shape."""
+    total = len(arrays[0])
+    for low in range(0, total, capacity):
+        parts = [array[low : low + capacity] for array in arrays]
+        count = len(parts[0])
+        if count < capacity:
+            parts = [np.concatenate([p, np.repeat(p[-1:], capacity - count, axis=0)]) for p in parts]
+        yield np.int32(count), parts

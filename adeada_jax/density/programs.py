@@ -1,0 +1,257 @@
+"""The compiled programs of EM with full covariances.
+
+Shapes: N rows of a shard, K columns (components of a mixture, padded), C slots (components of all
+mixtures), D features, t = `TAIL` last whitened coordinates, h = D - t.
+
+A component is held as the inverse Cholesky factor of its covariance, L^-1, whose last t rows are the
+tail and whose upper left (h, h) block is the head. The squared Mahalanobis distance is a sum of
+squares over the whitened coordinates, so the tail's part of it bounds the log density from above;
+where that bound lies far enough below another component's density, the head need not be computed.
+
+Every factorisation stands in a sequential loop over components (`lax.fori_loop`), never as a batch
+next to another batch: two independent chains of batched Cholesky and batched triangular solve in
+one program can deadlock jaxlib's CPU client.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.scipy.linalg import solve_triangular
+
+TAIL = 32
+HIGHEST = lax.Precision.HIGHEST
+LOWEST = -1e30  # stands for minus infinity, which would not survive subtraction
+
+
+def tail_length(padded_dim: int) -> int:
+    """t: all coordinates where they are few."""
+    return TAIL if padded_dim >= 2 * TAIL else padded_dim
+
+
+class Components(NamedTuple):
+    """Parameters of all components in the working precision.
+
+    means (C, D); tails (C, t, D); biases (C, t) tails @ means; heads (C, h, h); constants (C,) log
+    weight and normalisation; failed (C,) bool where no factor could be had.
+    """
+
+    means: jax.Array
+    tails: jax.Array
+    biases: jax.Array
+    heads: jax.Array
+    constants: jax.Array
+    failed: jax.Array
+
+
+class Moments(NamedTuple):
+    """Sufficient statistics in float64 about fixed centres: counts (C,), sums (C, D), squares (C, D, D)."""
+
+    counts: jax.Array
+    sums: jax.Array
+    squares: jax.Array
+
+
+def _products(left: jax.Array, right: jax.Array) -> jax.Array:
+    """left @ right.T in full precision on every kind of device."""
+    return lax.dot_general(left, right, (((left.ndim - 1,), (right.ndim - 1,)), ((), ())), precision=HIGHEST)
+
+
+@partial(jax.jit, static_argnames="block", donate_argnames=("scores", "exact"))
+def bound_scores(rows, scores, exact, parts, changed, blocks, count, *, block):
+    """Replace the changed components' scores (K, N) by upper bounds from the tails.
+
+    Args:
+        rows: (N, D). scores: (K, N) log weighted densities. exact: (K, N) bool, which are no bounds.
+        parts: Components. changed: (C,) bool. blocks: (T, 5) int32 of (start, low, high, mixture,
+        first component). count: blocks in use. block: rows of a block.
+    """
+    columns = scores.shape[0]
+    tail, dim = parts.tails.shape[1:]
+
+    def body(i, carry):
+        scores, exact = carry
+        start, low, high, _, first = blocks[i]
+        x = lax.dynamic_slice_in_dim(rows, start, block)
+        whitening = lax.dynamic_slice_in_dim(parts.tails, first, columns).reshape(columns * tail, dim)
+        bias = lax.dynamic_slice_in_dim(parts.biases, first, columns).reshape(columns * tail)
+        white = _products(x, whitening) - bias
+        distance = jnp.sum((white * white).reshape(block, columns, tail), axis=2).T
+        bound = lax.dynamic_slice_in_dim(parts.constants, first, columns)[:, None] - 0.5 * distance
+        index = start + jnp.arange(block, dtype=jnp.int32)
+        fresh = lax.dynamic_slice_in_dim(changed, first, columns)[:, None] & (index >= low) & (index < high)
+        old = lax.dynamic_slice_in_dim(scores, start, block, axis=1)
+        was = lax.dynamic_slice_in_dim(exact, start, block, axis=1)
+        scores = lax.dynamic_update_slice_in_dim(scores, jnp.where(fresh, bound, old), start, axis=1)
+        exact = lax.dynamic_update_slice_in_dim(exact, jnp.where(fresh, tail == dim, was), start, axis=1)
+        return scores, exact
+
+    return lax.fori_loop(0, count, body, (scores, exact))
+
+
+@partial(jax.jit, static_argnames="width", donate_argnames=("scores", "exact"))
+def complete_scores(rows, scores, exact, parts, task_rows, components, columns, count, *, width):
+    """Make the listed pairs' scores exact by adding the heads' part of the distance.
+
+    Args:
+        rows, scores, exact, parts: as in `bound_scores`.
+        task_rows: (T, B), components: (T,), columns: (T,) int32, as in `layout.Tasks`.
+        count: tasks in use. width: tasks computed side by side.
+    """
+    head = parts.heads.shape[1]
+
+    def one(index, component):
+        x = jnp.take(rows, index, axis=0, mode="clip")[:, :head] - parts.means[component, :head]
+        white = _products(x, parts.heads[component])
+        return jnp.sum(white * white, axis=1)
+
+    def body(i, distances):
+        index = lax.dynamic_slice_in_dim(task_rows, i * width, width)
+        which = lax.dynamic_slice_in_dim(components, i * width, width)
+        found = one(index[0], which[0])[None] if width == 1 else jax.vmap(one)(index, which)
+        return lax.dynamic_update_slice_in_dim(distances, found, i * width, axis=0)
+
+    steps = (count + width - 1) // width
+    distances = lax.fori_loop(0, steps, body, jnp.zeros(task_rows.shape, scores.dtype))
+    size = scores.shape[1]
+    listed = (task_rows < size) & (jnp.arange(len(task_rows)) < count)[:, None]
+    flat = jnp.where(listed, columns[:, None] * size + task_rows, scores.size).ravel()
+    scores = scores.ravel().at[flat].add(-0.5 * distances.ravel(), mode="drop").reshape(scores.shape)
+    exact = exact.ravel().at[flat].set(True, mode="drop").reshape(exact.shape)
+    return scores, exact
+
+
+@jax.jit
+def likely_pairs(scores, exact, responsibilities, widths):
+    """(K, N) bool of inexact pairs that probably matter: held before, or of the highest bound."""
+    column = jnp.arange(scores.shape[0])[:, None]
+    valid = column < widths
+    highest = jnp.argmax(jnp.where(valid, scores, LOWEST), axis=0)
+    return valid & ~exact & ((responsibilities > 1e-3) | (column == highest))
+
+
+@jax.jit
+def doubtful_pairs(scores, exact, widths, cutoff):
+    """(K, N) bool of inexact pairs whose bound is within `cutoff` nats of the row's best exact score."""
+    valid = jnp.arange(scores.shape[0])[:, None] < widths
+    best = jnp.max(jnp.where(valid & exact, scores, LOWEST), axis=0)
+    return valid & ~exact & (scores > best - cutoff)
+
+
+@partial(jax.jit, donate_argnames="responsibilities")
+def normalise(scores, exact, responsibilities, widths, following, cutoff, tolerance):
+    """Log densities and the changes of the responsibilities.
+
+    Args:
+        scores, exact: (K, N), every pair that matters exact.
+        responsibilities: (K, N), as the moments hold them.
+        widths: (N,) components of the row's mixture, 0 for padding.
+        following: (N,) bool, rows whose mixtures still change.
+        cutoff: pairs this far (nats) below the best have responsibility zero.
+        tolerance: changes up to this are left for later.
+
+    Returns:
+        norms (N,), changed (K, N) bool, changes (K, N), responsibilities (K, N).
+    """
+    valid = (jnp.arange(scores.shape[0])[:, None] < widths) & exact
+    best = jnp.max(jnp.where(valid, scores, LOWEST), axis=0)
+    best = jnp.where(widths > 0, best, 0.0)
+    shifted = jnp.where(valid, scores - best, LOWEST)
+    weights = jnp.where(shifted > -cutoff, jnp.exp(jnp.maximum(shifted, -cutoff)), 0.0)
+    total = jnp.where(widths > 0, jnp.sum(weights, axis=0), 1.0)
+    fresh = weights / total
+    changed = following & (jnp.abs(fresh - responsibilities) > tolerance)
+    changes = jnp.where(changed, fresh - responsibilities, 0.0)
+    return best + jnp.log(total), changed, changes, jnp.where(changed, fresh, responsibilities)
+
+
+@partial(jax.jit, static_argnames="width", donate_argnames="moments")
+def accumulate(rows, changes, moments, centres, task_rows, components, columns, count, *, width):
+    """Add the listed pairs' changes of responsibility to the moments, in float64.
+
+    Args:
+        rows: (N, D). changes: (K, N). moments: Moments. centres: (C, D), fixed during a fit.
+        task_rows, components, columns, count, width: as in `complete_scores`.
+    """
+    size = changes.shape[1]
+    flat = changes.ravel()
+
+    def one(index, component, column):
+        listed = index < size
+        weight = jnp.where(listed, flat[column * size + jnp.minimum(index, size - 1)], 0.0).astype(
+            jnp.float64
+        )
+        x = jnp.take(rows, index, axis=0, mode="clip").astype(jnp.float64)
+        offset = (x - centres[component].astype(jnp.float64)).T
+        weighted = offset * weight
+        return jnp.sum(weight), jnp.sum(weighted, axis=1), _products(weighted, offset)
+
+    def body(i, moments):
+        index = lax.dynamic_slice_in_dim(task_rows, i * width, width)
+        which = lax.dynamic_slice_in_dim(components, i * width, width)
+        column = lax.dynamic_slice_in_dim(columns, i * width, width)
+        if width == 1:
+            found = Moments(*one(index[0], which[0], column[0]))
+            return jax.tree.map(lambda total, new: total.at[which[0]].add(new), moments, found)
+        found = Moments(*jax.vmap(one)(index, which, column))
+        used = i * width + jnp.arange(width) < count
+        which = jnp.where(used, which, len(moments.counts))
+        return jax.tree.map(lambda total, new: total.at[which].add(new, mode="drop"), moments, found)
+
+    return lax.fori_loop(0, (count + width - 1) // width, body, moments)
+
+
+def _factor(covariance, reg_covar, unit):
+    """Inverse Cholesky factor (D, D) of the regularised covariance, and whether there is one.
+
+    Where the covariance plus `reg_covar` is not positive definite, the regularisation is raised
+    tenfold, up to four times. Padded features (`unit` = 1) get variance one.
+    """
+    identity = jnp.eye(len(covariance), dtype=covariance.dtype)
+
+    def attempt(reg):
+        lower = jnp.linalg.cholesky(covariance + jnp.diag(jnp.where(unit, 1.0, reg)), symmetrize_input=False)
+        return lower, jnp.all(jnp.diagonal(lower) > 0)
+
+    def again(state):
+        reg, _, _, tries = state
+        return (reg * 10.0, *attempt(reg * 10.0), tries + 1)
+
+    state = (reg_covar, *attempt(reg_covar), jnp.int32(0))
+    _, lower, found, _ = lax.while_loop(lambda s: ~s[2] & (s[3] < 4) & (s[0] > 0), again, state)
+    inverse = solve_triangular(jnp.where(found, lower, identity), identity, lower=True)
+    return inverse, found
+
+
+@partial(jax.jit, donate_argnames="parts")
+def update_components(parts, moments, centres, mixture, chosen, count, dim, reg_covar):
+    """The M step for the chosen components: means, covariances and their factors from the moments.
+
+    Args:
+        parts: Components to renew. moments: Moments. centres: (C, D). mixture: (C,) mixture of each.
+        chosen: (C,) int32 slots, the first `count` of which are renewed.
+        dim: D without padding. reg_covar: added to the diagonal.
+    """
+    slots, padded = centres.shape
+    head = parts.heads.shape[1]
+    real = parts.means.dtype
+    totals = jax.ops.segment_sum(moments.counts, mixture, slots)[mixture]
+    unit = jnp.arange(padded) >= dim
+
+    def body(i, parts):
+        c = chosen[i]
+        size = moments.counts[c] + 10 * jnp.finfo(jnp.float64).eps
+        shift = moments.sums[c] / size
+        covariance = moments.squares[c] / size - shift[:, None] * shift[None, :]
+        inverse, found = _factor(covariance, reg_covar, unit)
+        mean = (centres[c].astype(jnp.float64) + shift).astype(real)
+        tail = inverse[head:].astype(real)
+        bias = (tail.astype(jnp.float64) @ mean.astype(jnp.float64)).astype(real)
+        constant = jnp.log(size / totals[c]) + jnp.sum(jnp.log(jnp.diagonal(inverse)))
+        constant -= 0.5 * dim * jnp.log(2 * jnp.pi)
+        new = Components(mean, tail, bias, inverse[:head, :head].astype(real), constant.astype(real), ~found)
+        return jax.tree.map(lambda all_, one: all_.at[c].set(one), parts, new)
+
+    return lax.fori_loop(0, count, body, parts)

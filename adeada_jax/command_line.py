@@ -1,11 +1,22 @@
 """How scripts start and how they fail: one line for the user's mistakes, a traceback for ours."""
 
+import re
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import app, flags
 
 from adeada_jax.errors import InputError
+
+
+def checked_config(config: Any) -> Any:
+    """The value of a config flag, or an InputError saying why its file could not be loaded."""
+    try:
+        config.to_dict()
+    except OSError as error:
+        raise InputError(f"--config: {str(error).strip().splitlines()[-1].strip()}") from error
+    return config
 
 
 def run_app(main: Callable[[list[str]], object]) -> None:
@@ -23,12 +34,27 @@ def run_app(main: Callable[[list[str]], object]) -> None:
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
         return flags.FLAGS(list(argv))
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, FileNotFoundError) as error:
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         # The configuration's own errors (an unknown key, a value of the wrong type) come as any of these.
-        message = str(error.args[0]) if error.args else str(error)
-        if isinstance(error, FileNotFoundError):
-            message = str(error)
-        _fail(" ".join(message.split()))
+        _fail(_in_one_line(error, argv))
+
+
+def _in_one_line(error: Exception, argv: Sequence[str]) -> str:
+    message = str(error)
+    if "Traceback" in message:  # A configuration file that raised: its last line says why.
+        message = message.strip().splitlines()[-1].removeprefix("adeada_jax.errors.InputError: ")
+    if isinstance(error, (AttributeError, KeyError)):
+        message = _unknown_key(message, argv)
+    return " ".join(message.split())
+
+
+def _unknown_key(message: str, argv: Sequence[str]) -> str:
+    for argument in argv:
+        key = argument.split("=")[0].lstrip("-")
+        if "." in key and f"'{key.rsplit('.', 1)[1]}" in message:
+            hint = re.search(r'Did you mean "(\w+)"', message)
+            return f"{key}: no such key" + (f"; did you mean {hint[1]}?" if hint else "")
+    return message
 
 
 def _fail(message: str) -> None:

@@ -120,7 +120,7 @@ def validate(
         _check(config, key, lambda value: value > 0, "must be positive")
     _check(config, "acquisition.alpha", lambda value: 0 <= value <= 1, "must lie between 0 and 1")
     _check(config, "acquisition.budget", lambda value: 0 < value <= 1,
-           "is the fraction of the target training pixels bought a round: more than 0, at most 1")  # fmt: skip
+           "is a fraction of the target training pixels: more than 0, at most 1")  # fmt: skip
 
 
 def _value(config: config_dict.ConfigDict, key: str) -> Any:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import numpy as np
 from ml_collections import config_dict
 
-from adeada_jax import inference, oracle, report, stages
+from adeada_jax import inference, oracle, publish, stages
 from adeada_jax.acquisition.base import Candidates, Request, Selection
 from adeada_jax.acquisition.registry import create_strategy
 from adeada_jax.density import DensityDifference, density_difference
@@ -36,7 +36,7 @@ def run(experiment: Experiment) -> dict:
         summary = run_target_only(experiment, pool)
     else:
         summary = run_active(experiment, pool)
-    report.write(experiment, summary)
+    publish.publish(experiment, summary)
     return summary
 
 

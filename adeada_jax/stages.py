@@ -1,9 +1,7 @@
 """The trainings of an experiment: warm-up, fine-tuning of a round, and the fully supervised reference."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
-
 
 import numpy as np
 
@@ -143,4 +141,4 @@ def _run(
 def _finish(experiment: Experiment, number: int, weights: Weights) -> None:
     """The stage's output; after it the checkpoints on the way are of no more use."""
     checkpoints.save(experiment.workdir.checkpoint(number), weights.tree())
-    shutil.rmtree(experiment.workdir.training_progress(number), ignore_errors=True)
+    checkpoints.Progress(experiment.workdir.training_progress(number)).clear()

@@ -1,9 +1,9 @@
 """Runs or resumes a whole experiment: python scripts/main.py --config=configs/toy.py --workdir=runs/toy."""
 
-import sys
-
 from absl import app, flags, logging
 from ml_collections import config_flags
+
+from adeada_jax.command_line import checked_config, run_app
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Configuration file, such as configs/toy.py; override keys with --config.KEY=VALUE."
@@ -17,14 +17,13 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
     logging.set_verbosity(logging.ERROR)
+    config = checked_config(_CONFIG.value)
     # Imported late, so that --help and wrong flags answer at once.
     from adeada_jax.rounds import main as run_rounds
 
-    run_rounds(_CONFIG.value, _WORKDIR.value)
+    run_rounds(config, _WORKDIR.value)
 
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
-    from adeada_jax.command_line import run_app
-
-    sys.exit(run_app(main))
+    run_app(main)

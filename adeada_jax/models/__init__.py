@@ -1,1 +1,7 @@
+"""Segmentation networks and the discriminator."""
 
+from adeada_jax.models.discriminator import Discriminator
+from adeada_jax.models.layers import normalize, upsample
+from adeada_jax.models.segmenter import Segmentation, Segmenter
+
+__all__ = ["Discriminator", "Segmentation", "Segmenter", "normalize", "upsample"]

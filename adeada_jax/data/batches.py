@@ -1,0 +1,64 @@
+"""Batches of whole images for inference and evaluation: decoded ahead, grouped by size, padded."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from adeada_jax.data.transforms import resize_image
+
+_WORKERS = 2
+
+
+def read_ahead(source: Any, *, ahead: int = 16) -> Iterator[dict[str, Any]]:
+    """The examples of a random-access source in order, the next ones decoded by threads meanwhile."""
+    with ThreadPoolExecutor(_WORKERS) as threads:
+        waiting: deque = deque()
+        for i in range(len(source)):
+            waiting.append(threads.submit(source.__getitem__, i))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def whole_image_batches(
+    source: Any, map_key: str, *, batch_size: int, height: int, width: int
+) -> Iterator[dict[str, Any]]:
+    """Batches whose images have the network's size and whose maps keep their own.
+
+    Args:
+      source: random access to `{"image": (H, W, 3) uint8, map_key: (H, W), ...}`, sizes may differ.
+      map_key: 'regions' or 'label'.
+      batch_size: images a batch; a batch that would be smaller repeats its first image.
+      height: of the network's input, in pixels.
+      width: likewise.
+
+    Yields:
+      `{"index": (n,) positions in the source, "image": (batch_size, height, width, 3) uint8,
+      map_key: (batch_size, H, W)}`; the first n of a batch count, all maps of a batch have one size.
+    """
+    groups: dict[tuple[int, ...], list[tuple[int, dict[str, Any]]]] = {}
+    for index, example in enumerate(read_ahead(source)):
+        group = groups.setdefault(example[map_key].shape, [])
+        group.append((index, example))
+        if len(group) == batch_size:
+            yield _stack(group, map_key, batch_size, height, width)
+            group.clear()
+    for group in groups.values():
+        if group:
+            yield _stack(group, map_key, batch_size, height, width)
+
+
+def _stack(
+    group: Sequence[tuple[int, dict[str, Any]]], map_key: str, batch_size: int, height: int, width: int
+) -> dict[str, Any]:
+    padded = list(group) + [group[0]] * (batch_size - len(group))
+    images = [resize_image(example["image"], height=height, width=width) for _, example in padded]
+    return {
+        "index": np.array([index for index, _ in group]),
+        "image": np.stack(images),
+        map_key: np.stack([example[map_key] for _, example in padded]),
+    }

@@ -1,0 +1,88 @@
+"""Confusion matrices on the device, IoU by class, mIoU."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adeada_jax.data.batches import whole_image_batches
+from adeada_jax.models import Segmenter, normalize, upsample
+from adeada_jax.telemetry import track
+from adeada_jax.types import IGNORE_LABEL
+
+
+def confusion_matrix(predictions: jax.Array, labels: jax.Array, num_classes: int) -> jax.Array:
+    """Counts pixels by label (rows) and prediction (columns).
+
+    Args:
+      predictions: integers below `num_classes`, any shape.
+      labels: integers of the same shape; IGNORE_LABEL is not counted.
+      num_classes: C.
+
+    Returns:
+      `(C, C)` int32.
+    """
+    cells = labels.astype(jnp.int32) * num_classes + predictions.astype(jnp.int32)
+    cells = jnp.where(labels == IGNORE_LABEL, num_classes**2, cells)
+    counts = jnp.zeros(num_classes**2 + 1, jnp.int32).at[cells.reshape(-1)].add(1)
+    return counts[:-1].reshape(num_classes, num_classes)
+
+
+def iou(matrix: np.ndarray) -> np.ndarray:
+    """Intersection over union by class.
+
+    Args:
+      matrix: `(C, C)` counts, labels in rows.
+
+    Returns:
+      `(C,)` from 0 to 1; NaN for a class that neither labels nor predictions hold. Differs from D2ADA,
+      which gives such a class 100.
+    """
+    intersection = np.diag(matrix).astype(np.float64)
+    union = matrix.sum(axis=0) + matrix.sum(axis=1) - intersection
+    return np.divide(intersection, union, out=np.full(len(matrix), np.nan), where=union > 0)
+
+
+def mean_iou(values: np.ndarray, classes: Sequence[int] | None = None) -> float:
+    """mIoU in percent over the classes that occur (of `classes`, if given); NaN if none does."""
+    chosen = np.asarray(values)[list(classes)] if classes is not None else np.asarray(values)
+    present = chosen[~np.isnan(chosen)]
+    return 100.0 * float(present.mean()) if len(present) else float("nan")
+
+
+def evaluate(
+    segmenter: Segmenter,
+    params: Any,
+    batch_stats: Any,
+    source: Any,
+    *,
+    height: int,
+    width: int,
+    batch_size: int = 1,
+    description: str = "evaluation",
+) -> np.ndarray:
+    """Confusion matrix of a model over a labelled source, at the labels' own resolution.
+
+    Images are resized to `height` x `width` pixels for the network, its scores to the labels' size.
+
+    Returns:
+      `(C, C)` int64.
+    """
+    classes = segmenter.num_classes
+
+    @jax.jit
+    def count(params: Any, batch_stats: Any, images: jax.Array, labels: jax.Array) -> jax.Array:
+        segmentation, _ = segmenter.apply(params, batch_stats, normalize(images), train=False)
+        predictions = upsample(segmentation.logits, *labels.shape[1:]).argmax(axis=-1)
+        return jax.vmap(partial(confusion_matrix, num_classes=classes))(predictions, labels)
+
+    total = np.zeros((classes, classes), np.int64)
+    batches = whole_image_batches(source, "label", batch_size=batch_size, height=height, width=width)
+    steps = -(-len(source) // batch_size)
+    for batch in track(batches, total=steps, description=description):
+        matrices = np.asarray(count(params, batch_stats, batch["image"], batch["label"]), np.int64)
+        total += matrices[: len(batch["index"])].sum(axis=0)
+    return total

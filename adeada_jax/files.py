@@ -1,0 +1,70 @@
+"""Writing files whole or not at all: under a temporary name, then renamed."""
+
+import io
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from adeada_jax.errors import InputError
+
+
+def write_bytes_atomic(path: str | Path, content: bytes) -> None:
+    """Writes a file; whoever looks sees the old content or the new, never a part."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text_atomic(path: str | Path, text: str) -> None:
+    """Writes UTF-8 text; see `write_bytes_atomic`."""
+    write_bytes_atomic(path, text.encode())
+
+
+def write_json_atomic(path: str | Path, content: Any) -> None:
+    """Writes JSON, indented; numbers that are not finite become null."""
+    write_text_atomic(path, json.dumps(finite(content), indent=2) + "\n")
+
+
+def write_png_atomic(path: str | Path, array: np.ndarray) -> None:
+    """Writes `(H, W)` or `(H, W, 3)` uint8 as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.asarray(array, np.uint8)).save(buffer, format="PNG")
+    write_bytes_atomic(path, buffer.getvalue())
+
+
+def read_json(path: str | Path) -> Any:
+    """Reads JSON.
+
+    Raises:
+      InputError: the file is missing or is not JSON; the message names it.
+    """
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError as error:
+        raise InputError(f"'{path}' does not exist") from error
+    except ValueError as error:
+        raise InputError(f"'{path}' is not JSON: {error}") from error
+
+
+def finite(value: Any) -> Any:
+    """The value with every number that JSON cannot hold (NaN, infinity) replaced by None."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

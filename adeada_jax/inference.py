@@ -1,0 +1,171 @@
+"""Model and region maps to a table of regions: features, class probabilities, uncertainties, prices."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adeada_jax.arrays import load_arrays, save_arrays
+from adeada_jax.data.batches import whole_image_batches
+from adeada_jax.models import Segmenter, normalize, upsample
+from adeada_jax.regions.pooling import region_feature_sums, region_sums
+from adeada_jax.telemetry import track
+
+# Region numbers are padded to a multiple of this, so that a few compilations serve all batches.
+_REGION_BUCKET = 16
+
+
+@dataclass(frozen=True)
+class RegionTable:
+    """What the model says of every region of a domain, by image, then region id.
+
+    Attributes:
+      names: image names; `image` indexes them.
+      image: `(N,)` int32.
+      region: `(N,)` int32, the id in the image's region map.
+      pixels: `(N,)` int64.
+      features: `(N, D)` float32, z: the mean 256-d feature over the region's pixels (Sec. 3.2.1).
+      probabilities: `(N, C)` float32, the mean softmax over the region's pixels.
+      entropy: `(N,)` float32, mean pixel entropy in nats (Eq. 10).
+      margin: `(N,)` float32, mean difference of the two largest probabilities (Eq. 8).
+      confidence: `(N,)` float32, mean largest probability (Eq. 9).
+    """
+
+    names: tuple[str, ...]
+    image: np.ndarray
+    region: np.ndarray
+    pixels: np.ndarray
+    features: np.ndarray
+    probabilities: np.ndarray
+    entropy: np.ndarray
+    margin: np.ndarray
+    confidence: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """`(N,)` int32: c, the class with the largest mean probability."""
+        return self.probabilities.argmax(axis=1).astype(np.int32)
+
+    def save(self, path: Path) -> None:
+        """Writes one safetensors file, whole or not at all."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "names"}
+        save_arrays(path, arrays, {"names": self.names})
+
+    @classmethod
+    def load(cls, path: Path) -> "RegionTable":
+        """Reads what `save` wrote."""
+        arrays, metadata = load_arrays(path)
+        return cls(names=tuple(metadata["names"]), **arrays)
+
+
+def infer_regions(
+    segmenter: Segmenter,
+    params: Any,
+    batch_stats: Any,
+    source: Any,
+    *,
+    height: int,
+    width: int,
+    batch_size: int = 1,
+    description: str = "inference",
+) -> RegionTable:
+    """One forward pass an image, pooled to regions.
+
+    Args:
+      segmenter: the network.
+      params: its parameters.
+      batch_stats: its batch-norm statistics.
+      source: random access to images with region maps, which may have any size.
+      height: of the network's input, in pixels.
+      width: likewise.
+      batch_size: images a forward pass.
+      description: the progress bar's words.
+
+    Returns:
+      The table of all regions.
+    """
+    measure = make_measure(segmenter)
+    rows: list[Any] = [None] * len(source)
+    batches = whole_image_batches(source, "regions", batch_size=batch_size, height=height, width=width)
+    pending: tuple[np.ndarray, Any] | None = None
+
+    def collect(index: np.ndarray, sums: Any) -> None:
+        sums = jax.device_get(sums)
+        for position, i in enumerate(index):
+            rows[i] = jax.tree.map(lambda array, p=position: array[p], sums)
+
+    for index, batch in _images_tracked(batches, len(source), description):
+        regions = batch["regions"]
+        bucket = -(-(int(regions.max()) + 1) // _REGION_BUCKET) * _REGION_BUCKET
+        sums = measure(params, batch_stats, batch["image"], regions, num_regions=bucket)
+        # The host reads a batch's results while the device works on the next.
+        if pending is not None:
+            collect(*pending)
+        pending = (index, sums)
+    if pending is not None:
+        collect(*pending)
+    return _table(source.names, rows)
+
+
+def _images_tracked(batches: Any, total: int, description: str) -> Any:
+    """The batches with their indices, under a progress bar that counts images."""
+
+    def images():
+        for batch in batches:
+            for position in range(len(batch["index"])):
+                yield batch if position == 0 else None
+
+    for batch in track(images(), total=total, description=description):
+        if batch is not None:
+            yield batch["index"], batch
+
+
+def make_measure(segmenter: Segmenter) -> Callable[..., dict[str, jax.Array]]:
+    """A jitted function from a batch of images and region maps to sums over regions."""
+
+    @partial(jax.jit, static_argnames="num_regions")
+    def measure(params: Any, batch_stats: Any, images: jax.Array, regions: jax.Array, *, num_regions: int):
+        segmentation, _ = segmenter.apply(params, batch_stats, normalize(images), train=False)
+        logits = upsample(segmentation.logits, *regions.shape[1:])
+        values = jax.vmap(partial(region_sums, num_regions=num_regions))(pixel_values(logits), regions)
+        feature_sums = partial(region_feature_sums, num_regions=num_regions)
+        return {"values": values, "features": jax.vmap(feature_sums)(segmentation.features, regions)}
+
+    return measure
+
+
+def pixel_values(logits: jax.Array) -> jax.Array:
+    """`(B, H, W, C)` logits to `(B, H, W, C + 4)`: probabilities, entropy, margin, confidence, 1."""
+    log_p = jax.nn.log_softmax(logits)
+    p = jnp.exp(log_p)
+    entropy = -(p * log_p).sum(axis=-1)
+    confidence = p.max(axis=-1)
+    # The second largest: the largest once the (first) largest is left out.
+    first = p.argmax(axis=-1)[..., None] == jnp.arange(p.shape[-1])
+    margin = confidence - jnp.where(first, -1.0, p).max(axis=-1)
+    measures = jnp.stack([entropy, margin, confidence, jnp.ones_like(entropy)], axis=-1)
+    return jnp.concatenate([p, measures], axis=-1)
+
+
+def _table(names: tuple[str, ...], rows: list[dict[str, np.ndarray]]) -> RegionTable:
+    present = [np.flatnonzero(row["values"][:, -1]) for row in rows]
+    values = np.concatenate([row["values"][ids] for row, ids in zip(rows, present, strict=True)])
+    features = np.concatenate([row["features"][ids] for row, ids in zip(rows, present, strict=True)])
+    pixels = values[:, -1:]
+    means = values[:, :-1] / pixels
+    return RegionTable(
+        names=tuple(names),
+        image=np.repeat(np.arange(len(rows), dtype=np.int32), [len(ids) for ids in present]),
+        region=np.concatenate(present).astype(np.int32),
+        pixels=pixels[:, 0].astype(np.int64),
+        features=features / pixels,
+        probabilities=means[:, :-3],
+        entropy=means[:, -3],
+        margin=means[:, -2],
+        confidence=means[:, -1],
+    )

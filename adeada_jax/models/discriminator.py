@@ -1,0 +1,48 @@
+"""The fully convolutional discriminator of AdaptSegNet (Tsai et al. 2018)."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from adeada_jax.models.segmenter import DTYPES
+
+CHANNELS = (64, 128, 256, 512)
+SLOPE = 0.2
+
+
+class DiscriminatorNetwork(nnx.Module):
+    """Five 4x4 convolutions of stride 2, LeakyReLU between them."""
+
+    def __init__(self, num_classes: int, dtype: jnp.dtype, rngs: nnx.Rngs):
+        features = (num_classes, *CHANNELS, 1)
+        for i in range(len(features) - 1):
+            layer = nnx.Conv(features[i], features[i + 1], (4, 4), strides=2, padding=[(1, 1), (1, 1)],
+                             dtype=dtype, rngs=rngs)  # fmt: skip
+            setattr(self, f"conv{i}", layer)
+
+    def __call__(self, maps: jax.Array) -> jax.Array:
+        x = maps
+        for i in range(len(CHANNELS)):
+            x = jax.nn.leaky_relu(getattr(self, f"conv{i}")(x), SLOPE)
+        return getattr(self, f"conv{len(CHANNELS)}")(x).astype(jnp.float32)
+
+
+class Discriminator:
+    """Tells source from target softmax maps: `init` makes its numbers, `apply` uses them."""
+
+    def __init__(self, num_classes: int, *, dtype: str = "float32"):
+        def create(seed: jax.Array) -> DiscriminatorNetwork:
+            return DiscriminatorNetwork(num_classes, DTYPES[dtype], nnx.Rngs(params=jax.random.key(seed)))
+
+        self._create = create
+        self._graph = nnx.split(nnx.eval_shape(lambda: create(0)))[0]
+
+    def init(self, seed: int) -> Any:
+        """Random parameters: nested dicts of float32 arrays."""
+        return jax.jit(lambda seed: nnx.to_pure_dict(nnx.state(self._create(seed), nnx.Param)))(seed)
+
+    def apply(self, params: Any, maps: jax.Array) -> jax.Array:
+        """`(B, H, W, C)` softmax maps to `(B, H/32, W/32, 1)` scores; positive means target."""
+        return nnx.merge(self._graph, nnx.State(params), copy=True)(maps)

@@ -1,0 +1,104 @@
+"""A segmentation network as pure functions: `init` makes its numbers, `apply` uses them."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from adeada_jax.errors import InputError
+from adeada_jax.models.deeplab_v2 import DeepLabV2Head
+from adeada_jax.models.deeplab_v3plus import DeepLabV3PlusHead
+from adeada_jax.models.layers import norm_factory
+from adeada_jax.models.resnet import ResNet
+
+HEADS = {"deeplabv2": DeepLabV2Head, "deeplabv3plus": DeepLabV3PlusHead}
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+class Segmentation(NamedTuple):
+    """What the network says of a batch, on its feature grid.
+
+    Attributes:
+      logits: `(B, h, w, C)` float32 class scores.
+      features: `(B, h, w, 256)` float32, the input of the final 1x1 convolution.
+    """
+
+    logits: jax.Array
+    features: jax.Array
+
+
+class SegmentationNetwork(nnx.Module):
+    """Backbone and head; parameter paths begin with one or the other."""
+
+    def __init__(self, name: str, backbone: str, num_classes: int, output_stride: int, dtype: jnp.dtype,
+                 freeze_batch_norm: bool, axis_name: str | None, rngs: nnx.Rngs):  # fmt: skip
+        norm = norm_factory(frozen=freeze_batch_norm, axis_name=axis_name, dtype=dtype, rngs=rngs)
+        options = {"output_stride": output_stride, "norm": norm, "dtype": dtype, "rngs": rngs}
+        self.backbone = ResNet(backbone, **options)
+        features = self.backbone.features, self.backbone.low_level_features
+        self.head = HEADS[name](*features, num_classes, **options)
+
+    def __call__(self, images: jax.Array, train: bool, dropout_key: jax.Array | None) -> Segmentation:
+        outputs = self.head(*self.backbone(images, train), train, dropout_key)
+        return Segmentation(*(x.astype(jnp.float32) for x in outputs))
+
+
+class Segmenter:
+    """A segmentation network without its numbers."""
+
+    def __init__(self, name: str, *, backbone: str, num_classes: int, output_stride: int = 16,
+                 dtype: str = "float32", freeze_batch_norm: bool = True, axis_name: str | None = None):  # fmt: skip
+        """
+        Args:
+          name: 'deeplabv2' or 'deeplabv3plus'.
+          backbone: one of `resnet.RESNETS`.
+          num_classes: C.
+          output_stride: 8, 16 or 32.
+          dtype: of the computation, 'float32' or 'bfloat16'; parameters and statistics are float32.
+          freeze_batch_norm: statistics and affine parameters stay as they are.
+          axis_name: the pmapped axis over which trained batch norm takes its statistics.
+
+        Raises:
+          InputError: a name is unknown; lists the known ones.
+        """
+        for key, value, known in (("name", name, HEADS), ("dtype", dtype, DTYPES)):
+            if value not in known:
+                raise InputError(f"config.model.{key}: unknown '{value}'; known: {', '.join(known)}")
+
+        def create(seed: jax.Array) -> SegmentationNetwork:
+            return SegmentationNetwork(
+                name, backbone, num_classes, output_stride, DTYPES[dtype], freeze_batch_norm, axis_name,
+                nnx.Rngs(params=jax.random.key(seed)),
+            )  # fmt: skip
+
+        self.num_classes = num_classes
+        self._create = create
+        self._graph = nnx.split(nnx.eval_shape(lambda: create(0)))[0]
+
+    def init(self, seed: int) -> tuple[Any, Any]:
+        """Random parameters and fresh statistics: nested dicts of float32 arrays."""
+        return jax.jit(self._numbers)(seed)
+
+    def _numbers(self, seed: jax.Array) -> tuple[Any, Any]:
+        _, params, batch_stats = nnx.split(self._create(seed), nnx.Param, nnx.BatchStat)
+        return nnx.to_pure_dict(params), nnx.to_pure_dict(batch_stats)
+
+    def apply(
+        self, params: Any, batch_stats: Any, images: jax.Array, *, train: bool, dropout_key: jax.Array | None = None
+    ) -> tuple[Segmentation, Any]:  # fmt: skip
+        """Runs the network.
+
+        Args:
+          params: from `init`.
+          batch_stats: from `init`.
+          images: `(B, H, W, 3)` float32, normalised.
+          train: batch norm uses the batch's statistics (unless frozen), and dropout drops.
+          dropout_key: needed in training.
+
+        Returns:
+          The segmentation, and the new batch statistics.
+        """
+        model = nnx.merge(self._graph, nnx.State(params), nnx.State(batch_stats), copy=True)
+        segmentation = model(images, train, dropout_key)
+        return segmentation, nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))

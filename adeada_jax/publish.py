@@ -1,0 +1,114 @@
+"""The run's report: gathers what the stages wrote, predicts a few images, and hands it to the page."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from adeada_jax.data.transforms import resize_image
+from adeada_jax.experiment import Experiment, Weights
+from adeada_jax.files import read_json
+from adeada_jax.labels import colorize
+from adeada_jax.models import normalize, upsample
+from adeada_jax.oracle import LabelStore
+from adeada_jax.regions.pool import Purchase
+from adeada_jax.report.figures import bought_overlay
+from adeada_jax.report.page import Gallery, Strip, write_report
+
+_STRIPS = 4
+
+Predictor = Callable[[np.ndarray], np.ndarray]
+
+
+def publish(experiment: Experiment, summary: dict) -> None:
+    """Writes report.html from what lies in the working directory."""
+    workdir, last = experiment.workdir, summary["rounds"][-1]["round"]
+    purchases = workdir.purchases(last)
+    before = predictor(experiment, experiment.load_weights(workdir.checkpoint(0)))
+    after = predictor(experiment, experiment.load_weights(workdir.checkpoint(last)))
+    events = [json.loads(line) for line in (workdir.root / "metrics.jsonl").read_text().splitlines()]
+    densities = {n: read_json(workdir.density(n)) for n in range(last + 1) if workdir.density(n).exists()}
+    write_report(
+        workdir.report,
+        config=read_json(workdir.config),
+        summary=summary,
+        selections=[_row(purchase) for purchase in purchases] if last else [],
+        densities=densities,
+        class_names=experiment.class_names,
+        palette=experiment.validation.palette,
+        galleries=[
+            validation_gallery(experiment, before, after, last),
+            *([pool_gallery(experiment, before, after, purchases)] if last else []),
+        ],
+        events=events,
+    )
+
+
+def _row(purchase: Purchase) -> dict[str, Any]:
+    row = dict(vars(purchase))
+    row["class"] = row.pop("class_name")
+    return row
+
+
+def predictor(experiment: Experiment, weights: Weights) -> Predictor:
+    """A function from `(H, W, 3)` uint8 images to `(H, W)` uint8 class ids, at the image's own size."""
+    segmenter, size = experiment.segmenter, experiment.size
+
+    @jax.jit
+    def logits(image: jax.Array) -> jax.Array:
+        return segmenter.apply(weights.params, weights.batch_stats, normalize(image[None]), train=False)[0].logits
+
+    def predict(image: np.ndarray) -> np.ndarray:
+        scores = logits(resize_image(image, **size))
+        return np.asarray(upsample(scores, *image.shape[:2])[0].argmax(axis=-1), np.uint8)
+
+    return predict
+
+
+def validation_gallery(experiment: Experiment, before: Predictor, after: Predictor, last: int) -> Gallery:
+    """A few evaluation images with their ground truth."""
+    validation = experiment.validation
+    strips = []
+    for i in np.unique(np.linspace(0, len(validation) - 1, _STRIPS).astype(int)):
+        example = validation[int(i)]
+        panels = [("image", example["image"]), *_predictions(experiment, example["image"], before, after, last)]
+        panels.append(("ground truth", colorize(example["label"], validation.palette)))
+        strips.append(Strip(example["name"], tuple(panels)))
+    return Gallery("Evaluation images", "None of these was ever trained on.", tuple(strips))
+
+
+def pool_gallery(
+    experiment: Experiment, before: Predictor, after: Predictor, purchases: Sequence[Purchase]
+) -> Gallery:
+    """The training images of which most regions were bought, with the labels that were paid for."""
+    images = experiment.target_images
+    last = max(purchase.round for purchase in purchases)
+    store = LabelStore(experiment.workdir.labels(n) for n in range(last + 1))
+    counts = Counter(purchase.image for purchase in purchases)
+    strips = []
+    for name in sorted(counts, key=lambda name: (-counts[name], name))[:_STRIPS]:
+        example = images[images.names.index(name)]
+        rounds = {p.region: p.round for p in purchases if p.image == name}
+        panels = [("image", example["image"]), *_predictions(experiment, example["image"], before, after, last)]
+        panels += [
+            ("ground truth bought", colorize(store.label(name), experiment.validation.palette)),
+            ("regions by round", bought_overlay(example["image"], example["regions"], rounds)),
+        ]
+        strips.append(Strip(name, tuple(panels)))
+    text = "The images of which most regions were bought. Labels that nobody paid for stay unknown: black."
+    return Gallery("Bought regions", text, tuple(strips))
+
+
+def _predictions(
+    experiment: Experiment, image: np.ndarray, before: Predictor, after: Predictor, last: int
+) -> list[tuple[str, np.ndarray]]:
+    palette = experiment.validation.palette
+    if not last:
+        return [("prediction", colorize(after(image), palette))]
+    return [
+        ("after the warm-up", colorize(before(image), palette)),
+        (f"after round {last}", colorize(after(image), palette)),
+    ]

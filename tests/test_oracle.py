@@ -1,0 +1,86 @@
+"""Labels are revealed for bought regions only, stored once, and reach nothing else."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import adeada_jax
+from adeada_jax import oracle
+from adeada_jax.errors import InputError
+from adeada_jax.oracle import LabelStore, PurchasedLabels, buy_labels
+
+
+class Images:
+    """Two images of 2x4 pixels with two regions each, and no labels."""
+
+    names = ("a", "city/b")
+    regions = np.array([[0, 0, 1, 1], [0, 0, 1, 1]], np.int32)
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, i):
+        return {"name": self.names[i], "image": np.full((2, 4, 3), i, np.uint8), "regions": self.regions}
+
+
+class CountingOracle:
+    """Labels region r with class r + 1."""
+
+    def __init__(self):
+        self.calls = []
+
+    def reveal(self, image, regions):
+        self.calls.append((image, tuple(regions)))
+        return np.where(np.isin(Images.regions, regions), Images.regions + 1, 255).astype(np.uint8)
+
+
+def test_labels_of_rounds_add_up_and_the_rest_is_ignored(tmp_path):
+    expert = CountingOracle()
+    buy_labels(expert, {"city/b": [1]}, tmp_path / "1")
+    buy_labels(expert, {"city/b": [0], "a": [0]}, tmp_path / "2")
+    bought = PurchasedLabels(Images(), LabelStore([tmp_path / "1", tmp_path / "2"]))
+    assert bought.names == ("a", "city/b")
+    np.testing.assert_array_equal(bought[0]["label"], [[1, 1, 255, 255]] * 2)
+    np.testing.assert_array_equal(bought[1]["label"], [[1, 1, 2, 2]] * 2)
+    np.testing.assert_array_equal(bought[1]["image"], np.ones((2, 4, 3)))
+    first = PurchasedLabels(Images(), LabelStore([tmp_path / "1"]))
+    np.testing.assert_array_equal(first[0]["label"], [[255, 255, 2, 2]] * 2)
+
+
+def test_what_was_paid_for_is_not_asked_for_again(tmp_path):
+    expert = CountingOracle()
+    buy_labels(expert, {"a": [0]}, tmp_path)
+    buy_labels(expert, {"a": [0], "city/b": [1]}, tmp_path)
+    assert expert.calls == [("a", (0,)), ("city/b", (1,))]
+
+
+def test_an_image_without_bought_labels_has_none(tmp_path):
+    with pytest.raises(InputError, match="'a': no bought labels"):
+        LabelStore([tmp_path]).label("a")
+
+
+def test_only_the_oracle_opens_target_training_labels():
+    """Of all modules only these open labelled splits; experiment.py does for D_S and the evaluation split."""
+    openers = {}
+    for path in Path(adeada_jax.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("open_labelled"):
+                openers.setdefault(path.name, []).append(ast.unparse(node))
+    assert set(openers) == {"oracle.py", "experiment.py"}
+    opened = [call.split("(", 1)[1] for call in openers["experiment.py"]]
+    assert opened == [
+        "config.source.dataset, config.source.dir, 'train')",
+        "config.target.dataset, config.target.dir, 'val')",
+    ]
+
+
+def test_ground_truth_reveals_the_asked_regions_only(monkeypatch):
+    class Labelled(Images):
+        def __getitem__(self, i):
+            return {**super().__getitem__(i), "label": np.arange(8, dtype=np.uint8).reshape(2, 4)}
+
+    monkeypatch.setattr(oracle.sources, "open_labelled", lambda *_: Labelled())
+    revealed = oracle.GroundTruthOracle("any", "dir").reveal("city/b", [1])
+    np.testing.assert_array_equal(revealed, [[255, 255, 2, 3], [255, 255, 6, 7]])

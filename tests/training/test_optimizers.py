@@ -1,0 +1,41 @@
+"""Learning rates by group, decay, and torch's SGD arithmetic."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from adeada_jax.config import paper_defaults
+from adeada_jax.training import optimizers
+
+
+def test_polynomial_decay_with_increase_and_floor():
+    schedule = optimizers.polynomial_decay(2.5e-4, 1000, power=0.9, end=1e-6, increase_steps=100)
+    assert float(schedule(50)) == pytest.approx(1.25e-4)
+    assert float(schedule(500)) == pytest.approx(2.5e-4 * 0.5**0.9, rel=1e-5)
+    assert float(schedule(999)) == pytest.approx(max(2.5e-4 * 0.001**0.9, 1e-6), rel=1e-3)
+    assert float(schedule(2000)) == pytest.approx(1e-6)
+
+
+def test_momentum_and_weight_decay_are_torchs_and_the_head_is_ten_times_faster():
+    options = paper_defaults().optimizer
+    optimizer = optimizers.segmenter_optimizer(options, learning_rate=0.1, steps=100)
+    params = {"backbone": {"w": jnp.array([1.0])}, "head": {"w": jnp.array([1.0])}}
+    state = optimizer.init(params)
+    expected, velocity = {"backbone": 1.0, "head": 1.0}, {"backbone": 0.0, "head": 0.0}
+    for t in range(5):
+        gradient = 0.3 * (t + 1)
+        updates, state = optimizer.update(jax.tree.map(lambda p, g=gradient: p * 0 + g, params), state, params)
+        params = optax.apply_updates(params, updates)
+        for group, rate in (("backbone", 0.1), ("head", 1.0)):
+            velocity[group] = 0.9 * velocity[group] + gradient + 5e-4 * expected[group]
+            expected[group] -= rate * (1 - t / 100) ** 0.9 * velocity[group]
+    for group, value in expected.items():
+        np.testing.assert_allclose(params[group]["w"], [value], rtol=1e-5)
+
+
+def test_a_parameter_that_no_group_covers_is_an_error():
+    optimizer = optimizers.segmenter_optimizer(paper_defaults().optimizer, learning_rate=0.1, steps=10)
+    with pytest.raises(ValueError, match="'neck/w' belongs to no optimiser group"):
+        optimizer.init({"neck": {"w": jnp.ones(1)}})

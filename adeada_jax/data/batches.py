@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from adeada_jax.data.transforms import resize_image
+from adeada_jax.data import transforms
 
 _WORKERS = 2
 
@@ -56,7 +56,9 @@ def _stack(
     group: Sequence[tuple[int, dict[str, Any]]], map_key: str, batch_size: int, height: int, width: int
 ) -> dict[str, Any]:
     padded = list(group) + [group[0]] * (batch_size - len(group))
-    images = [resize_image(example["image"], height=height, width=width) for _, example in padded]
+    images = [
+        transforms.resize({"image": e["image"]}, height=height, width=width)["image"] for _, e in padded
+    ]
     return {
         "index": np.array([index for index, _ in group]),
         "image": np.stack(images),

@@ -1,0 +1,71 @@
+"""The part of a TFDS builder that all data sets share: features, metadata, how they are written."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+FEATURES = ("name", "image", "regions", "label")
+
+
+@dataclasses.dataclass(frozen=True)
+class RegionSettings:
+    """Settings of SLIC, stored with the data.
+
+    Attributes:
+      num_segments: regions asked for an image.
+      compactness: weight of nearness against likeness of colour.
+    """
+
+    num_segments: int = 40
+    compactness: float = 10.0
+
+
+def dataset_info(
+    builder: tfds.core.DatasetBuilder, *, description: str, regions: RegionSettings,
+    class_names: tuple[str, ...], palette: np.ndarray,
+) -> tfds.core.DatasetInfo:  # fmt: skip
+    """The `DatasetInfo` of a builder whose records are those of `examples.encode_example`.
+
+    The metadata holds the settings of SLIC, class names and palette, and, once generated, the names of
+    the images of each split in the order of the records.
+    """
+    return tfds.core.DatasetInfo(
+        builder=builder,
+        description=description,
+        features=tfds.features.FeaturesDict(
+            {
+                "name": tfds.features.Text(),
+                "image": tfds.features.Image(encoding_format="png"),
+                "label": tfds.features.Image(shape=(None, None, 1), dtype=np.uint8, encoding_format="png"),
+                "regions": tfds.features.Image(shape=(None, None, 1), dtype=np.uint16, encoding_format="png"),
+            }
+        ),
+        metadata=tfds.core.MetadataDict(
+            {
+                "regions": dataclasses.asdict(regions),
+                "class_names": list(class_names),
+                "palette": np.asarray(palette).tolist(),
+                "names": {},
+            }
+        ),
+        # Records lie in the order of the names, so that an index means the same image everywhere.
+        disable_shuffling=True,
+    )
+
+
+def write(builder: tfds.core.DatasetBuilder, *, on_example: Callable[[], None] | None = None) -> None:
+    """Generates a builder's data set as array records, without TensorFlow or the network.
+
+    TFDS writes into a directory named `incomplete.*` and renames that when everything is written.
+
+    Args:
+      builder: its `_generate_examples` calls its attribute `on_example` after each one.
+      on_example: e.g. advances a progress bar.
+    """
+    if on_example is not None:
+        builder.on_example = on_example
+    tfds.disable_progress_bar()
+    config = tfds.download.DownloadConfig(try_download_gcs=False)
+    builder.download_and_prepare(download_config=config, file_format="array_record")

@@ -1,0 +1,105 @@
+"""TFDS builder of the toy streets: nothing to download, everything is drawn."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from adeada_jax.data.builders import base
+from adeada_jax.data.builders.examples import encode_example, ordered_map
+from adeada_jax.data.toy_streets import render
+from adeada_jax.labels import CLASS_NAMES, PALETTE
+
+
+@dataclasses.dataclass(frozen=True)
+class ToySettings:
+    """What a set of toy streets is made with.
+
+    Attributes:
+      counts: images by split.
+      height: of an image in pixels.
+      width: of an image in pixels.
+      seed: other seeds give other streets.
+      regions: settings of SLIC.
+    """
+
+    counts: Mapping[str, int]
+    height: int = 128
+    width: int = 256
+    seed: int = 0
+    regions: base.RegionSettings = dataclasses.field(default_factory=base.RegionSettings)
+
+
+@dataclasses.dataclass(kw_only=True)
+class ToyConfig(tfds.core.BuilderConfig):
+    """A domain of the toy streets with its settings."""
+
+    settings: ToySettings
+
+
+class ToyStreets(tfds.core.GeneratorBasedBuilder):
+    """Toy streets, of the domains `rendered` and `filmed`.
+
+    Attributes:
+      settings: of the builder's config, unless others were given.
+      on_example: called after each example that is made.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = [  # noqa: RUF012
+        ToyConfig(name="rendered", settings=ToySettings(counts={"train": 400})),
+        ToyConfig(name="filmed", settings=ToySettings(counts={"train": 200, "val": 60})),
+    ]
+
+    def __init__(self, *, settings: ToySettings | None = None, **kwargs: Any):
+        """
+        Args:
+          settings: instead of the config's own.
+          **kwargs: as of every TFDS builder: `config`, `data_dir`, ...
+        """
+        self._settings = settings
+        self.on_example = lambda: None
+        super().__init__(**kwargs)
+
+    @property
+    def settings(self) -> ToySettings:
+        return self._settings or self.builder_config.settings
+
+    @property
+    def num_examples(self) -> int:
+        return sum(self.settings.counts.values())
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return base.dataset_info(
+            self, description=__doc__, regions=self.settings.regions, class_names=CLASS_NAMES, palette=PALETTE
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
+        del dl_manager  # nothing to download
+        return {split: self._generate_examples(split) for split in self.settings.counts}
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        make = functools.partial(make_example, self.builder_config.name, split, self.settings)
+        names = self.info.metadata["names"].setdefault(split, [])
+        for index, example in enumerate(ordered_map(make, range(self.settings.counts[split]))):
+            names.append(example["name"])
+            yield index, example
+            self.on_example()
+
+
+def make_example(domain: str, split: str, settings: ToySettings, index: int) -> dict[str, Any]:
+    """Renders and encodes one example; runs in worker processes."""
+    image, label = render(
+        domain, split, index, seed=settings.seed, height=settings.height, width=settings.width
+    )
+    name = f"{domain}_{split}_{index:05d}"
+    return encode_example(name, image, label, **dataclasses.asdict(settings.regions))
+
+
+def create(data_dir: str, config: str, regions: base.RegionSettings, **options: Any) -> ToyStreets:
+    """A builder of a domain with the given SLIC settings; `options` are fields of ToySettings."""
+    default = next(c.settings for c in ToyStreets.BUILDER_CONFIGS if c.name == config)
+    settings = dataclasses.replace(default, regions=regions, **options)
+    return ToyStreets(config=config, settings=settings, data_dir=data_dir)

@@ -1,0 +1,344 @@
+"""Data sets by name: preparing them, and opening their splits with or without labels."""
+
+import contextlib
+import fcntl
+import importlib
+import io
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from adeada_jax.data.images import decode_image, decode_map
+from adeada_jax.errors import InputError
+from adeada_jax.types import IGNORE_LABEL
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """How a data set is made and where it lies.
+
+    Attributes:
+      builder: module under `adeada_jax.data.builders` with a function `create(data_dir, config, regions,
+        **options)` that returns a TFDS builder.
+      config: the builder's config.
+      directory: below the data directory, where TFDS puts it.
+      flag: value of `--dataset` of scripts/prepare_data.py.
+      embedded: made from nothing, thus on first use.
+    """
+
+    builder: str
+    config: str
+    directory: str
+    flag: str
+    embedded: bool = False
+
+
+DATASETS = {
+    "toy/rendered": Dataset("toy", "rendered", "toy_streets/rendered/1.0.0", "toy", embedded=True),
+    "toy/filmed": Dataset("toy", "filmed", "toy_streets/filmed/1.0.0", "toy", embedded=True),
+}
+
+
+def find_dataset(name: str) -> Dataset:
+    """Looks a data set up.
+
+    Raises:
+      InputError: unknown; lists the known.
+    """
+    if name not in DATASETS:
+        raise InputError(f"unknown data set '{name}'; known: {', '.join(sorted(DATASETS))}")
+    return DATASETS[name]
+
+
+def prepare(
+    dataset: str, data_dir: str | Path, *, num_segments: int = 40, compactness: float = 10.0,
+    progress: bool = True, **options: Any,
+) -> None:  # fmt: skip
+    """Makes a data set below `data_dir`, SLIC regions included, unless it is there.
+
+    What a killed preparation left is removed and made again; a second process waits for the first.
+
+    Args:
+      dataset: a name of DATASETS.
+      data_dir: directory for prepared data sets.
+      num_segments: of SLIC.
+      compactness: of SLIC.
+      progress: shows a progress bar.
+      **options: of the data set's builder.
+
+    Raises:
+      InputError: unknown name; the directory cannot be written; the data set is there with other SLIC
+        settings.
+    """
+    spec = find_dataset(dataset)
+    directory = Path(data_dir) / spec.directory
+    with _locked(Path(data_dir)):
+        if _is_complete(directory):
+            check_regions(dataset, data_dir, num_segments=num_segments, compactness=compactness)
+            return
+        if directory.exists():
+            shutil.rmtree(directory)
+        for leftover in directory.parent.glob(f"incomplete.*_{directory.name}"):
+            shutil.rmtree(leftover)
+        _write(spec, dataset, data_dir, (num_segments, compactness), progress, options)
+
+
+def make_if_embedded(dataset: str, data_dir: str | Path, *, num_segments: int, compactness: float) -> None:
+    """Makes the toy streets on first use; of other data sets checks that they are prepared.
+
+    Raises:
+      InputError: as `prepare`, or the data set is not prepared.
+    """
+    if find_dataset(dataset).embedded:
+        prepare(dataset, data_dir, num_segments=num_segments, compactness=compactness)
+    else:
+        check_regions(dataset, data_dir, num_segments=num_segments, compactness=compactness)
+
+
+def check_regions(dataset: str, data_dir: str | Path, *, num_segments: int, compactness: float) -> None:
+    """Checks that a data set was prepared with these SLIC settings.
+
+    Raises:
+      InputError: it was not; names both settings and the remedy.
+    """
+    stored = _open_builder(dataset, data_dir).info.metadata["regions"]
+    asked = {"num_segments": num_segments, "compactness": compactness}
+    if stored != asked:
+        raise InputError(
+            f"data set '{dataset}' in '{data_dir}' was prepared with SLIC {_settings(stored)}, "
+            f"but {_settings(asked)} is asked for; ask for the former or prepare it in another data_dir"
+        )
+
+
+def split_sizes(dataset: str, data_dir: str | Path) -> dict[str, int]:
+    """Images by split of a prepared data set.
+
+    Raises:
+      InputError: unknown data set; not or half prepared.
+    """
+    splits = _open_builder(dataset, data_dir).info.splits
+    return {name: split.num_examples for name, split in splits.items()}
+
+
+def open_images(dataset: str, data_dir: str | Path, split: str) -> "ImageSource":
+    """Opens a split without its labels: what is returned has no way to give them.
+
+    Raises:
+      InputError: unknown data set; not or half prepared; missing or empty split.
+    """
+    return ImageSource(dataset, data_dir, split)
+
+
+def open_labelled(dataset: str, data_dir: str | Path, split: str) -> "LabelledSource":
+    """Opens a split with its labels.
+
+    Raises:
+      InputError: unknown data set; not or half prepared; missing or empty split.
+    """
+    return LabelledSource(dataset, data_dir, split)
+
+
+class ImageSource:
+    """Images with their regions, by index in the order of their names.
+
+    Reading is safe from several threads; a pickled source is opened anew.
+
+    Attributes:
+      names: of the images.
+      class_names: of the classes, by id.
+      palette: `(C, 3)` uint8 RGB, a colour a class.
+      regions: settings of SLIC, `num_segments` and `compactness`.
+    """
+
+    # Only these are taken from a record; others in it are never parsed.
+    _FIELDS: tuple[str, ...] = ("name", "image", "regions")
+
+    def __init__(self, dataset: str, data_dir: str | Path, split: str):
+        import tensorflow_datasets as tfds
+
+        self._arguments = (dataset, str(data_dir), split)
+        info = _open_split(dataset, data_dir, split)
+        self.names: tuple[str, ...] = tuple(info.metadata["names"][split])
+        self.class_names: tuple[str, ...] = tuple(info.metadata["class_names"])
+        self.palette = np.asarray(info.metadata["palette"], np.uint8)
+        self.regions: dict[str, Any] = dict(info.metadata["regions"])
+        self._records = _open_records(info, split)
+        self._features = tfds.features.FeaturesDict({name: info.features[name] for name in self._FIELDS})
+        self._decoders = {field: tfds.decode.SkipDecoding() for field in self._FIELDS if field != "name"}
+
+    def __reduce__(self) -> tuple:
+        return type(self), self._arguments
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Reads an example.
+
+        Args:
+          index: of the image, 0 <= index < len(self).
+
+        Returns:
+          `name` str, `image` `(H, W, 3)` uint8 RGB, `regions` `(H, W)` int32.
+
+        Raises:
+          InputError: image or regions cannot be decoded; names the image.
+          IndexError: index out of range.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"index {index} of {len(self)} images")
+        return self._decode(self._parse(index), self.names[index])
+
+    def _parse(self, index: int) -> dict[str, bytes]:
+        try:
+            record = self._records[index]
+            return self._features.deserialize_example_np(record, decoders=self._decoders)
+        except (RuntimeError, ValueError, IndexError, KeyError) as error:
+            dataset, data_dir, _ = self._arguments
+            raise InputError(
+                f"image '{self.names[index]}' of data set '{dataset}' in '{data_dir}' cannot be read "
+                f"({_one_line(error)}); {_remedy(dataset, data_dir)}"
+            ) from error
+
+    def _decode(self, fields: dict[str, bytes], name: str) -> dict[str, Any]:
+        image = decode_image(fields["image"], name)
+        regions = decode_map(fields["regions"], f"region map of '{name}'").astype(np.int32)
+        if regions.shape != image.shape[:2]:
+            raise InputError(
+                f"image '{name}' is {_size(image)} but its region map {_size(regions)}; "
+                "prepare the data again"
+            )
+        return {"name": name, "image": image, "regions": regions}
+
+
+class LabelledSource(ImageSource):
+    """An ImageSource whose examples also have `label`, `(H, W)` uint8 trainIds, 255 = ignore.
+
+    Reading an example raises InputError, too, if the label cannot be decoded, is of another size than the
+    image or has ids that are no class.
+    """
+
+    _FIELDS = ("name", "image", "regions", "label")
+
+    def _decode(self, fields: dict[str, bytes], name: str) -> dict[str, Any]:
+        example = super()._decode(fields, name)
+        label = decode_map(fields["label"], f"label of '{name}'")
+        if label.shape != example["image"].shape[:2]:
+            raise InputError(
+                f"image '{name}' is {_size(example['image'])} but its label {_size(label)}; "
+                "leave the image out or replace its label, then prepare the data again"
+            )
+        unknown = (label >= len(self.class_names)) & (label != IGNORE_LABEL)
+        if unknown.any():
+            ids = ", ".join(str(i) for i in np.unique(label[unknown])[:10])
+            raise InputError(
+                f"label of '{name}' has ids that are no class: {ids}; known: "
+                f"0 to {len(self.class_names) - 1} and {IGNORE_LABEL} (ignore)"
+            )
+        example["label"] = label.astype(np.uint8)
+        return example
+
+
+def _open_split(dataset: str, data_dir: str | Path, split: str) -> Any:
+    """The DatasetInfo of a data set that has this split, with examples in it."""
+    info = _open_builder(dataset, data_dir).info
+    if split not in info.splits:
+        raise InputError(
+            f"data set '{dataset}' in '{data_dir}' has no split '{split}'; it has: {', '.join(info.splits)}"
+        )
+    if not info.splits[split].num_examples:
+        raise InputError(f"split '{split}' of data set '{dataset}' in '{data_dir}' is empty")
+    return info
+
+
+def _open_records(info: Any, split: str) -> Any:
+    """Random access to the encoded records of a split."""
+    from array_record.python.array_record_data_source import ArrayRecordDataSource
+
+    return ArrayRecordDataSource([str(path) for path in info.splits[split].filepaths])
+
+
+def _open_builder(dataset: str, data_dir: str | Path) -> Any:
+    """A TFDS builder that reads what was prepared."""
+    import tensorflow_datasets as tfds
+
+    directory = Path(data_dir) / find_dataset(dataset).directory
+    if not Path(data_dir).is_dir():
+        raise InputError(f"data_dir '{data_dir}' does not exist; {_remedy(dataset, data_dir)}")
+    if not _is_complete(directory):
+        begun = directory.exists() or any(directory.parent.glob(f"incomplete.*_{directory.name}"))
+        state = "only half prepared" if begun else "not prepared"
+        raise InputError(f"data set '{dataset}' is {state} in '{data_dir}'; {_remedy(dataset, data_dir)}")
+    return tfds.builder_from_directory(directory)
+
+
+def _is_complete(directory: Path) -> bool:
+    """Whether a prepared data set's directory holds every file that it should."""
+    import tensorflow_datasets as tfds
+
+    if not all(
+        (directory / name).is_file() for name in ("dataset_info.json", "features.json", "metadata.json")
+    ):
+        return False
+    try:
+        info = tfds.builder_from_directory(directory).info
+    except (ValueError, KeyError, OSError, RuntimeError):  # a file that was cut off
+        return False
+    files = [Path(path) for split in info.splits.values() for path in split.filepaths]
+    return bool(files) and all(path.is_file() and path.stat().st_size for path in files)
+
+
+def _write(
+    spec: Dataset, dataset: str, data_dir: str | Path, slic: tuple[int, float], progress: bool, options: dict
+) -> None:
+    base = importlib.import_module("adeada_jax.data.builders.base")
+    module = importlib.import_module(f"adeada_jax.data.builders.{spec.builder}")
+    regions = base.RegionSettings(num_segments=slic[0], compactness=slic[1])
+    builder = module.create(str(data_dir), spec.config, regions, **options)
+    # The bar keeps the real output while TFDS' own prints go nowhere.
+    console = Console(file=sys.stdout)
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    visible = progress and console.is_terminal
+    with Progress(*columns, console=console, redirect_stdout=False, disable=not visible) as bar:
+        task = bar.add_task(f"preparing {dataset}", total=builder.num_examples)
+        with contextlib.redirect_stdout(io.StringIO()):
+            base.write(builder, on_example=lambda: bar.advance(task))
+    if progress and not visible:
+        console.print(f"prepared {dataset} in {data_dir}")
+
+
+@contextlib.contextmanager
+def _locked(data_dir: Path) -> Iterator[None]:
+    """Lets one process at a time prepare data here; the lock goes with the process."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = open(data_dir / ".prepare.lock", "w")  # noqa: SIM115
+    except OSError as error:
+        raise InputError(f"data_dir '{data_dir}' cannot be written: {error.strerror}") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _remedy(dataset: str, data_dir: str | Path) -> str:
+    flag = find_dataset(dataset).flag
+    return f"run: python scripts/prepare_data.py --dataset={flag} --data_dir={data_dir}"
+
+
+def _settings(regions: dict[str, Any]) -> str:
+    return f"num_segments={regions['num_segments']}, compactness={float(regions['compactness'])}"
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[0]}x{array.shape[1]}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from adeada_jax.data.transforms import resize_image
+from adeada_jax.data import transforms
 from adeada_jax.experiment import Experiment, Weights
 from adeada_jax.files import read_json
 from adeada_jax.labels import colorize
@@ -62,7 +62,7 @@ def predictor(experiment: Experiment, weights: Weights) -> Predictor:
         return segmenter.apply(weights.params, weights.batch_stats, normalize(image[None]), train=False)[0].logits
 
     def predict(image: np.ndarray) -> np.ndarray:
-        scores = logits(resize_image(image, **size))
+        scores = logits(transforms.resize({"image": image}, **size)["image"])
         return np.asarray(upsample(scores, *image.shape[:2])[0].argmax(axis=-1), np.uint8)
 
     return predict

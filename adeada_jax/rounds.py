@@ -15,6 +15,7 @@ from ml_collections import config_dict
 from adeada_jax import inference, oracle, publish, stages
 from adeada_jax.acquisition.base import Candidates, Request, Selection
 from adeada_jax.acquisition.registry import create_strategy
+from adeada_jax.arrays import load_arrays, save_arrays
 from adeada_jax.density import DensityDifference, density_difference
 from adeada_jax.evaluation import confusion, tables
 from adeada_jax.experiment import Experiment, create_experiment
@@ -117,8 +118,10 @@ def estimate_density(experiment: Experiment, number: int, target: RegionTable) -
                 num_classes=experiment.config.num_classes, class_names=experiment.class_names,
                 seed=experiment.seed(number, "density"), **options,
             )  # fmt: skip
-        difference.save(path)
-    return DensityDifference.load(path)
+        arrays = {"importance": difference.importance, "kl": difference.kl}
+        save_arrays(path, arrays, {"records": difference.records})
+    arrays, metadata = load_arrays(path)
+    return DensityDifference(**arrays, records=metadata["records"])
 
 
 def select(experiment: Experiment, pool: Pool, number: int, strategy, target: RegionTable,

@@ -71,6 +71,7 @@ class FullEngine:
         self.cutoff = self.dtype.type(cutoff_of(self.dtype) if cutoff is None else cutoff)
         self.tolerance = self.dtype.type(np.finfo(self.dtype).eps)
         self.width = 1 if jax.default_backend() == "cpu" else 16
+        self.update_width = 4 if self.width == 1 else 64
         self.work = Work()
         self.mixture_of = layout.component_mixture
         self.norms = [np.zeros(s.count) for s in self.shards]
@@ -282,7 +283,7 @@ class FullEngine:
         counts = np.asarray(total.counts) + 10 * np.finfo(np.float64).eps
         totals = np.bincount(self.mixture_of, counts, len(self.layout.sizes) + 1)
         self.weights[chosen] = (counts / totals[self.mixture_of])[chosen]
-        padded = np.zeros(self.layout.slots, np.int32)
+        padded = np.zeros(-(-self.layout.slots // self.update_width) * self.update_width, np.int32)
         padded[: len(chosen)] = chosen
         mixture = np.minimum(self.mixture_of, len(self.layout.sizes))
         self.parts = programs.update_components(
@@ -294,6 +295,7 @@ class FullEngine:
             np.int32(len(chosen)),
             self.layout.dim,
             self.reg_covar,
+            width=self.update_width,
         )
         self.work.add(len(chosen), len(chosen), 4 * self.layout.padded_dim**3 / 3)
         self._copies = {}

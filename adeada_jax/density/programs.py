@@ -8,9 +8,7 @@ tail and whose upper left (h, h) block is the head. The squared Mahalanobis dist
 squares over the whitened coordinates, so the tail's part of it bounds the log density from above;
 where that bound lies far enough below another component's density, the head need not be computed.
 
-Every factorisation stands in a sequential loop over components (`lax.fori_loop`), never as a batch
-next to another batch: two independent chains of batched Cholesky and batched triangular solve in
-one program can deadlock jaxlib's CPU client.
+No program calls LAPACK: see `factor`.
 """
 
 from functools import partial
@@ -19,7 +17,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.scipy.linalg import solve_triangular
+
+from adeada_jax.density.factor import regularised_factor
 
 TAIL = 32
 HIGHEST = lax.Precision.HIGHEST
@@ -203,36 +202,14 @@ def accumulate(rows, changes, moments, centres, task_rows, components, columns, 
     return lax.fori_loop(0, (count + width - 1) // width, body, moments)
 
 
-def _factor(covariance, reg_covar, unit):
-    """Inverse Cholesky factor (D, D) of the regularised covariance, and whether there is one.
-
-    Where the covariance plus `reg_covar` is not positive definite, the regularisation is raised
-    tenfold, up to four times. Padded features (`unit` = 1) get variance one.
-    """
-    identity = jnp.eye(len(covariance), dtype=covariance.dtype)
-
-    def attempt(reg):
-        lower = jnp.linalg.cholesky(covariance + jnp.diag(jnp.where(unit, 1.0, reg)), symmetrize_input=False)
-        return lower, jnp.all(jnp.diagonal(lower) > 0)
-
-    def again(state):
-        reg, _, _, tries = state
-        return (reg * 10.0, *attempt(reg * 10.0), tries + 1)
-
-    state = (reg_covar, *attempt(reg_covar), jnp.int32(0))
-    _, lower, found, _ = lax.while_loop(lambda s: ~s[2] & (s[3] < 4) & (s[0] > 0), again, state)
-    inverse = solve_triangular(jnp.where(found, lower, identity), identity, lower=True)
-    return inverse, found
-
-
-@partial(jax.jit, donate_argnames="parts")
-def update_components(parts, moments, centres, mixture, chosen, count, dim, reg_covar):
+@partial(jax.jit, static_argnames="width", donate_argnames="parts")
+def update_components(parts, moments, centres, mixture, chosen, count, dim, reg_covar, *, width):
     """The M step for the chosen components: means, covariances and their factors from the moments.
 
     Args:
         parts: Components to renew. moments: Moments. centres: (C, D). mixture: (C,) mixture of each.
         chosen: (C,) int32 slots, the first `count` of which are renewed.
-        dim: D without padding. reg_covar: added to the diagonal.
+        dim: D without padding. reg_covar: added to the diagonal. width: components side by side.
     """
     slots, padded = centres.shape
     head = parts.heads.shape[1]
@@ -240,18 +217,22 @@ def update_components(parts, moments, centres, mixture, chosen, count, dim, reg_
     totals = jax.ops.segment_sum(moments.counts, mixture, slots)[mixture]
     unit = jnp.arange(padded) >= dim
 
-    def body(i, parts):
-        c = chosen[i]
+    def one(c):
         size = moments.counts[c] + 10 * jnp.finfo(jnp.float64).eps
         shift = moments.sums[c] / size
         covariance = moments.squares[c] / size - shift[:, None] * shift[None, :]
-        inverse, found = _factor(covariance, reg_covar, unit)
+        inverse, found = regularised_factor(covariance, reg_covar, unit)
         mean = (centres[c].astype(jnp.float64) + shift).astype(real)
         tail = inverse[head:].astype(real)
         bias = (tail.astype(jnp.float64) @ mean.astype(jnp.float64)).astype(real)
         constant = jnp.log(size / totals[c]) + jnp.sum(jnp.log(jnp.diagonal(inverse)))
         constant -= 0.5 * dim * jnp.log(2 * jnp.pi)
-        new = Components(mean, tail, bias, inverse[:head, :head].astype(real), constant.astype(real), ~found)
-        return jax.tree.map(lambda all_, one: all_.at[c].set(one), parts, new)
+        return Components(mean, tail, bias, inverse[:head, :head].astype(real), constant.astype(real), ~found)
 
-    return lax.fori_loop(0, count, body, parts)
+    def body(i, parts):
+        used = i * width + jnp.arange(width) < count
+        which = jnp.where(used, lax.dynamic_slice_in_dim(chosen, i * width, width), slots)
+        fresh = jax.vmap(one)(jnp.minimum(which, slots - 1))
+        return jax.tree.map(lambda old, new: old.at[which].set(new, mode="drop"), parts, fresh)
+
+    return lax.fori_loop(0, (count + width - 1) // width, body, parts)

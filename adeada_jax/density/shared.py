@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from adeada_jax.density import programs
+from adeada_jax.density.factor import regularised_factor
 from adeada_jax.density.layout import SMALL_BLOCK, Layout, Shard, in_chunks, row_blocks
 from adeada_jax.density.programs import HIGHEST, LOWEST
 
@@ -98,7 +98,7 @@ def _gram(rows, grams, blocks, count, *, block):
 @jax.jit
 def _factors(covariances, reg_covar, unit):
     """Inverse Cholesky factors (M, D, D), one after the other, and which were found (M,)."""
-    return lax.map(lambda c: programs._factor(c, reg_covar, unit), covariances)
+    return lax.map(lambda c: regularised_factor(c, reg_covar, unit), covariances)
 
 
 class SharedEngine:

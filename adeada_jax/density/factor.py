@@ -1,0 +1,85 @@
+"""Inverse Cholesky factors by matrix products alone.
+
+LAPACK is not used: on a CPU its threads and XLA's contend for the same cores (a batched Cholesky
+beside a batched triangular solve can deadlock jaxlib's client, and LAPACK's spinning threads slow
+down by orders of magnitude when other processes run), and the inverse is wanted anyway, for which
+the recursion below does most of its work in products.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+LEAF = 32
+HIGHEST = lax.Precision.HIGHEST
+
+
+def _product(left: jax.Array, right: jax.Array) -> jax.Array:
+    return jnp.matmul(left, right, precision=HIGHEST)
+
+
+def _leaf(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`inverse_cholesky` of a small matrix: forward elimination of [A | I] leaves [L^T | L^-1]."""
+    size = len(matrix)
+    row = jnp.arange(size)
+
+    def body(j, state):
+        augmented, found = state
+        pivot_row = lax.dynamic_index_in_dim(augmented, j, 0, keepdims=False)
+        column = lax.dynamic_index_in_dim(augmented, j, 1, keepdims=False)
+        pivot = lax.dynamic_index_in_dim(pivot_row, j, 0, keepdims=False)
+        scale = lax.rsqrt(jnp.where(pivot > 0, pivot, 1.0))
+        pivot_row = pivot_row * scale
+        below = jnp.where(row > j, column * scale, 0.0)
+        renewed = augmented - below[:, None] * pivot_row
+        return jnp.where((row == j)[:, None], pivot_row, renewed), found & (pivot > 0)
+
+    augmented = jnp.concatenate([matrix, jnp.eye(size, dtype=matrix.dtype)], axis=1)
+    augmented, found = lax.fori_loop(0, size, body, (augmented, jnp.array(True)))
+    return augmented[:, size:], found
+
+
+def inverse_cholesky(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """L^-1 (D, D), lower triangular, with L L^T = matrix, and whether all pivots were positive.
+
+    Args:
+        matrix: (D, D) symmetric; only its lower triangle is read.
+    """
+    size = len(matrix)
+    if size <= LEAF:
+        return _leaf(jnp.tril(matrix) + jnp.tril(matrix, -1).T)
+    half = -(-(size // 2) // LEAF) * LEAF
+    upper, found_upper = inverse_cholesky(matrix[:half, :half])
+    side = _product(matrix[half:, :half], upper.T)
+    lower, found_lower = inverse_cholesky(matrix[half:, half:] - _product(side, side.T))
+    corner = -_product(lower, _product(side, upper))
+    zeros = jnp.zeros((half, size - half), matrix.dtype)
+    return jnp.block([[upper, zeros], [corner, lower]]), found_upper & found_lower
+
+
+def regularised_factor(
+    covariance: jax.Array, reg_covar: float, unit: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """L^-1 (D, D) of the regularised covariance, and whether there is one (else L^-1 is of no use).
+
+    Where the covariance plus `reg_covar` is not positive definite, the regularisation is raised
+    tenfold, up to four times.
+
+    Args:
+        covariance: (D, D). reg_covar: added to the diagonal.
+        unit: (D,) bool, padded features, which get variance one.
+    """
+
+    def attempt(state):
+        reg, _, _, tries = state
+        matrix = covariance + jnp.diag(jnp.where(unit, 1.0, reg))
+        return (reg * 10.0, *inverse_cholesky(matrix), tries + 1)
+
+    def unsolved(state):
+        reg, _, found, tries = state
+        return ~found & ((tries == 0) | ((tries < 5) & (reg > 0)))
+
+    reg = jnp.asarray(reg_covar, covariance.dtype)
+    start = (reg, jnp.zeros_like(covariance), jnp.array(False), jnp.int32(0))
+    _, inverse, found, _ = lax.while_loop(unsolved, attempt, start)
+    return inverse, found

@@ -1,6 +1,5 @@
 """Training batches that depend on nothing but the seed and the step."""
 
-import sys
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
@@ -11,6 +10,9 @@ import numpy as np
 
 from adeada_jax.data import transforms
 from adeada_jax.errors import InputError
+
+# Examples until the end; grain's own endless repetition overflows an index for some sizes.
+_ENDLESS = 2**50
 
 
 class Source(Protocol):
@@ -55,9 +57,9 @@ def training_batches(
         resized = transforms.resize(example, height=height, width=width)
         return transforms.augment(resized, rng) if augment else resized
 
-    dataset = grain.MapDataset.source(source).seed(seed % 2**32).shuffle().repeat()
+    dataset = grain.MapDataset.source(source).seed(seed % 2**32).shuffle().repeat(_ENDLESS // len(source) + 1)
     dataset = dataset.random_map(transform).batch(batch_size)
-    dataset = dataset.slice(slice(start_step, sys.maxsize // batch_size))
+    dataset = dataset.slice(slice(start_step, len(dataset)))
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
     return iter(dataset.to_iter_dataset(options))
 

@@ -169,7 +169,7 @@ class ImageSource:
         self.class_names: tuple[str, ...] = tuple(info.metadata["class_names"])
         self.palette = np.asarray(info.metadata["palette"], np.uint8)
         self.regions: dict[str, Any] = dict(info.metadata["regions"])
-        self._records = _open_records(info, split)
+        self._records = _open_records(info, dataset, data_dir, split)
         self._features = tfds.features.FeaturesDict({name: info.features[name] for name in self._FIELDS})
         self._decoders = {field: tfds.decode.SkipDecoding() for field in self._FIELDS if field != "name"}
 
@@ -203,8 +203,9 @@ class ImageSource:
         except (RuntimeError, ValueError, IndexError, KeyError) as error:
             dataset, data_dir, _ = self._arguments
             raise InputError(
-                f"image '{self.names[index]}' of data set '{dataset}' in '{data_dir}' cannot be read "
-                f"({_one_line(error)}); {_remedy(dataset, data_dir)}"
+                f"record of image '{self.names[index]}' of data set '{dataset}' in '{data_dir}' is damaged; "
+                f"delete '{Path(data_dir) / find_dataset(dataset).directory}', "
+                f"then {_remedy(dataset, data_dir)}"
             ) from error
 
     def _decode(self, fields: dict[str, bytes], name: str) -> dict[str, Any]:
@@ -258,11 +259,25 @@ def _open_split(dataset: str, data_dir: str | Path, split: str) -> Any:
     return info
 
 
-def _open_records(info: Any, split: str) -> Any:
+def _open_records(info: Any, dataset: str, data_dir: str | Path, split: str) -> Any:
     """Random access to the encoded records of a split."""
     from array_record.python.array_record_data_source import ArrayRecordDataSource
 
-    return ArrayRecordDataSource([str(path) for path in info.splits[split].filepaths])
+    try:
+        records = ArrayRecordDataSource([str(path) for path in info.splits[split].filepaths])
+        count = len(records)
+    except (RuntimeError, OSError, ValueError) as error:
+        raise InputError(
+            f"records of split '{split}' of data set '{dataset}' in '{data_dir}' are damaged; "
+            f"delete '{info.data_dir}', then {_remedy(dataset, data_dir)}"
+        ) from error
+    if count != len(info.metadata["names"][split]):
+        raise InputError(
+            f"split '{split}' of data set '{dataset}' in '{data_dir}' has {count} records for "
+            f"{len(info.metadata['names'][split])} names; "
+            f"delete '{info.data_dir}', then {_remedy(dataset, data_dir)}"
+        )
+    return records
 
 
 def _open_builder(dataset: str, data_dir: str | Path) -> Any:
@@ -338,7 +353,3 @@ def _settings(regions: dict[str, Any]) -> str:
 
 def _size(array: np.ndarray) -> str:
     return f"{array.shape[0]}x{array.shape[1]}"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

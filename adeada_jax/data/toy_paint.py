@@ -130,6 +130,19 @@ class Canvas:
         if label is not None:
             cv2.ellipse(self.label, at, axes, 0, 0, 360, label, -1)
 
+    def veil(
+        self,
+        center: tuple[float, float, float],
+        radii: tuple[float, float],
+        color: Color,
+        opacity: float,
+        label: int,
+    ) -> None:
+        """Fills an ellipse through which a part of what lies behind can be seen."""
+        behind = self.image.copy()
+        self.ellipse(center, radii, color, label)
+        cv2.addWeighted(self.image, opacity, behind, 1 - opacity, 0, dst=self.image)
+
     def stroke(
         self, points: list, width: float, color: Color, label: int | None = None, *, least: int = 1
     ) -> None:

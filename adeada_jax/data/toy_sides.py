@@ -103,7 +103,7 @@ def paint_tree(
 
 
 def _trunk(canvas: Canvas, x: float, z: float, height: float) -> None:
-    canvas.upright((x - 0.16, x + 0.16), (0, height), z, (84, 64, 48), CLASS["vegetation"])
+    canvas.stroke([(x, 0, z), (x, height, z)], 0.32, (84, 64, 48), CLASS["vegetation"], least=2)
 
 
 def _leaves(
@@ -122,6 +122,7 @@ def _bare_crown(
     canvas: Canvas, color: Color, rng: np.random.Generator, x: float, z: float, height: float
 ) -> None:
     base = (x, 0.3 * height, z)
+    canvas.veil((x, 0.62 * height, z), (0.36 * height, 0.36 * height), color, 0.45, CLASS["vegetation"])
     _trunk(canvas, x, z, 0.45 * height)
     for angle in rng.uniform(-1.1, 1.1, 13):
         length = height * rng.uniform(0.4, 0.65)

@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 from adeada_jax.data.builders import base
 from adeada_jax.data.builders.examples import encode_example, ordered_map
 from adeada_jax.data.toy_streets import render
+from adeada_jax.errors import InputError
 from adeada_jax.labels import CLASS_NAMES, PALETTE
 
 
@@ -99,7 +100,22 @@ def make_example(domain: str, split: str, settings: ToySettings, index: int) -> 
 
 
 def create(data_dir: str, config: str, regions: base.RegionSettings, **options: Any) -> ToyStreets:
-    """A builder of a domain with the given SLIC settings; `options` are fields of ToySettings."""
+    """Makes the builder of a domain.
+
+    Args:
+      data_dir: where TFDS puts the data set.
+      config: 'rendered' or 'filmed'.
+      regions: settings of SLIC.
+      **options: other fields of ToySettings.
+
+    Raises:
+      InputError: a split without images, or images too small to show a street.
+    """
     default = next(c.settings for c in ToyStreets.BUILDER_CONFIGS if c.name == config)
     settings = dataclasses.replace(default, regions=regions, **options)
+    for split, count in settings.counts.items():
+        if count < 1:
+            raise InputError(f"toy streets: split '{split}' needs at least one image, not {count}")
+    if min(settings.height, settings.width) < 32:
+        raise InputError(f"toy streets: {settings.height}x{settings.width} is too small; at least 32x32")
     return ToyStreets(config=config, settings=settings, data_dir=data_dir)

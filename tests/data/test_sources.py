@@ -1,0 +1,280 @@
+import copy
+import gc
+import json
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from array_record.python.array_record_module import ArrayRecordWriter
+
+from adeada_jax.data import sources
+from adeada_jax.data.builders import toy
+from adeada_jax.data.images import encode_png, read_png
+from adeada_jax.data.toy_streets import render
+from adeada_jax.errors import InputError
+from adeada_jax.labels import CLASS_NAMES, PALETTE
+from adeada_jax.regions.slic import slic_regions
+
+TINY = {"height": 64, "width": 128}
+FILMED = "toy_streets/filmed/1.0.0"
+
+
+@pytest.fixture
+def broken_dir(toy_dir, tmp_path):
+    """A copy of the tiny toy streets that a test may spoil."""
+    shutil.copytree(toy_dir, tmp_path / "data")
+    return tmp_path / "data"
+
+
+def rewrite(data_dir, change):
+    """Rewrites the records of filmed/train, each changed by `change(index, fields)`."""
+    info = tfds.builder_from_directory(data_dir / FILMED).info
+    (path,) = info.splits["train"].filepaths
+    source = sources.open_labelled("toy/filmed", data_dir, "train")
+    examples = [source._parse(i) for i in range(len(source))]
+    writer = ArrayRecordWriter(str(path), "group_size:1")
+    for index, fields in enumerate(examples):
+        change(index, fields)
+        writer.write(info.features.serialize_example({**fields, "name": fields["name"].decode()}))
+    writer.close()
+
+
+def test_what_is_read_is_what_was_rendered(toy_dir):
+    source = sources.open_labelled("toy/filmed", toy_dir, "val")
+    assert len(source) == 4
+    assert source.names == tuple(f"filmed_val_{i:05d}" for i in range(4))
+    assert source.class_names == CLASS_NAMES
+    assert np.array_equal(source.palette, PALETTE)
+    assert source.regions == {"num_segments": 40, "compactness": 10.0}
+    for index in range(4):
+        example = source[index]
+        image, label = render("filmed", "val", index, **TINY)
+        assert example["name"] == source.names[index]
+        assert np.array_equal(example["image"], image)
+        assert np.array_equal(example["label"], label)
+        assert np.array_equal(example["regions"], slic_regions(image))
+        assert example["regions"].dtype == np.int32
+        assert example["label"].dtype == np.uint8
+
+
+def test_names_are_sorted(toy_dir):
+    names = sources.open_images("toy/rendered", toy_dir, "train").names
+    assert list(names) == sorted(names)
+    assert sources.split_sizes("toy/filmed", toy_dir) == {"train": 6, "val": 4}
+
+
+def test_indices_beyond_the_end_are_refused(toy_dir):
+    source = sources.open_images("toy/filmed", toy_dir, "val")
+    for index in (-1, 4):
+        with pytest.raises(IndexError):
+            source[index]
+
+
+def test_images_come_without_labels(toy_dir):
+    source = sources.open_images("toy/filmed", toy_dir, "train")
+    assert not isinstance(source, sources.LabelledSource)
+    assert set(source[0]) == {"name", "image", "regions"}
+    assert set(source._parse(0)) == {"name", "image", "regions"}
+    # Nothing that the source holds can parse a label out of a record.
+    assert "label" not in source._features
+    features = [
+        o for o in gc.get_referents(*vars(source).values()) if isinstance(o, tfds.features.FeaturesDict)
+    ]
+    assert all("label" not in f for f in features)
+
+
+def test_images_do_not_depend_on_the_labels(toy_dir, broken_dir):
+    rewrite(broken_dir, lambda index, fields: fields.update(label=b"no image at all"))
+    spoiled = sources.open_images("toy/filmed", broken_dir, "train")
+    sound = sources.open_images("toy/filmed", toy_dir, "train")
+    for index in range(6):
+        assert np.array_equal(spoiled[index]["image"], sound[index]["image"])
+        assert np.array_equal(spoiled[index]["regions"], sound[index]["regions"])
+    with pytest.raises(InputError, match="label of 'filmed_train_00000' cannot be decoded"):
+        sources.open_labelled("toy/filmed", broken_dir, "train")[0]
+
+
+def test_sources_can_be_pickled_copied_and_read_by_threads(toy_dir):
+    source = sources.open_labelled("toy/filmed", toy_dir, "train")
+    twin = pickle.loads(pickle.dumps(source))
+    assert type(twin) is sources.LabelledSource
+    assert np.array_equal(copy.copy(source)[2]["label"], twin[2]["label"])
+    with ThreadPoolExecutor(4) as pool:
+        indices = [i % 6 for i in range(48)]
+        for index, example in zip(indices, pool.map(source.__getitem__, indices), strict=True):
+            assert example["name"] == source.names[index]
+            assert np.array_equal(example["image"], twin[index]["image"])
+
+
+def test_an_image_that_cannot_be_decoded_is_named(broken_dir):
+    def spoil(index, fields):
+        if index == 3:
+            fields["image"] = fields["image"][:40]
+
+    rewrite(broken_dir, spoil)
+    source = sources.open_images("toy/filmed", broken_dir, "train")
+    assert source[2]["image"].shape == (64, 128, 3)
+    with pytest.raises(InputError, match="image 'filmed_train_00003' cannot be decoded"):
+        source[3]
+
+
+def test_a_label_of_another_size_is_named_with_both_sizes(broken_dir):
+    rewrite(broken_dir, lambda index, fields: fields.update(label=encode_png(np.zeros((64, 127), np.uint8))))
+    with pytest.raises(InputError, match="'filmed_train_00001' is 64x128 but its label 64x127"):
+        sources.open_labelled("toy/filmed", broken_dir, "train")[1]
+
+
+def test_label_ids_that_are_no_class_are_named(broken_dir):
+    label = np.zeros((64, 128), np.uint8)
+    label[0, :3] = (19, 33, 255)
+    rewrite(broken_dir, lambda index, fields: fields.update(label=encode_png(label)))
+    with pytest.raises(
+        InputError, match=r"'filmed_train_00000' has ids that are no class: 19, 33; known: 0 to 18"
+    ):
+        sources.open_labelled("toy/filmed", broken_dir, "train")[0]
+
+
+def test_a_coloured_label_is_refused(broken_dir):
+    rewrite(
+        broken_dir, lambda index, fields: fields.update(label=encode_png(np.zeros((64, 128, 3), np.uint8)))
+    )
+    with pytest.raises(InputError, match="3 channels"):
+        sources.open_labelled("toy/filmed", broken_dir, "train")[0]
+
+
+def test_unknown_data_sets_are_refused(tmp_path):
+    for call in (
+        lambda: sources.prepare("toy/painted", tmp_path),
+        lambda: sources.open_images("toy/painted", tmp_path, "train"),
+        lambda: sources.make_if_embedded("toy/painted", tmp_path, num_segments=40, compactness=10.0),
+    ):
+        with pytest.raises(InputError, match=r"'toy/painted'; known: .*toy/filmed, toy/rendered"):
+            call()
+
+
+def test_a_missing_directory_is_named_with_the_remedy(tmp_path):
+    with pytest.raises(InputError, match=r"absent' does not exist; run: .*prepare_data.py --dataset=toy"):
+        sources.open_images("toy/filmed", tmp_path / "absent", "train")
+
+
+def test_a_data_set_that_is_not_prepared_is_named_with_the_remedy(tmp_path):
+    with pytest.raises(InputError, match=r"is not prepared in .*; run: .*--dataset=toy"):
+        sources.open_labelled("toy/filmed", tmp_path, "train")
+
+
+def test_a_missing_split_is_named_with_those_there_are(toy_dir):
+    with pytest.raises(InputError, match="no split 'val'; it has: train"):
+        sources.open_images("toy/rendered", toy_dir, "val")
+
+
+def test_an_empty_split_is_refused(broken_dir, tmp_path):
+    path = broken_dir / FILMED / "dataset_info.json"
+    info = json.loads(path.read_text())
+    next(split for split in info["splits"] if split["name"] == "val")["shardLengths"] = ["0"]
+    path.write_text(json.dumps(info))
+    with pytest.raises(InputError, match=r"split 'val' of data set 'toy/filmed' in .* is empty"):
+        sources.open_images("toy/filmed", broken_dir, "val")
+    with pytest.raises(InputError, match="split 'val' needs at least one image"):
+        sources.prepare("toy/filmed", tmp_path / "new", progress=False, counts={"train": 1, "val": 0})
+
+
+def test_preparing_again_changes_nothing(toy_dir):
+    before = {path: path.stat().st_mtime_ns for path in toy_dir.rglob("*.array_record*")}
+    sources.prepare("toy/filmed", toy_dir, progress=False)
+    sources.make_if_embedded("toy/filmed", toy_dir, num_segments=40, compactness=10.0)
+    assert {path: path.stat().st_mtime_ns for path in toy_dir.rglob("*.array_record*")} == before
+
+
+def test_other_slic_settings_are_refused_with_both_named(toy_dir):
+    with pytest.raises(
+        InputError, match=r"SLIC num_segments=40, compactness=10.0, but num_segments=50, compa"
+    ):
+        sources.prepare("toy/filmed", toy_dir, num_segments=50, progress=False)
+
+
+def test_slic_settings_are_used_and_stored(tmp_path):
+    options = {"num_segments": 12, "compactness": 25.0}
+    sources.prepare("toy/rendered", tmp_path, progress=False, counts={"train": 1}, **TINY, **options)
+    source = sources.open_images("toy/rendered", tmp_path, "train")
+    assert source.regions == options
+    assert np.array_equal(source[0]["regions"], slic_regions(source[0]["image"], **options))
+
+
+@pytest.mark.parametrize(
+    "lost", ["dataset_info.json", "metadata.json", "toy_streets-val.array_record-00000-of-00001"]
+)
+def test_a_half_prepared_data_set_is_found_out_and_made_again(broken_dir, lost):
+    (broken_dir / FILMED / lost).unlink()
+    with pytest.raises(InputError, match=r"only half prepared in .*; run: .*prepare_data"):
+        sources.open_images("toy/filmed", broken_dir, "train")
+    sources.prepare("toy/filmed", broken_dir, progress=False, counts={"train": 2, "val": 1}, **TINY)
+    assert len(sources.open_images("toy/filmed", broken_dir, "train")) == 2
+
+
+def test_records_that_were_cut_off_are_named_with_the_remedy(broken_dir):
+    (path,) = (broken_dir / FILMED).glob("*train.array_record*")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+    with pytest.raises(InputError, match=r"run: .*prepare_data.py --dataset=toy"):
+        sources.open_images("toy/filmed", broken_dir, "train")
+
+
+def test_damaged_records_are_named(broken_dir):
+    (path,) = (broken_dir / FILMED).glob("*train.array_record*")
+    content = bytearray(path.read_bytes())
+    content[2000:4000] = bytes(2000)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"record of image 'filmed_train_00000' .* is damaged; delete"):
+        sources.open_images("toy/filmed", broken_dir, "train")[0]
+
+
+def test_a_killed_preparation_is_made_again(tmp_path):
+    program = (
+        "from adeada_jax.data import sources\n"
+        f"sources.prepare('toy/filmed', {str(tmp_path)!r}, progress=False, counts=dict(train=30))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program])
+    parent = (tmp_path / FILMED).parent
+    deadline = time.monotonic() + 60
+    while not list(parent.glob("incomplete.*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert list(parent.glob("incomplete.*"))
+    with pytest.raises(InputError, match="only half prepared"):
+        sources.open_images("toy/filmed", tmp_path, "train")
+    sources.prepare("toy/filmed", tmp_path, progress=False, counts={"train": 2}, **TINY)
+    assert len(sources.open_images("toy/filmed", tmp_path, "train")) == 2
+    assert not list(parent.glob("incomplete.*"))
+
+
+def test_a_data_directory_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        sources.prepare("toy/filmed", tmp_path / "file" / "data", progress=False)
+
+
+def test_the_builder_is_a_plain_tfds_builder(tmp_path):
+    builder = toy.ToyStreets(config="filmed", data_dir=tmp_path)
+    assert builder.settings.counts == {"train": 200, "val": 60}
+    assert (builder.settings.height, builder.settings.width) == (128, 256)
+    assert toy.ToyStreets(config="rendered", data_dir=tmp_path).settings.counts == {"train": 400}
+    assert set(builder.info.features) == {"name", "image", "label", "regions"}
+
+
+def test_read_png_names_what_it_cannot_read(tmp_path):
+    label = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    cv2.imwrite(str(tmp_path / "good.png"), label)
+    assert np.array_equal(read_png(tmp_path / "good.png"), label)
+    (tmp_path / "bad.png").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"bad.png"):
+        read_png(tmp_path / "bad.png")
+    with pytest.raises(InputError, match=r"absent.png' cannot be read"):
+        read_png(tmp_path / "absent.png")

@@ -21,12 +21,14 @@ class Start:
     Attributes:
         responsibilities: (N, K). weights: (K,). means: (K, D).
         precisions_cholesky: as in `Mixture`.
+        lower_bound: of the fit that is gone on with, compared with the first iteration's.
     """
 
     responsibilities: np.ndarray | None = None
     weights: np.ndarray | None = None
     means: np.ndarray | None = None
     precisions_cholesky: np.ndarray | None = None
+    lower_bound: float | None = None
 
     @property
     def complete(self) -> bool:
@@ -216,23 +218,19 @@ def _fit_group(
         if report:
             report(attempt, 0, None)
         _initialise(engine, starts, generators, init_params, centres)
-        bounds, converged = _iterate(engine, tol, max_iter, attempt, report)
+        previous = [s.lower_bound for s in starts]
+        bounds, converged = _iterate(engine, tol, max_iter, previous, attempt, report)
         engine.step(np.zeros(len(arrays), bool), maximise=False)
         _keep_better(best, engine, group, options, centres, bounds, converged)
     return best
 
 
 def _initialise(engine, starts: Sequence[Start], generators, init_params: str, centres) -> None:
-    layout = engine.layout
     responsibilities = [s.responsibilities for s in starts]
     if not all(s.complete or s.responsibilities is not None for s in starts):
         drawn = _draw_responsibilities(engine, generators, init_params)
         responsibilities = [d if r is None else r for d, r in zip(drawn, responsibilities, strict=True)]
-    for m, start in enumerate(starts):
-        if start.complete:  # only a place to begin: the parameters are replaced below
-            shape = (int(layout.sizes[m]), int(layout.components[m]))
-            responsibilities[m] = np.full(shape, 1.0 / shape[1], engine.shards[0].dtype)
-    engine.start(responsibilities)
+    engine.start([None if s.complete else r for s, r in zip(starts, responsibilities, strict=True)])
     given = {}
     for m, start in enumerate(starts):
         values = (start.weights, start.means, start.precisions_cholesky)
@@ -263,23 +261,29 @@ def _draw_responsibilities(engine, generators, init_params: str) -> list[np.ndar
     return result
 
 
-def _iterate(engine, tol, max_iter, attempt, report) -> tuple[list[list[float]], np.ndarray]:
+def _iterate(engine, tol, max_iter, previous, attempt, report) -> tuple[list[list[float]], np.ndarray]:
     """EM until every mixture converged: their lower bounds, one an iteration, and which converged."""
     mixtures = len(engine.layout.sizes)
     history: list[list[float]] = [[] for _ in range(mixtures)]
+    last = np.array([np.nan if p is None else p for p in previous])
     following = ~engine.failed()
     converged = np.zeros(mixtures, bool)
     for iteration in range(max_iter):
         bounds = engine.step(following)
         for m in np.flatnonzero(following):
             history[m].append(float(bounds[m]))
-            converged[m] = len(history[m]) > 1 and abs(history[m][-1] - history[m][-2]) < tol
+            converged[m] = abs(bounds[m] - last[m]) < tol
+        last = np.where(following, bounds, last)
         if report:
             report(attempt, iteration + 1, bounds)
         following &= ~converged & ~engine.failed()
         if not following.any():
             break
     return history, converged
+
+
+def _last(bounds: np.ndarray) -> float:
+    return float(bounds[-1]) if len(bounds) else -np.inf
 
 
 def _keep_better(best, engine, group: Group, options: Options, centres, history, converged) -> None:
@@ -296,7 +300,11 @@ def _keep_better(best, engine, group: Group, options: Options, centres, history,
     for m, norm in enumerate(norms):
         bounds = np.array(history[m])
         old = best[m]
-        if old is not None and old.status == FITTED and (failed[m] or bounds[-1] <= old.lower_bounds[-1]):
+        if (
+            old is not None
+            and old.status == FITTED
+            and (failed[m] or _last(bounds) <= _last(old.lower_bounds))
+        ):
             continue
         size, dim = int(group.layout.sizes[m]), group.layout.dim
         if failed[m]:

@@ -104,7 +104,10 @@ class FullEngine:
             return Components(*(jnp.zeros(s, self.dtype) for s in shapes), jnp.zeros(slots, bool))
 
     def start(self, responsibilities: Sequence[np.ndarray]) -> None:
-        """Moments and parameters from responsibilities (n_m, K_m), one array a mixture."""
+        """Moments and parameters from responsibilities (n_m, K_m), one array a mixture, or None.
+
+        A mixture without any must be given parameters by `load`.
+        """
         firsts = self.layout.component_starts
         self._set_centres(responsibilities)
         self._moments = None
@@ -112,6 +115,8 @@ class FullEngine:
         for shard, state in zip(self.shards, self.states, strict=True):
             given = np.zeros(state.scores.shape, self.dtype)
             for m, part in enumerate(shard.parts):
+                if responsibilities[m] is None:
+                    continue
                 low = shard.starts[m]
                 chunk = responsibilities[m][given_from[m] : given_from[m] + len(part)]
                 given[: chunk.shape[1], low : low + len(part)] = chunk.T
@@ -129,6 +134,8 @@ class FullEngine:
         taken = np.zeros(len(responsibilities), np.int64)
         for shard in self.shards:
             for m, part in enumerate(shard.parts):
+                if responsibilities[m] is None:
+                    continue
                 first = self.layout.component_starts[m]
                 slots = slice(first, first + self.layout.components[m])
                 for low, chunk in chunks(part):

@@ -123,13 +123,15 @@ class SharedEngine:
         self.grams: np.ndarray | None = None
 
     def start(self, responsibilities: Sequence[np.ndarray]) -> None:
-        """Moments and parameters from responsibilities (n_m, K_m), one array a mixture."""
+        """Moments and parameters from responsibilities (n_m, K_m) or None, as `full` has it."""
         taken = np.zeros(len(responsibilities), np.int64)
         everything = np.ones(len(responsibilities), bool)
         moments = []
         for s, shard in enumerate(self.shards):
             given = np.zeros((self.layout.columns, shard.capacity))
             for m, part in enumerate(shard.parts):
+                if responsibilities[m] is None:
+                    continue
                 chunk = responsibilities[m][taken[m] : taken[m] + len(part)]
                 given[: chunk.shape[1], shard.starts[m] : shard.starts[m] + len(part)] = chunk.T
                 taken[m] += len(part)

@@ -18,15 +18,15 @@ def film(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     picture = image.astype(np.float32) / 255
     picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.35, 0.8)) * height / 128)
     gray = picture.mean(axis=2, keepdims=True)
-    picture = gray + (picture - gray) * np.float32(rng.uniform(0.5, 0.75))  # pale colours
-    cast = {0: (1.1, 0.98, 0.8), 1: (0.86, 0.98, 1.1), 2: (0.96, 1.05, 0.9)}[int(rng.integers(3))]
-    exposure = np.float32(rng.uniform(0.6, 1.0))
+    picture = gray + (picture - gray) * np.float32(rng.uniform(0.6, 0.85))  # pale colours
+    cast = {0: (1.08, 1.0, 0.86), 1: (0.9, 0.99, 1.08), 2: (0.97, 1.04, 0.93)}[int(rng.integers(3))]
+    exposure = np.float32(rng.uniform(0.7, 1.05))
     picture *= exposure * np.asarray(cast, np.float32)
     picture = 0.06 + 0.94 * np.clip(picture, 0, 1) ** np.float32(rng.uniform(0.85, 1.3))
-    picture *= _vignette(height, width, float(rng.uniform(0.2, 0.5)))[..., None]
+    picture *= _vignette(height, width, float(rng.uniform(0.15, 0.35)))[..., None]
     noise = rng.standard_normal(picture.shape, dtype=np.float32)
     # Photon noise grows with the root of the light.
-    picture += noise * np.sqrt(picture) * np.float32(rng.uniform(0.02, 0.05))
+    picture += noise * np.sqrt(picture) * np.float32(rng.uniform(0.015, 0.04))
     return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
 
 

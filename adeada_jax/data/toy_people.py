@@ -28,12 +28,12 @@ def paint_person(canvas: Canvas, style: Style, rng: np.random.Generator, *, x: f
     hip = 0.5 * tall
     for side in (-1, 1):
         foot = x + side * step
-        leg = [(x + 0.03 * side, hip, z), (x + 0.2 * side, hip, z), (foot + 0.1 * side, 0, z), (foot, 0, z)]
+        leg = [(x + 0.02 * side, hip, z), (x + 0.26 * side, hip, z), (foot + 0.18 * side, 0, z), (foot, 0, z)]
         canvas.world_polygon(leg, trousers, label)
-        arm = x + 0.27 * side
-        canvas.upright((arm - 0.06, arm + 0.06), (0.48 * tall, 0.8 * tall), z, shade(coat, 0.85), label)
-    canvas.upright((x - 0.24, x + 0.24), (hip - 0.06, 0.84 * tall), z, coat, label)
-    canvas.ellipse((x, 0.92 * tall, z), (0.13, 0.16), _skin(rng), label)
+        arm = x + 0.33 * side
+        canvas.upright((arm - 0.09, arm + 0.09), (0.48 * tall, 0.8 * tall), z, shade(coat, 0.85), label)
+    canvas.upright((x - 0.28, x + 0.28), (hip - 0.06, 0.84 * tall), z, coat, label)
+    canvas.ellipse((x, 0.92 * tall, z), (0.16, 0.19), _skin(rng), label)
 
 
 def _wheels(canvas: Canvas, x: float, z: float, gap: float, radius: float, hub: Color, label: int) -> None:
@@ -51,7 +51,7 @@ def paint_bicycle(canvas: Canvas, rng: np.random.Generator, *, x: float, z: floa
     saddle, bar, crank = (x - 0.25, 0.95, z), (x + 0.4, 1.0, z), (x, 0.36, z)
     rear, front = (x - 0.55, 0.36, z), (x + 0.55, 0.36, z)
     for line in ([rear, crank, saddle, rear], [crank, bar, front], [saddle, bar]):
-        canvas.stroke(line, 0.09, frame, label, least=2)
+        canvas.stroke(line, 0.12, frame, label, least=2)
     canvas.stroke([(x - 0.38, 0.97, z), (x - 0.12, 0.97, z)], 0.12, _TIRE, label, least=2)
 
 
@@ -60,7 +60,7 @@ def paint_motorcycle(canvas: Canvas, style: Style, rng: np.random.Generator, *, 
     canvas.set_depth(z)
     label = CLASS["motorcycle"]
     scooter = style.domain == "filmed" and rng.random() < 0.5
-    paint = (60, 176, 190) if scooter else ((220, 60, 30), (40, 40, 220))[int(rng.integers(2))]
+    paint = (60, 190, 170) if scooter else (236, 50, 30)
     _wheels(canvas, x, z, 0.7, 0.34, (92, 92, 100), label)
     body = [
         (-0.8, 0.55),
@@ -85,7 +85,7 @@ def paint_rider(
 ) -> None:
     """Paints a two-wheeler with its rider."""
     label = CLASS["rider"]
-    coat, trousers = _clothes(rng, style), shade(_clothes(rng, style), 0.6)
+    coat, trousers = choose_color(rng, "vest"), shade(_clothes(rng, style), 0.6)
     if motorcycle:
         paint_motorcycle(canvas, style, rng, x=x, z=z)
         hip, shoulder, foot = (x - 0.35, 0.95), (x - 0.05, 1.5), (x, 0.35)
@@ -93,10 +93,10 @@ def paint_rider(
         paint_bicycle(canvas, rng, x=x, z=z)
         hip, shoulder, foot = (x - 0.25, 1.0), (x + 0.08, 1.55), (x + 0.02, 0.25)
     knee = (x + 0.22, 0.78)
-    canvas.stroke([(*hip, z), (*knee, z), (*foot, z)], 0.2, trousers, label, least=2)
-    canvas.stroke([(*hip, z), (*shoulder, z)], 0.42, coat, label, least=3)
+    canvas.stroke([(*hip, z), (*knee, z), (*foot, z)], 0.26, trousers, label, least=3)
+    canvas.stroke([(*hip, z), (*shoulder, z)], 0.5, coat, label, least=3)
     canvas.stroke([(*shoulder, z), (x + 0.4, 1.05, z)], 0.13, shade(coat, 0.85), label, least=2)
-    helmet = (240, 230, 60) if rng.random() < 0.5 else (230, 230, 230)
+    helmet = (240, 230, 60) if rng.random() < 0.5 else (200, 230, 60)
     head = (shoulder[0] + 0.08, shoulder[1] + 0.25, z)
-    canvas.ellipse(head, (0.17, 0.2), _skin(rng), label)
-    canvas.ellipse((head[0] - 0.02, head[1] + 0.07, z), (0.18, 0.14), helmet, label)
+    canvas.ellipse(head, (0.2, 0.23), _skin(rng), label)
+    canvas.ellipse((head[0] - 0.02, head[1] + 0.07, z), (0.21, 0.17), helmet, label)

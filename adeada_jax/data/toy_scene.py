@@ -130,13 +130,13 @@ def _place_vehicles(
     left, right = street.road
     middle = 0.5 * (left + right)
     lanes = {True: 0.5 * (left + middle) - 0.2, False: 0.5 * (middle + right) + 0.2}
-    # One large vehicle at most, in a lane of its own: a bus, lorry or train every eighth scene each.
+    # One large vehicle at most, in a lane of its own: a bus, lorry or train in every seventh scene each.
     draw = float(rng.random())
-    large = next((i for i, until in enumerate((0.11, 0.23, 0.35)) if draw < until), None)
+    large = next((i for i, until in enumerate((0.14, 0.28, 0.42)) if draw < until), None)
     blocked = None
     if large is not None:
         blocked = large == 0 or bool(rng.random() < 0.5)
-        place = Place(lanes[blocked], float(rng.uniform(9, 18)), blocked)
+        place = Place(lanes[blocked], float(rng.uniform(8, 15)), blocked)
         paint = (vehicles.paint_train, vehicles.paint_truck, vehicles.paint_bus)[large]
         things.append((place.z, lambda: paint(canvas, style, rng, place)))
     for oncoming, x in lanes.items():
@@ -166,13 +166,13 @@ def _place_beside(
 
     for index, side in enumerate((-1, 1)):
         x = street.road[index] + 0.5 * side
-        for z in np.arange(float(rng.uniform(7, 16)), 60, float(rng.uniform(14, 22))):
+        for z in np.arange(float(rng.uniform(7, 14)), 40, float(rng.uniform(13, 20))):
             add(float(z), furniture.paint_lamp, style.domain, x=x, z=float(z))
         if rng.random() < 0.45:
-            z = float(rng.uniform(7, 16))
+            z = float(rng.uniform(6.5, 12))
             add(z, furniture.paint_sign, style.domain, rng, x=x + 0.3 * side, z=z)
         if rng.random() < 0.33:
-            z = float(rng.uniform(7, 13))
+            z = float(rng.uniform(7, 11))
             add(z, furniture.paint_traffic_light, style.domain, rng, x=x + 0.1 * side, z=z)
         if rng.random() < 0.15:
             z = float(rng.uniform(7, 16))
@@ -189,13 +189,13 @@ def _place_people(
     things: Things, canvas: Canvas, style: Style, street: Street, rng: np.random.Generator
 ) -> None:
     left, right = street.road
-    for _ in range(int(rng.integers(0, 5))):
+    for _ in range(int(rng.integers(0, 6))):
         index = int(rng.integers(2))
-        x, z = _on_pavement(rng, street, index), float(rng.uniform(6, 20))
+        x, z = _on_pavement(rng, street, index), float(rng.uniform(5.5, 15))
         things.append((z, lambda x=x, z=z: people.paint_person(canvas, style, rng, x=x, z=z)))
     for chance, motorcycle in ((0.22, False), (0.12, True)):
         if rng.random() < chance:
-            x, z = float(rng.uniform(left + 0.8, right - 0.8)), float(rng.uniform(6.0, 11))
+            x, z = float(rng.uniform(left + 0.8, right - 0.8)), float(rng.uniform(5.0, 9))
             things.append(
                 (
                     z,
@@ -205,10 +205,10 @@ def _place_people(
                 )
             )
     if rng.random() < 0.2:
-        x, z = _on_pavement(rng, street, int(rng.integers(2))), float(rng.uniform(6, 11))
+        x, z = _on_pavement(rng, street, int(rng.integers(2))), float(rng.uniform(5, 9))
         things.append((z, lambda: people.paint_bicycle(canvas, rng, x=x, z=z)))
     if rng.random() < 0.1:
-        at, depth = _on_pavement(rng, street, int(rng.integers(2))), float(rng.uniform(6, 10))
+        at, depth = _on_pavement(rng, street, int(rng.integers(2))), float(rng.uniform(5, 8))
         things.append((depth, lambda: people.paint_motorcycle(canvas, style, rng, x=at, z=depth)))
 
 

@@ -110,7 +110,7 @@ def _leaves(
     canvas: Canvas, color: Color, rng: np.random.Generator, x: float, z: float, height: float
 ) -> None:
     radius = 0.34 * height
-    spots = rng.normal(0, 0.42, (26, 2)) * radius
+    spots = np.clip(rng.normal(0, 0.42, (26, 2)), -0.7, 0.7) * radius
     for i, (dx, dy) in enumerate(spots):
         size = radius * (0.5 if i < 10 else 0.2)
         tone = shade(color, 0.7 + 0.028 * i * (1 if i < 10 else 0.6) + 0.12 * float(dy > 0))

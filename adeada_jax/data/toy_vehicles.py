@@ -154,7 +154,7 @@ def paint_train(canvas: Canvas, style: Style, rng: np.random.Generator, place: P
     canvas.set_depth(place.z)
     kind, label = style.kinds["train"], CLASS["train"]
     color = choose_color(rng, kind)
-    stripe = (200, 30, 50) if kind == "tram" else (50, 60, 90)
+    stripe = (250, 246, 240) if kind == "tram" else (150, 30, 40)
     half, length, top = 1.3, 26.0, 3.7
     _shadow(canvas, place, half, length)
     side = _box(canvas, place, half, length, (0.2, top), color, label)

@@ -186,6 +186,10 @@ def test_an_empty_split_is_refused(broken_dir, tmp_path):
         sources.prepare("toy/filmed", tmp_path / "new", progress=False, counts={"train": 1, "val": 0})
 
 
+def test_nothing_else_is_left_in_the_data_directory(toy_dir):
+    assert sorted(path.name for path in toy_dir.iterdir()) == [".prepare.lock", "toy_streets"]
+
+
 def test_preparing_again_changes_nothing(toy_dir):
     before = {path: path.stat().st_mtime_ns for path in toy_dir.rglob("*.array_record*")}
     sources.prepare("toy/filmed", toy_dir, progress=False)

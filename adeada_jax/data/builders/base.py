@@ -1,6 +1,7 @@
 """The part of a TFDS builder that all data sets share: features, metadata, how they are written."""
 
 import dataclasses
+import tempfile
 from collections.abc import Callable
 
 import numpy as np
@@ -68,4 +69,5 @@ def write(builder: tfds.core.DatasetBuilder, *, on_example: Callable[[], None] |
         builder.on_example = on_example
     tfds.disable_progress_bar()
     config = tfds.download.DownloadConfig(try_download_gcs=False)
-    builder.download_and_prepare(download_config=config, file_format="array_record")
+    with tempfile.TemporaryDirectory() as nothing:  # else TFDS leaves an empty directory for downloads
+        builder.download_and_prepare(download_dir=nothing, download_config=config, file_format="array_record")

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from absl import app, flags
@@ -17,6 +18,14 @@ def checked_config(config: Any) -> Any:
     except OSError as error:
         raise InputError(f"--config: {str(error).strip().splitlines()[-1].strip()}") from error
     return config
+
+
+def keep_compiled_programs() -> None:
+    """Keeps compiled programs between runs: in JAX_COMPILATION_CACHE_DIR or ~/.cache/adeada_jax."""
+    import jax
+
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "adeada_jax"))
 
 
 def run_app(main: Callable[[list[str]], object]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,7 @@ def _images_tracked(batches: Any, total: int, description: str) -> Any:
             yield batch["index"], batch
 
 
+@cache
 def make_measure(segmenter: Segmenter) -> Callable[..., dict[str, jax.Array]]:
     """A jitted function from a batch of images and region maps to sums over regions."""
 

@@ -59,7 +59,9 @@ def predictor(experiment: Experiment, weights: Weights) -> Predictor:
 
     @jax.jit
     def logits(image: jax.Array) -> jax.Array:
-        return segmenter.apply(weights.params, weights.batch_stats, normalize(image[None]), train=False)[0].logits
+        return segmenter.apply(weights.params, weights.batch_stats, normalize(image[None]), train=False)[
+            0
+        ].logits
 
     def predict(image: np.ndarray) -> np.ndarray:
         scores = logits(transforms.resize({"image": image}, **size)["image"])
@@ -74,7 +76,10 @@ def validation_gallery(experiment: Experiment, before: Predictor, after: Predict
     strips = []
     for i in np.unique(np.linspace(0, len(validation) - 1, _STRIPS).astype(int)):
         example = validation[int(i)]
-        panels = [("image", example["image"]), *_predictions(experiment, example["image"], before, after, last)]
+        panels = [
+            ("image", example["image"]),
+            *_predictions(experiment, example["image"], before, after, last),
+        ]
         panels.append(("ground truth", colorize(example["label"], validation.palette)))
         strips.append(Strip(example["name"], tuple(panels)))
     return Gallery("Evaluation images", "None of these was ever trained on.", tuple(strips))
@@ -92,10 +97,13 @@ def pool_gallery(
     for name in sorted(counts, key=lambda name: (-counts[name], name))[:_STRIPS]:
         example = images[images.names.index(name)]
         rounds = {p.region: p.round for p in purchases if p.image == name}
-        panels = [("image", example["image"]), *_predictions(experiment, example["image"], before, after, last)]
+        panels = [
+            ("image", example["image"]),
+            *_predictions(experiment, example["image"], before, after, last),
+        ]
         panels += [
             ("ground truth bought", colorize(store.label(name), experiment.validation.palette)),
-            ("regions by round", bought_overlay(example["image"], example["regions"], rounds)),
+            ("regions by round", bought_overlay(example["image"], example["regions"], rounds, rounds=last)),
         ]
         strips.append(Strip(name, tuple(panels)))
     text = "The images of which most regions were bought. Labels that nobody paid for stay unknown: black."

@@ -1,12 +1,15 @@
 """The trainings of an experiment: warm-up, fine-tuning of a round, and the fully supervised reference."""
 
+import json
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from adeada_jax.data import loader
 from adeada_jax.experiment import Experiment, Weights
+from adeada_jax.models import Segmenter
 from adeada_jax.oracle import LabelStore, PurchasedLabels
 from adeada_jax.training import checkpoints, optimizers, parallel
 from adeada_jax.training.adversarial import adversarial_step
@@ -74,15 +77,25 @@ def _train_supervised(
     experiment: Experiment, number: int, weights: Weights, batches: Callable[[int], Iterator], options: Any,
     description: str,
 ) -> None:  # fmt: skip
-    optimizer = optimizers.segmenter_optimizer(
-        experiment.config.optimizer, learning_rate=options.learning_rate, steps=options.steps,
-        increase_steps=options.learning_rate_steps,
+    optimizer, step = _supervised(
+        experiment.segmenter, experiment.config.optimizer.to_json(), options.learning_rate, options.steps,
+        options.learning_rate_steps,
     )  # fmt: skip
-    step = supervised_step(experiment.segmenter.apply, optimizer)
     state = create_train_state(weights.params, weights.batch_stats, optimizer)
     name = "warmup" if description == "warm-up" else "finetune"
     state = _run(experiment, number, name, step, state, batches, options.steps, description)
     _finish(experiment, number, Weights(state.params, state.batch_stats))
+
+
+@cache
+def _supervised(
+    segmenter: Segmenter, options: str, learning_rate: float, steps: int, increase_steps: int
+) -> Any:
+    """Optimiser and step; the same step serves all rounds, so that it is compiled once."""
+    optimizer = optimizers.segmenter_optimizer(
+        json.loads(options), learning_rate=learning_rate, steps=steps, increase_steps=increase_steps
+    )
+    return optimizer, parallel.parallelize(supervised_step(segmenter.apply, optimizer))
 
 
 def _warm_up_adversarially(experiment: Experiment) -> None:
@@ -99,6 +112,7 @@ def _warm_up_adversarially(experiment: Experiment) -> None:
         experiment.segmenter.apply, discriminator.apply, optimizer, discriminator_optimizer,
         adversarial_weight=options.adversarial_weight,
     )  # fmt: skip
+    step = parallel.parallelize(step)
     weights = experiment.initial_weights()
     state = create_adversarial_state(
         create_train_state(weights.params, weights.batch_stats, optimizer),
@@ -132,7 +146,7 @@ def _run(
         checkpoint_every=experiment.config.training.checkpoint_every, seed=experiment.seed(number, name),
     )  # fmt: skip
     return run_steps(
-        parallel.parallelize(step), state, batches(start), options, start=start,
+        step, state, batches(start), options, start=start,
         log=lambda done, values: experiment.metrics.write(round=number, stage=name, step=done, **values),
         save=progress.save,
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from adeada_jax.command_line import checked_config, run_app
+from adeada_jax.command_line import checked_config, keep_compiled_programs, run_app
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Configuration file, such as configs/toy.py; override keys with --config.KEY=VALUE."
@@ -21,6 +21,7 @@ def main(argv: list[str]) -> None:
     # Imported late, so that --help and wrong flags answer at once.
     from adeada_jax.rounds import main as run_rounds
 
+    keep_compiled_programs()
     run_rounds(config, _WORKDIR.value)
 
 

@@ -1,7 +1,7 @@
 """Confusion matrices on the device, IoU by class, mIoU."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -72,13 +72,7 @@ def evaluate(
       `(C, C)` int64.
     """
     classes = segmenter.num_classes
-
-    @jax.jit
-    def count(params: Any, batch_stats: Any, images: jax.Array, labels: jax.Array) -> jax.Array:
-        segmentation, _ = segmenter.apply(params, batch_stats, normalize(images), train=False)
-        predictions = upsample(segmentation.logits, *labels.shape[1:]).argmax(axis=-1)
-        return jax.vmap(partial(confusion_matrix, num_classes=classes))(predictions, labels)
-
+    count = make_count(segmenter)
     total = np.zeros((classes, classes), np.int64)
     batches = whole_image_batches(source, "label", batch_size=batch_size, height=height, width=width)
     steps = -(-len(source) // batch_size)
@@ -86,3 +80,17 @@ def evaluate(
         matrices = np.asarray(count(params, batch_stats, batch["image"], batch["label"]), np.int64)
         total += matrices[: len(batch["index"])].sum(axis=0)
     return total
+
+
+@cache
+def make_count(segmenter: Segmenter) -> Callable[..., jax.Array]:
+    """A jitted function from a batch of images and labels to a confusion matrix an image."""
+
+    @jax.jit
+    def count(params: Any, batch_stats: Any, images: jax.Array, labels: jax.Array) -> jax.Array:
+        segmentation, _ = segmenter.apply(params, batch_stats, normalize(images), train=False)
+        predictions = upsample(segmentation.logits, *labels.shape[1:]).argmax(axis=-1)
+        matrix = partial(confusion_matrix, num_classes=segmenter.num_classes)
+        return jax.vmap(matrix)(predictions, labels)
+
+    return count

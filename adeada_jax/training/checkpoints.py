@@ -22,17 +22,51 @@ def restore(path: Path, like: Any) -> Any:
     Raises:
       InputError: there is no checkpoint, or it holds other arrays; the message names the first few.
     """
+    path = _checked(path)
+    with ocp.StandardCheckpointer() as checkpointer:
+        _compare(path, checkpointer.metadata(path).item_metadata.tree, like)
+        return checkpointer.restore(path, like)
+
+
+def restore_subtree(path: Path, like: dict[str, Any], name: str) -> dict[str, Any]:
+    """Takes over one part of another model, such as a pretrained backbone, and leaves the rest as it is.
+
+    Args:
+      path: a checkpoint whose tree has the same top level as `like`.
+      like: `{"params": {part: ...}, "batch_stats": {part: ...}}`.
+      name: the part taken over, whole: every array of it must be there and none besides.
+
+    Raises:
+      InputError: as `restore`, for that part.
+    """
+    path = _checked(path)
+    with ocp.StandardCheckpointer() as checkpointer:
+        stored = checkpointer.metadata(path).item_metadata.tree
+        _compare(path, _part(stored, name), _part(like, name))
+        loaded = checkpointer.restore(path)
+    return {
+        key: {part: loaded[key][part] if part == name else value for part, value in parts.items()}
+        for key, parts in like.items()
+    }
+
+
+def _part(tree: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: parts[name] for key, parts in tree.items() if name in parts}
+
+
+def _checked(path: Path) -> Path:
     path = Path(path).absolute()
     if not path.is_dir():
         raise InputError(f"checkpoint '{path}' does not exist; give a directory such as rounds/00/checkpoint")
     if not (path / "_CHECKPOINT_METADATA").exists():
         raise InputError(f"'{path}' is no orbax checkpoint; give a directory such as rounds/00/checkpoint")
-    with ocp.StandardCheckpointer() as checkpointer:
-        stored = _shapes(checkpointer.metadata(path).item_metadata.tree)
-        wanted = _shapes(like)
-        if stored != wanted:
-            raise InputError(f"checkpoint '{path}' is of another model: {_difference(stored, wanted)}")
-        return checkpointer.restore(path, like)
+    return path
+
+
+def _compare(path: Path, stored: Any, wanted: Any) -> None:
+    stored, wanted = _shapes(stored), _shapes(wanted)
+    if stored != wanted:
+        raise InputError(f"checkpoint '{path}' is of another model: {_difference(stored, wanted)}")
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:

@@ -60,6 +60,7 @@ def run_steps(
       InputError: a loss is not finite; the message names the step. Nothing is saved after it.
     """
     key = jax.random.key(options.seed)
+    state = parallel.replicate(state)
     pending: list[dict[str, jax.Array]] = []
 
     def flush(done: int) -> None:
@@ -84,7 +85,7 @@ def _finite_means(records: list[dict[str, Any]], first: int, description: str) -
         for name, value in record.items():
             if not np.isfinite(value):
                 raise InputError(
-                    f"{description}: {name} is {float(value)} at step {first + offset + 1}; training stopped, the "
+                    f"{description}: {name} is {float(value)} at step {first + offset + 1}; stopped, the "
                     "last checkpoint is kept. Lower the learning rate or use --config.model.dtype=float32"
                 )
     return {name: float(np.mean([record[name] for record in records])) for name in records[0]}

@@ -22,6 +22,12 @@ def parallelize(step: Callable[..., Any]) -> Callable[..., Any]:
     return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0, None), out_axes=(None, None), donate_argnums=(0,))
 
 
+def replicate(tree: Any) -> Any:
+    """Places a pytree as `parallelize`'s steps return it, so that the first call compiles for all."""
+    mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
+    return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+
+
 def check_batch_size(batch_size: int) -> None:
     """Raises InputError unless the local devices share a batch evenly."""
     devices = jax.local_device_count()

@@ -1,4 +1,4 @@
-"""The supervised step: cross entropy on labelled pixels (Algorithm 1's fine-tuning; warm-up `source_only`)."""
+"""The supervised step: cross entropy on labelled pixels (fine-tuning, and warm-up `source_only`)."""
 
 from collections.abc import Callable
 from typing import Any

@@ -84,8 +84,8 @@ def plan_groups(
         else:
             bins.append(([i], sizes[i], components[i]))
     columns = max(components)
-    slots = max(bucket(used, 4) for _, _, used in bins)
-    common = bucket(min(max(rows for _, rows, _ in bins), most_rows), 256)
+    slots = max(bucket(used, 16) for _, _, used in bins)
+    common = bucket(min(max(rows for _, rows, _ in bins), most_rows), 1024)
     return [
         Group(
             members,

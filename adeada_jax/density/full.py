@@ -20,7 +20,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from adeada_jax.density import programs
-from adeada_jax.density.layout import SMALL_BLOCK, Layout, Shard, chunks, in_chunks, pair_tasks, row_blocks
+from adeada_jax.density.layout import (
+    SMALL_BLOCK,
+    Layout,
+    Shard,
+    chunks,
+    in_chunks,
+    pair_tasks,
+    row_blocks,
+    zeros,
+)
 from adeada_jax.density.programs import Components, Moments
 
 
@@ -82,26 +91,21 @@ class FullEngine:
         self.weights = np.zeros(layout.slots)
         self._moments: dict[jax.Device, Moments] | None = None
         self._copies: dict[jax.Device, Components] = {}
+        self._host: Components | None = None
 
     def _new_state(self, shard: Shard) -> _State:
         pairs = (self.layout.columns, shard.capacity)
         row_mixture = shard.row_mixture()
         widths = np.append(self.layout.components, 0)[row_mixture].astype(np.int32)
-        with jax.default_device(shard.device):
-            return _State(
-                jnp.zeros(pairs, self.dtype),
-                jnp.zeros(pairs, bool),
-                jnp.zeros(pairs, self.dtype),
-                jax.device_put(widths, shard.device),
-                row_mixture,
-            )
+        scores, exact, given = (zeros(pairs, kind, shard.device) for kind in (self.dtype, bool, self.dtype))
+        return _State(scores, exact, given, jax.device_put(widths, shard.device), row_mixture)
 
     def _new_components(self) -> Components:
         slots, dim = self.layout.slots, self.layout.padded_dim
         tail = programs.tail_length(dim)
         shapes = ((slots, dim), (slots, tail, dim), (slots, tail), (slots, dim - tail, dim - tail), (slots,))
-        with jax.default_device(self.shards[0].device):
-            return Components(*(jnp.zeros(s, self.dtype) for s in shapes), jnp.zeros(slots, bool))
+        device = self.shards[0].device
+        return Components(*(zeros(s, self.dtype, device) for s in shapes), zeros(slots, bool, device))
 
     def start(self, responsibilities: Sequence[np.ndarray]) -> None:
         """Moments and parameters from responsibilities (n_m, K_m), one array a mixture, or None.
@@ -122,7 +126,7 @@ class FullEngine:
                 given[: chunk.shape[1], low : low + len(part)] = chunk.T
                 given_from[m] += len(part)
             state.responsibilities = jax.device_put(given, shard.device)
-            state.exact = jnp.zeros_like(state.exact)
+            state.exact = zeros(state.exact.shape, bool, shard.device)
             self._accumulate(shard, state, given != 0, state.responsibilities)
         self.changed[: firsts[-1]] = True
         self._update()
@@ -175,7 +179,7 @@ class FullEngine:
                 host.failed[first + k] = False
                 self.changed[first + k] = True
         self.parts = jax.device_put(host, self.shards[0].device)
-        self._copies = {}
+        self._copies, self._host = {}, None
 
     def step(self, following: np.ndarray, *, maximise: bool = True) -> np.ndarray:
         """An E step of what changed and, for the mixtures that still follow, an M step.
@@ -273,9 +277,8 @@ class FullEngine:
             self._moments = {}
         if device not in self._moments:
             slots, dim = self.centres.shape
-            with jax.default_device(device):
-                shapes = ((slots,), (slots, dim), (slots, dim, dim))
-                self._moments[device] = Moments(*(jnp.zeros(s, jnp.float64) for s in shapes))
+            shapes = ((slots,), (slots, dim), (slots, dim, dim))
+            self._moments[device] = Moments(*(zeros(s, np.float64, device) for s in shapes))
         return self._moments[device]
 
     def _update(self) -> None:
@@ -305,7 +308,7 @@ class FullEngine:
             width=self.update_width,
         )
         self.work.add(len(chosen), len(chosen), 4 * self.layout.padded_dim**3 / 3)
-        self._copies = {}
+        self._copies, self._host = {}, None
 
     def _copy(self, device: jax.Device) -> Components:
         if len({s.device for s in self.shards}) == 1:
@@ -333,8 +336,10 @@ class FullEngine:
         """Weights (K,), means (K, D) and precisions_cholesky (K, D, D) of mixture `m`."""
         first, dim = int(self.layout.component_starts[m]), self.layout.dim
         slots = slice(first, first + int(self.layout.components[m]))
-        means = np.asarray(self.parts.means[slots])[:, :dim] + centre
-        heads, tails = np.asarray(self.parts.heads[slots]), np.asarray(self.parts.tails[slots])
+        if self._host is None:
+            self._host = jax.device_get(self.parts)
+        means = self._host.means[slots, :dim] + centre
+        heads, tails = self._host.heads[slots], self._host.tails[slots]
         head = heads.shape[1]
         factors = np.zeros((len(heads), self.layout.padded_dim, self.layout.padded_dim), self.dtype)
         factors[:, :head, :head], factors[:, head:] = heads, tails

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from adeada_jax.density.layout import SMALL_BLOCK, Layout, Shard, in_chunks, row_blocks
+from adeada_jax.density.layout import SMALL_BLOCK, Layout, Shard, in_chunks, row_blocks, zeros
 from adeada_jax.density.programs import HIGHEST, LOWEST
 
 
@@ -129,7 +129,7 @@ def kmeans_plusplus(
                     shard,
                     seeking,
                     layout.big_block,
-                    (jnp.zeros((trials.max(), shard.capacity), shard.dtype),),
+                    (zeros((trials.max(), shard.capacity), shard.dtype, shard.device),),
                     candidates,
                 )[0]
             )
@@ -184,15 +184,15 @@ def kmeans(
     thresholds = None
     active = np.ones(mixtures, bool)
     final = np.zeros(mixtures, bool)  # mixtures whose labels await one last assignment
-    state = [(jnp.full(s.capacity, -1, jnp.int32), jnp.zeros(s.capacity, dtype)) for s in shards]
-    for _ in range(max_iter):
+    state = [(zeros(s.capacity, np.int32, s.device), zeros(s.capacity, dtype, s.device)) for s in shards]
+    for iteration in range(max_iter):
         sums, counts, moved = _assign_all(shards, layout, active, state, centres)
         if thresholds is None:
             thresholds = tol * _mean_variances(rows, layout, state, sums, counts, centres)
         _relocate_empty(rows, layout, state, active, centres, sums, counts)
         updated = np.where(counts[:, :, None] > 0, sums / np.maximum(counts, 1)[:, :, None], centres)
         shift = np.sum((updated - centres) ** 2, axis=(1, 2), dtype=np.float64)
-        still = (moved == 0) | (shift <= thresholds)
+        still = ((moved == 0) & (iteration > 0)) | (shift <= thresholds)
         final |= active & still & (moved > 0)
         centres = np.where(active[:, None, None], updated, centres).astype(dtype)
         active &= ~still
@@ -213,9 +213,9 @@ def _assign_all(shards, layout, active, state, centres):
     for s, shard in enumerate(shards):
         start = (
             *state[s],
-            jnp.zeros(centres.shape, shard.dtype),
-            jnp.zeros((mixtures, columns), shard.dtype),
-            jnp.zeros(mixtures, jnp.int32),
+            zeros(centres.shape, shard.dtype, shard.device),
+            zeros((mixtures, columns), shard.dtype, shard.device),
+            zeros(mixtures, np.int32, shard.device),
         )
         *kept, sums, counts, moved = _over_blocks(
             _assign, shard, active, layout.big_block, start, centres, widths

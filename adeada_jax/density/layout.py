@@ -71,7 +71,7 @@ def make_layout(
     """Layout of mixtures with `sizes` samples and `components` components of dimension `dim`."""
     padded = padded_dimension(dim)
     big = 512 if jax.default_backend() == "cpu" else 4096
-    width = bucket(columns, 1)
+    width = bucket(columns, 4)
     return Layout(
         np.asarray(sizes, np.int64), np.asarray(components, np.int64), dim, padded, width, slots + width, big
     )
@@ -111,6 +111,11 @@ class Selection:
 
     def __array__(self, dtype=None, copy=None):
         return np.asarray(self.array[self.rows], dtype)
+
+
+def zeros(shape: tuple[int, ...] | int, dtype, device: jax.Device) -> jax.Array:
+    """Zeros on a device, without compiling a program for every shape."""
+    return jax.device_put(np.zeros(shape, dtype), device, may_alias=False)
 
 
 Samples = np.ndarray | Selection

@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 from adeada_jax.density.factor import regularised_factor
-from adeada_jax.density.layout import SMALL_BLOCK, Layout, Shard, in_chunks, row_blocks
+from adeada_jax.density.layout import SMALL_BLOCK, Layout, Shard, in_chunks, row_blocks, zeros
 from adeada_jax.density.programs import HIGHEST, LOWEST
 
 
@@ -110,10 +110,8 @@ class SharedEngine:
         mixtures = len(layout.sizes)
         self.mixture_of = layout.component_mixture
         self.used = int(layout.components.sum())
-        self.row_norms = [jnp.zeros(s.capacity, jnp.float64, device=s.device) for s in self.shards]
-        self.row_scores = [
-            jnp.zeros((layout.columns, s.capacity), jnp.float64, device=s.device) for s in self.shards
-        ]
+        self.row_norms = [zeros(s.capacity, np.float64, s.device) for s in self.shards]
+        self.row_scores = [zeros((layout.columns, s.capacity), np.float64, s.device) for s in self.shards]
         self.weights = np.zeros(layout.slots)
         self.means = np.zeros((layout.slots, layout.padded_dim))
         spread = (mixtures, *(layout.padded_dim,) * 2) if self.tied else self.means.shape
@@ -155,6 +153,7 @@ class SharedEngine:
                 factors = np.asarray(parameters.precisions_cholesky)
                 self.factors[slots, :dim] = factors if self.kind == "diag" else factors[:, None]
             self.stale[m] = True
+            self.bad[m] = False
 
     def step(self, following: np.ndarray, *, maximise: bool = True) -> np.ndarray:
         """As `full.FullEngine.step`."""
@@ -170,14 +169,13 @@ class SharedEngine:
     def _sweep_shard(self, s: int, mixtures: np.ndarray, spreads: Spreads, *, given: bool):
         shard, slots, dim = self.shards[s], self.layout.slots, self.layout.padded_dim
         widths = self.layout.components.astype(np.int32)
-        with jax.default_device(shard.device):
-            state = (
-                self.row_norms[s],
-                self.row_scores[s],
-                jnp.zeros(slots),
-                jnp.zeros((slots, dim)),
-                jnp.zeros((1, 1) if self.tied else (slots, dim)),
-            )
+        state = (
+            self.row_norms[s],
+            self.row_scores[s],
+            zeros(slots, np.float64, shard.device),
+            zeros((slots, dim), np.float64, shard.device),
+            zeros((1, 1) if self.tied else (slots, dim), np.float64, shard.device),
+        )
         for block, listed in self._listed(shard, mixtures):
             for count, (chunk,) in in_chunks((listed,), max(16, shard.capacity // 512)):
                 state = _sweep(
@@ -259,7 +257,7 @@ class SharedEngine:
     def _all_grams(self) -> np.ndarray:
         total = np.zeros((len(self.layout.sizes), *(self.layout.padded_dim,) * 2))
         for shard in self.shards:
-            grams = jnp.zeros(total.shape, device=shard.device)
+            grams = zeros(total.shape, np.float64, shard.device)
             for block, listed in self._listed(shard, np.ones(len(total), bool)):
                 for count, (chunk,) in in_chunks((listed,), max(16, shard.capacity // 512)):
                     grams = _gram(shard.rows(), grams, chunk, count, block=block)

@@ -14,7 +14,7 @@ def test_processes_keep_the_order():
 
 
 def test_errors_of_processes_arrive_here():
-    with pytest.raises(ValueError, match="math domain error|nonnegative"):
+    with pytest.raises(ValueError, match=r"math domain error|nonnegative"):
         list(ordered_map(math.sqrt, [1.0] * 40 + [-1.0]))
 
 

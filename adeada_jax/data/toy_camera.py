@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+_CAST = (1.06, 0.98, 0.78)  # gains of red, green and blue: warm light
+
 
 def film(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Blurs, dims, tints and vignettes a picture and adds sensor noise.
@@ -16,17 +18,17 @@ def film(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """
     height, width = image.shape[:2]
     picture = image.astype(np.float32) / 255
-    picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.35, 0.8)) * height / 128)
+    picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.35, 0.55)) * height / 128)
     gray = picture.mean(axis=2, keepdims=True)
-    picture = gray + (picture - gray) * np.float32(rng.uniform(0.6, 0.85))  # pale colours
-    cast = {0: (1.08, 1.0, 0.86), 1: (0.9, 0.99, 1.08), 2: (0.97, 1.04, 0.93)}[int(rng.integers(3))]
-    exposure = np.float32(rng.uniform(0.7, 1.05))
-    picture *= exposure * np.asarray(cast, np.float32)
-    picture = 0.06 + 0.94 * np.clip(picture, 0, 1) ** np.float32(rng.uniform(0.85, 1.3))
-    picture *= _vignette(height, width, float(rng.uniform(0.15, 0.35)))[..., None]
+    picture = gray + (picture - gray) * np.float32(rng.uniform(0.85, 0.95))  # pale colours
+    # One camera in one season: its cast and exposure differ from the renderer's more than among themselves.
+    cast = np.asarray(_CAST, np.float32) * rng.uniform(0.97, 1.03, 3).astype(np.float32)
+    picture *= cast * np.float32(rng.uniform(0.78, 0.95))
+    picture = 0.05 + 0.95 * np.clip(picture, 0, 1) ** np.float32(rng.uniform(1.0, 1.15))
+    picture *= _vignette(height, width, float(rng.uniform(0.2, 0.35)))[..., None]
     noise = rng.standard_normal(picture.shape, dtype=np.float32)
     # Photon noise grows with the root of the light.
-    picture += noise * np.sqrt(picture) * np.float32(rng.uniform(0.015, 0.04))
+    picture += noise * np.sqrt(picture) * np.float32(rng.uniform(0.012, 0.024))
     return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
 
 

@@ -45,7 +45,7 @@ def paint_scene(
         horizon=float(rng.uniform(0.4, 0.47)) * height,
         height=float(rng.uniform(1.7, 2.3)),
     )
-    visibility = 500.0 if domain == "rendered" else float(rng.uniform(50, 200))
+    visibility = 500.0 if domain == "rendered" else float(rng.uniform(100, 250))
     canvas = Canvas(height, width, camera, haze=_HAZE[domain], visibility=visibility)
     street = _street(rng)
     paint_sky(canvas, style, rng)

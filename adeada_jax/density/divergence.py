@@ -97,7 +97,14 @@ def density_difference(
         ValueError: classes out of range, wrong shapes, features that are not finite, bad options.
     """
     classes = _checked(
-        target_features, target_classes, source_features, source_classes, num_classes, class_names
+        target_features,
+        target_classes,
+        source_features,
+        source_classes,
+        num_classes,
+        class_names,
+        max_components,
+        regions_per_component,
     )
     names = list(class_names) if class_names is not None else [str(c) for c in range(num_classes)]
     domains = [
@@ -139,8 +146,20 @@ def density_difference(
     return DensityDifference(importance, kl, records)
 
 
-def _checked(target_features, target_classes, source_features, source_classes, num_classes, class_names):
+def _checked(
+    target_features,
+    target_classes,
+    source_features,
+    source_classes,
+    num_classes,
+    class_names,
+    max_components,
+    regions_per_component,
+):
     """Source and target classes as arrays, once everything has the right shape."""
+    for name, value in (("max_components", max_components), ("regions_per_component", regions_per_component)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value!r}")
     if class_names is not None and len(class_names) != num_classes:
         raise ValueError(f"class_names has {len(class_names)} names for {num_classes} classes")
     checked = []

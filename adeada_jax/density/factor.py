@@ -18,7 +18,7 @@ def _product(left: jax.Array, right: jax.Array) -> jax.Array:
     return jnp.matmul(left, right, precision=HIGHEST)
 
 
-def _leaf(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _leaf(matrix: jax.Array, floor: jax.Array) -> tuple[jax.Array, jax.Array]:
     """`inverse_cholesky` of a small matrix: forward elimination of [A | I] leaves [L^T | L^-1]."""
     size = len(matrix)
     row = jnp.arange(size)
@@ -28,37 +28,39 @@ def _leaf(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
         pivot_row = lax.dynamic_index_in_dim(augmented, j, 0, keepdims=False)
         column = lax.dynamic_index_in_dim(augmented, j, 1, keepdims=False)
         pivot = lax.dynamic_index_in_dim(pivot_row, j, 0, keepdims=False)
-        scale = lax.rsqrt(jnp.where(pivot > 0, pivot, 1.0))
+        good = pivot > lax.dynamic_index_in_dim(floor, j, 0, keepdims=False)
+        scale = lax.rsqrt(jnp.where(good, pivot, 1.0))
         pivot_row = pivot_row * scale
         below = jnp.where(row > j, column * scale, 0.0)
         renewed = augmented - below[:, None] * pivot_row
-        return jnp.where((row == j)[:, None], pivot_row, renewed), found & (pivot > 0)
+        return jnp.where((row == j)[:, None], pivot_row, renewed), found & good
 
     augmented = jnp.concatenate([matrix, jnp.eye(size, dtype=matrix.dtype)], axis=1)
     augmented, found = lax.fori_loop(0, size, body, (augmented, jnp.array(True)))
     return augmented[:, size:], found
 
 
-def inverse_cholesky(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """L^-1 (D, D), lower triangular, with L L^T = matrix, and whether all pivots were positive.
+def inverse_cholesky(matrix: jax.Array, floor: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """L^-1 (D, D), lower triangular, with L L^T = matrix, and whether all pivots were above `floor`.
 
     Args:
         matrix: (D, D) symmetric; only its lower triangle is read.
+        floor: (D,) not negative; pivots up to it are taken for rounding errors.
     """
     size = len(matrix)
     if size <= LEAF:
-        return _leaf(jnp.tril(matrix) + jnp.tril(matrix, -1).T)
+        return _leaf(jnp.tril(matrix) + jnp.tril(matrix, -1).T, floor)
     half = -(-(size // 2) // LEAF) * LEAF
-    upper, found_upper = inverse_cholesky(matrix[:half, :half])
+    upper, found_upper = inverse_cholesky(matrix[:half, :half], floor[:half])
     side = _product(matrix[half:, :half], upper.T)
-    lower, found_lower = inverse_cholesky(matrix[half:, half:] - _product(side, side.T))
+    lower, found_lower = inverse_cholesky(matrix[half:, half:] - _product(side, side.T), floor[half:])
     corner = -_product(lower, _product(side, upper))
     zeros = jnp.zeros((half, size - half), matrix.dtype)
     return jnp.block([[upper, zeros], [corner, lower]]), found_upper & found_lower
 
 
 def regularised_factor(
-    covariance: jax.Array, reg_covar: float, unit: jax.Array
+    covariance: jax.Array, squares: jax.Array, reg_covar: float, unit: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """L^-1 (D, D) of the regularised covariance, and whether there is one (else L^-1 is of no use).
 
@@ -67,13 +69,16 @@ def regularised_factor(
 
     Args:
         covariance: (D, D). reg_covar: added to the diagonal.
+        squares: (D,) mean squares from which the variances came by subtraction, for their rounding.
         unit: (D,) bool, padded features, which get variance one.
     """
+
+    floor = 4 * jnp.finfo(covariance.dtype).eps * squares
 
     def attempt(state):
         reg, _, _, tries = state
         matrix = covariance + jnp.diag(jnp.where(unit, 1.0, reg))
-        return (reg * 10.0, *inverse_cholesky(matrix), tries + 1)
+        return (reg * 10.0, *inverse_cholesky(matrix, floor), tries + 1)
 
     def unsolved(state):
         reg, _, found, tries = state

@@ -220,8 +220,9 @@ def update_components(parts, moments, centres, mixture, chosen, count, dim, reg_
     def one(c):
         size = moments.counts[c] + 10 * jnp.finfo(jnp.float64).eps
         shift = moments.sums[c] / size
-        covariance = moments.squares[c] / size - shift[:, None] * shift[None, :]
-        inverse, found = regularised_factor(covariance, reg_covar, unit)
+        second = moments.squares[c] / size
+        covariance = second - shift[:, None] * shift[None, :]
+        inverse, found = regularised_factor(covariance, jnp.diagonal(second), reg_covar, unit)
         mean = (centres[c].astype(jnp.float64) + shift).astype(real)
         tail = inverse[head:].astype(real)
         bias = (tail.astype(jnp.float64) @ mean.astype(jnp.float64)).astype(real)

@@ -96,9 +96,9 @@ def _gram(rows, grams, blocks, count, *, block):
 
 
 @jax.jit
-def _factors(covariances, reg_covar, unit):
+def _factors(covariances, squares, reg_covar, unit):
     """Inverse Cholesky factors (M, D, D), one after the other, and which were found (M,)."""
-    return lax.map(lambda c: regularised_factor(c, reg_covar, unit), covariances)
+    return lax.map(lambda both: regularised_factor(*both, reg_covar, unit), (covariances, squares))
 
 
 class SharedEngine:
@@ -228,7 +228,10 @@ class SharedEngine:
         if self.tied:
             self._update_tied(mixtures, counts)
         else:
-            variances = np.maximum(squares / counts[:, None] - means**2, 0.0)[:, : self.layout.dim]
+            second = squares / counts[:, None]
+            variances = (second - means**2)[:, : self.layout.dim]
+            rounding = 4 * np.finfo(np.float64).eps * second[:, : self.layout.dim]
+            variances = np.where(variances > rounding, variances, 0.0)
             if self.kind == "spherical":
                 variances = np.broadcast_to(variances.mean(axis=1, keepdims=True), variances.shape)
             variances = variances + self.reg_covar
@@ -244,13 +247,15 @@ class SharedEngine:
             self.grams = self._all_grams()
         unit = np.arange(self.layout.padded_dim) >= self.layout.dim
         covariances = np.zeros_like(self.grams)
+        squares = np.zeros(covariances.shape[:2])
         for m in np.flatnonzero(mixtures):
             first = self.layout.component_starts[m]
             slots = slice(first, first + self.layout.components[m])
             means = self.means[slots]
             outer = (counts[slots, None] * means).T @ means
             covariances[m] = (self.grams[m] - outer) / counts[slots].sum()
-        factors, found = (np.asarray(v) for v in _factors(covariances, self.reg_covar, unit))
+            squares[m] = np.diagonal(self.grams[m]) / counts[slots].sum()
+        factors, found = (np.asarray(v) for v in _factors(covariances, squares, self.reg_covar, unit))
         self.bad |= mixtures & ~found
         self.factors = np.where(mixtures[:, None, None], factors, self.factors)
 

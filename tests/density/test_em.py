@@ -50,7 +50,7 @@ def test_float32_follows_scikit_learns_float64(kind, dim):
     shared = min(ours.n_iter, theirs.n_iter_, 12)  # rounding grows where EM leaves a plateau
     scale = max(1.0, abs(theirs.lower_bound_))
     np.testing.assert_allclose(ours.lower_bounds[:shared], theirs.lower_bounds_[:shared], atol=2e-4 * scale)
-    np.testing.assert_allclose(ours.log_likelihood, theirs.score(features), atol=1e-3 * scale)
+    np.testing.assert_allclose(ours.log_likelihood, theirs.score(features), atol=2e-3 + 5e-4 * scale)
     np.testing.assert_allclose(ours.weights, theirs.weights_, atol=2e-3)
     np.testing.assert_allclose(ours.means, theirs.means_, atol=5e-3)
 

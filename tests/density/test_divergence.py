@@ -1,0 +1,130 @@
+"""pi (Eq. 2), KL (Eq. 5) and the classes' records."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.mixture import GaussianMixture as Reference
+
+from adeada_jax.density import density_difference
+
+DIM = 70
+TARGET = [260, 120, 40, 1, 0, 30]
+SOURCE = [400, 90, 3, 50, 20, 300]
+
+
+def regions(seed: int, sizes: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    classes = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    mixing = np.random.default_rng(5).normal(size=(len(sizes), 6, DIM)) * 0.3
+    latent = rng.normal(size=(len(classes), 6))
+    features = np.einsum("nr,nrd->nd", latent, mixing[classes]) + 0.2 * rng.normal(size=(len(classes), DIM))
+    features += np.random.default_rng(9).gamma(1.0, 1.0, (len(sizes), DIM))[classes]
+    return np.maximum(features, 0).astype(np.float32), classes
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    target, target_classes = regions(1, TARGET)
+    source, source_classes = regions(2, SOURCE)
+    return target + np.float32(0.05), target_classes, source, source_classes
+
+
+@pytest.fixture(scope="module")
+def difference(inputs):
+    return density_difference(*inputs, num_classes=6, class_names=list("abcdef"), seed=3)
+
+
+def test_classes_with_a_density(inputs, difference):
+    known = np.isin(inputs[1], [0, 1, 2, 5])
+    np.testing.assert_array_equal(np.isfinite(difference.importance), known)
+    np.testing.assert_array_equal(np.isfinite(difference.kl), [True, True, True, False, False, True])
+
+
+def test_kl_is_the_mean_importance_of_the_class(inputs, difference):
+    for c in (0, 1, 2, 5):
+        np.testing.assert_allclose(difference.kl[c], difference.importance[inputs[1] == c].mean())
+
+
+def test_importance_of_single_gaussians_equals_scikit_learns(inputs):
+    target, target_classes, source, source_classes = inputs
+    ours = density_difference(*inputs, num_classes=6, max_components=1)
+    for c in (0, 1, 2, 5):
+        mine = target[target_classes == c].astype(float)
+        models = [Reference().fit(d) for d in (mine, source[source_classes == c].astype(float))]
+        expected = models[0].score_samples(mine) - models[1].score_samples(mine)
+        found = ours.importance[target_classes == c]
+        np.testing.assert_allclose(found, expected, rtol=2e-3, atol=0.05)
+        assert np.array_equal(np.argsort(found), np.argsort(expected)) or len(mine) > 50
+
+
+def test_denser_target_regions_score_higher():
+    rng = np.random.default_rng(0)
+    source = rng.normal(size=(800, 8)).astype(np.float32)
+    target = np.concatenate([rng.normal(size=(300, 8)), rng.normal(size=(300, 8)) * 0.5 + 4]).astype(
+        np.float32
+    )
+    found = density_difference(target, np.zeros(600, int), source, np.zeros(800, int), num_classes=1, seed=1)
+    assert found.importance[300:].min() > found.importance[:300].max()
+    assert found.kl[0] > 0
+
+
+def test_components_follow_the_targets_regions(inputs, difference):
+    assert [r["components"] for r in difference.records] == [2, 1, 1, None, None, 1]
+    many = density_difference(*inputs, num_classes=6, regions_per_component=10, max_components=4)
+    # class c has 40 target regions but 3 source regions, so that three components are all it can have
+    assert [r["components"] for r in many.records] == [4, 4, 3, None, None, 3]
+    assert [r["components_wanted"] for r in many.records] == [4, 4, 4, 1, 1, 3]
+
+
+def test_records(difference):
+    records = json.loads(json.dumps(difference.records, allow_nan=False))
+    assert [r["class"] for r in records] == list("abcdef")
+    assert [r["regions"]["target"] for r in records] == TARGET
+    assert [r["regions"]["source"] for r in records] == SOURCE
+    assert [r["status"] for r in records] == ["fitted"] * 3 + ["too few regions"] * 2 + ["fitted"]
+    for record, kl in zip(records, difference.kl, strict=True):
+        if record["status"] == "fitted":
+            assert record["kl"] == kl
+            for domain in ("source", "target"):
+                assert len(record["lower_bounds"][domain]) == record["iterations"][domain]
+                assert record["converged"][domain] is True
+                assert np.isfinite(record["log_likelihood"][domain])
+        else:
+            assert record["kl"] is None
+            assert record["log_likelihood"] == {"source": None, "target": None}
+
+
+def test_same_seed_same_bytes(inputs, difference):
+    again = density_difference(*inputs, num_classes=6, class_names=list("abcdef"), seed=3)
+    assert again.importance.tobytes() == difference.importance.tobytes()
+    assert again.records == difference.records
+
+
+def test_no_regions_at_all():
+    nothing = np.zeros((0, 4), np.float32), np.zeros(0, int)
+    found = density_difference(*nothing, *nothing, num_classes=2)
+    assert found.importance.shape == (0,)
+    assert np.isnan(found.kl).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"target_classes": np.full(20, 7)}, "target_classes must lie between"),
+        ({"source_classes": np.full(20, -1)}, "source_classes must lie between"),
+        ({"target_classes": np.zeros(3, int)}, "target_classes must have shape"),
+        ({"class_names": ["one"]}, "class_names has 1 names for 2 classes"),
+        ({"target_features": np.full((20, 4), np.nan)}, "NaN"),
+        ({"source_features": np.ones((20, 5))}, "one width"),
+        ({"covariance_type": "round"}, "covariance_type"),
+        ({"max_components": 0}, "max_components"),
+        ({"regions_per_component": 0}, "regions_per_component"),
+    ],
+)
+def test_bad_input_is_named(change, words):
+    features, classes = np.random.default_rng(0).random((20, 4)), np.arange(20) % 2
+    given = {"target_features": features, "target_classes": classes}
+    given |= {"source_features": features, "source_classes": classes, "num_classes": 2, **change}
+    with pytest.raises(ValueError, match=words):
+        density_difference(**given)

@@ -1,0 +1,87 @@
+"""What needs a process of its own: several devices, and that nothing hangs."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+DEVICES = """
+import jax, numpy as np
+from adeada_jax.density import fit_mixtures
+assert len(jax.local_devices()) == 3
+rng = np.random.default_rng(0)
+sets = [np.maximum(rng.normal(size=(n, 70)) + rng.normal(size=70), 0).astype(np.float32) for n in (700, 90)]
+starts = [np.eye(k)[rng.integers(k, size=len(s))] for s, k in zip(sets, (3, 2))]
+for kind in ("full", "tied", "diag"):
+    options = dict(covariance_type=kind, responsibilities=starts, max_iter=5)
+    one = fit_mixtures(sets, [3, 2], **options)
+    many = fit_mixtures(sets, [3, 2], devices=jax.local_devices(), **options)
+    for a, b in zip(one, many):
+        np.testing.assert_allclose(a.lower_bounds, b.lower_bounds, rtol=1e-5)
+        np.testing.assert_allclose(a.means, b.means, atol=1e-3)
+clustered = [fit_mixtures(sets, [3, 2], devices=d) for d in (None, jax.local_devices())]
+for a, b in zip(*clustered):
+    np.testing.assert_allclose(a.log_likelihood, b.log_likelihood, rtol=1e-3)
+print("same")
+"""
+
+# Many mixtures at the method's own width: the shape of work that two batched chains of Cholesky and
+# triangular solve could not get through on two cores.
+MANY = """
+import numpy as np
+from adeada_jax.density import density_difference
+rng = np.random.default_rng(0)
+classes = rng.permutation(np.repeat(np.arange(8), [210, 200, 40, 30, 30, 20, 5, 2]))
+features = rng.gamma(0.7, 1.0, (len(classes), 256)).astype(np.float32)
+for seed in range(2):
+    source = features + np.float32(0.1)
+    found = density_difference(features, classes, source, classes, num_classes=8, seed=seed)
+assert np.isfinite(found.importance).all()
+print("done")
+"""
+
+
+def run(script: str, limit: float, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=limit,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_samples_spread_over_devices_give_the_same_mixtures():
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=3"}
+    assert "same" in run(DEVICES, 300, **flags)
+
+
+@pytest.mark.slow
+def test_many_mixtures_do_not_hang():
+    assert "done" in run(MANY, 240)
+
+
+def test_no_program_calls_lapack():
+    """The deadlock needs two LAPACK calls side by side; no program of EM holds any."""
+    import jax
+    import numpy as np
+
+    from adeada_jax.density import programs
+    from adeada_jax.density.programs import Components, Moments
+
+    slots, dim, tail = 6, 96, 32
+    shapes = ((slots, dim), (slots, tail, dim), (slots, tail), (slots, dim - tail, dim - tail), (slots,))
+    parts = Components(*(np.zeros(s, np.float32) for s in shapes), np.zeros(slots, bool))
+    with jax.enable_x64(True):
+        moments = Moments(np.ones(slots), np.zeros((slots, dim)), np.zeros((slots, dim, dim)))
+        slot = np.zeros(slots, np.int32)
+        centres, listed = np.zeros((slots, dim), np.float32), (np.zeros(8, np.int32), np.int32(2))
+        arguments = (parts, moments, centres, slot, *listed, dim, 1e-6)
+        text = programs.update_components.lower(*arguments, width=4).as_text()
+    assert "while" in text
+    assert "lapack" not in text

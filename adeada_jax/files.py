@@ -30,12 +30,12 @@ def write_bytes_atomic(path: str | Path, content: bytes) -> None:
 
 def write_text_atomic(path: str | Path, text: str) -> None:
     """Writes UTF-8 text; see `write_bytes_atomic`."""
-    write_bytes_atomic(path, text.encode())
+    write_bytes_atomic(path, text.encode("utf-8"))
 
 
 def write_json_atomic(path: str | Path, content: Any) -> None:
-    """Writes JSON, indented; numbers that are not finite become null."""
-    write_text_atomic(path, json.dumps(finite(content), indent=2) + "\n")
+    """Writes JSON, indented, keys in the order given; numbers that are not finite become null."""
+    write_text_atomic(path, json.dumps(finite(content), indent=2, allow_nan=False) + "\n")
 
 
 def write_png_atomic(path: str | Path, array: np.ndarray) -> None:
@@ -52,11 +52,13 @@ def read_json(path: str | Path) -> Any:
       InputError: the file is missing or is not JSON; the message names it.
     """
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"'{path}' does not exist") from error
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise InputError(f"'{path}' is not JSON: {error}") from error
+        raise InputError(f"'{path}' is not JSON: {error}. Remove it to have it made again") from error
 
 
 def finite(value: Any) -> Any:

@@ -11,36 +11,47 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 from tensorboardX import SummaryWriter
 
+from adeada_jax.errors import InputError
 from adeada_jax.files import finite, write_text_atomic
 
 T = TypeVar("T")
 
 console = Console()
 
+_KEYS = ("round", "stage", "step", "time")
 
-class _RateColumn(TextColumn):
-    def __init__(self):
-        super().__init__("")
 
-    def render(self, task):
+class _RateColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return f"{speed:.1f}/s" if speed else "--/s"
+        if not speed:
+            return Text("-- it/s")
+        return Text(f"{speed:.1f} it/s" if speed >= 1 else f"{1 / speed:.1f} s/it")
 
 
 def track(iterable: Iterable[T], *, total: int, description: str) -> Iterator[T]:
-    """Yields from `iterable` under a progress bar with rate and time left.
+    """Yields from `iterable` under a progress bar with count, rate and time left.
 
-    Where the output is no terminal, one line is printed at the end instead.
+    Where the output is no terminal (a log file, CI), one line is printed at the end instead. The bar goes
+    away whole when the loop around it raises or breaks.
+
+    Args:
+      iterable: what is worked through.
+      total: how many items it will give.
+      description: the stage's name as people see it.
     """
     start, count = time.monotonic(), 0
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _RateColumn(),
-               TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())  # fmt: skip
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+               _RateColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(description, total=total)
         for item in iterable:
@@ -48,59 +59,115 @@ def track(iterable: Iterable[T], *, total: int, description: str) -> Iterator[T]
             count += 1
             progress.advance(task)
     if not console.is_terminal and count:
-        console.print(f"{description}: {count} in {time.monotonic() - start:.1f} s")
+        line = f"{description}: {count} in {time.monotonic() - start:.1f} s"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 class Metrics:
     """Appends events to metrics.jsonl and their numbers to TensorBoard.
 
-    An event is one JSON object a line with `round`, `stage`, `step`, `time` (seconds since 1970) and its
-    values.
+    An event is one JSON object a line with `round`, `stage`, `step` (steps done; 0 for a stage that has
+    none), `time` (seconds since 1970) and its values. TensorBoard's files say the same: they are made anew
+    from metrics.jsonl by every process that writes, so neither a kill nor `rewind` makes the two differ.
+    Their tags are `stage/name`, over the stage's steps of all rounds together, or over rounds where the
+    stage has no steps.
+
+    Args:
+      workdir: directory of metrics.jsonl and tensorboard/; must exist.
     """
 
     def __init__(self, workdir: str | Path):
         self._path = Path(workdir) / "metrics.jsonl"
         self._tensorboard = Path(workdir) / "tensorboard"
-        self._writer: SummaryWriter | None = None
+        self._writer: _Scalars | None = None
 
     def __enter__(self) -> "Metrics":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        self._close()
 
     def write(self, *, round: int, stage: str, step: int, **values: float) -> None:
-        """Adds one event; numbers that are not finite are written as null."""
-        event = {"round": round, "stage": stage, "step": step, "time": time.time(), **values}
-        with open(self._path, "a") as file:
-            file.write(json.dumps(finite(event)) + "\n")
+        """Adds one event; numbers that are not finite are written as null, and not to TensorBoard."""
+        event = finite({"round": round, "stage": stage, "step": step, "time": time.time(), **values})
         if self._writer is None:
-            self._writer = SummaryWriter(str(self._tensorboard))
-        for name, value in values.items():
-            self._writer.add_scalar(f"{stage}/{name}" if stage == "evaluation" else f"{stage}_{round:02d}/{name}",
-                                    value, round if stage == "evaluation" else step)  # fmt: skip
+            self._writer = _Scalars(self._tensorboard)
+            for past in self._mend():
+                self._writer.add(past)
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(event) + "\n")
+        self._writer.add(event)
 
     def rewind(self, round: int, stage: str, step: int) -> None:
-        """Drops what a killed attempt wrote: this stage's events after `step`, all later ones, a torn line."""
+        """Drops what a killed attempt wrote and a resumed one will write again.
+
+        That is the stage's events of more than `step` steps, all that was written after them, and a torn
+        last line. With `step` 0 the stage begins anew, and its events of step 0 go too.
+
+        Raises:
+          InputError: a line other than the last is no event; names file and line.
+        """
+        events = self._mend()
+        for i, event in enumerate(events):
+            same = (event["round"], event["stage"]) == (round, stage)
+            if same and (event["step"] > step or step == 0):
+                self._close()
+                self._rewrite(events[:i])
+                return
+
+    def _mend(self) -> list[dict[str, Any]]:
+        """The events in the file, after dropping a line that a kill tore."""
         if not self._path.exists():
-            return
-        kept = []
-        text = self._path.read_text()
-        lines = text.splitlines()
-        for line in lines:
-            event = _parse(line)
-            if event is None:
-                break
-            if (event["round"], event["stage"]) == (round, stage) and event["step"] > step - (step == 0):
-                break
-            kept.append(line)
-        if len(kept) < len(lines) or not text.endswith("\n"):
-            write_text_atomic(self._path, "".join(f"{line}\n" for line in kept))
+            return []
+        *whole, torn = self._path.read_text(encoding="utf-8", errors="replace").split("\n")
+        events = [self._parse(line, number) for number, line in enumerate(whole, 1)]
+        if torn:
+            self._rewrite(events)
+        return events
+
+    def _rewrite(self, events: list[dict[str, Any]]) -> None:
+        write_text_atomic(self._path, "".join(json.dumps(event) + "\n" for event in events))
+
+    def _parse(self, line: str, number: int) -> dict[str, Any]:
+        try:
+            event = json.loads(line)
+            if set(_KEYS) <= event.keys():
+                return event
+        except (ValueError, AttributeError):
+            pass
+        raise InputError(f"'{self._path}', line {number} is no event; remove the line or the file")
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
 
-def _parse(line: str) -> dict[str, Any] | None:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
+class _Scalars:
+    """TensorBoard's event file of a run; replaces those that earlier processes left."""
+
+    def __init__(self, directory: Path):
+        for old in directory.glob("events.out.tfevents.*"):
+            old.unlink()
+        # The purge tells a TensorBoard that is running to forget what it read from those.
+        self._writer = SummaryWriter(str(directory), purge_step=0, flush_secs=10)
+        self._round: dict[str, int] = {}  # by stage: the round being written,
+        self._done: dict[str, int] = {}  # its steps so far,
+        self._before: dict[str, int] = {}  # and the steps of the rounds before
+
+    def add(self, event: dict[str, Any]) -> None:
+        position = self._position(event["round"], event["stage"], event["step"])
+        for name, value in event.items():
+            if name not in _KEYS and isinstance(value, (int, float)):
+                self._writer.add_scalar(f"{event['stage']}/{name}", value, position, walltime=event["time"])
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def _position(self, round: int, stage: str, step: int) -> int:
+        if step == 0:
+            return round
+        if self._round.get(stage, round) != round:
+            self._before[stage] = self._before.get(stage, 0) + self._done[stage]
+        self._round[stage], self._done[stage] = round, step
+        return self._before.get(stage, 0) + step

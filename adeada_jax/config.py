@@ -12,6 +12,8 @@ from adeada_jax.errors import InputError
 
 EXPERIMENTS = ("active", "target_only")
 WARMUP_METHODS = ("adversarial", "source_only")
+# Of D_S and D_T^L in fine-tuning: their shuffled union (the paper), or as much of one as of the other.
+MIXINGS = ("union", "half")
 
 
 def paper_defaults() -> config_dict.ConfigDict:
@@ -63,7 +65,7 @@ def paper_defaults() -> config_dict.ConfigDict:
         }
     )
     config.finetune = config_dict.ConfigDict(
-        {"steps": 120_000, "learning_rate": 2.5e-4, "learning_rate_steps": 0}
+        {"steps": 120_000, "learning_rate": 2.5e-4, "learning_rate_steps": 0, "mixing": "union"}
     )
     config.training = config_dict.ConfigDict(
         {
@@ -107,6 +109,7 @@ def validate(
     """
     _one_of(config, "experiment", EXPERIMENTS)
     _one_of(config, "warmup.method", WARMUP_METHODS)
+    _one_of(config, "finetune.mixing", MIXINGS)
     _one_of(config, "acquisition.strategy", strategies)
     _one_of(config, "acquisition.schedule", schedules)
     for key in ("data.height", "data.width", "data.batch_size", "num_classes", "acquisition.rounds",

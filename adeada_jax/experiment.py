@@ -112,6 +112,7 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
         freeze_batch_norm=config.model.freeze_batch_norm,
         axis_name=parallel.AXIS,
     )
+    _check_checkpoints(config, segmenter)
     for domain in (config.source, config.target):
         sources.make_if_embedded(domain.dataset, domain.dir, **config.regions)
     source = sources.open_labelled(config.source.dataset, config.source.dir, "train")
@@ -132,3 +133,12 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
                 f"'{config[domain].dataset}' has {len(opened.class_names)} classes"
             )
     return experiment
+
+
+def _check_checkpoints(config: config_dict.ConfigDict, segmenter: Segmenter) -> None:
+    """Whether the checkpoints to start from are there and fit, before anything else is done."""
+    like = Weights(*jax.eval_shape(lambda: segmenter.init(seed=0))).tree()
+    if config.warmup.checkpoint:
+        checkpoints.check(Path(config.warmup.checkpoint), like)
+    if config.model.pretrained:
+        checkpoints.check(Path(config.model.pretrained), like, "backbone")

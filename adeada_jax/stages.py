@@ -18,6 +18,13 @@ from adeada_jax.training.state import create_adversarial_state, create_train_sta
 from adeada_jax.training.supervised import supervised_step
 
 
+# How fine-tuning draws from D_S and D_T^L. Differs from D2ADA: 'half' draws as many of one as of the other.
+MIXINGS: dict[str, Callable[[Any, Any], Any]] = {
+    "union": lambda source, target: loader.concatenate([source, target]),
+    "half": loader.half_and_half,
+}
+
+
 def warm_up(experiment: Experiment) -> None:
     """The model before any label is bought: AdaptSegNet or source only, or `warmup.checkpoint`'s."""
     target = experiment.workdir.checkpoint(0)
@@ -38,8 +45,9 @@ def finetune(experiment: Experiment, number: int) -> None:
     if experiment.workdir.checkpoint(number).exists():
         return
     weights = experiment.load_weights(experiment.workdir.checkpoint(number - 1))
-    union = loader.concatenate([experiment.source, _purchased(experiment, number)])
-    batches = _batches(experiment, union, number, "finetune")
+    labelled = experiment.source, _purchased(experiment, number)
+    mixed = MIXINGS[experiment.config.finetune.mixing](*labelled)
+    batches = _batches(experiment, mixed, number, "finetune")
     name = f"round {number}: fine-tuning"
     _train_supervised(experiment, number, weights, batches, experiment.config.finetune, name)
 

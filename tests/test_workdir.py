@@ -34,5 +34,8 @@ def test_a_second_process_is_kept_out(tmp_path):
 
 def test_a_workdir_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"file/run' cannot be written"), Workdir(tmp_path / "file/run").locked():
+    with (
+        pytest.raises(InputError, match=r"file/run' cannot be written"),
+        Workdir(tmp_path / "file/run").locked(),
+    ):
         pass

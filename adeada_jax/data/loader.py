@@ -81,6 +81,27 @@ class _Concatenation:
         return self._sources[which][index - (self._ends[which] - len(self._sources[which]))]
 
 
+class _HalfAndHalf:
+    """Two sources in turn, the smaller one repeated until the larger is through."""
+
+    def __init__(self, first: Source, second: Source):
+        self._sources = first, second
+
+    def __len__(self) -> int:
+        return 2 * max(len(source) for source in self._sources)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if not 0 <= index < len(self):
+            raise IndexError(f"index {index} of {len(self)} examples")
+        source = self._sources[index % 2]
+        return source[(index // 2) % len(source)]
+
+
+def half_and_half(first: Source, second: Source) -> Source:
+    """As many examples of one source as of the other in each epoch, however few the smaller one has."""
+    return _HalfAndHalf(first, second)
+
+
 def concatenate(sources: Sequence[Source]) -> Source:
     """The union of sources, e.g. D_S and D_T^L: their examples one after another."""
     return _Concatenation(sources)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from adeada_jax.models.layers import NormFactory, conv
+from adeada_jax.models.layers import NormFactory, classifier, conv
 
 FEATURES = 256
 RATES = (6, 12, 18, 24)
@@ -21,7 +21,7 @@ class DeepLabV2Head(nnx.Module):
         for i, rate in enumerate(RATES):
             branch = conv(in_features, FEATURES, 3, dilation=rate, dtype=dtype, rngs=rngs)
             setattr(self, f"branch{i}", branch)
-        self.classifier = conv(FEATURES, num_classes, 1, use_bias=True, dtype=dtype, rngs=rngs)
+        self.classifier = classifier(FEATURES, num_classes, dtype=dtype, rngs=rngs)
 
     def __call__(self, low_level: jax.Array, x: jax.Array, train: bool, dropout_key: jax.Array | None):
         """Backbone features to class scores and the 256-d feature, on the backbone's grid."""

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from adeada_jax.models.layers import NormFactory, conv, upsample
+from adeada_jax.models.layers import NormFactory, classifier, conv, upsample
 
 FEATURES = 256
 LOW_LEVEL_FEATURES = 48
@@ -54,7 +54,7 @@ class DeepLabV3PlusHead(nnx.Module):
         self.aspp = Aspp(in_features, RATES[output_stride], **options)
         self.low_level = ConvNorm(low_level_features, LOW_LEVEL_FEATURES, 1, **options)
         self.fuse = ConvNorm(FEATURES + LOW_LEVEL_FEATURES, FEATURES, 3, **options)
-        self.classifier = conv(FEATURES, num_classes, 1, use_bias=True, dtype=dtype, rngs=rngs)
+        self.classifier = classifier(FEATURES, num_classes, dtype=dtype, rngs=rngs)
 
     def __call__(self, low_level: jax.Array, x: jax.Array, train: bool, dropout_key: jax.Array | None):
         """Backbone features to class scores and the 256-d feature, at 1/4 of the image."""

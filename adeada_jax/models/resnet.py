@@ -34,7 +34,9 @@ ConvFactory = Callable[..., nnx.Conv]
 class Downsample(nnx.Module):
     """The shortcut's 1x1 convolution where a block changes size or channels."""
 
-    def __init__(self, in_features: int, features: int, stride: int, make_conv: ConvFactory, norm: NormFactory):
+    def __init__(
+        self, in_features: int, features: int, stride: int, make_conv: ConvFactory, norm: NormFactory
+    ):
         self.conv = make_conv(in_features, features, 1, stride=stride)
         self.bn = norm(features)
 
@@ -146,7 +148,9 @@ class ResNet(nnx.Module):
             if current * stride > output_stride:
                 dilation, stride = dilation * stride, 1
             current *= stride
-            stage = Stage(features, spec.width * 2**i, blocks, stride, (before, dilation), spec, make_conv, norm)
+            stage = Stage(
+                features, spec.width * 2**i, blocks, stride, (before, dilation), spec, make_conv, norm
+            )
             setattr(self, f"layer{i + 1}", stage)
             features = stage.features
         self.features = features

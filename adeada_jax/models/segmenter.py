@@ -47,8 +47,10 @@ class SegmentationNetwork(nnx.Module):
 class Segmenter:
     """A segmentation network without its numbers."""
 
-    def __init__(self, name: str, *, backbone: str, num_classes: int, output_stride: int = 16,
-                 dtype: str = "float32", freeze_batch_norm: bool = True, axis_name: str | None = None):  # fmt: skip
+    def __init__(
+        self, name: str, *, backbone: str, num_classes: int, output_stride: int = 16, dtype: str = "float32",
+        freeze_batch_norm: bool = True, axis_name: str | None = None,
+    ):  # fmt: skip
         """
         Args:
           name: 'deeplabv2' or 'deeplabv3plus'.
@@ -85,7 +87,8 @@ class Segmenter:
         return nnx.to_pure_dict(params), nnx.to_pure_dict(batch_stats)
 
     def apply(
-        self, params: Any, batch_stats: Any, images: jax.Array, *, train: bool, dropout_key: jax.Array | None = None
+        self, params: Any, batch_stats: Any, images: jax.Array, *, train: bool,
+        dropout_key: jax.Array | None = None,
     ) -> tuple[Segmentation, Any]:  # fmt: skip
         """Runs the network.
 

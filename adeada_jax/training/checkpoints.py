@@ -28,6 +28,14 @@ def restore(path: Path, like: Any) -> Any:
         return checkpointer.restore(path, like)
 
 
+def check(path: Path, like: Any, name: str | None = None) -> None:
+    """Raises what `restore` (or, with a part's name, `restore_subtree`) would, without reading arrays."""
+    path = _checked(path)
+    with ocp.StandardCheckpointer() as checkpointer:
+        stored = checkpointer.metadata(path).item_metadata.tree
+    _compare(path, _part(stored, name) if name else stored, _part(like, name) if name else like)
+
+
 def restore_subtree(path: Path, like: dict[str, Any], name: str) -> dict[str, Any]:
     """Takes over one part of another model, such as a pretrained backbone, and leaves the rest as it is.
 

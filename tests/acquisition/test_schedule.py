@@ -28,6 +28,6 @@ def test_linear_never_goes_below_zero():
 
 
 def test_unknown_schedule_lists_the_known():
-    with pytest.raises(InputError, match="unknown 'cosine'.*half") as error:
+    with pytest.raises(InputError, match=r"unknown 'cosine'.*half") as error:
         density_share("cosine", 1, alpha=1, beta=1)
     assert all(name in str(error.value) for name in SCHEDULES)

@@ -26,7 +26,9 @@ def test_momentum_and_weight_decay_are_torchs_and_the_head_is_ten_times_faster()
     expected, velocity = {"backbone": 1.0, "head": 1.0}, {"backbone": 0.0, "head": 0.0}
     for t in range(5):
         gradient = 0.3 * (t + 1)
-        updates, state = optimizer.update(jax.tree.map(lambda p, g=gradient: p * 0 + g, params), state, params)
+        updates, state = optimizer.update(
+            jax.tree.map(lambda p, g=gradient: p * 0 + g, params), state, params
+        )
         params = optax.apply_updates(params, updates)
         for group, rate in (("backbone", 0.1), ("head", 1.0)):
             velocity[group] = 0.9 * velocity[group] + gradient + 5e-4 * expected[group]

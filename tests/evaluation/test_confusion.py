@@ -1,0 +1,52 @@
+"""Confusion matrices and IoU against hand counts."""
+
+import numpy as np
+import pytest
+
+from adeada_jax.evaluation import confusion
+from adeada_jax.models import Segmenter, normalize, upsample
+
+
+def test_counts_labels_in_rows_and_leaves_out_ignored_pixels():
+    predictions = np.array([[0, 1, 1], [2, 0, 0]])
+    labels = np.array([[0, 1, 0], [2, 255, 255]], np.uint8)
+    matrix = confusion.confusion_matrix(predictions, labels, 3)
+    np.testing.assert_array_equal(matrix, [[1, 1, 0], [0, 1, 0], [0, 0, 1]])
+
+
+def test_iou_of_a_hand_example_and_absent_classes():
+    matrix = np.array([[3, 1, 0, 0], [1, 3, 0, 0], [0, 0, 0, 0], [2, 0, 0, 0]])
+    values = confusion.iou(matrix)
+    np.testing.assert_allclose(values, [3 / 7, 3 / 5, np.nan, 0.0])
+    assert confusion.mean_iou(values) == pytest.approx(100 * (3 / 7 + 3 / 5 + 0) / 3)
+    assert confusion.mean_iou(values, [0, 2]) == pytest.approx(300 / 7)
+    assert np.isnan(confusion.mean_iou(values, [2]))
+
+
+def test_evaluation_is_at_the_labels_own_resolution():
+    class Source:
+        sizes = ((30, 44), (24, 32), (30, 44))
+
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, i):
+            rng = np.random.default_rng(i)
+            label = rng.choice([0, 1, 2, 255], self.sizes[i]).astype(np.uint8)
+            return {"image": rng.integers(0, 256, (*self.sizes[i], 3)).astype(np.uint8), "label": label}
+
+    segmenter = Segmenter("deeplabv2", backbone="resnet18_half", num_classes=3)
+    params, batch_stats = segmenter.init(0)
+    matrix = confusion.evaluate(segmenter, params, batch_stats, Source(), height=30, width=44, batch_size=2)
+    expected = np.zeros((3, 3), int)
+    for i in (0, 2):  # These need no resizing, so that NumPy can follow.
+        example = Source()[i]
+        images = normalize(example["image"][None])
+        logits = segmenter.apply(params, batch_stats, images, train=False)[0].logits
+        prediction = np.asarray(upsample(logits, 30, 44)[0].argmax(axis=-1))
+        for true, guess in zip(example["label"].ravel(), prediction.ravel(), strict=True):
+            if true != 255:
+                expected[true, guess] += 1
+    rest = matrix - expected
+    assert rest.min() >= 0
+    assert rest.sum() == (Source()[1]["label"] != 255).sum()

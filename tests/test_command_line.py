@@ -1,0 +1,56 @@
+"""What a user sees who mistypes: one line, status 2, no traceback."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def run_main(*flags):
+    return subprocess.run(
+        [sys.executable, "scripts/main.py", *flags], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--config.acquisition.roundz=2"], "config.acquisition.roundz: no such key; did you mean rounds?"),
+        (["--config.acquisition.rounds=two"], "config.acquisition.rounds=two: invalid literal for int()"),
+        (["--config.model.freeze_batch_norm=perhaps"], "config.model.freeze_batch_norm=perhaps"),
+        (["--config.data=3"], "config.data=3"),
+        (["--wrkdir=x"], "Unknown command line flag 'wrkdir'"),
+    ],
+)
+def test_wrong_flags_end_in_one_line(flags, words, tmp_path):
+    done = run_main("--config=configs/toy.py", f"--workdir={tmp_path}", *flags)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [("configs/none.py", "No such file or directory: 'configs/none.py'"),
+     ("configs/toy.py:other", "configs/toy.py:other: unknown; known: active, target_only")],
+)  # fmt: skip
+def test_wrong_configuration_files_end_in_one_line(config, words, tmp_path):
+    done = run_main(f"--config={config}", f"--workdir={tmp_path}")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert words in done.stderr
+
+
+def test_input_errors_from_the_run_end_in_one_line(tmp_path):
+    done = run_main("--config=configs/toy.py", f"--workdir={tmp_path}", "--config.acquisition.budget=-1.0")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("error: config.acquisition.budget: -1.0")
+
+
+def test_help_names_the_flags():
+    done = run_main("--help")
+    assert "--config" in done.stdout
+    assert "--workdir" in done.stdout

@@ -1,0 +1,89 @@
+"""The region table against upsampling everything in NumPy, for images of several sizes."""
+
+import jax
+import numpy as np
+import pytest
+
+from adeada_jax.inference import RegionTable, infer_regions, pixel_values
+from adeada_jax.models import Segmenter, normalize, upsample
+
+SIZES = [(40, 56), (32, 48), (40, 56)]
+
+
+class Source:
+    """Three images of two sizes with 3, 5 and 7 regions, one id of the last unused."""
+
+    names = ("a", "b", "c")
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, i):
+        rng = np.random.default_rng(i)
+        regions = rng.integers(0, 3 + 2 * i, SIZES[i]).astype(np.int32)
+        if i == 2:
+            regions[regions == 4] = 5
+        return {"image": rng.integers(0, 256, (*SIZES[i], 3)).astype(np.uint8), "regions": regions}
+
+
+@pytest.fixture(scope="module")
+def model():
+    segmenter = Segmenter("deeplabv2", backbone="resnet18_half", num_classes=4)
+    return segmenter, *segmenter.init(0)
+
+
+@pytest.fixture(scope="module")
+def table(model):
+    return infer_regions(*model, Source(), height=40, width=56, batch_size=2)
+
+
+def test_every_region_is_listed_in_order_with_its_pixels(table):
+    expected = []
+    for i in range(3):
+        ids, pixels = np.unique(Source()[i]["regions"], return_counts=True)
+        expected += [(i, r, n) for r, n in zip(ids, pixels, strict=True)]
+    assert list(zip(table.image, table.region, table.pixels, strict=True)) == expected
+    assert (2, 4) not in set(zip(table.image, table.region, strict=True))
+
+
+@pytest.mark.parametrize("i", [0, 2])
+def test_means_equal_upsampling_everything(model, table, i):
+    segmenter, params, batch_stats = model
+    example = Source()[i]
+    images = normalize(example["image"][None])
+    segmentation, _ = segmenter.apply(params, batch_stats, images, train=False)
+    features = np.asarray(upsample(segmentation.features, *SIZES[i])[0], np.float64)
+    logits = np.asarray(upsample(segmentation.logits, *SIZES[i])[0], np.float64)
+    p = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    ordered = np.sort(p, axis=-1)
+    measures = {
+        "features": features,
+        "probabilities": p,
+        "entropy": -(p * np.log(p)).sum(axis=-1),
+        "margin": ordered[..., -1] - ordered[..., -2],
+        "confidence": ordered[..., -1],
+    }
+    mine = table.image == i
+    for name, values in measures.items():
+        means = np.stack([values[example["regions"] == r].mean(axis=0) for r in table.region[mine]])
+        np.testing.assert_allclose(getattr(table, name)[mine], means, rtol=2e-4, atol=2e-5, err_msg=name)
+    np.testing.assert_array_equal(table.predicted, table.probabilities.argmax(axis=1))
+
+
+def test_batches_change_nothing(model, table):
+    one = infer_regions(*model, Source(), height=40, width=56, batch_size=1)
+    for name in ("features", "probabilities", "entropy", "margin", "confidence"):
+        np.testing.assert_allclose(getattr(one, name), getattr(table, name), rtol=1e-4, atol=1e-5)
+
+
+def test_equal_scores_have_no_margin_and_full_entropy():
+    values = np.asarray(jax.jit(pixel_values)(np.zeros((1, 1, 1, 4), np.float32)))[0, 0, 0]
+    np.testing.assert_allclose(values, [0.25] * 4 + [np.log(4), 0, 0.25, 1], rtol=1e-6, atol=1e-7)
+
+
+def test_save_and_load(table, tmp_path):
+    table.save(tmp_path / "table.safetensors")
+    loaded = RegionTable.load(tmp_path / "table.safetensors")
+    assert loaded.names == table.names
+    np.testing.assert_array_equal(loaded.features, table.features)
+    assert loaded.pixels.dtype == np.int64

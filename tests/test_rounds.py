@@ -1,0 +1,185 @@
+"""The whole of Algorithm 1 on tiny streets: what it leaves, its budgets, and that it survives being killed."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from adeada_jax import rounds
+from adeada_jax.data import sources
+from adeada_jax.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+TINY = {
+    "data.height": 32, "data.width": 64, "data.batch_size": 2, "model.name": "deeplabv2", "warmup.steps": 5,
+    "finetune.steps": 4, "acquisition.rounds": 2, "acquisition.budget": 0.1, "training.checkpoint_every": 2,
+    "training.log_every": 1, "inference.batch_size": 4,
+}  # fmt: skip
+
+
+def tiny_config(toy_dir, experiment="active", **changes):
+    code = compile((ROOT / "configs/toy.py").read_text(), "toy.py", "exec")
+    scope = {}
+    exec(code, scope)
+    config = scope["get_config"](experiment)
+    config.source.dir = config.target.dir = str(toy_dir)
+    config.update_from_flattened_dict({**TINY, **{key.replace("__", "."): v for key, v in changes.items()}})
+    return config
+
+
+def command(toy_dir, workdir, **changes):
+    overrides = {**TINY, "source.dir": toy_dir, "target.dir": toy_dir, **changes}
+    flags = [f"--config.{key}={value}" for key, value in overrides.items()]
+    return [sys.executable, "scripts/main.py", "--config=configs/toy.py", f"--workdir={workdir}", *flags]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """Compiled programs are shared by the runs of this module."""
+    return {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled"))}
+
+
+@pytest.fixture(scope="module")
+def finished(toy_dir, tmp_path_factory, environment):
+    """An uninterrupted run from the command line."""
+    workdir = tmp_path_factory.mktemp("run") / "whole"
+    done = subprocess.run(
+        command(toy_dir, workdir), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return workdir, done.stdout
+
+
+def read_selection(workdir, number):
+    with open(workdir / f"rounds/{number:02d}/selection.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_promised_file_is_there_and_consistent(finished, toy_dir):
+    workdir, output = finished
+    summary = json.loads((workdir / "summary.json").read_text())["rounds"]
+    assert [entry["round"] for entry in summary] == [0, 1, 2]
+    pixels = 6 * 64 * 128
+    spent = 0
+    for number, entry in enumerate(summary):
+        assert (workdir / f"rounds/{number:02d}/checkpoint/_CHECKPOINT_METADATA").exists()
+        if number:
+            bought = sum(int(row["pixels"]) for row in read_selection(workdir, number))
+            assert 0.05 * pixels < bought <= 0.1 * pixels
+            spent += bought
+        assert (entry["labelled_pixels"], entry["target_pixels"]) == (spent, pixels)
+        assert entry["labelled_fraction"] == pytest.approx(spent / pixels)
+        present = [value for value in entry["iou"].values() if value is not None]
+        assert entry["miou"] == pytest.approx(sum(present) / len(present))
+        assert len(entry["iou"]) == 19
+    rows = read_selection(workdir, 1) + read_selection(workdir, 2)
+    assert len({(row["image"], row["region"]) for row in rows}) == len(rows)
+    assert {row["method"] for row in rows} <= {"density", "entropy"}
+    density = json.loads((workdir / "rounds/01/density.json").read_text())
+    assert set(density["road"]) >= {"regions", "components", "iterations", "log_likelihood", "kl", "budget"}
+    config = json.loads((workdir / "config.json").read_text())
+    assert config["acquisition"]["budget"] == 0.1
+    assert list((workdir / "tensorboard").iterdir())
+    assert "<svg" in (workdir / "report.html").read_text()
+    stages = {json.loads(line)["stage"] for line in (workdir / "metrics.jsonl").read_text().splitlines()}
+    assert stages >= {"warmup", "density", "selection", "finetune", "evaluation"}
+    assert "warm-up" in output
+    assert "mIoU" in output
+
+
+def test_bought_labels_are_the_ground_truth_and_nothing_else_is_stored(finished, toy_dir):
+    from adeada_jax.data.images import read_png
+
+    workdir, _ = finished
+    truth = sources.open_labelled("toy/filmed", toy_dir, "train")
+    rows = read_selection(workdir, 1)
+    for path in (workdir / "rounds/01/labels").rglob("*.png"):
+        example = truth[truth.names.index(path.stem)]
+        regions = [int(row["region"]) for row in rows if row["image"] == path.stem]
+        inside = sum(example["regions"] == region for region in regions).astype(bool)
+        label = read_png(path)
+        assert (label[inside] == example["label"][inside]).all()
+        assert (label[~inside] == 255).all()
+
+
+@pytest.mark.slow
+def test_killed_at_many_moments_it_ends_the_same(finished, toy_dir, tmp_path, environment):
+    whole, _ = finished
+    workdir = tmp_path / "killed"
+    # Each is killed as soon as the file is there, or while it is being written, or soon after.
+    for pattern in ("rounds/00/progress/*", "rounds/01/regions_target*", "rounds/01/selection.csv",
+                    "rounds/01/progress/*", "rounds/02/.*tmp", "rounds/02/labels/*"):  # fmt: skip
+        process = subprocess.Popen(
+            command(toy_dir, workdir), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        while process.poll() is None and not list(workdir.glob(pattern)):
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    last = subprocess.run(
+        command(toy_dir, workdir), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert last.returncode == 0, last.stderr[-2000:]
+    for name in ("rounds/01/selection.csv", "rounds/02/selection.csv", "summary.json", "config.json"):
+        assert (workdir / name).read_bytes() == (whole / name).read_bytes(), name
+    assert events(workdir) == events(whole)
+
+
+def events(workdir):
+    """All events of training and evaluation without their times."""
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    kept = [line for line in lines if line["stage"] in ("warmup", "finetune", "evaluation")]
+    return [{key: line[key] for key in line if key not in ("time", "seconds")} for line in kept]
+
+
+def test_another_configuration_is_refused_by_key(finished, toy_dir):
+    workdir, _ = finished
+    with pytest.raises(InputError, match=r"differs in: acquisition\.alpha, seed\."):
+        rounds.main(tiny_config(toy_dir, seed=5, acquisition__alpha=0.5), str(workdir))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"target__dataset": "kitti"}, "unknown data set 'kitti'; known: .*toy/filmed"),
+        ({"model__name": "unet"}, "config.model.name: unknown 'unet'"),
+        ({"acquisition__strategy": "guess"}, "unknown 'guess'; known: adeada"),
+        ({"acquisition__budget": 0.0}, "config.acquisition.budget: 0.0"),
+        ({"regions__num_segments": 10}, "was prepared with SLIC"),
+        ({"num_classes": 5}, "config.num_classes: 5, but the source data set .* has 19"),
+        ({"warmup__checkpoint": "nowhere"}, "checkpoint '.*nowhere' does not exist"),
+        ({"model__pretrained": "nowhere"}, "checkpoint '.*nowhere' does not exist"),
+    ],
+)
+def test_what_cannot_work_is_said_before_the_work(toy_dir, tmp_path, changes, words):
+    with pytest.raises(InputError, match=words):
+        rounds.main(tiny_config(toy_dir, **changes), str(tmp_path))
+    assert not (tmp_path / "config.json").exists()
+    assert not (tmp_path / "rounds").exists()
+
+
+def test_no_more_than_what_is_left_is_bought_and_the_reference_trains_on_all(toy_dir, tmp_path, capsys):
+    changes = {"acquisition__strategy": "random", "acquisition__budget": 0.7, "warmup__method": "source_only"}
+    summary = rounds.main(tiny_config(toy_dir, **changes), str(tmp_path / "active"))
+    assert [round(entry["labelled_fraction"], 1) for entry in summary["rounds"]] == [0.0, 0.7, 1.0]
+    assert summary["rounds"][2]["labelled_fraction"] == 1.0
+    assert "are left to buy" in capsys.readouterr().out
+    reference = rounds.main(tiny_config(toy_dir, "target_only", **changes), str(tmp_path / "reference"))
+    assert [entry["labelled_fraction"] for entry in reference["rounds"]] == [1.0]
+    steps = [json.loads(line)["step"] for line in (tmp_path / "reference/metrics.jsonl").read_text().splitlines()]
+    assert max(steps) == 5 + 2 * 4
+
+
+def test_a_run_can_start_from_another_runs_warm_up(finished, toy_dir, tmp_path):
+    checkpoint = finished[0] / "rounds/00/checkpoint"
+    changes = {"acquisition__strategy": "entropy", "acquisition__rounds": 1, "warmup__checkpoint": str(checkpoint)}
+    summary = rounds.main(tiny_config(toy_dir, **changes), str(tmp_path))
+    first = json.loads((finished[0] / "summary.json").read_text())["rounds"][0]
+    assert summary["rounds"][0]["iou"] == pytest.approx(first["iou"])
+    assert {row["method"] for row in read_selection(tmp_path, 1)} == {"entropy"}

@@ -1,0 +1,58 @@
+"""Driving steps: which steps run, what is logged and saved, and the stop at a loss that is not finite."""
+
+import itertools
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from adeada_jax.errors import InputError
+from adeada_jax.training import parallel
+from adeada_jax.training.loop import LoopOptions, run_steps
+
+
+def run(*, steps, start=0, log_every=3, checkpoint_every=4, bad_step=None):
+    logged, saved, seen = [], [], []
+
+    def step(state, batch, key):
+        seen.append(int(batch["image"].ravel()[0]))
+        loss = float("nan") if bad_step == seen[-1] + 1 else float(seen[-1] + 1)
+        return state + 1, {"loss": jnp.float32(loss)}
+
+    batches = ({"image": np.full((1, 1), t)} for t in itertools.count(start))
+    options = LoopOptions("training", steps, log_every, checkpoint_every, seed=0)
+    state = run_steps(
+        step, jnp.float32(start), batches, options, start=start,
+        log=lambda done, values: logged.append((done, values["loss"])),
+        save=lambda done, state: saved.append((done, float(state))),
+    )  # fmt: skip
+    return float(state), logged, saved, seen
+
+
+def test_logs_means_and_saves_on_the_way_but_not_at_the_end():
+    state, logged, saved, seen = run(steps=8)
+    assert (state, seen) == (8.0, list(range(8)))
+    assert logged == [(3, 2.0), (4, 4.0), (6, 5.5), (8, 7.5)]
+    assert saved == [(4, 4.0)]
+
+
+def test_a_resumed_run_logs_what_the_rest_of_an_uninterrupted_one_does():
+    assert run(steps=10, start=4)[1] == [entry for entry in run(steps=10)[1] if entry[0] > 4]
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_step_and_saves_nothing_after():
+    saved = []
+    with pytest.raises(InputError, match="training: loss is nan at step 6;"):
+        saved = run(steps=12, bad_step=6)[2]
+    assert saved == []
+
+
+def test_no_steps_leave_the_state_alone():
+    assert run(steps=0)[0] == 0.0
+
+
+def test_a_batch_the_devices_cannot_share_is_refused(monkeypatch):
+    monkeypatch.setattr(parallel.jax, "local_device_count", lambda: 4)
+    parallel.check_batch_size(8)
+    with pytest.raises(InputError, match=r"batch_size: 6 images cannot be divided among 4 devices"):
+        parallel.check_batch_size(6)

@@ -1,0 +1,47 @@
+"""The pmapped steps: several devices give what one gives, and the losses are what they should be."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """One step of each kind on one and on four devices, each in a process of its own."""
+    made = {}
+    for devices in (1, 4):
+        path = tmp_path_factory.mktemp("steps") / "out.npz"
+        environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+        script = Path(__file__).with_name("devices.py")
+        subprocess.run([sys.executable, script, path], check=True, env=environment, timeout=300)
+        made[devices] = dict(np.load(path))
+        assert made[devices].pop("devices") == devices
+    return made
+
+
+def test_four_devices_equal_one(results):
+    one, four = results[1], results[4]
+    assert one.keys() == four.keys()
+    for name, value in one.items():
+        # Adam's first step is the gradient's sign, so that rounding shows where a gradient is almost 0.
+        tolerance = 1e-2 if ".discriminator[" in name else 1e-5
+        scale = np.abs(value).max() + 1e-12
+        assert np.abs(four[name] - value).max() <= tolerance * scale, name
+
+
+def test_both_networks_learned_something(results):
+    moments = [value for name, value in results[1].items() if ".mu" in name or ".trace" in name]
+    assert len(moments) > 20
+    assert all(np.abs(value).max() > 0 for value in moments)
+
+
+def test_untrained_losses_are_near_chance(results):
+    one = results[1]
+    assert one["adversarial[1]['discriminator_loss']"] == pytest.approx(np.log(2), rel=0.1)
+    assert one["adversarial[1]['adversarial_loss']"] == pytest.approx(np.log(2), rel=0.2)
+    assert one["supervised[1]['loss']"] == pytest.approx(np.log(3), rel=0.2)
+    assert one["adversarial[1]['loss']"] == pytest.approx(np.log(3), rel=0.2)

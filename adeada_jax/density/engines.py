@@ -12,7 +12,7 @@ from adeada_jax.density.shared import SharedEngine
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
 CPU_GROUP_ROWS = 32768
-CPU_GROUP_COMPONENTS = 64
+CPU_GROUP_COMPONENTS = 32
 
 
 @dataclass(frozen=True)

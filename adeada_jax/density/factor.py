@@ -2,8 +2,8 @@
 
 LAPACK is not used: on a CPU its threads and XLA's contend for the same cores (a batched Cholesky
 beside a batched triangular solve can deadlock jaxlib's client, and LAPACK's spinning threads slow
-down by orders of magnitude when other processes run), and the inverse is wanted anyway, for which
-the recursion below does most of its work in products.
+down by orders of magnitude when other processes run). The inverse is wanted anyway, and block
+columns get it and the factor mostly by products.
 """
 
 import jax
@@ -48,15 +48,28 @@ def inverse_cholesky(matrix: jax.Array, floor: jax.Array) -> tuple[jax.Array, ja
         floor: (D,) not negative; pivots up to it are taken for rounding errors.
     """
     size = len(matrix)
-    if size <= LEAF:
+    if size <= LEAF or size % LEAF:
         return _leaf(jnp.tril(matrix) + jnp.tril(matrix, -1).T, floor)
-    half = -(-(size // 2) // LEAF) * LEAF
-    upper, found_upper = inverse_cholesky(matrix[:half, :half], floor[:half])
-    side = _product(matrix[half:, :half], upper.T)
-    lower, found_lower = inverse_cholesky(matrix[half:, half:] - _product(side, side.T), floor[half:])
-    corner = -_product(lower, _product(side, upper))
-    zeros = jnp.zeros((half, size - half), matrix.dtype)
-    return jnp.block([[upper, zeros], [corner, lower]]), found_upper & found_lower
+
+    def body(block, state):
+        lower, inverse, found = state
+        at = block * LEAF
+        rows = lax.dynamic_slice_in_dim(lower, at, LEAF)
+        # Columns of the factor that are not there yet are zero, so whole products do no harm.
+        panel = lax.dynamic_slice_in_dim(matrix, at, LEAF, axis=1) - _product(lower, rows.T)
+        corner = lax.dynamic_slice_in_dim(panel, at, LEAF)
+        corner = jnp.tril(corner) + jnp.tril(corner, -1).T
+        unit, good = _leaf(corner, lax.dynamic_slice_in_dim(floor, at, LEAF))
+        column = jnp.where(jnp.arange(size)[:, None] >= at, _product(panel, unit.T), 0.0)
+        lower = lax.dynamic_update_slice_in_dim(lower, column, at, axis=1)
+        identity = (jnp.arange(size) == at + jnp.arange(LEAF)[:, None]).astype(matrix.dtype)
+        fresh = _product(unit, identity - _product(rows, inverse))
+        inverse = lax.dynamic_update_slice_in_dim(inverse, fresh, at, axis=0)
+        return lower, inverse, found & good
+
+    state = (jnp.zeros_like(matrix), jnp.zeros_like(matrix), jnp.array(True))
+    _, inverse, found = lax.fori_loop(0, size // LEAF, body, state)
+    return inverse, found
 
 
 def regularised_factor(

@@ -118,6 +118,14 @@ def zeros(shape: tuple[int, ...] | int, dtype, device: jax.Device) -> jax.Array:
     return jax.device_put(np.zeros(shape, dtype), device, may_alias=False)
 
 
+def _aligned_zeros(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+    """Zeros that a CPU device can take over without a copy."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    raw = np.zeros(size + 64, np.uint8)
+    offset = -raw.ctypes.data % 64
+    return raw[offset : offset + size].view(dtype).reshape(shape)
+
+
 Samples = np.ndarray | Selection
 
 
@@ -159,7 +167,7 @@ class Shard:
         """(capacity, padded D) centred features on the device."""
         if self._rows is not None:
             return self._rows
-        host = np.zeros((self.capacity, self.padded_dim), self.dtype)
+        host = _aligned_zeros((self.capacity, self.padded_dim), self.dtype)
         for part, centre, start in zip(self.parts, self.centres, self.starts, strict=False):
             for low, chunk in chunks(part):
                 host[start + low : start + low + len(chunk), : part.shape[1]] = chunk - centre

@@ -20,6 +20,7 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[
     temporary = path.with_name(f".{path.name}.tmp")
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     save_file(contiguous, temporary, metadata={key: json.dumps(value) for key, value in metadata.items()})
+    temporary.chmod(0o644)  # safetensors makes it readable for its owner alone
     with open(temporary, "rb") as file:
         os.fsync(file.fileno())
     os.replace(temporary, path)

@@ -33,12 +33,31 @@ def run(experiment: Experiment) -> dict:
       The content of summary.json.
     """
     pool = list_pool(experiment)
+    describe(experiment, pool)
     if experiment.config.experiment == "target_only":
         summary = run_target_only(experiment, pool)
     else:
         summary = run_active(experiment, pool)
     publish.publish(experiment, summary)
+    console.print(f"report: {experiment.workdir.report}", soft_wrap=True)
     return summary
+
+
+def describe(experiment: Experiment, pool: Pool) -> None:
+    """Says what is about to be done, with which data."""
+    config = experiment.config
+    console.print(
+        f"source {config.source.dataset}: {len(experiment.source)} images\n"
+        f"target {config.target.dataset}: {len(experiment.target_images)} images to buy labels of, "
+        f"{len(pool.image):,} regions, {pool.total_pixels:,} pixels; {len(experiment.validation)} to evaluate",
+        highlight=False,
+    )
+    if config.experiment == "active":
+        console.print(
+            f"{config.acquisition.strategy}: {config.acquisition.rounds} rounds of "
+            f"{pool.budget(config.acquisition.budget):,} pixels",
+            highlight=False,
+        )
 
 
 def run_active(experiment: Experiment, pool: Pool) -> dict:

@@ -116,7 +116,11 @@ def test_killed_at_many_moments_it_ends_the_same(finished, toy_dir, tmp_path, en
     for pattern in ("rounds/00/progress/*", "rounds/01/regions_target*", "rounds/01/selection.csv",
                     "rounds/01/progress/*", "rounds/02/.*tmp", "rounds/02/labels/*"):  # fmt: skip
         process = subprocess.Popen(
-            command(toy_dir, workdir), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            command(toy_dir, workdir),
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
         )
         while process.poll() is None and not list(workdir.glob(pattern)):
             time.sleep(0.002)
@@ -172,13 +176,19 @@ def test_no_more_than_what_is_left_is_bought_and_the_reference_trains_on_all(toy
     assert "are left to buy" in capsys.readouterr().out
     reference = rounds.main(tiny_config(toy_dir, "target_only", **changes), str(tmp_path / "reference"))
     assert [entry["labelled_fraction"] for entry in reference["rounds"]] == [1.0]
-    steps = [json.loads(line)["step"] for line in (tmp_path / "reference/metrics.jsonl").read_text().splitlines()]
+    steps = [
+        json.loads(line)["step"] for line in (tmp_path / "reference/metrics.jsonl").read_text().splitlines()
+    ]
     assert max(steps) == 5 + 2 * 4
 
 
 def test_a_run_can_start_from_another_runs_warm_up(finished, toy_dir, tmp_path):
     checkpoint = finished[0] / "rounds/00/checkpoint"
-    changes = {"acquisition__strategy": "entropy", "acquisition__rounds": 1, "warmup__checkpoint": str(checkpoint)}
+    changes = {
+        "acquisition__strategy": "entropy",
+        "acquisition__rounds": 1,
+        "warmup__checkpoint": str(checkpoint),
+    }
     summary = rounds.main(tiny_config(toy_dir, **changes), str(tmp_path))
     first = json.loads((finished[0] / "summary.json").read_text())["rounds"][0]
     assert summary["rounds"][0]["iou"] == pytest.approx(first["iou"])

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-_CAST = (1.06, 0.98, 0.78)  # gains of red, green and blue: warm light
+_CAST = (1.04, 1.0, 0.87)  # gains of red, green and blue: warm light
 
 
 def film(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

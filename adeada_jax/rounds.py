@@ -49,7 +49,8 @@ def describe(experiment: Experiment, pool: Pool) -> None:
     console.print(
         f"source {config.source.dataset}: {len(experiment.source)} images\n"
         f"target {config.target.dataset}: {len(experiment.target_images)} images to buy labels of, "
-        f"{len(pool.image):,} regions, {pool.total_pixels:,} pixels; {len(experiment.validation)} to evaluate",
+        f"{len(pool.image):,} regions, {pool.total_pixels:,} pixels; "
+        f"{len(experiment.validation)} to evaluate",
         highlight=False,
     )
     if config.experiment == "active":

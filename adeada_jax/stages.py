@@ -17,7 +17,6 @@ from adeada_jax.training.loop import LoopOptions, run_steps
 from adeada_jax.training.state import create_adversarial_state, create_train_state
 from adeada_jax.training.supervised import supervised_step
 
-
 # How fine-tuning draws from D_S and D_T^L. Differs from D2ADA: 'half' draws as many of one as of the other.
 MIXINGS: dict[str, Callable[[Any, Any], Any]] = {
     "union": lambda source, target: loader.concatenate([source, target]),

@@ -1,4 +1,4 @@
-"""The whole of Algorithm 1 on tiny streets: what it leaves, its budgets, and that it survives being killed."""
+"""The whole of Algorithm 1 on tiny streets: what it leaves, its budgets, and that it survives kills."""
 
 import csv
 import json

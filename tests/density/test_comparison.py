@@ -87,7 +87,14 @@ def test_problem_survives_the_disk(problem, tmp_path):
 def test_table_shows_errors_and_figures(problem):
     fits = [{**contenders.Fit(0, 0, 5.0, 3, True).as_json()}]
     runs = [
-        {"label": "ours", "seconds": [2.0], "fits": fits, "peak_above_base": 1e6, "matmul_rate": 1e9},
+        {
+            "label": "ours",
+            "seconds": [2.0],
+            "cpu_seconds": [3.0],
+            "fits": fits,
+            "peak_above_base": 1e6,
+            "matmul_rate": 1e9,
+        },
         {"label": "gmmx", "error": "not installed (gmmx)"},
     ]
     rows = report.summarise(problem, runs, [None, None], lambda *_: [])

@@ -48,7 +48,8 @@ def small():
     """A segmenter of each kind of batch norm, with its numbers."""
     made = {}
     for frozen in (True, False):
-        segmenter = Segmenter("deeplabv3plus", backbone="resnet18_half", num_classes=5, freeze_batch_norm=frozen)
+        options = {"backbone": "resnet18_half", "num_classes": 5, "freeze_batch_norm": frozen}
+        segmenter = Segmenter("deeplabv3plus", **options)
         made[frozen] = segmenter, *segmenter.init(3)
     return made
 

@@ -24,7 +24,6 @@ from adeada_jax.density.layout import (
     SMALL_BLOCK,
     Layout,
     Shard,
-    chunks,
     in_chunks,
     pair_tasks,
     row_blocks,
@@ -112,8 +111,6 @@ class FullEngine:
 
         A mixture without any must be given parameters by `load`.
         """
-        firsts = self.layout.component_starts
-        self._set_centres(responsibilities)
         self._moments = None
         given_from = np.zeros(len(responsibilities), np.int64)
         for shard, state in zip(self.shards, self.states, strict=True):
@@ -127,29 +124,27 @@ class FullEngine:
                 given_from[m] += len(part)
             state.responsibilities = jax.device_put(given, shard.device)
             state.exact = zeros(state.exact.shape, bool, shard.device)
-            self._accumulate(shard, state, given != 0, state.responsibilities)
-        self.changed[: firsts[-1]] = True
+        self._set_centres()
+        for shard, state in zip(self.shards, self.states, strict=True):
+            given = np.asarray(state.responsibilities) != 0
+            self._accumulate(shard, state, shard.rows(), given, state.responsibilities)
+        self.changed[: self.layout.components.sum()] = True
         self._update()
 
-    def _set_centres(self, responsibilities: Sequence[np.ndarray]) -> None:
-        """Centres near the first means; they need not be accurate, only stay as they are."""
-        sums = np.zeros(self.centres.shape, np.float64)
-        counts = np.zeros(self.layout.slots)
-        taken = np.zeros(len(responsibilities), np.int64)
-        for shard in self.shards:
-            for m, part in enumerate(shard.parts):
-                if responsibilities[m] is None:
-                    continue
-                first = self.layout.component_starts[m]
-                slots = slice(first, first + self.layout.components[m])
-                for low, chunk in chunks(part):
-                    rows = (chunk - shard.centres[m]).astype(self.dtype)
-                    weights = responsibilities[m][taken[m] + low :][: len(rows)].astype(self.dtype)
-                    sums[slots, : self.layout.dim] += weights.T @ rows
-                    counts[slots] += weights.sum(axis=0)
-                taken[m] += len(part)
-        self.centres = (sums / np.maximum(counts, 1e-12)[:, None]).astype(self.dtype)
-        self.centres[counts <= 0] = 0
+    def _set_centres(self) -> None:
+        """Centres at the first means, to working precision; during the fit they stay as they are."""
+        firsts, everything = self.layout.component_starts, np.ones(len(self.layout.sizes), bool)
+        totals = np.zeros((self.layout.slots, self.layout.padded_dim + 1))
+        for shard, state in zip(self.shards, self.states, strict=True):
+            blocks, _ = row_blocks(shard, everything, SMALL_BLOCK)
+            listed = np.column_stack([blocks, firsts[blocks[:, 3]]]).astype(np.int32)
+            rows, sums = shard.rows(), zeros(totals.shape, np.float64, shard.device)
+            for count, (chunk,) in in_chunks((listed,), self._capacity(shard, SMALL_BLOCK)):
+                arguments = (rows, state.responsibilities, sums, chunk, count)
+                sums = programs.first_moments(*arguments, block=SMALL_BLOCK)
+            totals += np.asarray(sums)
+        means = totals[:, :-1] / np.maximum(totals[:, -1:], 1e-12)
+        self.centres = np.where(totals[:, -1:] > 0, means, 0.0).astype(self.dtype)
 
     def load(self, given: Mapping[int, object], centres: np.ndarray) -> None:
         """Put the parameters of some mixtures in place.
@@ -199,7 +194,8 @@ class FullEngine:
             here = touched[:-1] & (np.diff(shard.starts) > 0)
             if not here.any():
                 continue
-            self._expect(shard, state, here, slots)
+            rows = shard.rows()
+            self._expect(shard, state, rows, here, slots)
             rows_following = np.append(following & here if maximise else np.zeros_like(here), False)
             norms, mask, changes, state.responsibilities = programs.normalise(
                 state.scores,
@@ -212,7 +208,7 @@ class FullEngine:
             )
             self.norms[s] = np.asarray(norms)[: shard.count]
             if maximise:
-                self._accumulate(shard, state, np.asarray(mask), changes)
+                self._accumulate(shard, state, rows, np.asarray(mask), changes)
         if maximise and self.changed.any():
             self._update()
         return self._means()
@@ -224,9 +220,9 @@ class FullEngine:
             totals += np.diff(sums[shard.starts])
         return totals / self.layout.sizes
 
-    def _expect(self, shard: Shard, state: _State, mixtures: np.ndarray, slots: np.ndarray) -> None:
+    def _expect(self, shard: Shard, state: _State, rows: jax.Array, mixtures: np.ndarray, slots) -> None:
         """Renew the scores of the changed slots in the given mixtures."""
-        rows, parts = shard.rows(), self._copy(shard.device)
+        parts = self._copy(shard.device)
         firsts = self.layout.component_starts
         tail, dim = parts.tails.shape[1:]
         sizes = (self.layout.big_block, SMALL_BLOCK)
@@ -256,7 +252,7 @@ class FullEngine:
                     rows, state.scores, state.exact, parts, *chunk, count, width=self.width
                 )
 
-    def _accumulate(self, shard: Shard, state: _State, mask: np.ndarray, changes: jax.Array) -> None:
+    def _accumulate(self, shard: Shard, state: _State, rows, mask: np.ndarray, changes: jax.Array) -> None:
         """Renew the moments by the changed pairs, and note whose they are."""
         moments = self._moments_on(shard.device)
         for tasks in pair_tasks(mask, shard, self.layout, state.row_mixture):
@@ -268,7 +264,7 @@ class FullEngine:
             lists = (tasks.rows, tasks.components, tasks.columns)
             for count, chunk in in_chunks(lists, self._capacity(shard, tasks.rows.shape[1])):
                 moments = programs.accumulate(
-                    shard.rows(), changes, moments, self.centres, *chunk, count, width=self.width
+                    rows, changes, moments, self.centres, *chunk, count, width=self.width
                 )
         self._moments[shard.device] = moments
 
@@ -307,7 +303,7 @@ class FullEngine:
             self.reg_covar,
             width=self.update_width,
         )
-        self.work.add(len(chosen), len(chosen), 4 * self.layout.padded_dim**3 / 3)
+        self.work.add(len(chosen), len(chosen), 4 * self.layout.padded_dim**3)
         self._copies, self._host = {}, None
 
     def _copy(self, device: jax.Device) -> Components:

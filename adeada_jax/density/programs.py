@@ -166,6 +166,26 @@ def normalise(scores, exact, responsibilities, widths, following, cutoff, tolera
     return best + jnp.log(total), changed, changes, jnp.where(changed, fresh, responsibilities)
 
 
+@partial(jax.jit, static_argnames="block", donate_argnames="sums")
+def first_moments(rows, responsibilities, sums, blocks, count, *, block):
+    """Add the listed blocks' weighted sums of rows and, last, of ones to sums (C, D + 1)."""
+    columns = responsibilities.shape[0]
+
+    def body(i, sums):
+        start, low, high, _, first = blocks[i]
+        index = start + jnp.arange(block, dtype=jnp.int32)
+        weights = lax.dynamic_slice_in_dim(responsibilities, start, block, axis=1)
+        weights = jnp.where((index >= low) & (index < high), weights, 0.0)
+        x = lax.dynamic_slice_in_dim(rows, start, block)
+        added = jnp.concatenate(
+            [jnp.matmul(weights, x, precision=HIGHEST), weights.sum(axis=1)[:, None]], axis=1
+        )
+        piece = lax.dynamic_slice_in_dim(sums, first, columns) + added
+        return lax.dynamic_update_slice_in_dim(sums, piece, first, axis=0)
+
+    return lax.fori_loop(0, count, body, sums)
+
+
 @partial(jax.jit, static_argnames="width", donate_argnames="moments")
 def accumulate(rows, changes, moments, centres, task_rows, components, columns, count, *, width):
     """Add the listed pairs' changes of responsibility to the moments, in float64.

@@ -168,7 +168,7 @@ class SharedEngine:
 
     def _sweep_shard(self, s: int, mixtures: np.ndarray, spreads: Spreads, *, given: bool):
         shard, slots, dim = self.shards[s], self.layout.slots, self.layout.padded_dim
-        widths = self.layout.components.astype(np.int32)
+        widths, rows = self.layout.components.astype(np.int32), shard.rows()
         state = (
             self.row_norms[s],
             self.row_scores[s],
@@ -179,7 +179,7 @@ class SharedEngine:
         for block, listed in self._listed(shard, mixtures):
             for count, (chunk,) in in_chunks((listed,), max(16, shard.capacity // 512)):
                 state = _sweep(
-                    shard.rows(),
+                    rows,
                     state,
                     spreads,
                     widths,
@@ -262,10 +262,10 @@ class SharedEngine:
     def _all_grams(self) -> np.ndarray:
         total = np.zeros((len(self.layout.sizes), *(self.layout.padded_dim,) * 2))
         for shard in self.shards:
-            grams = zeros(total.shape, np.float64, shard.device)
+            rows, grams = shard.rows(), zeros(total.shape, np.float64, shard.device)
             for block, listed in self._listed(shard, np.ones(len(total), bool)):
                 for count, (chunk,) in in_chunks((listed,), max(16, shard.capacity // 512)):
-                    grams = _gram(shard.rows(), grams, chunk, count, block=block)
+                    grams = _gram(rows, grams, chunk, count, block=block)
             total += np.asarray(grams)
         return total
 

@@ -12,6 +12,7 @@ REFERENCE = "scikit-learn float64"
 COLUMNS = (
     ("contender", "contender", "{}"),
     ("seconds", "wall s", "{:.2f}"),
+    ("cpu_seconds", "CPU s", "{:.1f}"),
     ("speedup", "speed-up", "{:.1f}x"),
     ("milliseconds_per_iteration", "ms/iter.", "{:.1f}"),
     ("gflops", "GFLOP/s*", "{:.0f}"),
@@ -52,6 +53,7 @@ def summarise(
         iterations = sum(f["iterations"] for f in fits)
         row |= {
             "seconds": seconds,
+            "cpu_seconds": run["cpu_seconds"][-1],
             "speedup": base["seconds"][-1] / seconds if base else None,
             "milliseconds_per_iteration": 1e3 * seconds / max(iterations, 1),
             "gflops": flops / seconds / 1e9,

@@ -1,6 +1,7 @@
 """One contender in a process of its own: python -m adeada_jax.density.comparison.worker DIR NAME OUT N."""
 
 import json
+import os
 import sys
 import threading
 import time
@@ -63,16 +64,22 @@ def matmul_rate(size: int = 4096, dim: int = 256, tries: int = 12) -> float:
     return 2.0 * size * dim * dim / best
 
 
+def _cpu_seconds() -> float:
+    """Processor time of this process and of its children that ended."""
+    return sum(os.times()[:4])
+
+
 def run(directory: Path, name: str, out: Path, repeats: int) -> None:
     """Fit `repeats` times, and write times, fits and pi."""
     problem = Problem.load(directory)
-    result: dict = {"name": name, "seconds": [], "matmul_rate": matmul_rate()}
+    result: dict = {"name": name, "seconds": [], "cpu_seconds": [], "matmul_rate": matmul_rate()}
     try:
         with PeakMemory() as memory:
             for _ in range(repeats):
-                began = time.perf_counter()
+                began, cpu = time.perf_counter(), _cpu_seconds()
                 fits, importance = CONTENDERS[name](problem, directory)
                 result["seconds"].append(time.perf_counter() - began)
+                result["cpu_seconds"].append(_cpu_seconds() - cpu)
                 result.setdefault("peak_above_base", memory.above)
         result["fits"] = [fit.as_json() for fit in fits]
         np.save(out.with_suffix(".npy"), importance())

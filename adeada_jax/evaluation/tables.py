@@ -1,57 +1,106 @@
 """Results as tables: on the terminal and as Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
 from rich.table import Table
+from rich.text import Text
+
+ROUND_COLUMNS = ("round", "% labelled", "mIoU %", "change", "over warm-up")
+
+# How the paper's Table 8 heads its columns; other names stand as they are.
+_HEADINGS = {
+    "road": "Road", "sidewalk": "SW", "building": "Build", "wall": "Wall", "fence": "Fence", "pole": "Pole",
+    "traffic light": "TL", "traffic sign": "TS", "vegetation": "Veg.", "terrain": "Terrain", "sky": "Sky",
+    "person": "PR", "rider": "Rider", "car": "Car", "truck": "Truck", "bus": "Bus", "train": "Train",
+    "motorcycle": "Motor", "bicycle": "Bike",
+}  # fmt: skip
 
 
-def round_rows(summary: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """A row a round: round, percent of target pixels labelled, mIoU, change against the round before."""
-    rows, before = [], None
-    for entry in summary["rounds"]:
+def round_name(entry: Mapping[str, Any]) -> str:
+    """What people call an entry of summary.json: 'warm-up', 'all labels' (the reference) or its number."""
+    if entry["round"] == 0:
+        return "all labels" if entry["labelled_fraction"] else "warm-up"
+    return str(entry["round"])
+
+
+def round_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """A row a round: its name, percent of target pixels labelled, mIoU in percent, and points gained.
+
+    The gains are against the round before and against the warm-up; empty where there is none of these, or
+    no mIoU.
+    """
+    entries = summary["rounds"]
+    befores = [None, *(entry["miou"] for entry in entries)]
+    rows = []
+    for entry, before in zip(entries, befores, strict=False):
+        first = entries[0]["miou"] if entry is not entries[0] else None
         miou = entry["miou"]
-        change = "" if before is None or miou is None else f"{miou - before:+.2f}"
-        rows.append((_name(entry), f"{100 * entry['labelled_fraction']:.2f}", _number(miou), change))
-        before = miou
+        rows.append((round_name(entry), f"{100 * entry['labelled_fraction']:.2f}", number(miou),
+                     gain(miou, before), gain(miou, first)))  # fmt: skip
     return rows
 
 
-def round_table(summary: dict[str, Any]) -> Table:
-    """What is printed after every round."""
-    table = Table(title="mIoU on the target's evaluation split")
-    table.add_column("round")
-    for column in ("% labelled", "mIoU %", "change"):
-        table.add_column(column, justify="right")
-    for row in round_rows(summary):
-        table.add_row(*row)
-    return table
+def round_table(summary: Mapping[str, Any]) -> Table:
+    """What is printed after every round; see `round_rows`."""
+    title = Text("mIoU on the target's evaluation split")
+    return _table(title, ROUND_COLUMNS, round_rows(summary))
 
 
-def iou_rows(summary: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """IoU by class and round, in the layout of the paper's Table 8.
+def round_markdown(summary: Mapping[str, Any]) -> str:
+    """`round_rows` as Markdown."""
+    return markdown(ROUND_COLUMNS, round_rows(summary))
+
+
+def iou_rows(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """IoU by class and round in percent, in the layout of the paper's Table 8.
 
     Returns:
-      The column names, and a row a round.
+      The column names (share of labels, the classes under the paper's headings, mIoU), and a row a round; a
+      class without IoU has a dash.
     """
-    classes = list(summary["rounds"][0]["iou"])
+    entries = summary["rounds"]
+    classes = list(entries[0]["iou"])
+    columns = ["% labelled", *(_HEADINGS.get(name, name) for name in classes), "mIoU"]
     rows = [
-        [f"{100 * entry['labelled_fraction']:.2f}%", *(_number(entry["iou"][name]) for name in classes),
-         _number(entry["miou"])]
-        for entry in summary["rounds"]
+        [f"{100 * entry['labelled_fraction']:.2f}%", *(number(entry["iou"].get(name)) for name in classes),
+         number(entry["miou"])]
+        for entry in entries
     ]  # fmt: skip
-    return ["% labelled", *classes, "mIoU"], rows
+    return columns, rows
+
+
+def iou_table(summary: Mapping[str, Any]) -> Table:
+    """`iou_rows` for a terminal; 19 classes need 150 columns."""
+    return _table(Text("IoU by class, in percent"), *iou_rows(summary))
+
+
+def iou_markdown(summary: Mapping[str, Any]) -> str:
+    """`iou_rows` as Markdown."""
+    return markdown(*iou_rows(summary))
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, for READMEs and documents."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    """A Markdown table, for READMEs and documents; all columns but the first are flushed right."""
+    lines = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
-def _name(entry: dict[str, Any]) -> str:
-    return "warm-up" if entry["round"] == 0 and entry["labelled_fraction"] == 0 else str(entry["round"])
-
-
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Two decimals, or a dash where there is no number."""
     return "-" if value is None else f"{value:.2f}"
+
+
+def gain(value: float | None, before: float | None) -> str:
+    """The signed difference, or nothing where one of both is missing."""
+    return "" if value is None or before is None else f"{value - before:+.2f}"
+
+
+def _table(title: Text, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for i, column in enumerate(columns):
+        table.add_column(Text(column), justify="right" if i else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))  # as text: names may hold what rich takes for markup
+    return table

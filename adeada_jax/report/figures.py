@@ -1,134 +1,244 @@
-"""The report's figures: matplotlib without global state, as SVG text."""
+"""The report's charts, as inline SVG in the page's own colours, and its overlays."""
 
+import html
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
 import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from skimage.segmentation import find_boundaries
 
-# A round's colour in figures and overlays: a perceptual ramp without its too dark and too pale ends.
-_RAMP = matplotlib.colormaps["plasma"]
+from adeada_jax.evaluation.tables import round_name
+
+# Stand-ins that become the page's CSS variables, so that a chart follows light and dark.
+_INK, _SOFT, _LINE, _ACCENT, _CARD = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
+_VARIABLES = {_INK: "ink", _SOFT: "soft", _LINE: "line", _ACCENT: "accent", _CARD: "card"}
+
 _STYLE = {
-    "font.family": "sans-serif",
-    "font.size": 10,
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "text.color": _INK,
+    "text.parse_math": False,
+    "axes.labelcolor": _SOFT,
+    "axes.edgecolor": _LINE,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": "#8a8f98",
-    "text.color": "#7b818c",
-    "axes.labelcolor": "#7b818c",
-    "xtick.color": "#7b818c",
-    "ytick.color": "#7b818c",
+    "axes.axisbelow": True,
+    "grid.color": _LINE,
+    "xtick.color": _LINE,
+    "ytick.color": _LINE,
+    "xtick.labelcolor": _SOFT,
+    "ytick.labelcolor": _SOFT,
     "svg.fonttype": "none",
     "svg.hashsalt": "adeada_jax",
 }
-_ACCENT = "#2f7ed8"
+_NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+
+# A round's colour: even steps of hue and lightness, without the ends that vanish on white or black.
+_RAMP = matplotlib.colormaps["plasma"]
 
 
 def round_palette(rounds: int) -> np.ndarray:
-    """`(rounds, 3)` uint8 RGB, one colour a round."""
-    return (255 * _RAMP(np.linspace(0.1, 0.9, rounds))[:, :3]).astype(np.uint8)
+    """The colours of rounds 1 to `rounds`: `(rounds, 3)` uint8 RGB, early ones dark, late ones light."""
+    return (255 * _RAMP(np.linspace(0.22, 0.87, rounds))[:, :3]).round().astype(np.uint8)
 
 
 def bought_overlay(
-    image: np.ndarray, regions: np.ndarray, rounds_bought: Mapping[int, int], *, rounds: int
+    image: np.ndarray, regions: np.ndarray, rounds_bought: Mapping[int, int], *, rounds: int | None = None
 ) -> np.ndarray:
-    """Tints the regions that were bought in their round's colour; the rest is dimmed.
+    """Tints the regions that were bought in their round's colour and outlines them; the rest turns grey.
 
     Args:
       image: `(H, W, 3)` uint8.
       regions: `(H, W)` region ids.
       rounds_bought: round, from 1 on, by region id.
-      rounds: number of rounds of the run.
+      rounds: number of rounds of the run, which sets the colours; the last in `rounds_bought` if None.
 
     Returns:
       `(H, W, 3)` uint8.
     """
-    colors = round_palette(rounds)
-    painted = image.astype(np.float32) * 0.55
-    for region, number in rounds_bought.items():
-        inside = regions == region
-        painted[inside] = 0.45 * image[inside] + 0.55 * colors[number - 1]
-        painted[inside & find_boundaries(regions, mode="inner")] = colors[number - 1]
+    ids = np.fromiter(rounds_bought, np.int64, len(rounds_bought))
+    numbers = np.zeros(max(regions.max(), ids.max(initial=0)) + 1, np.int64)
+    numbers[ids] = list(rounds_bought.values())
+    number = numbers[regions]
+    bought = number > 0
+    colors = round_palette(rounds or max(numbers.max(), 1))[np.maximum(number, 1) - 1]
+    grey = 40 + 0.6 * image.mean(axis=-1, keepdims=True)
+    painted = np.where(bought[..., None], 0.5 * image + 0.5 * colors, grey)
+    edges = bought & find_boundaries(np.where(bought, regions + 1, 0), mode="inner")
+    painted[edges] = 0.35 * colors[edges] + 0.65 * 255
     return painted.round().astype(np.uint8)
 
 
-def label_curve(summary: Mapping[str, Any]) -> str:
-    """mIoU over the share of labelled target pixels (the paper's Fig. 3)."""
+def label_curve(summary: Mapping[str, Any]) -> Markup | None:
+    """mIoU over the share of labelled target pixels (the paper's Fig. 3); None with fewer than two points."""
     entries = [entry for entry in summary["rounds"] if entry["miou"] is not None]
-    labels = [100 * entry["labelled_fraction"] for entry in entries]
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _axes(6.4, 3.4)
-        axes.plot(labels, [entry["miou"] for entry in entries], marker="o", color=_ACCENT, linewidth=2)
-        for x, entry in zip(labels, entries, strict=True):
-            axes.annotate(f"{entry['miou']:.1f}", (x, entry["miou"]), xytext=(0, 8),
-                          textcoords="offset points", ha="center")  # fmt: skip
-        axes.set(xlabel="labelled target pixels (%)", ylabel="mIoU (%)")
-        axes.margins(y=0.2)
-        axes.grid(axis="y", alpha=0.25)
-        return _svg(figure)
-
-
-def loss_curves(events: Sequence[Mapping[str, Any]]) -> str | None:
-    """The training losses, one line a stage; None where none was written."""
-    curves: dict[str, list[tuple[int, float]]] = {}
-    for event in events:
-        if event.get("loss") is not None:
-            name = "warm-up" if event["stage"] == "warmup" else f"round {event['round']}"
-            curves.setdefault(name, []).append((event["step"], event["loss"]))
-    if not curves:
+    if len(entries) < 2:
         return None
+    shares = [100 * entry["labelled_fraction"] for entry in entries]
+    mious = [entry["miou"] for entry in entries]
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _axes(6.4, 3.0)
-        for color, (name, points) in zip(round_palette(len(curves)), curves.items(), strict=True):
-            axes.plot(*zip(*points, strict=True), label=name, color=color / 255, linewidth=1.6)
-        axes.set(xlabel="step", ylabel="cross entropy")
-        axes.grid(axis="y", alpha=0.25)
-        axes.legend(frameon=False, ncols=2)
-        return _svg(figure)
+        figure, axes = _axes(4.6, 3.1)
+        axes.plot(shares, mious, marker="o", markersize=5, color=_ACCENT, linewidth=2)
+        for k, (x, y) in enumerate(zip(shares, mious, strict=True)):
+            offset, side = _beside(mious, k)
+            axes.annotate(f"{y:.1f}", (x, y), xytext=offset, textcoords="offset points", ha=side)
+        axes.set(xlabel="labelled target pixels (%)", ylabel="mIoU (%)")
+        axes.margins(x=0.08, y=0.16)
+        axes.grid(axis="y")
+        alt = "mIoU over labelled pixels: " + ", ".join(
+            f"{y:.1f}% at {x:.2f}%" for x, y in zip(shares, mious, strict=True)
+        )
+        return _svg(figure, "curve", alt)
 
 
-def heat_map(
-    rows: Sequence[str], columns: Sequence[str], values: np.ndarray, *, label: str, form: str = "{:.0f}"
-) -> str:
-    """A labelled matrix, such as budgets by class and round; NaN cells stay empty.
+def iou_chart(summary: Mapping[str, Any]) -> Markup | None:
+    """Every class's way from the warm-up's IoU to the last round's; None with fewer than two rounds."""
+    entries = summary["rounds"]
+    classes = list(entries[0]["iou"])
+    if len(entries) < 2 or not classes:
+        return None
+    values = np.array([[np.nan if entry["iou"].get(name) is None else entry["iou"][name] for name in classes]
+                       for entry in entries], float)  # fmt: skip
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes(4.6, 0.9 + 0.235 * len(classes))
+        rows = np.arange(len(classes))
+        axes.hlines(rows, *_span(values), color=_LINE, linewidth=2)
+        colors = [_SOFT, *(_hex(color) for color in round_palette(entries[-1]["round"])[-len(entries) + 1 :])]
+        for k, (entry, row, color) in enumerate(zip(entries, values, colors, strict=True)):
+            size, face = (5.5, color) if k == len(entries) - 1 else (4, _CARD if k == 0 else color)
+            axes.plot(row, rows, linestyle="", marker="o", markersize=size, color=color,
+                      markerfacecolor=face, label=_legend_name(entry))  # fmt: skip
+        axes.set_yticks(rows, classes)
+        axes.set(xlabel="IoU (%)", xlim=(-2, 102), ylim=(len(classes) - 0.4, -0.6))
+        axes.tick_params(axis="y", length=0, labelcolor=_INK)
+        axes.grid(axis="x")
+        _legend(figure, axes)
+        alt = "IoU by class, first and last round: " + ", ".join(
+            f"{name} {_change(column)}" for name, column in zip(classes, values.T, strict=True)
+        )
+        return _svg(figure, "classes", alt)
+
+
+def purchase_chart(selections: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> Markup | None:
+    """Bought pixels by class, stacked by round; None where nothing was bought.
 
     Args:
-      rows: names of the R rows.
-      columns: names of the S columns.
-      values: `(R, S)`.
-      label: of the colour scale.
-      form: of the numbers in the cells.
+      selections: rows of selection.csv; `round` from 1 on.
+      class_names: the order of the bars; classes that occur only in `selections` follow.
     """
+    classes = [*class_names, *sorted({row["class"] for row in selections} - set(class_names))]
+    last = max((int(row["round"]) for row in selections), default=0)
+    if not last:
+        return None
+    pixels = np.zeros((last, len(classes)))
+    for row in selections:
+        pixels[int(row["round"]) - 1, classes.index(row["class"])] += int(row["pixels"])
+    shares = 100 * pixels / pixels.sum()
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _axes(2.2 + 0.85 * len(columns), 0.9 + 0.27 * len(rows))
-        shown = axes.imshow(np.ma.masked_invalid(values), cmap="Blues", aspect="auto")
-        top = np.nanmax(values) if np.isfinite(values).any() else 1.0
-        for (i, j), value in np.ndenumerate(values):
-            if np.isfinite(value):
-                dark = shown.norm(value) > 0.55 if top else False
-                axes.text(j, i, form.format(value), ha="center", va="center", fontsize=8,
-                          color="#ffffff" if dark else "#23272e")  # fmt: skip
-        axes.set_xticks(range(len(columns)), columns)
-        axes.set_yticks(range(len(rows)), rows)
-        axes.spines[:].set_visible(False)
-        axes.tick_params(length=0)
-        figure.colorbar(shown, ax=axes, label=label, fraction=0.04, pad=0.02)
-        return _svg(figure)
+        figure, axes = _axes(4.6, 0.9 + 0.235 * len(classes))
+        rows, left = np.arange(len(classes)), np.zeros(len(classes))
+        for k, (color, share) in enumerate(zip(round_palette(last), shares, strict=True), 1):
+            axes.barh(rows, share, left=left, height=0.68, color=_hex(color), label=f"round {k}")
+            left += share
+        axes.set_yticks(rows, classes)
+        axes.set(xlabel="share of the bought pixels (%)", ylim=(len(classes) - 0.4, -0.6))
+        axes.tick_params(axis="y", length=0, labelcolor=_INK)
+        axes.grid(axis="x")
+        _legend(figure, axes)
+        alt = "Share of the bought pixels by class: " + ", ".join(
+            f"{name} {share:.1f}%" for name, share in zip(classes, shares.sum(0), strict=True) if share
+        )
+        return _svg(figure, "purchases", alt)
 
 
-def _axes(width: float, height: float) -> tuple[Figure, Any]:
+def loss_curve(events: Sequence[Mapping[str, Any]]) -> Markup | None:
+    """The segmentation loss over the steps of all trainings in turn; None where none was written."""
+    curves = _losses(events)
+    if not curves:
+        return None
+    last = max(number for number, _ in curves)
+    colors = [_SOFT, *map(_hex, round_palette(last))]
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes(4.6, 3.1)
+        start = 0
+        for (number, stage), points in curves.items():
+            steps, losses = zip(*points, strict=True)
+            name = "warm-up" if stage == "warmup" else f"round {number}" if number else stage
+            axes.plot(np.add(steps, start), losses, color=colors[number], linewidth=1.6, label=name,
+                      marker="o" if len(points) == 1 else "", markersize=3)  # fmt: skip
+            start += steps[-1]
+        axes.set(xlabel="training steps", ylabel="cross entropy")
+        axes.margins(x=0.02)
+        axes.grid(axis="y")
+        _legend(figure, axes)
+        ends = ", ".join(f"{points[-1][1]:.3g}" for points in curves.values())
+        return _svg(figure, "losses", f"Training loss; at the end of each training: {ends}")
+
+
+def _beside(values: Sequence[float], k: int) -> tuple[tuple[int, int], str]:
+    """Where a point's number keeps clear of the line through its neighbours: offset in points, alignment."""
+    if k == 0:
+        return ((8, -5), "left") if values[1] > values[0] else ((0, 7), "left")
+    return ((-3, 6), "right") if values[k] >= values[k - 1] else ((3, 6), "left")
+
+
+def _losses(events: Sequence[Mapping[str, Any]]) -> dict[tuple[int, str], list[tuple[int, float]]]:
+    """(step, loss) by round and stage, in the order written."""
+    curves: dict[tuple[int, str], list[tuple[int, float]]] = {}
+    for event in events:
+        if event.get("loss") is not None:
+            curves.setdefault((event["round"], event["stage"]), []).append((event["step"], event["loss"]))
+    return curves
+
+
+def _span(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest value a column, NaN for a column without any."""
+    low = np.where(np.isnan(values), np.inf, values).min(0)
+    high = np.where(np.isnan(values), -np.inf, values).max(0)
+    return np.where(np.isinf(low), np.nan, low), np.where(np.isinf(high), np.nan, high)
+
+
+def _change(column: np.ndarray) -> str:
+    first, last = ("none" if np.isnan(value) else f"{value:.0f}%" for value in (column[0], column[-1]))
+    return f"{first} to {last}"
+
+
+def _legend_name(entry: Mapping[str, Any]) -> str:
+    return f"round {entry['round']}" if entry["round"] else round_name(entry)
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    if len(axes.get_legend_handles_labels()[0]) > 1:
+        figure.legend(loc="outside upper center", frameon=False, ncols=6, fontsize=8, handlelength=1,
+                      columnspacing=0.9, handletextpad=0.4, labelcolor=_SOFT)  # fmt: skip
+
+
+def _axes(width: float, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.patch.set_alpha(0)
     axes = figure.add_subplot()
-    axes.patch.set_alpha(0)
+    figure.patch.set_visible(False)
+    axes.patch.set_visible(False)
     return figure, axes
 
 
-def _svg(figure: Figure) -> str:
+def _hex(color: np.ndarray) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def _svg(figure: Figure, name: str, alt: str) -> Markup:
+    """SVG for use within HTML: with a text for those who cannot see it, ids of its own, page colours."""
     text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
+    figure.savefig(text, format="svg", metadata=_NO_METADATA)
     svg = text.getvalue()
-    return svg[svg.index("<svg") :]
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+    svg = re.sub("#0[0-9a-f]{5}", lambda match: f"var(--{_VARIABLES[match[0]]})" if match[0] in _VARIABLES
+                 else match[0], svg)  # fmt: skip
+    label = html.escape(alt, quote=True)
+    return Markup(svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))

@@ -1,40 +1,81 @@
 """Tables show what the summary says."""
 
+import io
+
 from rich.console import Console
 
 from adeada_jax.evaluation import tables
+from adeada_jax.labels import CLASS_NAMES
 
 SUMMARY = {
     "rounds": [
         {"round": 0, "miou": 30.0, "iou": {"road": 60.0, "train": None}, "labelled_fraction": 0.0},
         {"round": 1, "miou": 41.256, "iou": {"road": 70.5, "train": 12.0}, "labelled_fraction": 0.00999},
+        {"round": 2, "miou": 40.0, "iou": {"road": 68.0, "train": None}, "labelled_fraction": 0.02},
     ]
 }
 
 
-def test_a_row_a_round_with_the_change():
+def shown(table, width=80):
+    console = Console(width=width, file=io.StringIO())
+    console.print(table)
+    return console.file.getvalue()
+
+
+def test_a_row_a_round_with_its_gains():
     assert tables.round_rows(SUMMARY) == [
-        ("warm-up", "0.00", "30.00", ""),
-        ("1", "1.00", "41.26", "+11.26"),
+        ("warm-up", "0.00", "30.00", "", ""),
+        ("1", "1.00", "41.26", "+11.26", "+11.26"),
+        ("2", "2.00", "40.00", "-1.26", "+10.00"),
+    ]
+
+
+def test_a_round_without_miou_has_no_gain_and_gives_none():
+    entries = [
+        {**entry, "miou": None if entry["round"] == 1 else entry["miou"]} for entry in SUMMARY["rounds"]
+    ]
+    assert tables.round_rows({"rounds": entries})[1:] == [
+        ("1", "1.00", "-", "", ""),
+        ("2", "2.00", "40.00", "", "+10.00"),
     ]
 
 
 def test_a_fully_labelled_reference_is_no_warm_up():
     reference = {"rounds": [{"round": 0, "miou": 50.0, "iou": {}, "labelled_fraction": 1.0}]}
-    assert tables.round_rows(reference)[0][0] == "0"
+    assert tables.round_rows(reference) == [("all labels", "100.00", "50.00", "", "")]
 
 
-def test_the_terminal_table_holds_the_rows():
-    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(tables.round_table(SUMMARY))
-    console.file.close()
-    text = console.export_text()
-    assert "warm-up" in text
-    assert "+11.26" in text
+def test_the_terminal_table_holds_the_rows_in_eighty_columns():
+    text = shown(tables.round_table(SUMMARY))
+    for row in (tables.ROUND_COLUMNS, *tables.round_rows(SUMMARY)):
+        assert all(cell in text for cell in row)
 
 
-def test_classes_stand_in_columns_and_absent_ones_as_a_dash():
+def test_classes_stand_in_columns_under_the_papers_headings():
     columns, rows = tables.iou_rows(SUMMARY)
-    assert columns == ["% labelled", "road", "train", "mIoU"]
+    assert columns == ["% labelled", "Road", "Train", "mIoU"]
     assert rows[0] == ["0.00%", "60.00", "-", "30.00"]
-    assert tables.markdown(columns, rows).splitlines()[1] == "| --- | --- | --- | --- |"
+    assert rows[1] == ["1.00%", "70.50", "12.00", "41.26"]
+
+
+def test_all_nineteen_classes_fit_a_wide_terminal():
+    entry = {"round": 0, "miou": 12.34, "iou": dict.fromkeys(CLASS_NAMES, 98.76), "labelled_fraction": 0.0}
+    text = shown(tables.iou_table({"rounds": [entry]}), width=150)
+    assert text.count("98.76") == 19
+    assert "Motor" in text
+    assert "12.34" in text
+
+
+def test_a_class_name_is_no_markup():
+    entry = {"round": 0, "miou": 1.0, "iou": {"[red]a|b": 2.0}, "labelled_fraction": 0.0}
+    assert "[red]a|b" in shown(tables.iou_table({"rounds": [entry]}))
+    assert "[red]a\\|b |" in tables.iou_markdown({"rounds": [entry]})
+
+
+def test_markdown_is_flushed_right_but_for_the_names():
+    assert tables.round_markdown(SUMMARY).splitlines()[:3] == [
+        "| round | % labelled | mIoU % | change | over warm-up |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        "| warm-up | 0.00 | 30.00 |  |  |",
+    ]
+    assert tables.iou_markdown(SUMMARY).splitlines()[3] == "| 1.00% | 70.50 | 12.00 | 41.26 |"

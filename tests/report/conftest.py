@@ -63,8 +63,9 @@ def selections(rounds=ROUNDS):
             name = CLASS_NAMES[int(names[len(rows) % 19] if rng.random() < 0.6 else common)]
             pixels = int(rng.integers(200, 1600))
             method = "density" if spent < 65_500 / 2 ** (k - 1) else "entropy"
-            rows.append({"round": k, "image": f"filmed_train_{rng.integers(200):05d}", "region": int(rng.integers(28)),
-                         "pixels": pixels, "class": name, "method": method, "score": 1.0})  # fmt: skip
+            image, region = f"filmed_train_{rng.integers(200):05d}", int(rng.integers(28))
+            rows.append({"round": k, "image": image, "region": region, "pixels": pixels, "class": name,
+                         "method": method, "score": 1.0})  # fmt: skip
             spent += pixels
     return rows
 
@@ -76,7 +77,9 @@ def events(rounds=ROUNDS):
         stage, steps, low = ("warmup", 800, 0.4) if k == 0 else ("finetune", 300, 0.36 - 0.04 * k)
         for step in range(20, steps + 1, 20):
             loss = low + (2.4 if k == 0 else 0.3) * np.exp(-step / 120) + rng.normal(0, 0.02)
-            written.append({"round": k, "stage": stage, "step": step, "time": 1.8e9 + step, "loss": float(loss)})
+            written.append(
+                {"round": k, "stage": stage, "step": step, "time": 1.8e9 + step, "loss": float(loss)}
+            )
         written.append({"round": k, "stage": "evaluation", "step": 0, "time": 1.8e9, "miou": 50.0})
     return written
 
@@ -87,8 +90,9 @@ def galleries(count=2, height=16, width=32):
     def picture():
         return rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
 
+    captions = ("image", "prediction", "ground truth")
     strips = tuple(
-        Strip(f"filmed_val_{i:05d}", tuple((caption, picture()) for caption in ("image", "prediction", "ground truth")))
+        Strip(f"filmed_val_{i:05d}", tuple((caption, picture()) for caption in captions))
         for i in range(count)
     )  # fmt: skip
     return [Gallery("Evaluation images", "None of these was ever trained on.", strips)]
@@ -106,8 +110,10 @@ def config():
 
 def everything(**changes):
     """Arguments of `write_report` besides the path."""
-    given = dict(config=config(), summary=summary(), selections=selections(), densities=densities(),
-                 class_names=CLASS_NAMES, palette=PALETTE, galleries=galleries(), events=events())  # fmt: skip
+    given = {
+        "config": config(), "summary": summary(), "selections": selections(), "densities": densities(),
+        "class_names": CLASS_NAMES, "palette": PALETTE, "galleries": galleries(), "events": events(),
+    }  # fmt: skip
     return given | changes
 
 

@@ -1,0 +1,188 @@
+"""What the report's tables say, from the files of a run."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from adeada_jax.evaluation.tables import gain, number, round_name
+
+_UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A table's cell: its text and how strongly it is shaded, from 0 to 1."""
+
+    text: str
+    heat: float = 0.0
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A table with a heading a column and a name a row."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+
+def title(config: Mapping[str, Any]) -> str:
+    """`source → target`, as far as the configuration says."""
+    names = [_get(config, "source", "dataset"), _get(config, "target", "dataset")]
+    return " → ".join(str(name) for name in names if name) or "Active domain adaptation"
+
+
+def subtitle(config: Mapping[str, Any]) -> list[str]:
+    """What else one wants to know of a run before all else: strategy, model, image size, seed."""
+    reference = config.get("experiment") == "target_only"
+    strategy = "all target labels (reference)" if reference else _get(config, "acquisition", "strategy")
+    model = [_get(config, "model", "name"), _get(config, "model", "backbone")]
+    size = [_get(config, "data", "height"), _get(config, "data", "width")]
+    parts = [
+        strategy,
+        " with ".join(str(part) for part in model if part),
+        "" if None in size else f"{size[0]} x {size[1]} pixels",
+        "" if config.get("seed") is None else f"seed {config['seed']}",
+    ]
+    return [str(part) for part in parts if part]
+
+
+def headlines(summary: Mapping[str, Any], selections: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """The numbers at the top: (number, what it is)."""
+    first, last = summary["rounds"][0], summary["rounds"][-1]
+    miou = "-" if last["miou"] is None else f"{last['miou']:.1f}%"
+    when = {"warm-up": "after the warm-up", "all labels": "with all labels"}
+    lines = [(miou, f"mIoU {when.get(round_name(last), 'after round ' + round_name(last))}")]
+    if last["round"]:
+        points = gain(last["miou"], first["miou"])
+        lines.append((points[:-1] if points else "-", "points over the warm-up"))
+    if last["labelled_fraction"] or last["round"]:
+        lines.append((f"{100 * last['labelled_fraction']:.2f}%", "of the target's pixels labelled"))
+    if selections:
+        images = len({row["image"] for row in selections})
+        lines.append((f"{len(selections):,}", f"regions bought, in {images:,} images"))
+    return lines
+
+
+def iou_section(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """IoU with classes in rows and rounds in columns, and the points between the first and the last round."""
+    entries = summary["rounds"]
+    changes = len(entries) > 1
+
+    def row(name: str, values: list[float | None]) -> tuple[str, tuple[Cell, ...]]:
+        cells = [Cell(number(value), _clip((value or 0.0) / 100)) for value in values]
+        return name, (*cells, *([Cell(gain(values[-1], values[0]) or "-")] if changes else []))
+
+    columns = (*map(round_name, entries), *(["change"] if changes else []))
+    names = list(dict.fromkeys(name for entry in entries for name in entry["iou"]))
+    rows = tuple(row(name, [entry["iou"].get(name) for entry in entries]) for name in names)
+    return {
+        "matrix": Matrix(columns, rows),
+        "mean": row("mIoU", [entry["miou"] for entry in entries]),
+        "labelled": [f"{100 * entry['labelled_fraction']:.2f}%" for entry in entries],
+        "changes": changes,
+    }
+
+
+def budget_matrix(densities: Mapping[int, Mapping[str, Any]], class_names: Sequence[str]) -> Matrix | None:
+    """Eq. 6's budget in pixels by class and round; None without densities."""
+    values = _values(densities, class_names, "budget")
+    top = np.nanmax(values, initial=1.0)
+    return _matrix(densities, class_names, values, values / top, lambda value: f"{value:,.0f}")
+
+
+def divergence_matrix(
+    densities: Mapping[int, Mapping[str, Any]], class_names: Sequence[str]
+) -> Matrix | None:
+    """Eq. 5's KL in nats by class and round, shaded by log10 |KL|, the weight of Eq. 6; None without any."""
+    values = _values(densities, class_names, "kl")
+    sizes = np.log10(np.maximum(np.abs(values), 1.0))
+    top = np.nanmax(sizes, initial=1e-9)
+    return _matrix(densities, class_names, values, sizes / top, short)
+
+
+def method_rows(selections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Regions and pixels by round and method, in the order bought, with the share of the round's pixels."""
+    regions, pixels, totals = Counter(), Counter(), Counter()
+    for row in selections:
+        key = int(row["round"]), row["method"]
+        regions[key] += 1
+        pixels[key] += int(row["pixels"])
+        totals[key[0]] += int(row["pixels"])
+    return [
+        {"round": key[0], "method": key[1], "regions": regions[key], "pixels": pixels[key],
+         "share": pixels[key] / max(totals[key[0]], 1)}
+        for key in regions
+    ]  # fmt: skip
+
+
+def fit_rows(densities: Mapping[int, Mapping[str, Any]], class_names: Sequence[str]) -> dict[str, Any] | None:
+    """The mixtures of the last round: a row a class; None without densities."""
+    if not densities:
+        return None
+    last = max(densities)
+    rows = []
+    for name in class_names:
+        record = densities[last].get(name, {})
+        pairs = [_pair(record, key) for key in ("regions", "iterations")]
+        likelihood = _pair(record, "log_likelihood", "{:,.1f}")
+        components = record.get("components")
+        rows.append([name, *pairs[0], "-" if components is None else str(components), *pairs[1], *likelihood,
+                     str(record.get("status", "none"))])  # fmt: skip
+    return {"round": last, "rows": rows}
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Dotted keys and values of a nested configuration, sorted."""
+    rows: list[tuple[str, str]] = []
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            rows += flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", str(value)))
+    return sorted(rows)
+
+
+def short(value: float) -> str:
+    """A number in three digits or so: 127k, 2.31M, -0.4."""
+    for size, unit in _UNITS:
+        if abs(value) >= size:
+            return f"{value / size:.3g}{unit}" if abs(value) < 999.5 * size else f"{value / size:.0f}{unit}"
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
+
+
+def _values(densities: Mapping[int, Mapping[str, Any]], class_names: Sequence[str], key: str) -> np.ndarray:
+    """`(C, rounds)`, NaN where a class has none."""
+    records = [[densities[k].get(name, {}).get(key) for name in class_names] for k in sorted(densities)]
+    columns = [[np.nan if value is None else float(value) for value in column] for column in records]
+    return np.array(columns, float).reshape(len(densities), len(class_names)).T
+
+
+def _matrix(
+    densities: Mapping[int, Any], class_names: Sequence[str], values: np.ndarray, heat: np.ndarray,
+    form: Callable[[float], str],
+) -> Matrix | None:  # fmt: skip
+    if not np.isfinite(values).any():
+        return None
+    rows = tuple(
+        (name, tuple(Cell("-") if np.isnan(value) else Cell(form(value), _clip(share))
+                     for value, share in zip(row, shares, strict=True)))
+        for name, row, shares in zip(class_names, values, heat, strict=True)
+    )  # fmt: skip
+    return Matrix(tuple(f"round {k}" for k in sorted(densities)), rows)
+
+
+def _pair(record: Mapping[str, Any], key: str, form: str = "{:,}") -> list[str]:
+    values = record.get(key) or {}
+    return ["-" if values.get(side) is None else form.format(values[side]) for side in ("source", "target")]
+
+
+def _get(config: Mapping[str, Any], section: str, key: str) -> Any:
+    inner = config.get(section)
+    return inner.get(key) if isinstance(inner, Mapping) else None
+
+
+def _clip(share: float) -> float:
+    return round(float(min(max(share, 0.0), 1.0)), 3)

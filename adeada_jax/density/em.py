@@ -72,7 +72,8 @@ def fit_mixtures(
         seed: of the starts; one for all, or one (an int or a tuple of ints) for each.
         finish: called as finish(index, mixture) when a mixture is done; what it returns takes the
             mixture's place (to drop what is not needed).
-        devices: local devices over which the samples are spread; by default the first.
+        devices: local devices over which the samples are spread; by default all accelerators, or
+            one CPU device.
         resident_bytes: most bytes of samples kept on a device, beyond which they are streamed from
             the host in blocks.
 

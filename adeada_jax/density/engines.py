@@ -22,7 +22,7 @@ class Options:
     Attributes:
         covariance_type: one of `COVARIANCE_TYPES`.
         reg_covar: added to the covariances' diagonals.
-        devices: local devices to spread the samples over; None for the first one.
+        devices: local devices to spread the samples over; None for all accelerators, or one CPU.
         resident_bytes: most bytes of samples kept on a device; more are streamed from the host.
             None: all on a CPU, half of an accelerator's memory.
     """
@@ -34,7 +34,10 @@ class Options:
 
     def device_list(self) -> list[jax.Device]:
         """Devices in use."""
-        return list(self.devices) if self.devices else jax.local_devices()[:1]
+        if self.devices:
+            return list(self.devices)
+        local = jax.local_devices()
+        return local[:1] if local[0].platform == "cpu" else local
 
     def resident_limit(self) -> int:
         """Bytes of samples that may stay on a device."""

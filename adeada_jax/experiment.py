@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from ml_collections import config_dict
 
@@ -85,8 +84,7 @@ class Experiment:
 
     def load_weights(self, checkpoint: Path) -> Weights:
         """A segmenter from a checkpoint directory."""
-        params, batch_stats = jax.eval_shape(lambda: self.segmenter.init(seed=0))
-        tree = checkpoints.restore(checkpoint, Weights(params, batch_stats).tree())
+        tree = checkpoints.restore(checkpoint, Weights(*self.segmenter.shapes).tree())
         return Weights(tree["params"], tree["batch_stats"])
 
     def discriminator(self) -> Discriminator:
@@ -137,7 +135,7 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
 
 def _check_checkpoints(config: config_dict.ConfigDict, segmenter: Segmenter) -> None:
     """Whether the checkpoints to start from are there and fit, before anything else is done."""
-    like = Weights(*jax.eval_shape(lambda: segmenter.init(seed=0))).tree()
+    like = Weights(*segmenter.shapes).tree()
     if config.warmup.checkpoint:
         checkpoints.check(Path(config.warmup.checkpoint), like)
     if config.model.pretrained:

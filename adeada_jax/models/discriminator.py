@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from adeada_jax.models.initialization import discriminator_value, draw
 from adeada_jax.models.segmenter import DTYPES
 
 CHANNELS = (64, 128, 256, 512)
@@ -33,15 +34,13 @@ class Discriminator:
     """Tells source from target softmax maps: `init` makes its numbers, `apply` uses them."""
 
     def __init__(self, num_classes: int, *, dtype: str = "float32"):
-        def create(seed: jax.Array) -> DiscriminatorNetwork:
-            return DiscriminatorNetwork(num_classes, DTYPES[dtype], nnx.Rngs(params=jax.random.key(seed)))
-
-        self._create = create
-        self._graph = nnx.split(nnx.eval_shape(lambda: create(0)))[0]
+        network = nnx.eval_shape(lambda: DiscriminatorNetwork(num_classes, DTYPES[dtype], nnx.Rngs(0)))
+        self._graph, state = nnx.split(network)
+        self._shapes = nnx.to_pure_dict(state)
 
     def init(self, seed: int) -> Any:
         """Random parameters: nested dicts of float32 arrays."""
-        return jax.jit(lambda seed: nnx.to_pure_dict(nnx.state(self._create(seed), nnx.Param)))(seed)
+        return draw(self._shapes, discriminator_value, seed)
 
     def apply(self, params: Any, maps: jax.Array) -> jax.Array:
         """`(B, H, W, C)` softmax maps to `(B, H/32, W/32, 1)` scores; positive means target."""

@@ -32,20 +32,17 @@ def conv(
     in_features: int, out_features: int, size: int, *, stride: int = 1, dilation: int = 1,
     dtype: jnp.dtype, rngs: nnx.Rngs,
 ) -> nnx.Conv:  # fmt: skip
-    """A square convolution padded as torch's `padding=dilation * (size // 2)`, Kaiming-initialised."""
+    """A square convolution padded as torch's `padding=dilation * (size // 2)`."""
     padding = dilation * (size // 2)
     return nnx.Conv(
         in_features, out_features, (size, size), strides=stride, kernel_dilation=dilation,
-        padding=[(padding, padding)] * 2, use_bias=False, dtype=dtype,
-        kernel_init=nnx.initializers.variance_scaling(2.0, "fan_out", "normal"), rngs=rngs,
+        padding=[(padding, padding)] * 2, use_bias=False, dtype=dtype, rngs=rngs,
     )  # fmt: skip
 
 
 def classifier(in_features: int, num_classes: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> nnx.Conv:
-    """The final 1x1 convolution, so small at first that all classes are about as likely."""
-    return nnx.Conv(
-        in_features, num_classes, (1, 1), dtype=dtype, kernel_init=nnx.initializers.normal(0.01), rngs=rngs
-    )
+    """The final 1x1 convolution."""
+    return nnx.Conv(in_features, num_classes, (1, 1), dtype=dtype, rngs=rngs)
 
 
 class FrozenBatchNorm(nnx.Module):

@@ -9,6 +9,7 @@ from flax import nnx
 from adeada_jax.errors import InputError
 from adeada_jax.models.deeplab_v2 import DeepLabV2Head
 from adeada_jax.models.deeplab_v3plus import DeepLabV3PlusHead
+from adeada_jax.models.initialization import draw, segmenter_value
 from adeada_jax.models.layers import norm_factory
 from adeada_jax.models.resnet import ResNet
 
@@ -45,7 +46,12 @@ class SegmentationNetwork(nnx.Module):
 
 
 class Segmenter:
-    """A segmentation network without its numbers."""
+    """A segmentation network without its numbers.
+
+    Attributes:
+      num_classes: C.
+      shapes: of the parameters and of the batch-norm statistics, nested dicts.
+    """
 
     def __init__(
         self, name: str, *, backbone: str, num_classes: int, output_stride: int = 16, dtype: str = "float32",
@@ -68,23 +74,26 @@ class Segmenter:
             if value not in known:
                 raise InputError(f"config.model.{key}: unknown '{value}'; known: {', '.join(known)}")
 
-        def create(seed: jax.Array) -> SegmentationNetwork:
+        def create() -> SegmentationNetwork:
             return SegmentationNetwork(
-                name, backbone, num_classes, output_stride, DTYPES[dtype], freeze_batch_norm, axis_name,
-                nnx.Rngs(params=jax.random.key(seed)),
-            )  # fmt: skip
+                name,
+                backbone,
+                num_classes,
+                output_stride,
+                DTYPES[dtype],
+                freeze_batch_norm,
+                axis_name,
+                nnx.Rngs(0),
+            )
 
         self.num_classes = num_classes
-        self._create = create
-        self._graph = nnx.split(nnx.eval_shape(lambda: create(0)))[0]
+        split = nnx.split(nnx.eval_shape(create), nnx.Param, nnx.BatchStat)
+        self._graph = split[0]
+        self.shapes: tuple[Any, Any] = tuple(nnx.to_pure_dict(state) for state in split[1:])
 
     def init(self, seed: int) -> tuple[Any, Any]:
-        """Random parameters and fresh statistics: nested dicts of float32 arrays."""
-        return jax.jit(self._numbers)(seed)
-
-    def _numbers(self, seed: jax.Array) -> tuple[Any, Any]:
-        _, params, batch_stats = nnx.split(self._create(seed), nnx.Param, nnx.BatchStat)
-        return nnx.to_pure_dict(params), nnx.to_pure_dict(batch_stats)
+        """Random parameters and fresh statistics: nested dicts of float32 arrays, shaped as `shapes`."""
+        return draw(self.shapes[0], segmenter_value, seed), draw(self.shapes[1], segmenter_value, seed)
 
     def apply(
         self, params: Any, batch_stats: Any, images: jax.Array, *, train: bool,

@@ -22,7 +22,7 @@ def affine(batch_stats):
 @pytest.mark.parametrize(("name", "millions"), [("deeplabv2", 61.38), ("deeplabv3plus", 58.75)])
 def test_resnet101_models_have_the_authors_number_of_parameters(name, millions):
     segmenter = Segmenter(name, backbone="resnet101", num_classes=19)
-    params, batch_stats = jax.eval_shape(lambda: segmenter.init(0))
+    params, batch_stats = segmenter.shapes
     assert (count(params) + affine(batch_stats)) / 1e6 == pytest.approx(millions, abs=0.005)
 
 
@@ -35,10 +35,10 @@ def test_resnet101_models_have_the_authors_number_of_parameters(name, millions):
 def test_outputs_lie_on_the_feature_grid(backbone, name, output_stride, grid):
     segmenter = Segmenter(name, backbone=backbone, num_classes=7, output_stride=output_stride)
 
-    def forward():
-        return segmenter.apply(*segmenter.init(0), jnp.zeros((2, 64, 128, 3)), train=False)[0]
+    def forward(params, batch_stats):
+        return segmenter.apply(params, batch_stats, jnp.zeros((2, 64, 128, 3)), train=False)[0]
 
-    segmentation = jax.eval_shape(forward)
+    segmentation = jax.eval_shape(forward, *segmenter.shapes)
     assert segmentation.logits.shape == (2, *grid, 7)
     assert segmentation.features.shape == (2, *grid, 256)
 

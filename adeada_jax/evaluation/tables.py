@@ -72,7 +72,7 @@ def iou_rows(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 
 def iou_table(summary: Mapping[str, Any]) -> Table:
-    """`iou_rows` for a terminal; 19 classes need 150 columns."""
+    """`iou_rows` for a terminal; 19 classes need 160 columns."""
     return _table(Text("IoU by class, in percent"), *iou_rows(summary))
 
 

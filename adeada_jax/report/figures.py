@@ -45,7 +45,7 @@ _RAMP = matplotlib.colormaps["plasma"]
 
 def round_palette(rounds: int) -> np.ndarray:
     """The colours of rounds 1 to `rounds`: `(rounds, 3)` uint8 RGB, early ones dark, late ones light."""
-    return (255 * _RAMP(np.linspace(0.22, 0.87, rounds))[:, :3]).round().astype(np.uint8)
+    return (255 * _RAMP(np.linspace(0.28, 0.88, rounds))[:, :3]).round().astype(np.uint8)
 
 
 def bought_overlay(
@@ -89,7 +89,7 @@ def label_curve(summary: Mapping[str, Any]) -> Markup | None:
             offset, side = _beside(mious, k)
             axes.annotate(f"{y:.1f}", (x, y), xytext=offset, textcoords="offset points", ha=side)
         axes.set(xlabel="labelled target pixels (%)", ylabel="mIoU (%)")
-        axes.margins(x=0.08, y=0.16)
+        axes.margins(x=0.08, y=0.18)
         axes.grid(axis="y")
         alt = "mIoU over labelled pixels: " + ", ".join(
             f"{y:.1f}% at {x:.2f}%" for x, y in zip(shares, mious, strict=True)
@@ -183,9 +183,12 @@ def loss_curve(events: Sequence[Mapping[str, Any]]) -> Markup | None:
 
 def _beside(values: Sequence[float], k: int) -> tuple[tuple[int, int], str]:
     """Where a point's number keeps clear of the line through its neighbours: offset in points, alignment."""
+    rises = k + 1 < len(values) and values[k + 1] > values[k]
     if k == 0:
-        return ((8, -5), "left") if values[1] > values[0] else ((0, 7), "left")
-    return ((-3, 6), "right") if values[k] >= values[k - 1] else ((3, 6), "left")
+        return ((8, -5), "left") if rises else ((0, 7), "left")
+    if values[k] >= values[k - 1]:
+        return (-3, 6), "right"
+    return ((0, -14), "center") if rises else ((3, 6), "left")
 
 
 def _losses(events: Sequence[Mapping[str, Any]]) -> dict[tuple[int, str], list[tuple[int, float]]]:

@@ -133,6 +133,8 @@ def test_a_resumed_run_leaves_the_events_of_an_uninterrupted_one(tmp_path, torn)
         train(metrics, round=0, stage="warmup", steps=20)
         train(metrics, round=1, stage="finetune", steps=40)
         evaluate(metrics, round=1)
+    (killed / "tensorboard").mkdir()
+    (killed / "tensorboard" / "events.out.tfevents.1.host").write_bytes(b"of an earlier attempt")
     metrics = Metrics(killed)  # never closed, like a killed process's
     train(metrics, round=0, stage="warmup", steps=20)
     train(metrics, round=1, stage="finetune", steps=30)

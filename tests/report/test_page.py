@@ -165,8 +165,8 @@ def test_pictures_come_back_as_they_were(page, run):
 
 
 def test_large_pictures_shrink_and_label_maps_keep_their_colours(write, warm_up):
-    labels = np.random.default_rng(0).integers(0, 19, (40, 80)).repeat(20, 0).repeat(20, 1)
-    photo = np.random.default_rng(1).integers(0, 256, (800, 1600, 3)).astype(np.uint8)
+    labels = np.random.default_rng(0).integers(0, 19, (115, 230)).repeat(7, 0).repeat(7, 1)
+    photo = np.random.default_rng(1).integers(0, 256, (805, 1610, 3)).astype(np.uint8)
     strip = Strip("large", (("ground truth", colorize(labels)), ("image", photo)))
     page = write(**warm_up | {"galleries": [Gallery("Large", "", (strip,))]})
     sources = [attributes["src"] for attributes in page.images()]

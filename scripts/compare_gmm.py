@@ -50,6 +50,7 @@ def run_contender(scratch: Path, name: str, label: str, cache: Path, repeats: in
         **os.environ,
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "SCIPY_ARRAY_API": "1" if name == "scikit-learn torch" else "0",
     }
     command = [sys.executable, "-m", "adeada_jax.density.comparison.worker"]
     print(f"{label} ...", file=sys.stderr, flush=True)

@@ -1,6 +1,5 @@
 """Other Gaussian mixture libraries, where they are installed; whatever they raise is their result."""
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,11 +95,9 @@ def fit_pomegranate(problem: Problem, directory: Path) -> Outcome:
 
 
 def fit_scikit_torch(problem: Problem, directory: Path) -> Outcome:
-    """scikit-learn on PyTorch tensors (its array API dispatch), on the GPU where there is one."""
-    import torch
-
-    os.environ["SCIPY_ARRAY_API"] = "1"  # read when SciPy is first imported
+    """scikit-learn on PyTorch tensors, on a GPU where there is one; the process needs SCIPY_ARRAY_API=1."""
     import sklearn
+    import torch
     from sklearn.mixture import GaussianMixture
 
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -102,9 +102,9 @@ def main(_) -> None:
             continue
         middle = np.median(seconds)
         ratio = middle / np.median(times["plain JAX"])
-        print(
-            f"{name:12s} {1e3 * middle:7.1f} ms an iteration, {ratio:.2f} of plain JAX's, {flops / middle / rate:.2f} of the matmul rate for the 4 N K D^2 FLOPs"
-        )
+        share = flops / middle / rate
+        print(f"{name:12s} {1e3 * middle:7.1f} ms an iteration, {ratio:.2f} of plain JAX's, "
+              f"{share:.2f} of the matmul rate for the 4 N K D^2 FLOPs")  # fmt: skip
     done = np.median(ours)
     print(f"ours computes {done / flops:.3f} of the 4 N K D^2 FLOPs, "
           f"at {done / np.median(times['ours']) / rate:.2f} of the matmul rate; "

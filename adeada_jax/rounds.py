@@ -38,7 +38,8 @@ def run(experiment: Experiment) -> dict:
         summary = run_target_only(experiment, pool)
     else:
         summary = run_active(experiment, pool)
-    publish.publish(experiment, summary)
+    with stage(experiment, summary["rounds"][-1]["round"], "report"):
+        publish.publish(experiment, summary)
     console.print(f"report: {experiment.workdir.report}", soft_wrap=True)
     return summary
 

@@ -111,7 +111,7 @@ def test_bought_labels_are_the_ground_truth_and_nothing_else_is_stored(finished,
 @pytest.mark.slow
 def test_killed_at_many_moments_it_ends_the_same(finished, toy_dir, tmp_path, environment):
     whole, _ = finished
-    workdir = tmp_path / "killed"
+    workdir, kills = tmp_path / "killed", 0
     # Each is killed as soon as the file is there, or while it is being written, or soon after.
     for pattern in ("rounds/00/progress/*", "rounds/01/regions_target*", "rounds/01/selection.csv",
                     "rounds/01/progress/*", "rounds/02/.*tmp", "rounds/02/labels/*"):  # fmt: skip
@@ -126,6 +126,8 @@ def test_killed_at_many_moments_it_ends_the_same(finished, toy_dir, tmp_path, en
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
         process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+    assert kills >= 4
     last = subprocess.run(
         command(toy_dir, workdir), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
     )

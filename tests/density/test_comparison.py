@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from adeada_jax.density.comparison import agreement, contenders, report
+from adeada_jax.density.comparison import agreement, contenders, report, worker
 from adeada_jax.density.comparison.problem import Problem, make_problem
+from adeada_jax.density.comparison.tables import read_tables
 from adeada_jax.density.synthetic import class_sizes, domain_pair
+from adeada_jax.errors import InputError
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "compare_gmm.py"
 
@@ -101,6 +104,36 @@ def test_table_shows_errors_and_figures(problem):
     text = report.as_table(rows)
     assert "not installed (gmmx)" in text
     assert rows[0]["gflops"] == pytest.approx(3 * problem.flops(0, 0) / 2.0 / 1e9)
+
+
+def test_region_tables_are_read(tmp_path):
+    rng = np.random.default_rng(0)
+    expected = {}
+    for name, size in (("target", 12), ("source", 20)):
+        table = {
+            "features": rng.random((size, 6), np.float32),
+            "probabilities": rng.random((size, 4), np.float32),
+        }
+        save_file(table, tmp_path / f"{name}.safetensors")
+        expected[name] = table
+    target, source, classes = read_tables([str(tmp_path / "target.safetensors")])
+    assert classes == 4
+    for found, name in ((target, "target"), (source, "source")):
+        np.testing.assert_array_equal(found.features, expected[name]["features"])
+        np.testing.assert_array_equal(found.classes, expected[name]["probabilities"].argmax(axis=1))
+    save_file({"features": expected["target"]["features"]}, tmp_path / "bare_target.safetensors")
+    with pytest.raises(InputError, match="holds no 'probabilities'"):
+        read_tables([str(tmp_path / "bare_target.safetensors"), str(tmp_path / "source.safetensors")])
+    (tmp_path / "text.safetensors").write_text("no table")
+    with pytest.raises(InputError, match="is no safetensors file"):
+        read_tables([str(tmp_path / "text.safetensors"), str(tmp_path / "source.safetensors")])
+
+
+def test_absent_library_is_said_to_be_absent(problem, tmp_path):
+    problem.save(tmp_path)
+    worker.run(tmp_path, "pomegranate", tmp_path / "out.json", 1)
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert "fits" in result or result["error"].startswith("not installed")
 
 
 @pytest.mark.slow

@@ -27,6 +27,12 @@ _TARGET = flags.DEFINE_integer("target_regions", None, "Overrides the preset.", 
 _SOURCE = flags.DEFINE_integer("source_regions", None, "Overrides the preset.", lower_bound=1)
 _MAX_ITER = flags.DEFINE_integer("max_iter", 200, "Most EM iterations.", lower_bound=1)
 _REG_COVAR = flags.DEFINE_float("reg_covar", 1e-6, "Added to the covariances' diagonals.", lower_bound=0.0)
+_SCALE = flags.DEFINE_float(
+    "scale",
+    1.0,
+    "Multiplies synthetic features; from 3 on scikit-learn's float32 fails often.",
+    lower_bound=1e-6,
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the synthetic features and of the k-means start.")
 
 
@@ -38,7 +44,10 @@ def read_domains():
     if _FEATURES.value:
         return read_tables(_FEATURES.value)
     target, source = PRESETS[_PRESET.value]
-    return *domain_pair(_SEED.value, _TARGET.value or target, _SOURCE.value or source), 19
+    pair = domain_pair(_SEED.value, _TARGET.value or target, _SOURCE.value or source)
+    for domain in pair:
+        domain.features[:] *= _SCALE.value
+    return *pair, 19
 
 
 def run_contender(scratch: Path, name: str, label: str, cache: Path, repeats: int) -> dict:

@@ -191,6 +191,14 @@ def test_hard_samples_in_float32_score_as_in_float64(name):
     assert ours.log_likelihood > theirs.score(features) - 1e-3 * abs(theirs.score(features))
 
 
+def test_large_features_in_float32_score_as_in_float64():
+    features = 10 * skewed(3, 60, 70)
+    start = np.eye(2)[np.arange(60) % 2]
+    theirs = reference(features, start, max_iter=50)
+    (ours,) = fit_mixtures([features], 2, responsibilities=[start], max_iter=50)
+    np.testing.assert_allclose(ours.log_likelihood, theirs.score(features), rtol=1e-4)
+
+
 def test_emptied_component_stays_finite():
     features = skewed(1, 300, 70)
     start = np.zeros((300, 3))

@@ -45,7 +45,10 @@ class Downsample(nnx.Module):
 
 
 class BasicBlock(nnx.Module):
-    """Two 3x3 convolutions and a shortcut (ResNet-18)."""
+    """Two 3x3 convolutions and a shortcut (ResNet-18).
+
+    Both convolutions of a dilated stage dilate; torchvision has no dilated BasicBlock to follow.
+    """
 
     expansion = 1
 

@@ -70,6 +70,9 @@ def paper_defaults() -> config_dict.ConfigDict:
     config.training = config_dict.ConfigDict(
         {
             "augment": True,
+            # Steps of forward passes on target images after each training, so that batch norm which is trained
+            # has the target's statistics (AdaBN); 0 as in the paper.
+            "target_statistics_steps": 0,
             "log_every": 100,  # steps between two written losses
             "checkpoint_every": 5_000,  # steps between two checkpoints a killed run resumes from
         }
@@ -110,6 +113,9 @@ def validate(
     _one_of(config, "experiment", EXPERIMENTS)
     _one_of(config, "warmup.method", WARMUP_METHODS)
     _one_of(config, "finetune.mixing", MIXINGS)
+    if config.finetune.mixing == "half":
+        _check(config, "data.batch_size", lambda value: value % 2 == 0,
+               "must be even for finetune.mixing='half'")  # fmt: skip
     _one_of(config, "acquisition.strategy", strategies)
     _one_of(config, "acquisition.schedule", schedules)
     for key in ("data.height", "data.width", "data.batch_size", "num_classes", "acquisition.rounds",

@@ -15,13 +15,8 @@ from adeada_jax.training import checkpoints, optimizers, parallel
 from adeada_jax.training.adversarial import adversarial_step
 from adeada_jax.training.loop import LoopOptions, run_steps
 from adeada_jax.training.state import create_adversarial_state, create_train_state
+from adeada_jax.training.statistics import statistics_step
 from adeada_jax.training.supervised import supervised_step
-
-# How fine-tuning draws from D_S and D_T^L. Differs from D2ADA: 'half' draws as many of one as of the other.
-MIXINGS: dict[str, Callable[[Any, Any], Any]] = {
-    "union": lambda source, target: loader.concatenate([source, target]),
-    "half": loader.half_and_half,
-}
 
 
 def warm_up(experiment: Experiment) -> None:
@@ -44,9 +39,7 @@ def finetune(experiment: Experiment, number: int) -> None:
     if experiment.workdir.checkpoint(number).exists():
         return
     weights = experiment.load_weights(experiment.workdir.checkpoint(number - 1))
-    labelled = experiment.source, _purchased(experiment, number)
-    mixed = MIXINGS[experiment.config.finetune.mixing](*labelled)
-    batches = _batches(experiment, mixed, number, "finetune")
+    batches = _mixed_batches(experiment, experiment.source, _purchased(experiment, number), number)
     name = f"round {number}: fine-tuning"
     _train_supervised(experiment, number, weights, batches, experiment.config.finetune, name)
 
@@ -67,13 +60,29 @@ def _purchased(experiment: Experiment, number: int) -> PurchasedLabels:
     return PurchasedLabels(experiment.target_images, store)
 
 
-def _batches(experiment: Experiment, examples: Any, number: int, purpose: str) -> Callable[[int], Iterator]:
-    """Training batches by the step to start from."""
+def _mixed_batches(
+    experiment: Experiment, source: Any, target: Any, number: int
+) -> Callable[[int], Iterator]:
+    """Batches of the shuffled union of D_S and D_T^L (the paper), or half of each in every batch."""
+    if experiment.config.finetune.mixing == "union":
+        return _batches(experiment, loader.concatenate([source, target]), number, "finetune")
+    halves = [
+        _batches(experiment, examples, number, purpose, share=2)
+        for examples, purpose in ((source, "finetune source"), (target, "finetune target"))
+    ]
+    return lambda start: loader.joined(*(half(start) for half in halves))
+
+
+def _batches(
+    experiment: Experiment, examples: Any, number: int, purpose: str, *, share: int = 1
+) -> Callable[[int], Iterator]:
+    """Training batches by the step to start from; `share` of the batch size each."""
     config = experiment.config
+    batch_size = config.data.batch_size // share
 
     def start_at(step: int) -> Iterator[dict[str, np.ndarray]]:
         return loader.training_batches(
-            examples, batch_size=config.data.batch_size, seed=experiment.seed(number, purpose),
+            examples, batch_size=batch_size, seed=experiment.seed(number, purpose),
             augment=config.training.augment, start_step=step, **experiment.size,
         )  # fmt: skip
 
@@ -161,5 +170,33 @@ def _run(
 
 def _finish(experiment: Experiment, number: int, weights: Weights) -> None:
     """The stage's output; after it the checkpoints on the way are of no more use."""
+    weights = _adapt_statistics(experiment, number, weights)
     checkpoints.save(experiment.workdir.checkpoint(number), weights.tree())
     checkpoints.Progress(experiment.workdir.training_progress(number)).clear()
+
+
+def _adapt_statistics(experiment: Experiment, number: int, weights: Weights) -> Weights:
+    """The batch-norm statistics of the target, where `training.target_statistics_steps` asks for it."""
+    steps = experiment.config.training.target_statistics_steps
+    if not steps or experiment.config.model.freeze_batch_norm:
+        return weights
+    batches = _batches(experiment, experiment.target_images, number, "statistics")(0)
+    options = LoopOptions(
+        description="target statistics", steps=steps, log_every=steps, checkpoint_every=steps,
+        seed=experiment.seed(number, "statistics"),
+    )  # fmt: skip
+    step = _statistics(experiment.segmenter)
+    state = run_steps(
+        step,
+        (weights.params, weights.batch_stats),
+        batches,
+        options,
+        log=lambda *_: None,
+        save=lambda *_: None,
+    )
+    return Weights(*state)
+
+
+@cache
+def _statistics(segmenter: Segmenter) -> Any:
+    return parallel.parallelize(statistics_step(segmenter.apply))

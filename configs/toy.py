@@ -19,7 +19,7 @@ def get_config(experiment: str = "active") -> config_dict.ConfigDict:
     config.source.dataset = "toy/rendered"
     config.target.dataset = "toy/filmed"
     config.source.dir = config.target.dir = "data"
-    config.data.update({"height": 128, "width": 256, "batch_size": 4})
+    config.data.update({"height": 96, "width": 192, "batch_size": 4})
     # No pretrained weights come with the package: half the channels, trained from scratch. So batch norm is
     # not frozen, backbone and head learn equally fast, and the learning rate is one for training from scratch.
     config.model.update({"backbone": "resnet18_half", "freeze_batch_norm": False})
@@ -27,7 +27,8 @@ def get_config(experiment: str = "active") -> config_dict.ConfigDict:
     config.warmup.update({"steps": 100, "learning_rate": 0.02, "learning_rate_steps": 20})
     # A few hundred steps a round are too few to meet the few target images in a union of mostly source ones,
     # and to profit from augmentation.
-    config.finetune.update({"steps": 130, "learning_rate": 0.02, "mixing": "half"})
+    config.finetune.update({"steps": 200, "learning_rate": 0.02, "mixing": "half"})
     config.training.update({"augment": False, "log_every": 10, "checkpoint_every": 50})
+    config.training.target_statistics_steps = 30
     config.inference.batch_size = 8
     return config

@@ -64,6 +64,14 @@ def training_batches(
     return iter(dataset.to_iter_dataset(options))
 
 
+def joined(
+    first: Iterator[dict[str, np.ndarray]], second: Iterator[dict[str, np.ndarray]]
+) -> Iterator[dict[str, np.ndarray]]:
+    """Batches of which the first half comes from one stream and the second from the other."""
+    for one, other in zip(first, second, strict=True):
+        yield {key: np.concatenate([one[key], other[key]]) for key in one}
+
+
 class _Concatenation:
     """Several sources one after another."""
 
@@ -79,27 +87,6 @@ class _Concatenation:
             raise IndexError(f"index {index} of {len(self)} examples")
         which = bisect_right(self._ends, index)
         return self._sources[which][index - (self._ends[which] - len(self._sources[which]))]
-
-
-class _HalfAndHalf:
-    """Two sources in turn, the smaller one repeated until the larger is through."""
-
-    def __init__(self, first: Source, second: Source):
-        self._sources = first, second
-
-    def __len__(self) -> int:
-        return 2 * max(len(source) for source in self._sources)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        if not 0 <= index < len(self):
-            raise IndexError(f"index {index} of {len(self)} examples")
-        source = self._sources[index % 2]
-        return source[(index // 2) % len(source)]
-
-
-def half_and_half(first: Source, second: Source) -> Source:
-    """As many examples of one source as of the other in each epoch, however few the smaller one has."""
-    return _HalfAndHalf(first, second)
 
 
 def concatenate(sources: Sequence[Source]) -> Source:

@@ -1,0 +1,29 @@
+"""Batch-norm statistics of the target after training (AdaBN, Li et al. 2018). Differs from the paper.
+
+Training on source and target together leaves statistics of the mixture; the network is used on the target.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from adeada_jax.models import normalize
+
+
+def statistics_step(apply: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes the step for `parallel.parallelize`: moves the running statistics towards a batch's.
+
+    Args:
+      apply: the segmenter, `apply(params, batch_stats, images, train=, dropout_key=)`.
+
+    Returns:
+      `step((params, batch_stats), {"image": (b, H, W, 3) uint8}, key) -> ((params, batch_stats), {})`.
+    """
+
+    def step(state: tuple[Any, Any], batch: dict[str, jax.Array], key: jax.Array) -> tuple[Any, dict]:
+        params, batch_stats = state
+        _, batch_stats = apply(params, batch_stats, normalize(batch["image"]), train=True, dropout_key=key)
+        return (params, batch_stats), {}
+
+    return step

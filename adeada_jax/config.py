@@ -70,8 +70,8 @@ def paper_defaults() -> config_dict.ConfigDict:
     config.training = config_dict.ConfigDict(
         {
             "augment": True,
-            # Steps of forward passes on target images after each training, so that batch norm which is trained
-            # has the target's statistics (AdaBN); 0 as in the paper.
+            # Forward passes over target batches after each training, so that batch norm which is trained has
+            # the target's statistics (AdaBN); 0 as in the paper.
             "target_statistics_steps": 0,
             "log_every": 100,  # steps between two written losses
             "checkpoint_every": 5_000,  # steps between two checkpoints a killed run resumes from

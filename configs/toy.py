@@ -21,7 +21,7 @@ def get_config(experiment: str = "active") -> config_dict.ConfigDict:
     config.source.dir = config.target.dir = "data"
     config.data.update({"height": 96, "width": 192, "batch_size": 4})
     # No pretrained weights come with the package: half the channels, trained from scratch. So batch norm is
-    # not frozen, backbone and head learn equally fast, and the learning rate is one for training from scratch.
+    # not frozen, and backbone and head learn equally fast, at a rate for training from scratch.
     config.model.update({"backbone": "resnet18_half", "freeze_batch_norm": False})
     config.optimizer.head_multiplier = 1.0
     config.warmup.update({"steps": 100, "learning_rate": 0.02, "learning_rate_steps": 20})

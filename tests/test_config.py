@@ -32,6 +32,7 @@ def test_the_papers_settings_pass_and_are_the_papers():
         ("warmup.method", "none", "known: adversarial, source_only"),
         ("experiment", "passive", "known: active, target_only"),
         ("data.batch_size", 0, "data.batch_size: 0 must be at least 1"),
+        ("finetune.mixing", "third", "known: union, half"),
         ("finetune.steps", -1, "must not be negative"),
         ("finetune.learning_rate", 0.0, "must be positive"),
     ],
@@ -40,6 +41,13 @@ def test_values_that_cannot_work_are_named(key, value, words):
     config = paper_defaults()
     config.update_from_flattened_dict({key: value})
     with pytest.raises(InputError, match=words):
+        check(config)
+
+
+def test_half_and_half_needs_an_even_batch():
+    config = paper_defaults()
+    config.finetune.mixing = "half"
+    with pytest.raises(InputError, match="data.batch_size: 1 must be even"):
         check(config)
 
 

@@ -47,7 +47,7 @@ def test_values_that_cannot_work_are_named(key, value, words):
 def test_half_and_half_needs_an_even_batch():
     config = paper_defaults()
     config.finetune.mixing = "half"
-    with pytest.raises(InputError, match="data.batch_size: 1 must be even"):
+    with pytest.raises(InputError, match=r"data\.batch_size: 1 must be even"):
         check(config)
 
 

@@ -34,6 +34,13 @@ def paper_defaults() -> config_dict.ConfigDict:
             "batch_size": 1,  # images a step, over all devices
         }
     )
+    _add_training(config)
+    _add_acquisition(config)
+    return config
+
+
+def _add_training(config: config_dict.ConfigDict) -> None:
+    """Model, optimiser and the two trainings."""
     config.model = config_dict.ConfigDict(
         {
             "name": "deeplabv3plus",
@@ -77,6 +84,10 @@ def paper_defaults() -> config_dict.ConfigDict:
             "checkpoint_every": 5_000,  # steps between two checkpoints a killed run resumes from
         }
     )
+
+
+def _add_acquisition(config: config_dict.ConfigDict) -> None:
+    """Regions, densities and what is bought."""
     config.regions = config_dict.ConfigDict({"num_segments": 40, "compactness": 10.0})
     config.inference = config_dict.ConfigDict({"batch_size": 1})
     config.density = config_dict.ConfigDict(
@@ -100,7 +111,6 @@ def paper_defaults() -> config_dict.ConfigDict:
             "class_balance": True,  # Eq. 6; False divides the density budget equally
         }
     )
-    return config
 
 
 def validate(

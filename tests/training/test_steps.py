@@ -27,8 +27,11 @@ def test_four_devices_equal_one(results):
     one, four = results[1], results[4]
     assert one.keys() == four.keys()
     for name, value in one.items():
-        # Adam's first step is the gradient's sign, so that rounding shows where a gradient is almost 0.
-        tolerance = 1e-2 if ".discriminator[" in name else 1e-5
+        tolerance = 1e-5
+        if ".discriminator_opt_state" in name:
+            tolerance = 1e-3  # An untrained discriminator's gradient is what two halves leave of each other,
+        elif ".discriminator[" in name:
+            tolerance = 1e-2  # and Adam's first step is its sign, whatever its size.
         scale = np.abs(value).max() + 1e-12
         assert np.abs(four[name] - value).max() <= tolerance * scale, name
 

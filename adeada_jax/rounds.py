@@ -56,8 +56,8 @@ def describe(experiment: Experiment, pool: Pool) -> None:
     )
     if config.experiment == "active":
         console.print(
-            f"{config.acquisition.strategy}: {config.acquisition.rounds} rounds of "
-            f"{pool.budget(config.acquisition.budget):,} pixels",
+            f"{config.acquisition.strategy}: {pool.budget(config.acquisition.budget):,} pixels in each of "
+            f"{config.acquisition.rounds} rounds",
             highlight=False,
         )
 

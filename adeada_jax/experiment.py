@@ -1,5 +1,6 @@
 """What an experiment works with: networks, data and seeds made from the configuration."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from adeada_jax.acquisition.registry import STRATEGIES
 from adeada_jax.acquisition.schedule import SCHEDULES
 from adeada_jax.data import sources
 from adeada_jax.errors import InputError
+from adeada_jax.labels import CLASS_NAMES
 from adeada_jax.models import Discriminator, Segmenter
 from adeada_jax.telemetry import Metrics
 from adeada_jax.training import checkpoints, parallel
@@ -130,7 +132,16 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
                 f"config.num_classes: {config.num_classes}, but the {domain} data set "
                 f"'{config[domain].dataset}' has {len(opened.class_names)} classes"
             )
+        _check_shared_classes(config, opened.class_names)
     return experiment
+
+
+def _check_shared_classes(config: config_dict.ConfigDict, class_names: Sequence[str]) -> None:
+    if config.shared_classes != "all" and tuple(class_names) != CLASS_NAMES:
+        raise InputError(
+            f"config.shared_classes: '{config.shared_classes}' names some of Cityscapes' 19 classes, but the "
+            f"data have others: {', '.join(class_names)}; use 'all'"
+        )
 
 
 def _check_checkpoints(config: config_dict.ConfigDict, segmenter: Segmenter) -> None:

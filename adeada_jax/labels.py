@@ -25,6 +25,13 @@ PALETTE = np.array(
 SYNTHIA_16 = tuple(i for i in range(19) if i not in (9, 14, 16))
 SYNTHIA_13 = tuple(i for i in SYNTHIA_16 if i not in (3, 4, 5))
 
+# Values of `shared_classes` in a configuration: the means of a round's result by name, each over its classes
+# (None = all). Those of `miou` are what source and target share: only they are evaluated and have densities.
+SHARED_CLASSES: dict[str, dict[str, tuple[int, ...] | None]] = {
+    "all": {"miou": None},
+    "synthia": {"miou": SYNTHIA_16, "miou_13": SYNTHIA_13},
+}
+
 
 def colorize(labels: np.ndarray, palette: np.ndarray = PALETTE) -> np.ndarray:
     """Paints a label map.

@@ -21,6 +21,7 @@ from adeada_jax.evaluation import confusion, tables
 from adeada_jax.experiment import Experiment, create_experiment
 from adeada_jax.files import read_json, write_json_atomic, write_text_atomic
 from adeada_jax.inference import RegionTable
+from adeada_jax.labels import SHARED_CLASSES
 from adeada_jax.regions.pool import Pool, Purchase, purchases_to_csv
 from adeada_jax.telemetry import Metrics, console, track
 from adeada_jax.workdir import Workdir
@@ -137,6 +138,7 @@ def estimate_density(experiment: Experiment, number: int, target: RegionTable) -
             difference = density_difference(
                 target.features, target.predicted, source.features, source.predicted,
                 num_classes=experiment.config.num_classes, class_names=experiment.class_names,
+                shared_classes=SHARED_CLASSES[experiment.config.shared_classes]["miou"],
                 seed=experiment.seed(number, "density"), **options,
             )  # fmt: skip
         arrays = {"importance": difference.importance, "kl": difference.kl}
@@ -225,14 +227,9 @@ def evaluate(experiment: Experiment, pool: Pool, number: int) -> dict:
 
 def round_summary(experiment: Experiment, pool: Pool, number: int, iou: np.ndarray) -> dict:
     """One object of summary.json's list, IoU in percent, null for classes that do not occur."""
-    percent = {
-        name: None if np.isnan(value) else 100.0 * float(value)
-        for name, value in zip(experiment.class_names, iou, strict=True)
-    }
     return {
         "round": number,
-        "miou": confusion.mean_iou(iou),
-        "iou": percent,
+        **confusion.scores(iou, experiment.class_names, experiment.config.shared_classes),
         "labelled_pixels": pool.labelled_pixels,
         "target_pixels": pool.total_pixels,
         "labelled_fraction": pool.labelled_pixels / pool.total_pixels,

@@ -6,16 +6,13 @@ trains on all target labels for as many steps.
 
 from ml_collections import config_dict
 
-from adeada_jax.config import EXPERIMENTS, paper_defaults
-from adeada_jax.errors import InputError
+from adeada_jax.config import EXPERIMENTS, choose, paper_defaults
 
 
-def get_config(experiment: str = "active") -> config_dict.ConfigDict:
+def get_config(experiment: str = "") -> config_dict.ConfigDict:
     """The toy configuration; `experiment` comes after a colon behind the file's name."""
-    if experiment not in EXPERIMENTS:
-        raise InputError(f"configs/toy.py:{experiment}: unknown; known: {', '.join(EXPERIMENTS)}")
     config = paper_defaults()
-    config.experiment = experiment
+    (config.experiment,) = choose("configs/toy.py", experiment, EXPERIMENTS)
     config.source.dataset = "toy/rendered"
     config.target.dataset = "toy/filmed"
     config.source.dir = config.target.dir = "data"

@@ -10,6 +10,7 @@ from adeada_jax.density.layout import Selection
 from adeada_jax.density.result import FITTED, Mixture, score_mixtures
 
 TOO_FEW_REGIONS = "too few regions"
+NOT_SHARED = "not in both domains"
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,11 @@ class DensityDifference:
 
 
 def _record(
-    name: str, regions: tuple[int, int], fits: tuple[Mixture, Mixture] | None, wanted: int, kl: float
-) -> dict:
-    """JSON-able account of a class; `regions` and `fits` are (source, target)."""
-    status = TOO_FEW_REGIONS if fits is None else FITTED
+    name: str, regions: tuple[int, int], fits: tuple[Mixture, Mixture] | None, wanted: int, kl: float,
+    unfitted: str,
+) -> dict:  # fmt: skip
+    """JSON-able account of a class; `regions` and `fits` are (source, target), `unfitted` says why none."""
+    status = unfitted if fits is None else FITTED
     domains = ("source", "target")
     for domain, fit in zip(domains, fits or (), strict=False):
         if fit.status != FITTED:
@@ -66,6 +68,7 @@ def density_difference(
     *,
     num_classes: int,
     class_names: Sequence[str] | None = None,
+    shared_classes: Sequence[int] | None = None,
     max_components: int = 10,
     regions_per_component: int = 100,
     covariance_type: str = "full",
@@ -84,6 +87,8 @@ def density_difference(
         source_classes: (N_S,) int predicted classes.
         num_classes: C.
         class_names: (C,) names for the records.
+        shared_classes: classes that get a density, all if None; a domain that lacks a class may still be
+            predicted to hold it.
         max_components: most components of a mixture.
         regions_per_component: target regions of a class for each component.
         covariance_type: "full", "tied", "diag" or "spherical".
@@ -113,7 +118,8 @@ def density_difference(
     ]
     wanted = [int(np.clip(len(t) // regions_per_component, 1, max_components)) for t in domains[1]]
     components = [min(k, len(s), len(t)) for k, s, t in zip(wanted, *domains, strict=True)]
-    usable = [c for c in range(num_classes) if min(len(domains[0][c]), len(domains[1][c])) >= 2]
+    shared = range(num_classes) if shared_classes is None else shared_classes
+    usable = [c for c in shared if min(len(domains[0][c]), len(domains[1][c])) >= 2]
 
     def without_parameters(index: int, mixture: Mixture) -> Mixture:
         """A target mixture is asked only for its own samples' densities, which it holds."""
@@ -140,7 +146,14 @@ def density_difference(
         importance[domains[1][c].rows] = pi
         kl[c] = pi.mean()
     records = [
-        _record(names[c], (len(domains[0][c]), len(domains[1][c])), pairs.get(c), wanted[c], kl[c])
+        _record(
+            names[c],
+            (len(domains[0][c]), len(domains[1][c])),
+            pairs.get(c),
+            wanted[c],
+            kl[c],
+            TOO_FEW_REGIONS if c in shared else NOT_SHARED,
+        )
         for c in range(num_classes)
     ]
     return DensityDifference(importance, kl, records)

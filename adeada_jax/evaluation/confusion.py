@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adeada_jax.data.batches import whole_image_batches
+from adeada_jax.labels import SHARED_CLASSES
 from adeada_jax.models import Segmenter, normalize, upsample
 from adeada_jax.telemetry import track
 from adeada_jax.types import IGNORE_LABEL
@@ -51,6 +52,24 @@ def mean_iou(values: np.ndarray, classes: Sequence[int] | None = None) -> float:
     chosen = np.asarray(values)[list(classes)] if classes is not None else np.asarray(values)
     present = chosen[~np.isnan(chosen)]
     return 100.0 * float(present.mean()) if len(present) else float("nan")
+
+
+def scores(values: np.ndarray, class_names: Sequence[str], shared_classes: str = "all") -> dict[str, Any]:
+    """What summary.json says of a model.
+
+    Args:
+      values: `(C,)` IoU from 0 to 1, NaN for classes that do not occur.
+      class_names: of the C classes.
+      shared_classes: a name of `labels.SHARED_CLASSES`.
+
+    Returns:
+      `miou` in percent over the shared classes, for 'synthia' also `miou_13` (mIoU*, Table 1 b), and `iou` by
+      name of a shared class, None for one that does not occur.
+    """
+    means = SHARED_CLASSES[shared_classes]
+    shared = range(len(values)) if means["miou"] is None else means["miou"]
+    percent = {class_names[c]: None if np.isnan(values[c]) else 100.0 * float(values[c]) for c in shared}
+    return {**{name: mean_iou(values, classes) for name, classes in means.items()}, "iou": percent}
 
 
 def evaluate(

@@ -7,7 +7,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-ROUND_COLUMNS = ("round", "% labelled", "mIoU %", "change", "over warm-up")
+# The means that a round of summary.json may have, as the paper names them.
+MEANS = {"miou": "mIoU", "miou_13": "mIoU*"}
 
 # How the paper's Table 8 heads its columns; other names stand as they are.
 _HEADINGS = {
@@ -25,11 +26,22 @@ def round_name(entry: Mapping[str, Any]) -> str:
     return str(entry["round"])
 
 
-def round_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """A row a round: its name, percent of target pixels labelled, mIoU in percent, and points gained.
+def means(summary: Mapping[str, Any]) -> dict[str, str]:
+    """The means this summary has, by key: mIoU, and for SYNTHIA's classes mIoU* (Table 1 b)."""
+    return {key: name for key, name in MEANS.items() if key in summary["rounds"][0]}
 
-    The gains are against the round before and against the warm-up; empty where there is none of these, or
-    no mIoU.
+
+def round_columns(summary: Mapping[str, Any]) -> tuple[str, ...]:
+    """The headings of `round_rows`."""
+    return ("round", "% labelled", *(f"{name} %" for name in means(summary).values()), "change",
+            "over warm-up")  # fmt: skip
+
+
+def round_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """A row a round: its name, percent of target pixels labelled, means in percent, and points gained.
+
+    The gains are of mIoU, against the round before and against the warm-up; empty where there is none of
+    these, or no mIoU.
     """
     entries = summary["rounds"]
     befores = [None, *(entry["miou"] for entry in entries)]
@@ -37,7 +49,8 @@ def round_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
     for entry, before in zip(entries, befores, strict=False):
         first = entries[0]["miou"] if entry is not entries[0] else None
         miou = entry["miou"]
-        rows.append((round_name(entry), f"{100 * entry['labelled_fraction']:.2f}", number(miou),
+        rows.append((round_name(entry), f"{100 * entry['labelled_fraction']:.2f}",
+                     *(number(entry[key]) for key in means(summary)),
                      gain(miou, before), gain(miou, first)))  # fmt: skip
     return rows
 
@@ -45,27 +58,27 @@ def round_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
 def round_table(summary: Mapping[str, Any]) -> Table:
     """What is printed after every round; see `round_rows`."""
     title = Text("mIoU on the target's evaluation split")
-    return _table(title, ROUND_COLUMNS, round_rows(summary))
+    return _table(title, round_columns(summary), round_rows(summary))
 
 
 def round_markdown(summary: Mapping[str, Any]) -> str:
     """`round_rows` as Markdown."""
-    return markdown(ROUND_COLUMNS, round_rows(summary))
+    return markdown(round_columns(summary), round_rows(summary))
 
 
 def iou_rows(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """IoU by class and round in percent, in the layout of the paper's Table 8.
 
     Returns:
-      The column names (share of labels, the classes under the paper's headings, mIoU), and a row a round; a
-      class without IoU has a dash.
+      The column names (share of labels, the classes under the paper's headings, the means), and a row for
+      each round; a class without IoU has a dash.
     """
     entries = summary["rounds"]
     classes = list(entries[0]["iou"])
-    columns = ["% labelled", *(_HEADINGS.get(name, name) for name in classes), "mIoU"]
+    columns = ["% labelled", *(_HEADINGS.get(name, name) for name in classes), *means(summary).values()]
     rows = [
         [f"{100 * entry['labelled_fraction']:.2f}%", *(number(entry["iou"].get(name)) for name in classes),
-         number(entry["miou"])]
+         *(number(entry[key]) for key in means(summary))]
         for entry in entries
     ]  # fmt: skip
     return columns, rows

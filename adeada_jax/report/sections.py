@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from adeada_jax.evaluation.tables import gain, number, round_name
+from adeada_jax.evaluation.tables import gain, means, number, round_name
 
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -80,7 +80,7 @@ def iou_section(summary: Mapping[str, Any]) -> dict[str, Any]:
     rows = tuple(row(name, [entry["iou"].get(name) for entry in entries]) for name in names)
     return {
         "matrix": Matrix(columns, rows),
-        "mean": row("mIoU", [entry["miou"] for entry in entries]),
+        "means": [row(name, [entry[key] for entry in entries]) for key, name in means(summary).items()],
         "labelled": [f"{100 * entry['labelled_fraction']:.2f}%" for entry in entries],
         "changes": changes,
     }

@@ -128,3 +128,14 @@ def test_bad_input_is_named(change, words):
     given |= {"source_features": features, "source_classes": classes, "num_classes": 2, **change}
     with pytest.raises(ValueError, match=words):
         density_difference(**given)
+
+
+def test_classes_that_are_not_shared_have_no_density(inputs, difference):
+    part = density_difference(
+        *inputs, num_classes=6, class_names=list("abcdef"), seed=3, shared_classes=(1, 3)
+    )
+    np.testing.assert_array_equal(np.isfinite(part.kl), [False, True, False, False, False, False])
+    np.testing.assert_array_equal(part.kl[1], difference.kl[1])
+    assert [record["status"] for record in part.records[:4]] == [
+        "not in both domains", "fitted", "not in both domains", "too few regions",
+    ]  # fmt: skip

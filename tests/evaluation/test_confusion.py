@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from adeada_jax.evaluation import confusion
+from adeada_jax.labels import CLASS_NAMES
 from adeada_jax.models import Segmenter, normalize, upsample
 
 
@@ -50,3 +51,23 @@ def test_evaluation_is_at_the_labels_own_resolution():
     rest = matrix - expected
     assert rest.min() >= 0
     assert rest.sum() == (Source()[1]["label"] != 255).sum()
+
+
+def test_synthia_is_scored_over_16_and_13_of_19_classes():
+    # Class c has IoU c / 20, so that each mean can be told by hand; bus (15) does not occur.
+    values = np.arange(19) / 20
+    values[15] = np.nan
+    scores = confusion.scores(values, CLASS_NAMES, "synthia")
+    sixteen = [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 17, 18]
+    thirteen = [0, 1, 2, 6, 7, 8, 10, 11, 12, 13, 17, 18]
+    assert scores["miou"] == pytest.approx(5 * sum(sixteen) / 15)
+    assert scores["miou_13"] == pytest.approx(5 * sum(thirteen) / 12)
+    assert len(scores["iou"]) == 16
+    assert not {"terrain", "truck", "train"} & scores["iou"].keys()
+    assert scores["iou"]["bus"] is None
+    assert scores["iou"]["bicycle"] == pytest.approx(90.0)
+
+
+def test_all_classes_have_one_mean():
+    scores = confusion.scores(np.array([0.5, np.nan, 0.7]), "abc")
+    assert scores == {"miou": pytest.approx(60.0), "iou": {"a": 50.0, "b": None, "c": pytest.approx(70.0)}}

@@ -1,18 +1,29 @@
-"""Prepares a data set: python scripts/prepare_data.py --dataset=toy --data_dir=data."""
+"""Prepares a data set: python scripts/prepare_data.py --dataset=gta5 --source_dir=DIR --data_dir=data."""
 
+import shlex
 import sys
+from typing import Any
 
 from absl import app, flags, logging
 
-_DATASET = flags.DEFINE_string("dataset", None, "What to prepare: toy (both domains of the toy streets).")
+_DATASET = flags.DEFINE_string(
+    "dataset",
+    None,
+    "What to prepare: gta5, synthia, cityscapes, folder (your own images) or toy (both domains).",
+)
 _SOURCE_DIR = flags.DEFINE_string(
-    "source_dir", "", "Directory of the data set as downloaded; the toy streets need none."
+    "source_dir", "", "Folder of the data set as downloaded (docs/data.md); the toy streets need none."
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets go.")
 _NUM_SEGMENTS = flags.DEFINE_integer("num_segments", 40, "Regions asked of SLIC for an image.", lower_bound=1)
 _COMPACTNESS = flags.DEFINE_float(
     "compactness", 10.0, "SLIC's weight of nearness against likeness of colour."
 )
+_JOBS = flags.DEFINE_integer("jobs", None, "Processes; one a core, at most 16, unless given.", lower_bound=1)
+_BEAM_OPTIONS = flags.DEFINE_string(
+    "beam_options", None, "Make the regions by an Apache Beam pipeline with these options, e.g. "
+    "'--runner=DirectRunner'; its workers must see both directories."
+)  # fmt: skip
 
 
 def main(argv: list[str]) -> None:
@@ -28,12 +39,18 @@ def main(argv: list[str]) -> None:
         known = ", ".join(sorted({dataset.flag for dataset in sources.DATASETS.values()}))
         raise InputError(f"--dataset: unknown '{_DATASET.value}'; known: {known}")
     for name in names:
-        options = {} if sources.DATASETS[name].embedded else {"source_dir": _SOURCE_DIR.value}
+        options = {} if sources.DATASETS[name].embedded else _options()
         sources.prepare(
             name, _DATA_DIR.value, num_segments=_NUM_SEGMENTS.value, compactness=_COMPACTNESS.value, **options
         )
         splits = sources.split_sizes(name, _DATA_DIR.value)
         print(f"{name}: " + ", ".join(f"{split} {count} images" for split, count in splits.items()))
+
+
+def _options() -> dict[str, Any]:
+    """What data sets that lie on disk are prepared with."""
+    beam_options = None if _BEAM_OPTIONS.value is None else shlex.split(_BEAM_OPTIONS.value)
+    return {"source_dir": _SOURCE_DIR.value, "jobs": _JOBS.value, "beam_options": beam_options}
 
 
 if __name__ == "__main__":

@@ -1,20 +1,13 @@
 """Data sets by name: preparing them, and opening their splits with or without labels."""
 
-import contextlib
-import fcntl
-import importlib
-import io
 import shutil
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from adeada_jax.data.builders import writing
 from adeada_jax.data.images import decode_image, decode_map
 from adeada_jax.errors import InputError
 from adeada_jax.types import IGNORE_LABEL
@@ -25,9 +18,10 @@ class Dataset:
     """How a data set is made and where it lies.
 
     Attributes:
-      builder: module under `adeada_jax.data.builders` with a function `create(data_dir, config, regions,
-        **options)` that returns a TFDS builder.
-      config: the builder's config.
+      builder: module under `adeada_jax.data.builders`. Of an embedded data set it has a function
+        `create(data_dir, config, regions, **options)` that returns a TFDS builder; of others the class
+        BUILDER and a function `find(source_dir)` that says what lies there.
+      config: the builder's config, of an embedded data set.
       directory: below the data directory, where TFDS puts it.
       flag: value of `--dataset` of scripts/prepare_data.py.
       embedded: made from nothing, thus on first use.
@@ -43,6 +37,10 @@ class Dataset:
 DATASETS = {
     "toy/rendered": Dataset("toy", "rendered", "toy_streets/rendered/1.0.0", "toy", embedded=True),
     "toy/filmed": Dataset("toy", "filmed", "toy_streets/filmed/1.0.0", "toy", embedded=True),
+    "gta5": Dataset("gta5", "", "gta5/1.0.0", "gta5"),
+    "synthia": Dataset("synthia", "", "synthia/1.0.0", "synthia"),
+    "cityscapes": Dataset("cityscapes", "", "cityscapes/1.0.0", "cityscapes"),
+    "folder": Dataset("folder", "", "folder/1.0.0", "folder"),
 }
 
 
@@ -63,7 +61,7 @@ def prepare(
 ) -> None:  # fmt: skip
     """Makes a data set below `data_dir`, SLIC regions included, unless it is there.
 
-    What a killed preparation left is removed and made again; a second process waits for the first.
+    What a killed preparation finished is used, the rest made again; a second process waits for the first.
 
     Args:
       dataset: a name of DATASETS.
@@ -71,23 +69,32 @@ def prepare(
       num_segments: of SLIC.
       compactness: of SLIC.
       progress: shows a progress bar.
-      **options: of the data set's builder.
+      **options: of the data set's builder; of one that lies on disk `source_dir`, `jobs` and
+        `beam_options` (see `builders.writing.write_from_files`).
 
     Raises:
-      InputError: unknown name; the directory cannot be written; the data set is there with other SLIC
-        settings.
+      InputError: unknown name; the directory cannot be written or is too small; something is wrong with the
+        files that the data set is made from; the data set is there with other SLIC settings or from another
+        folder.
     """
     spec = find_dataset(dataset)
     directory = Path(data_dir) / spec.directory
-    with _locked(Path(data_dir)):
+    regions = {"num_segments": num_segments, "compactness": compactness}
+    with writing.locked(Path(data_dir)):
         if _is_complete(directory):
-            check_regions(dataset, data_dir, num_segments=num_segments, compactness=compactness)
+            check_regions(dataset, data_dir, **regions)
+            _check_origin(dataset, data_dir, options.get("source_dir", ""))
             return
         if directory.exists():
             shutil.rmtree(directory)
         for leftover in directory.parent.glob(f"incomplete.*_{directory.name}"):
             shutil.rmtree(leftover)
-        _write(spec, dataset, data_dir, (num_segments, compactness), progress, options)
+        if spec.embedded:
+            writing.write_embedded(
+                spec.builder, dataset, spec.config, Path(data_dir), regions, progress, **options
+            )
+        else:
+            writing.write_from_files(spec.builder, directory, Path(data_dir), regions, progress, **options)
 
 
 def make_if_embedded(dataset: str, data_dir: str | Path, *, num_segments: int, compactness: float) -> None:
@@ -140,7 +147,7 @@ def open_labelled(dataset: str, data_dir: str | Path, split: str) -> "LabelledSo
     """Opens a split with its labels.
 
     Raises:
-      InputError: unknown data set; not or half prepared; missing or empty split.
+      InputError: unknown data set; not or half prepared; missing or empty split; a split without labels.
     """
     return LabelledSource(dataset, data_dir, split)
 
@@ -155,6 +162,7 @@ class ImageSource:
       class_names: of the classes, by id.
       palette: `(C, 3)` uint8 RGB, a colour a class.
       regions: settings of SLIC, `num_segments` and `compactness`.
+      labelled: whether the split has labels.
     """
 
     # Only these are taken from a record; others in it are never parsed.
@@ -169,6 +177,7 @@ class ImageSource:
         self.class_names: tuple[str, ...] = tuple(info.metadata["class_names"])
         self.palette = np.asarray(info.metadata["palette"], np.uint8)
         self.regions: dict[str, Any] = dict(info.metadata["regions"])
+        self.labelled: bool = split not in info.metadata.get("unlabelled", ())
         self._records = _open_records(info, dataset, data_dir, split)
         self._features = tfds.features.FeaturesDict({name: info.features[name] for name in self._FIELDS})
         self._decoders = {field: tfds.decode.SkipDecoding() for field in self._FIELDS if field != "name"}
@@ -227,6 +236,13 @@ class LabelledSource(ImageSource):
     """
 
     _FIELDS = ("name", "image", "regions", "label")
+
+    def __init__(self, dataset: str, data_dir: str | Path, split: str):
+        super().__init__(dataset, data_dir, split)
+        if not self.labelled:
+            raise InputError(
+                f"split '{split}' of data set '{dataset}' in '{data_dir}' was prepared without labels"
+            )
 
     def _decode(self, fields: dict[str, bytes], name: str) -> dict[str, Any]:
         example = super()._decode(fields, name)
@@ -288,7 +304,8 @@ def _open_builder(dataset: str, data_dir: str | Path) -> Any:
     if not Path(data_dir).is_dir():
         raise InputError(f"data_dir '{data_dir}' does not exist; {_remedy(dataset, data_dir)}")
     if not _is_complete(directory):
-        begun = directory.exists() or any(directory.parent.glob(f"incomplete.*_{directory.name}"))
+        begun = any(path.exists() for path in (directory, writing.parts_directory(directory)))
+        begun = begun or any(directory.parent.glob(f"incomplete.*_{directory.name}"))
         state = "only half prepared" if begun else "not prepared"
         raise InputError(f"data set '{dataset}' is {state} in '{data_dir}'; {_remedy(dataset, data_dir)}")
     return tfds.builder_from_directory(directory)
@@ -310,41 +327,20 @@ def _is_complete(directory: Path) -> bool:
     return bool(files) and all(path.is_file() and path.stat().st_size for path in files)
 
 
-def _write(
-    spec: Dataset, dataset: str, data_dir: str | Path, slic: tuple[int, float], progress: bool, options: dict
-) -> None:
-    base = importlib.import_module("adeada_jax.data.builders.base")
-    module = importlib.import_module(f"adeada_jax.data.builders.{spec.builder}")
-    regions = base.RegionSettings(num_segments=slic[0], compactness=slic[1])
-    builder = module.create(str(data_dir), spec.config, regions, **options)
-    # The bar keeps the real output while TFDS' own prints go nowhere.
-    console = Console(file=sys.stdout)
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    visible = progress and console.is_terminal
-    with Progress(*columns, console=console, redirect_stdout=False, disable=not visible) as bar:
-        task = bar.add_task(f"preparing {dataset}", total=builder.num_examples)
-        with contextlib.redirect_stdout(io.StringIO()):
-            base.write(builder, on_example=lambda: bar.advance(task))
-    if progress and not visible:
-        console.print(f"prepared {dataset} in {data_dir}")
-
-
-@contextlib.contextmanager
-def _locked(data_dir: Path) -> Iterator[None]:
-    """Lets one process at a time prepare data here; the lock goes with the process."""
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        lock = open(data_dir / ".prepare.lock", "w")  # noqa: SIM115
-    except OSError as error:
-        raise InputError(f"data_dir '{data_dir}' cannot be written: {error.strerror}") from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _check_origin(dataset: str, data_dir: str | Path, source_dir: str | Path) -> None:
+    """Refuses to take one folder's data for another's."""
+    stored = _open_builder(dataset, data_dir).info.metadata.get("source_dir")
+    if stored and source_dir and Path(stored) != Path(source_dir).resolve():
+        raise InputError(
+            f"data_dir '{data_dir}' holds '{dataset}' prepared from '{stored}', not from '{source_dir}'; "
+            f"give another --data_dir, or delete '{Path(data_dir) / find_dataset(dataset).directory}'"
+        )
 
 
 def _remedy(dataset: str, data_dir: str | Path) -> str:
-    flag = find_dataset(dataset).flag
-    return f"run: python scripts/prepare_data.py --dataset={flag} --data_dir={data_dir}"
+    spec = find_dataset(dataset)
+    origin = "" if spec.embedded else " --source_dir=DIR"
+    return f"run: python scripts/prepare_data.py --dataset={spec.flag}{origin} --data_dir={data_dir}"
 
 
 def _settings(regions: dict[str, Any]) -> str:

@@ -1,8 +1,11 @@
 """The part of a TFDS builder that all data sets share: features, metadata, how they are written."""
 
+import contextlib
 import dataclasses
+import io
 import tempfile
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -25,12 +28,12 @@ class RegionSettings:
 
 def dataset_info(
     builder: tfds.core.DatasetBuilder, *, description: str, regions: RegionSettings,
-    class_names: tuple[str, ...], palette: np.ndarray,
+    class_names: tuple[str, ...], palette: np.ndarray, **metadata: Any,
 ) -> tfds.core.DatasetInfo:  # fmt: skip
-    """The `DatasetInfo` of a builder whose records are those of `examples.encode_example`.
+    """The `DatasetInfo` of a builder: records of `name`, `image`, `label` and `regions`.
 
-    The metadata holds the settings of SLIC, class names and palette, and, once generated, the names of
-    the images of each split in the order of the records.
+    The metadata holds the settings of SLIC, class names, palette and what else is given, and, once generated,
+    the names of the images of each split in the order of the records.
     """
     return tfds.core.DatasetInfo(
         builder=builder,
@@ -38,7 +41,7 @@ def dataset_info(
         features=tfds.features.FeaturesDict(
             {
                 "name": tfds.features.Text(),
-                "image": tfds.features.Image(encoding_format="png"),
+                "image": tfds.features.Image(),  # PNG or JPEG, as it came
                 "label": tfds.features.Image(shape=(None, None, 1), dtype=np.uint8, encoding_format="png"),
                 "regions": tfds.features.Image(shape=(None, None, 1), dtype=np.uint16, encoding_format="png"),
             }
@@ -49,6 +52,7 @@ def dataset_info(
                 "class_names": list(class_names),
                 "palette": np.asarray(palette).tolist(),
                 "names": {},
+                **metadata,
             }
         ),
         # Records lie in the order of the names, so that an index means the same image everywhere.
@@ -62,12 +66,13 @@ def write(builder: tfds.core.DatasetBuilder, *, on_example: Callable[[], None] |
     TFDS writes into a directory named `incomplete.*` and renames that when everything is written.
 
     Args:
-      builder: its `_generate_examples` calls its attribute `on_example` after each one.
+      builder: calls its attribute `on_example` after each example.
       on_example: e.g. advances a progress bar.
     """
     if on_example is not None:
         builder.on_example = on_example
     tfds.disable_progress_bar()
     config = tfds.download.DownloadConfig(try_download_gcs=False)
-    with tempfile.TemporaryDirectory() as nothing:  # else TFDS leaves an empty directory for downloads
+    # TFDS prints, and without a directory for downloads leaves an empty one.
+    with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as nothing:
         builder.download_and_prepare(download_dir=nothing, download_config=config, file_format="array_record")

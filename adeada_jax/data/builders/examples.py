@@ -46,7 +46,9 @@ def encode_example(
     }
 
 
-def ordered_map(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+def ordered_map(
+    function: Callable[[T], R], items: Iterable[T], *, processes: int | None = None
+) -> Iterator[R]:
     """`map` over all processor cores, with the results in the order of the items.
 
     Short lists are worked on in this process. Processes are spawned, not forked, since this one may have
@@ -55,12 +57,13 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     Args:
       function: importable by name (or a `functools.partial` of such), free of side effects.
       items: that can be pickled.
+      processes: instead of one a core, at most 16.
 
     Yields:
       `function(item)`, with at most a few results waiting in memory.
     """
     items = list(items)
-    processes = min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
+    processes = processes or min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
     if len(items) < _WORTH_PROCESSES or processes == 1:
         yield from map(function, items)
         return

@@ -1,0 +1,105 @@
+"""Reading classes.yaml or classes.json, which say what the labels of a user's own folder mean."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from adeada_jax.data.builders.label_files import ClassMap, FolderLabels
+from adeada_jax.errors import InputError
+from adeada_jax.types import IGNORE_LABEL
+
+NAMES = ("classes.yaml", "classes.yml", "classes.json")
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of a folder.
+
+    Attributes:
+      names: by class id.
+      palette: `(C, 3)` uint8 RGB.
+      read_label: reads its label files.
+    """
+
+    names: tuple[str, ...]
+    palette: np.ndarray
+    read_label: FolderLabels
+
+
+def find_classes(root: Path) -> Classes | None:
+    """Reads the one class file of a folder; None where there is none.
+
+    Raises:
+      InputError: there are several, or it cannot be understood.
+    """
+    found = [root / name for name in NAMES if (root / name).is_file()]
+    if len(found) > 1:
+        raise InputError(f"'{root}' has {' and '.join(path.name for path in found)}; keep one of them")
+    return read_classes(found[0]) if found else None
+
+
+def read_classes(path: Path) -> Classes:
+    """Reads a class file: `classes`, a list of `name`, `color` and, if class i is not stored as i, `ids`.
+
+    Where the file gives ids, all others are ignored. Where it gives none, other ids than 0..C-1 and 255 are
+    refused.
+
+    Raises:
+      InputError: names the file, the class and what is wrong.
+    """
+    entries = _load(path)
+    names, colors = [], []
+    pairs: list[tuple[int, int]] = []
+    given = any(isinstance(entry, dict) and "ids" in entry for entry in entries)
+    for class_id, entry in enumerate(entries):
+        what = f"'{path}': class {class_id}"
+        _check_entry(entry, what, ids=given)
+        names.append(entry["name"])
+        colors.append(tuple(entry["color"]))
+        pairs += [(stored, class_id) for stored in (entry["ids"] if given else [class_id])]
+    _check_unique(names, f"'{path}': classes share the name")
+    _check_unique(colors, f"'{path}': classes share the color")
+    _check_unique([stored for stored, _ in pairs], f"'{path}': classes share the id")
+    ignored = None if given else (IGNORE_LABEL,)
+    labels = FolderLabels(ClassMap(tuple(pairs), ignored), tuple(colors))
+    return Classes(tuple(names), np.array(colors, np.uint8), labels)
+
+
+def _load(path: Path) -> list[Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"'{path}' cannot be read: {' '.join(str(error).split())}") from error
+    entries = content.get("classes") if isinstance(content, dict) else None
+    if not isinstance(entries, list) or not 1 <= len(entries) < IGNORE_LABEL:
+        raise InputError(f"'{path}' needs a key 'classes' with a list of 1 to {IGNORE_LABEL - 1} classes")
+    return entries
+
+
+def _check_entry(entry: Any, what: str, *, ids: bool) -> None:
+    """Refuses a class whose keys or values are not as they should be."""
+    wanted = {"name", "color"} | ({"ids"} if ids else set())
+    if not isinstance(entry, dict) or set(entry) != wanted:
+        found = ", ".join(map(str, entry)) if isinstance(entry, dict) else repr(entry)
+        raise InputError(f"{what} needs the keys {', '.join(sorted(wanted))}; it has: {found}")
+    if not isinstance(entry["name"], str) or not entry["name"]:
+        raise InputError(f"{what}: name: {entry['name']!r} is no text")
+    if not _are_integers(entry["color"], 255) or len(entry["color"]) != 3:
+        raise InputError(f"{what} ({entry['name']}): color: {entry['color']!r} is not three numbers 0 to 255")
+    if ids and not _are_integers(entry["ids"], 2**16 - 1):
+        raise InputError(f"{what} ({entry['name']}): ids: {entry['ids']!r} is no list of ids 0 to 65535")
+
+
+def _are_integers(values: Any, largest: int) -> bool:
+    return isinstance(values, list) and all(type(v) is int and 0 <= v <= largest for v in values)
+
+
+def _check_unique(values: list[Any], message: str) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            raise InputError(f"{message} {value}")

@@ -1,0 +1,130 @@
+"""Preparing a data set that lies on disk as it was downloaded: check, maps, records."""
+
+import functools
+import itertools
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from adeada_jax.data.builders import base
+from adeada_jax.data.builders.checks import Bar, check
+from adeada_jax.data.builders.layout import Content, Item
+from adeada_jax.data.builders.maps import MapMaker, make_maps
+from adeada_jax.errors import InputError
+
+# A shard's examples are in memory while it is written.
+_SHARD_BYTES = 256 * 2**20
+# Of a region map as PNG: photographs of 1024x2048 in 24 to 28 regions took 0.019 to 0.024.
+_REGION_BYTES_A_PIXEL = 0.05
+
+
+class FilesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
+    """Records of a data set that lies on disk: the images' own bytes, and the maps made from them.
+
+    Shards are written one after another; TFDS' other way of writing sorts all examples first, with
+    TensorFlow once they outgrow 1 GB. The data sets are not registered with TFDS, which has some of the
+    same names.
+
+    Attributes:
+      content: what lies on disk.
+      maker: of the maps, which must be made before.
+      on_example: called after each example that is written.
+    """
+
+    def __init__(self, *, content: Content, maker: MapMaker, **kwargs: Any):
+        """
+        Args:
+          content: what lies on disk.
+          maker: of the maps.
+          **kwargs: as of every TFDS builder: `data_dir`, ...
+        """
+        self.content = content
+        self.maker = maker
+        self.on_example = lambda: None
+        super().__init__(**kwargs)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        content = self.content
+        return base.dataset_info(
+            self, description=self.__doc__, regions=self.maker.regions, class_names=content.class_names,
+            palette=content.palette, source_dir=str(content.source_dir.resolve()), unlabelled=[
+                split for split, items in content.splits.items() if items[0].label is None
+            ],
+        )  # fmt: skip
+
+    def _shard_iterators_per_split(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> Mapping[str, Sequence[Any]]:
+        del dl_manager  # nothing to download
+        shards = {}
+        for split, items in self.content.splits.items():
+            self.info.metadata["names"][split] = [item.name for item in items]
+            size = sum(item.image.stat().st_size for item in items)
+            count = min(len(items), 1 + size // _SHARD_BYTES)
+            ends = [round(len(items) * i / count) for i in range(count + 1)]
+            shards[split] = [
+                functools.partial(self._examples, items, start, end)
+                for start, end in itertools.pairwise(ends)
+            ]
+        return shards
+
+    def _examples(
+        self, items: Sequence[Item], start: int, end: int
+    ) -> Iterator[tuple[int, dict[str, str | bytes]]]:
+        for index in range(start, end):
+            item = items[index]
+            regions, label = self.maker.read(item)
+            image = item.image.read_bytes()
+            yield index, {"name": item.name, "image": image, "regions": regions, "label": label}
+            self.on_example()
+
+
+def prepare(
+    builder: type[FilesBuilder], content: Content, data_dir: Path, *, regions: base.RegionSettings,
+    parts: Path, jobs: int | None, beam_options: Sequence[str] | None, bar: Bar,
+) -> None:  # fmt: skip
+    """Checks what lies on disk, makes the maps and writes the records.
+
+    Args:
+      builder: of the data set.
+      content: what lies on disk.
+      data_dir: where TFDS puts the data set.
+      regions: settings of SLIC.
+      parts: directory of the maps while they are made; removed at the end.
+      jobs: processes; all cores unless given.
+      beam_options: of a Beam pipeline that makes the maps, instead of processes.
+      bar: shows progress.
+
+    Raises:
+      InputError: something is wrong with the files, listed in print; too little space on the disk.
+    """
+    try:
+        content = check(content, jobs=jobs, bar=bar)
+        maker = MapMaker(parts, regions, content.read_label, str(builder.VERSION))
+        _check_space(content, data_dir, parts)
+        make_maps(maker, content.items, jobs=jobs, beam_options=beam_options, bar=bar)
+    except BrokenProcessPool as error:
+        raise InputError("a worker process was killed, perhaps for memory; try fewer --jobs") from error
+    made = builder(content=content, maker=maker, data_dir=str(data_dir))
+    with bar("writing records", len(content.items)) as advance:
+        base.write(made, on_example=advance)
+    shutil.rmtree(parts)
+
+
+def _check_space(content: Content, data_dir: Path, parts: Path) -> None:
+    """Refuses to begin what the disk cannot hold: the images once, the maps twice while they are copied."""
+    images = sum(item.image.stat().st_size for item in content.items)
+    # Labels of one channel take no more than those they are made from.
+    labels = sum(item.label.stat().st_size for item in content.items if item.label)
+    maps = labels + int(_REGION_BYTES_A_PIXEL * content.pixels)
+    made = sum(path.stat().st_size for path in parts.glob("*.png"))
+    needed, free = images + 2 * maps - made, shutil.disk_usage(data_dir).free
+    if needed > free:
+        raise InputError(
+            f"data_dir '{data_dir}' has {free / 1e9:.1f} GB free, but {content.title} needs about "
+            f"{needed / 1e9:.1f} GB there; free some or give another --data_dir"
+        )

@@ -1,0 +1,119 @@
+"""Making a data set below a directory: one process at a time, with progress and clear errors."""
+
+import contextlib
+import errno
+import fcntl
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from adeada_jax.errors import InputError
+
+# What an OSError says about the disk or directory rather than about the program.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def parts_directory(directory: Path) -> Path:
+    """Where the maps of a data set are kept until its records are written."""
+    return directory.parent / f"parts_{directory.name}"
+
+
+def write_embedded(
+    module: str,
+    title: str,
+    config: str,
+    data_dir: Path,
+    regions: dict[str, Any],
+    progress: bool,
+    **options: Any,
+) -> None:
+    """Makes a data set from nothing.
+
+    Args:
+      module: under `adeada_jax.data.builders`.
+      title: shown to people.
+      config: the builder's.
+      data_dir: directory for prepared data sets.
+      regions: settings of SLIC.
+      progress: shows a progress bar.
+      **options: of the builder.
+    """
+    base = importlib.import_module("adeada_jax.data.builders.base")
+    builders = importlib.import_module(f"adeada_jax.data.builders.{module}")
+    builder = builders.create(str(data_dir), config, base.RegionSettings(**regions), **options)
+    with _bar(f"preparing {title}", builder.num_examples, visible=progress) as advance:
+        base.write(builder, on_example=advance)
+    if progress and not sys.stdout.isatty():
+        print(f"prepared {title} in {data_dir}")
+
+
+def write_from_files(
+    module: str, directory: Path, data_dir: Path, regions: dict[str, Any], progress: bool, *,
+    source_dir: str | Path = "", jobs: int | None = None, beam_options: Sequence[str] | None = None,
+) -> None:  # fmt: skip
+    """Makes a data set from what was downloaded; goes on where a killed preparation stopped.
+
+    Args:
+      module: under `adeada_jax.data.builders`.
+      directory: of the data set, below `data_dir`.
+      data_dir: directory for prepared data sets.
+      regions: settings of SLIC.
+      progress: shows progress bars.
+      source_dir: what was downloaded.
+      jobs: processes; one a core unless given.
+      beam_options: of a Beam pipeline that makes the maps, instead of processes.
+
+    Raises:
+      InputError: something is wrong with the files or the disk.
+    """
+    builders = importlib.import_module(f"adeada_jax.data.builders.{module}")
+    content = builders.find(source_dir)
+    base = importlib.import_module("adeada_jax.data.builders.base")
+    from_files = importlib.import_module("adeada_jax.data.builders.from_files")
+
+    def bar(description: str, total: int) -> contextlib.AbstractContextManager[Callable[[], None]]:
+        return _bar(description, total, visible=progress)
+
+    from_files.prepare(
+        builders.BUILDER, content, Path(data_dir), regions=base.RegionSettings(**regions),
+        parts=parts_directory(directory), jobs=jobs, beam_options=beam_options, bar=bar,
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def locked(data_dir: Path) -> Iterator[None]:
+    """Lets one process at a time prepare data here; the lock goes with the process.
+
+    Raises:
+      InputError: the directory cannot be written, then or while the lock is held.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = open(data_dir / ".prepare.lock", "w")  # noqa: SIM115
+    except OSError as error:
+        raise InputError(f"data_dir '{data_dir}' cannot be written: {error.strerror}") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _DISK:
+                raise
+            raise InputError(f"data_dir '{data_dir}' cannot be written: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _bar(description: str, total: int, *, visible: bool) -> Iterator[Callable[[], None]]:
+    """A progress bar, where the output is a terminal; yields what advances it."""
+    # The bar keeps the real output while TFDS' own prints go nowhere.
+    console = Console(file=sys.stdout)
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    visible = visible and console.is_terminal
+    with Progress(*columns, console=console, redirect_stdout=False, disable=not visible) as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda: progress.advance(task)

@@ -1,6 +1,8 @@
 """What an experiment works with: networks, data and seeds made from the configuration."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import numpy as np
 from ml_collections import config_dict
 
 from adeada_jax import config as config_lib
-from adeada_jax.acquisition.registry import STRATEGIES
+from adeada_jax.acquisition.registry import create_strategy
 from adeada_jax.acquisition.schedule import SCHEDULES
 from adeada_jax.data import sources
 from adeada_jax.errors import InputError
@@ -74,6 +76,14 @@ class Experiment:
         words = [self.config.seed, round, *purpose.encode()]
         return int(np.random.SeedSequence(words).generate_state(1)[0] >> 1)
 
+    @contextmanager
+    def stage(self, round: int, name: str) -> Iterator[None]:
+        """Times a stage and writes it to the metrics, after dropping what a killed attempt left there."""
+        self.metrics.rewind(round, name, 0)
+        start = time.monotonic()
+        yield
+        self.metrics.write(round=round, stage=name, step=0, seconds=time.monotonic() - start)
+
     def initial_weights(self) -> Weights:
         """The segmenter before any training: random, its backbone from `model.pretrained` if given."""
         params, batch_stats = self.segmenter.init(seed=self.seed(0, "segmenter"))
@@ -92,6 +102,11 @@ class Experiment:
     def discriminator(self) -> Discriminator:
         return Discriminator(self.config.num_classes, dtype=self.config.model.dtype)
 
+    def load_discriminator(self) -> tuple[Discriminator, Any]:
+        """The warm-up's discriminator and its parameters."""
+        discriminator = self.discriminator()
+        return discriminator, checkpoints.restore(self.workdir.discriminator(), discriminator.shapes)
+
 
 def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics: Metrics) -> Experiment:
     """Checks everything that can be known before the work starts, then opens data and networks.
@@ -101,7 +116,7 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
     Raises:
       InputError: naming the key, file or value that cannot work.
     """
-    config_lib.validate(config, strategies=STRATEGIES, schedules=SCHEDULES)
+    config_lib.validate(config, schedules=SCHEDULES)
     parallel.check_batch_size(config.data.batch_size)
     segmenter = Segmenter(
         config.model.name,
@@ -113,6 +128,7 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
         axis_name=parallel.AXIS,
     )
     _check_checkpoints(config, segmenter)
+    _check_strategy(config)
     for domain in (config.source, config.target):
         sources.make_if_embedded(domain.dataset, domain.dir, **config.regions)
     source = sources.open_labelled(config.source.dataset, config.source.dir, "train")
@@ -133,6 +149,11 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
                 f"'{config[domain].dataset}' has {len(opened.class_names)} classes"
             )
         _check_shared_classes(config, opened.class_names)
+    if source.class_names != experiment.validation.class_names:
+        raise InputError(
+            f"the classes of the source are {', '.join(source.class_names)}, those of the target "
+            f"{', '.join(experiment.validation.class_names)}; they must be the same, in one order"
+        )
     return experiment
 
 
@@ -141,6 +162,25 @@ def _check_shared_classes(config: config_dict.ConfigDict, class_names: Sequence[
         raise InputError(
             f"config.shared_classes: '{config.shared_classes}' names some of Cityscapes' 19 classes, but the "
             f"data have others: {', '.join(class_names)}; use 'all'"
+        )
+
+
+def _check_strategy(config: config_dict.ConfigDict) -> None:
+    """Whether the strategy is known, and whether there will be a discriminator if it needs one."""
+    strategy = create_strategy(config.acquisition.strategy, config.acquisition)
+    if config.experiment != "active" or "target_probability" not in strategy.needs:
+        return
+    if config.warmup.checkpoint:
+        discriminator = Path(config.warmup.checkpoint).parent / "discriminator"
+        if not discriminator.exists():
+            raise InputError(
+                f"config.acquisition.strategy: '{config.acquisition.strategy}' needs the warm-up's "
+                f"discriminator, but there is no '{discriminator}' beside config.warmup.checkpoint"
+            )
+    elif config.warmup.method != "adversarial":
+        raise InputError(
+            f"config.acquisition.strategy: '{config.acquisition.strategy}' needs a discriminator, which "
+            f"config.warmup.method='{config.warmup.method}' does not train; use 'adversarial'"
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from adeada_jax.arrays import load_arrays, save_arrays
 from adeada_jax.data.batches import whole_image_batches
-from adeada_jax.models import Segmenter, normalize, upsample
+from adeada_jax.models import Discriminator, Segmenter, normalize, upsample
 from adeada_jax.regions.pooling import region_feature_sums, region_sums
 from adeada_jax.telemetry import track
 
@@ -34,6 +34,8 @@ class RegionTable:
       entropy: `(N,)` float32, mean pixel entropy in nats (Eq. 10).
       margin: `(N,)` float32, mean difference of the two largest probabilities (Eq. 8).
       confidence: `(N,)` float32, mean largest probability (Eq. 9).
+      target_probability: `(N,)` float32, the discriminator's mean probability that the region is of the
+        target, where one was asked; else None.
     """
 
     names: tuple[str, ...]
@@ -45,6 +47,7 @@ class RegionTable:
     entropy: np.ndarray
     margin: np.ndarray
     confidence: np.ndarray
+    target_probability: np.ndarray | None = None
 
     @property
     def predicted(self) -> np.ndarray:
@@ -54,7 +57,8 @@ class RegionTable:
     def save(self, path: Path) -> None:
         """Writes one safetensors file, whole or not at all."""
         arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "names"}
-        save_arrays(path, arrays, {"names": self.names})
+        present = {name: array for name, array in arrays.items() if array is not None}
+        save_arrays(path, present, {"names": self.names})
 
     @classmethod
     def load(cls, path: Path) -> "RegionTable":
@@ -73,6 +77,7 @@ def infer_regions(
     width: int,
     batch_size: int = 1,
     description: str = "inference",
+    discriminator: tuple[Discriminator, Any] | None = None,
 ) -> RegionTable:
     """One forward pass an image, pooled to regions.
 
@@ -85,11 +90,13 @@ def infer_regions(
       width: likewise.
       batch_size: images a forward pass.
       description: the progress bar's words.
+      discriminator: one with its parameters, to be asked for `target_probability`.
 
     Returns:
       The table of all regions.
     """
-    measure = make_measure(segmenter)
+    judge, judge_params = discriminator or (None, None)
+    measure = make_measure(segmenter, judge)
     rows: list[Any] = [None] * len(source)
     batches = whole_image_batches(source, "regions", batch_size=batch_size, height=height, width=width)
     pending: tuple[np.ndarray, Any] | None = None
@@ -102,7 +109,7 @@ def infer_regions(
     for index, batch in _images_tracked(batches, len(source), description):
         regions = batch["regions"]
         bucket = -(-(int(regions.max()) + 1) // _REGION_BUCKET) * _REGION_BUCKET
-        sums = measure(params, batch_stats, batch["image"], regions, num_regions=bucket)
+        sums = measure(params, batch_stats, judge_params, batch["image"], regions, num_regions=bucket)
         # The host reads a batch's results while the device works on the next.
         if pending is not None:
             collect(*pending)
@@ -126,16 +133,25 @@ def _images_tracked(batches: Any, total: int, description: str) -> Any:
 
 
 @cache
-def make_measure(segmenter: Segmenter) -> Callable[..., dict[str, jax.Array]]:
+def make_measure(
+    segmenter: Segmenter, discriminator: Discriminator | None = None
+) -> Callable[..., dict[str, jax.Array]]:
     """A jitted function from a batch of images and region maps to sums over regions."""
 
     @partial(jax.jit, static_argnames="num_regions")
-    def measure(params: Any, batch_stats: Any, images: jax.Array, regions: jax.Array, *, num_regions: int):
+    def measure(params: Any, batch_stats: Any, discriminator_params: Any, images: jax.Array,
+                regions: jax.Array, *, num_regions: int):  # fmt: skip
         segmentation, _ = segmenter.apply(params, batch_stats, normalize(images), train=False)
         logits = upsample(segmentation.logits, *regions.shape[1:])
         values = jax.vmap(partial(region_sums, num_regions=num_regions))(pixel_values(logits), regions)
         feature_sums = partial(region_feature_sums, num_regions=num_regions)
-        return {"values": values, "features": jax.vmap(feature_sums)(segmentation.features, regions)}
+        sums = {"values": values, "features": jax.vmap(feature_sums)(segmentation.features, regions)}
+        if discriminator is not None:
+            # The discriminator sees what it saw in training: softmax maps of the network's input size.
+            maps = jax.nn.softmax(upsample(segmentation.logits, *images.shape[1:3]))
+            probability = jax.nn.sigmoid(discriminator.apply(discriminator_params, maps))
+            sums["target_probability"] = jax.vmap(feature_sums)(probability, regions)
+        return sums
 
     return measure
 
@@ -159,6 +175,10 @@ def _table(names: tuple[str, ...], rows: list[dict[str, np.ndarray]]) -> RegionT
     features = np.concatenate([row["features"][ids] for row, ids in zip(rows, present, strict=True)])
     pixels = values[:, -1:]
     means = values[:, :-1] / pixels
+    probability = None
+    if "target_probability" in rows[0]:
+        sums = [row["target_probability"][ids, 0] for row, ids in zip(rows, present, strict=True)]
+        probability = np.concatenate(sums) / pixels[:, 0]
     return RegionTable(
         names=tuple(names),
         image=np.repeat(np.arange(len(rows), dtype=np.int32), [len(ids) for ids in present]),
@@ -169,4 +189,5 @@ def _table(names: tuple[str, ...], rows: list[dict[str, np.ndarray]]) -> RegionT
         entropy=means[:, -3],
         margin=means[:, -2],
         confidence=means[:, -1],
+        target_probability=probability,
     )

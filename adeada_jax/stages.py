@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from adeada_jax.oracle import LabelStore, PurchasedLabels
 from adeada_jax.training import checkpoints, optimizers, parallel
 from adeada_jax.training.adversarial import adversarial_step
 from adeada_jax.training.loop import LoopOptions, run_steps
-from adeada_jax.training.state import create_adversarial_state, create_train_state
+from adeada_jax.training.state import AdversarialState, create_adversarial_state, create_train_state
 from adeada_jax.training.statistics import statistics_step
 from adeada_jax.training.supervised import supervised_step
 
@@ -26,9 +27,9 @@ def warm_up(experiment: Experiment) -> None:
         return
     options = experiment.config.warmup
     if options.checkpoint:
-        checkpoints.save(target, experiment.load_weights(options.checkpoint).tree())
+        _take_over_warm_up(experiment, Path(options.checkpoint))
     elif options.method == "adversarial":
-        _warm_up_adversarially(experiment)
+        _warm_up_adversarially(experiment, options)
     else:
         batches = _batches(experiment, experiment.source, 0, "warmup")
         _train_supervised(experiment, 0, experiment.initial_weights(), batches, options, "warm-up")
@@ -44,15 +45,36 @@ def finetune(experiment: Experiment, number: int) -> None:
     _train_supervised(experiment, number, weights, batches, experiment.config.finetune, name)
 
 
-def train_target_only(experiment: Experiment) -> None:
-    """One supervised training on the bought target labels, as long as an active run's trainings together."""
+def train_reference(experiment: Experiment) -> None:
+    """One training as long as an active run's trainings together: `experiment` says of what."""
     if experiment.workdir.checkpoint(0).exists():
         return
     config = experiment.config
-    options = config.finetune.copy_and_resolve_references()
+    if config.experiment == "adaptation_only":
+        _warm_up_adversarially(experiment, _all_steps(config, config.warmup))
+        return
+    source_only = config.experiment == "source_only"
+    examples = experiment.source if source_only else _purchased(experiment, 0)
+    _train_supervised(
+        experiment, 0, experiment.initial_weights(), _batches(experiment, examples, 0, "finetune"),
+        _all_steps(config, config.finetune), "source only" if source_only else "target only",
+    )  # fmt: skip
+
+
+def _all_steps(config: Any, options: Any) -> Any:
+    """A training's options with the steps of warm-up and all rounds together."""
+    options = options.copy_and_resolve_references()
     options.steps = config.warmup.steps + config.acquisition.rounds * config.finetune.steps
-    batches = _batches(experiment, _purchased(experiment, 0), 0, "finetune")
-    _train_supervised(experiment, 0, experiment.initial_weights(), batches, options, "target only")
+    return options
+
+
+def _take_over_warm_up(experiment: Experiment, checkpoint: Path) -> None:
+    """Another run's warm-up: its segmenter and, where it lies beside that, its discriminator."""
+    discriminator = checkpoint.parent / "discriminator"
+    if discriminator.exists() and not experiment.workdir.discriminator().exists():
+        shapes = experiment.discriminator().shapes
+        checkpoints.save(experiment.workdir.discriminator(), checkpoints.restore(discriminator, shapes))
+    checkpoints.save(experiment.workdir.checkpoint(0), experiment.load_weights(checkpoint).tree())
 
 
 def _purchased(experiment: Experiment, number: int) -> PurchasedLabels:
@@ -93,29 +115,37 @@ def _train_supervised(
     experiment: Experiment, number: int, weights: Weights, batches: Callable[[int], Iterator], options: Any,
     description: str,
 ) -> None:  # fmt: skip
-    optimizer, step = _supervised(
+    initial_state, step = supervised_training(
         experiment.segmenter, experiment.config.optimizer.to_json(), options.learning_rate, options.steps,
         options.learning_rate_steps,
     )  # fmt: skip
-    state = create_train_state(weights.params, weights.batch_stats, optimizer)
+    state = initial_state(weights.params, weights.batch_stats)
     name = "warmup" if description == "warm-up" else "finetune"
     state = _run(experiment, number, name, step, state, batches, options.steps, description)
     _finish(experiment, number, Weights(state.params, state.batch_stats))
 
 
 @cache
-def _supervised(
+def supervised_training(
     segmenter: Segmenter, options: str, learning_rate: float, steps: int, increase_steps: int
-) -> Any:
-    """Optimiser and step; the same step serves all rounds, so that it is compiled once."""
+) -> tuple[Callable[..., Any], Any]:
+    """What makes a state of (params, batch_stats), and the step: one for all rounds, so compiled once.
+
+    `options` is `config.optimizer` as JSON; the rest as of `optimizers.segmenter_optimizer`.
+    """
     optimizer = optimizers.segmenter_optimizer(
         json.loads(options), learning_rate=learning_rate, steps=steps, increase_steps=increase_steps
     )
-    return optimizer, parallel.parallelize(supervised_step(segmenter.apply, optimizer))
+    step = parallel.parallelize(supervised_step(segmenter.apply, optimizer))
+    return partial(create_train_state, optimizer=optimizer), step
 
 
-def _warm_up_adversarially(experiment: Experiment) -> None:
-    config, options = experiment.config, experiment.config.warmup
+def adversarial_training(experiment: Experiment, options: Any) -> tuple[Callable[..., Any], Any]:
+    """What makes a state of (params, batch_stats, discriminator's params), and the step.
+
+    `options` is `config.warmup`, or with other steps.
+    """
+    config = experiment.config
     optimizer = optimizers.segmenter_optimizer(
         config.optimizer, learning_rate=options.learning_rate, steps=options.steps,
         increase_steps=options.learning_rate_steps,
@@ -123,18 +153,23 @@ def _warm_up_adversarially(experiment: Experiment) -> None:
     discriminator_optimizer = optimizers.discriminator_optimizer(
         config.optimizer, learning_rate=options.discriminator_learning_rate, steps=options.steps
     )
-    discriminator = experiment.discriminator()
     step = adversarial_step(
-        experiment.segmenter.apply, discriminator.apply, optimizer, discriminator_optimizer,
+        experiment.segmenter.apply, experiment.discriminator().apply, optimizer, discriminator_optimizer,
         adversarial_weight=options.adversarial_weight,
     )  # fmt: skip
-    step = parallel.parallelize(step)
+
+    def initial_state(params: Any, batch_stats: Any, discriminator: Any) -> AdversarialState:
+        state = create_train_state(params, batch_stats, optimizer)
+        return create_adversarial_state(state, discriminator, discriminator_optimizer)
+
+    return initial_state, parallel.parallelize(step)
+
+
+def _warm_up_adversarially(experiment: Experiment, options: Any) -> None:
+    initial_state, step = adversarial_training(experiment, options)
     weights = experiment.initial_weights()
-    state = create_adversarial_state(
-        create_train_state(weights.params, weights.batch_stats, optimizer),
-        discriminator.init(seed=experiment.seed(0, "discriminator")),
-        discriminator_optimizer,
-    )
+    discriminator = experiment.discriminator().init(seed=experiment.seed(0, "discriminator"))
+    state = initial_state(weights.params, weights.batch_stats, discriminator)
 
     def batches(start: int) -> Iterator[dict[str, np.ndarray]]:
         labelled = _batches(experiment, experiment.source, 0, "warmup")(start)

@@ -39,6 +39,11 @@ class Workdir:
         """Every target training region with its price."""
         return self.root / "pool.safetensors"
 
+    @property
+    def edges(self) -> Path:
+        """Every target training region's share of edge pixels."""
+        return self.root / "edges.safetensors"
+
     def round(self, number: int) -> Path:
         return self.root / "rounds" / f"{number:02d}"
 

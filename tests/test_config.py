@@ -7,7 +7,7 @@ from adeada_jax.errors import InputError
 
 
 def check(config):
-    validate(config, strategies=("adeada",), schedules=("half",))
+    validate(config, schedules=("half",))
 
 
 def test_the_papers_settings_pass_and_are_the_papers():
@@ -27,10 +27,9 @@ def test_the_papers_settings_pass_and_are_the_papers():
         ("acquisition.budget", -0.1, "acquisition.budget: -0.1"),
         ("acquisition.budget", 1.5, "at most 1"),
         ("acquisition.alpha", 1.1, "acquisition.alpha: 1.1 must lie between 0 and 1"),
-        ("acquisition.strategy", "guess", "unknown 'guess'; known: adeada"),
         ("acquisition.schedule", "cosine", "unknown 'cosine'; known: half"),
         ("warmup.method", "none", "known: adversarial, source_only"),
-        ("experiment", "passive", "known: active, target_only"),
+        ("experiment", "passive", "known: active, warmup_only"),
         ("data.batch_size", 0, "data.batch_size: 0 must be at least 1"),
         ("finetune.mixing", "third", "known: union, half"),
         ("finetune.steps", -1, "must not be negative"),

@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import pytest
 
+from adeada_jax.data import transforms
 from adeada_jax.inference import RegionTable, infer_regions, pixel_values
-from adeada_jax.models import Segmenter, normalize, upsample
+from adeada_jax.models import Discriminator, Segmenter, normalize, upsample
 
 SIZES = [(40, 56), (32, 48), (40, 56)]
 
@@ -68,6 +69,30 @@ def test_means_equal_upsampling_everything(model, table, i):
         means = np.stack([values[example["regions"] == r].mean(axis=0) for r in table.region[mine]])
         np.testing.assert_allclose(getattr(table, name)[mine], means, rtol=2e-4, atol=2e-5, err_msg=name)
     np.testing.assert_array_equal(table.predicted, table.probabilities.argmax(axis=1))
+
+
+def test_target_probability_is_the_mean_of_the_upsampled_discriminator(model):
+    segmenter, params, batch_stats = model
+    discriminator = Discriminator(4)
+    judged = (discriminator, discriminator.init(1))
+    found = infer_regions(*model, Source(), height=64, width=128, batch_size=2, discriminator=judged)
+    for i in (0, 1):
+        example = Source()[i]
+        resized = transforms.resize({"image": example["image"]}, height=64, width=128)["image"]
+        segmentation, _ = segmenter.apply(params, batch_stats, normalize(resized[None]), train=False)
+        maps = jax.nn.softmax(upsample(segmentation.logits, 64, 128))
+        scores = jax.nn.sigmoid(discriminator.apply(judged[1], maps))
+        assert scores.shape == (1, 2, 4, 1)
+        probability = np.asarray(upsample(scores, *SIZES[i])[0, ..., 0])
+        mine = found.image == i
+        means = [probability[example["regions"] == r].mean() for r in found.region[mine]]
+        np.testing.assert_allclose(found.target_probability[mine], means, rtol=1e-4)
+
+
+def test_no_discriminator_no_target_probability(table, tmp_path):
+    assert table.target_probability is None
+    table.save(tmp_path / "table.safetensors")
+    assert RegionTable.load(tmp_path / "table.safetensors").target_probability is None
 
 
 def test_batches_change_nothing(model, table):

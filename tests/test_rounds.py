@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -156,6 +157,11 @@ def test_another_configuration_is_refused_by_key(finished, toy_dir):
         ({"target__dataset": "kitti"}, "unknown data set 'kitti'; known: .*toy/filmed"),
         ({"model__name": "unet"}, "config.model.name: unknown 'unet'"),
         ({"acquisition__strategy": "guess"}, "unknown 'guess'; known: adeada"),
+        ({"acquisition__strategy": "no.module:Own"}, "'no.module:Own' cannot be imported"),
+        (
+            {"acquisition__strategy": "aada", "warmup__method": "source_only"},
+            "'aada' needs a discriminator, which config.warmup.method='source_only' does not train",
+        ),
         ({"acquisition__budget": 0.0}, "config.acquisition.budget: 0.0"),
         ({"regions__num_segments": 10}, "was prepared with SLIC"),
         ({"num_classes": 5}, "config.num_classes: 5, but the source data set .* has 19"),
@@ -184,14 +190,41 @@ def test_no_more_than_what_is_left_is_bought_and_the_reference_trains_on_all(toy
     assert max(steps) == 5 + 2 * 4
 
 
-def test_a_run_can_start_from_another_runs_warm_up(finished, toy_dir, tmp_path):
+def test_the_references_train_as_long_as_a_whole_run_without_target_labels(toy_dir, tmp_path):
+    for experiment in ("source_only", "adaptation_only"):
+        summary = rounds.main(tiny_config(toy_dir, experiment), str(tmp_path / experiment))
+        assert [entry["labelled_pixels"] for entry in summary["rounds"]] == [0]
+        lines = (tmp_path / experiment / "metrics.jsonl").read_text().splitlines()
+        assert max(json.loads(line)["step"] for line in lines) == 5 + 2 * 4
+        assert not list((tmp_path / experiment).rglob("labels"))
+        assert (tmp_path / experiment / "report.html").exists()
+
+
+def test_a_run_can_stop_after_its_warm_up(finished, toy_dir, tmp_path):
+    summary = rounds.main(tiny_config(toy_dir, "warmup_only"), str(tmp_path))
+    first = json.loads((finished[0] / "summary.json").read_text())["rounds"][0]
+    assert [entry["round"] for entry in summary["rounds"]] == [0]
+    assert summary["rounds"][0]["iou"] == pytest.approx(first["iou"])
+
+
+@pytest.mark.parametrize("strategy", ["aada", "redal"])
+def test_a_run_can_start_from_another_runs_warm_up(finished, toy_dir, tmp_path, strategy):
     checkpoint = finished[0] / "rounds/00/checkpoint"
     changes = {
-        "acquisition__strategy": "entropy",
+        "acquisition__strategy": strategy,
         "acquisition__rounds": 1,
         "warmup__checkpoint": str(checkpoint),
     }
     summary = rounds.main(tiny_config(toy_dir, **changes), str(tmp_path))
     first = json.loads((finished[0] / "summary.json").read_text())["rounds"][0]
     assert summary["rounds"][0]["iou"] == pytest.approx(first["iou"])
-    assert {row["method"] for row in read_selection(tmp_path, 1)} == {"entropy"}
+    assert {row["method"] for row in read_selection(tmp_path, 1)} == {strategy}
+    assert (tmp_path / "edges.safetensors").exists() == (strategy == "redal")
+
+
+def test_aada_needs_the_discriminator_beside_the_checkpoint(finished, toy_dir, tmp_path):
+    alone = tmp_path / "alone"
+    shutil.copytree(finished[0] / "rounds/00/checkpoint", alone / "checkpoint")
+    changes = {"acquisition__strategy": "aada", "warmup__checkpoint": str(alone / "checkpoint")}
+    with pytest.raises(InputError, match=r"there is no '.*discriminator' beside"):
+        rounds.main(tiny_config(toy_dir, **changes), str(tmp_path / "run"))

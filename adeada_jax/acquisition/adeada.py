@@ -24,7 +24,7 @@ class Adeada:
     schedule: str = "half"
     class_balance: bool = True
 
-    needs_density = True
+    needs = ("density",)
 
     def select(self, candidates: Candidates, request: Request) -> Selection:
         share = schedule.density_share(self.schedule, request.round, alpha=self.alpha, beta=self.beta)

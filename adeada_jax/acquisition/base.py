@@ -25,7 +25,10 @@ class Candidates:
       entropy: `(N,)` mean pixel entropy (Eq. 10).
       margin: `(N,)` mean pixel margin (Eq. 8).
       confidence: `(N,)` mean pixel confidence (Eq. 9).
-      density: pi and KL of Eq. 2 and 5, for strategies with `needs_density`.
+      density: pi and KL of Eq. 2 and 5, for strategies that need "density".
+      edges: `(N,)` share of edge pixels, for strategies that need "edges".
+      target_probability: `(N,)` the warm-up's discriminator's mean probability that the region is of the
+        target, for strategies that need "target_probability".
     """
 
     image_names: Sequence[str]
@@ -39,6 +42,8 @@ class Candidates:
     margin: np.ndarray
     confidence: np.ndarray
     density: DensityDifference | None = None
+    edges: np.ndarray | None = None
+    target_probability: np.ndarray | None = None
 
     @property
     def classes(self) -> np.ndarray:
@@ -88,10 +93,18 @@ class Selection:
     class_budgets: np.ndarray | None = None
 
 
-class Strategy(Protocol):
-    """One way of choosing regions. `needs_density` asks for `Candidates.density`."""
+# What a strategy can ask for beyond what every region table holds; names of fields of Candidates.
+NEEDS = ("density", "edges", "target_probability")
 
-    needs_density: bool
+
+class Strategy(Protocol):
+    """One way of choosing regions.
+
+    Attributes:
+      needs: which of NEEDS must be computed for it.
+    """
+
+    needs: tuple[str, ...]
 
     def select(self, candidates: Candidates, request: Request) -> Selection:
         """Chooses available regions for at most `request.budget` pixels."""

@@ -6,7 +6,7 @@ from adeada_jax.acquisition.base import Candidates, Request, Selection, buy_rank
 class Entropy:
     """The conventional uncertainty measure, ADeADA's second half too (Section 3.3.2)."""
 
-    needs_density = False
+    needs = ()
 
     def select(self, candidates: Candidates, request: Request) -> Selection:
         return Selection(buy_ranked(candidates, candidates.entropy, method="entropy", budget=request.budget))

@@ -8,7 +8,7 @@ from adeada_jax.acquisition.base import Candidates, Request, Selection, buy_rank
 class Random:
     """Every available region is as likely as every other; the draw depends on seed and round alone."""
 
-    needs_density = False
+    needs = ()
 
     def select(self, candidates: Candidates, request: Request) -> Selection:
         generator = np.random.default_rng([request.seed, request.round])

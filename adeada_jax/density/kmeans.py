@@ -36,8 +36,11 @@ def _candidate_distances(rows, nearest, candidates, blocks, count, *, block):
 
 
 @partial(jax.jit, static_argnames="block", donate_argnames=("labels", "distances", "sums", "counts", "moved"))
-def _assign(rows, labels, distances, sums, counts, moved, centres, widths, blocks, count, *, block):
-    """One assignment: labels and squared distances (N,), sums (M, K, D), counts (M, K), moved (M,)."""
+def _assign(rows, labels, distances, sums, counts, moved, weights, centres, widths, blocks, count, *, block):
+    """One assignment: labels and squared distances (N,), sums (M, K, D), counts (M, K), moved (M,).
+
+    Sums and counts weigh every row by `weights` (N,).
+    """
     number = centres.shape[1]
     column = jnp.arange(number, dtype=jnp.int32)[:, None]
 
@@ -52,7 +55,8 @@ def _assign(rows, labels, distances, sums, counts, moved, centres, widths, block
         inside = (index >= low) & (index < high)
         old = lax.dynamic_slice_in_dim(labels, start, block)
         was = lax.dynamic_slice_in_dim(distances, start, block)
-        members = ((label == column) & inside).astype(x.dtype)
+        weight = lax.dynamic_slice_in_dim(weights, start, block)
+        members = jnp.where((label == column) & inside, weight, 0)
         sums = sums.at[mixture].add(jnp.matmul(members, x, precision=HIGHEST))
         counts = counts.at[mixture].add(jnp.sum(members, axis=1))
         moved = moved.at[mixture].add(jnp.sum(inside & (label != old), dtype=jnp.int32))
@@ -78,10 +82,39 @@ def _chunk(shard: Shard) -> int:
 
 
 class _Rows:
-    """Rows of a mixture that is spread over shards."""
+    """Rows of a mixture that is spread over shards.
 
-    def __init__(self, shards: Sequence[Shard]):
+    Attributes:
+        weights: for every mixture (n_m,), or None where every sample counts as one.
+    """
+
+    def __init__(self, shards: Sequence[Shard], weights: Sequence[np.ndarray] | None = None):
         self.shards = shards
+        self.weights = weights
+
+    def weigh(self, mixture: int, values: np.ndarray) -> np.ndarray:
+        """Values (..., n_m) times the mixture's weights."""
+        return values if self.weights is None else values * self.weights[mixture]
+
+    def weight(self, mixture: int, index: int) -> float:
+        """Weight of the mixture's sample `index`."""
+        return 1.0 if self.weights is None else float(self.weights[mixture][index])
+
+    def total(self, mixture: int, size: int) -> float:
+        """Sum of the mixture's weights."""
+        return float(size) if self.weights is None else float(self.weights[mixture].sum(dtype=np.float64))
+
+    def on_devices(self) -> list[jax.Array]:
+        """Weights (capacity,) of every shard's rows, on its device."""
+        placed, done = [], np.zeros(len(self.shards[0].parts), np.int64)
+        for shard in self.shards:
+            host = np.ones(shard.capacity, shard.dtype)
+            for m, (low, part) in enumerate(zip(shard.starts, shard.parts, strict=False)):
+                if self.weights is not None:
+                    host[low : low + len(part)] = self.weights[m][done[m] : done[m] + len(part)]
+                done[m] += len(part)
+            placed.append(jax.device_put(host, shard.device))
+        return placed
 
     def locate(self, mixture: int, index: int) -> np.ndarray:
         """Centred features (D,) of the mixture's sample `index`."""
@@ -102,16 +135,23 @@ class _Rows:
 
 
 def kmeans_plusplus(
-    shards: Sequence[Shard], layout: Layout, generators: Sequence[np.random.Generator]
+    shards: Sequence[Shard],
+    layout: Layout,
+    generators: Sequence[np.random.Generator],
+    weights: Sequence[np.ndarray] | None = None,
 ) -> list[np.ndarray]:
     """Indices (K_m,) of every mixture's seeds among its samples.
 
-    Each seed is the best of 2 + log K candidates drawn in proportion to the squared distance from
-    the seeds before (Arthur and Vassilvitskii's greedy variant).
+    Each seed is the best of 2 + log K candidates drawn in proportion to the (weighted) squared distance
+    from the seeds before (Arthur and Vassilvitskii's greedy variant); the first in proportion to the
+    weights.
     """
-    mixtures, rows = len(layout.sizes), _Rows(shards)
+    mixtures, rows = len(layout.sizes), _Rows(shards, weights)
     trials = 2 + np.log(layout.components).astype(int)
-    chosen = [[int(g.integers(n))] for g, n in zip(generators, layout.sizes, strict=True)]
+    if weights is None:
+        chosen = [[int(g.integers(n))] for g, n in zip(generators, layout.sizes, strict=True)]
+    else:
+        chosen = [[int(_draw(g, w, [], 1)[0])] for g, w in zip(generators, weights, strict=True)]
     drawn = [np.array(c) for c in chosen]
     nearest: list[np.ndarray | None] = [None] * mixtures
     for step in range(int(layout.components.max())):
@@ -136,7 +176,7 @@ def kmeans_plusplus(
             for shard in shards
         ]
         for m in np.flatnonzero(seeking):
-            distances = rows.gather(m, found)[: len(drawn[m])]
+            distances = rows.weigh(m, rows.gather(m, found)[: len(drawn[m])])
             if step:
                 distances = np.minimum(distances, nearest[m])
                 best = int(np.argmin(distances.sum(axis=1, dtype=np.float64)))
@@ -164,6 +204,7 @@ def kmeans(
     *,
     max_iter: int = 300,
     tol: float = 1e-4,
+    weights: Sequence[np.ndarray] | None = None,
 ) -> list[np.ndarray]:
     """Cluster (n_m,) int32 of every sample of every mixture.
 
@@ -174,11 +215,13 @@ def kmeans(
         max_iter: most Lloyd iterations.
         tol: a mixture is done when no label changes or the centres' squared shift is below `tol`
             times the features' mean variance.
+        weights: of every mixture's samples (n_m,), not negative; None counts each as one.
     """
-    rows, mixtures = _Rows(shards), len(layout.sizes)
+    rows, mixtures = _Rows(shards, weights), len(layout.sizes)
+    weighed = rows.on_devices()
     dtype = shards[0].dtype
     centres = np.zeros((mixtures, layout.columns, layout.padded_dim), dtype)
-    for m, seeds in enumerate(kmeans_plusplus(shards, layout, generators)):
+    for m, seeds in enumerate(kmeans_plusplus(shards, layout, generators, weights)):
         for k, index in enumerate(seeds):
             centres[m, k, : layout.dim] = rows.locate(m, int(index))
     thresholds = None
@@ -186,11 +229,12 @@ def kmeans(
     final = np.zeros(mixtures, bool)  # mixtures whose labels await one last assignment
     state = [(zeros(s.capacity, np.int32, s.device), zeros(s.capacity, dtype, s.device)) for s in shards]
     for iteration in range(max_iter):
-        sums, counts, moved = _assign_all(shards, layout, active, state, centres)
+        sums, counts, moved = _assign_all(shards, layout, active, state, weighed, centres)
         if thresholds is None:
             thresholds = tol * _mean_variances(rows, layout, state, sums, counts, centres)
         _relocate_empty(rows, layout, state, active, centres, sums, counts)
-        updated = np.where(counts[:, :, None] > 0, sums / np.maximum(counts, 1)[:, :, None], centres)
+        filled = counts[:, :, None] > 0
+        updated = np.where(filled, sums / np.where(filled, counts[:, :, None], 1), centres)
         shift = np.sum((updated - centres) ** 2, axis=(1, 2), dtype=np.float64)
         still = ((moved == 0) & (iteration > 0)) | (shift <= thresholds)
         final |= active & still & (moved > 0)
@@ -199,12 +243,12 @@ def kmeans(
         if not active.any():
             break
     if (final | active).any():
-        _assign_all(shards, layout, final | active, state, centres)
+        _assign_all(shards, layout, final | active, state, weighed, centres)
     labels = [np.asarray(s[0]) for s in state]
     return [rows.gather(m, labels) for m in range(mixtures)]
 
 
-def _assign_all(shards, layout, active, state, centres):
+def _assign_all(shards, layout, active, state, weights, centres):
     """Assign the active mixtures' rows; renew `state` and return sums, counts, moved over all shards."""
     mixtures, columns = centres.shape[:2]
     widths = layout.components.astype(np.int32)
@@ -218,7 +262,7 @@ def _assign_all(shards, layout, active, state, centres):
             zeros(mixtures, np.int32, shard.device),
         )
         *kept, sums, counts, moved = _over_blocks(
-            _assign, shard, active, layout.big_block, start, centres, widths
+            _assign, shard, active, layout.big_block, start, weights[s], centres, widths
         )
         state[s] = tuple(kept)
         pending.append((sums, counts, moved))
@@ -234,7 +278,8 @@ def _mean_variances(rows, layout, state, sums, counts, centres) -> np.ndarray:
     variances = np.zeros(len(layout.sizes))
     for m, size in enumerate(layout.sizes):
         # sum |x|^2 = sum |x - c|^2 + 2 c . sum x - n |c|^2, cluster by cluster
-        inertia = rows.gather(m, distances).sum(dtype=np.float64)
+        inertia = rows.weigh(m, rows.gather(m, distances)).sum(dtype=np.float64)
+        size = rows.total(m, size)
         c = centres[m].astype(np.float64)
         total = inertia + 2 * np.sum(c * sums[m]) - np.sum(counts[m] * np.sum(c * c, axis=1))
         mean = sums[m].sum(axis=0) / size
@@ -254,10 +299,11 @@ def _relocate_empty(rows, layout, state, active, centres, sums, counts) -> None:
         for k, index in zip(np.flatnonzero(empty[m]), farthest, strict=False):
             sample = rows.locate(m, int(index)).astype(np.float64)
             old = label[index]
-            if counts[m, old] <= 1:
+            weight = rows.weight(m, int(index))
+            if weight <= 0 or counts[m, old] <= weight:
                 continue
-            counts[m, old] -= 1
-            sums[m, old, : layout.dim] -= sample
-            counts[m, k] = 1
+            counts[m, old] -= weight
+            sums[m, old, : layout.dim] -= weight * sample
+            counts[m, k] = weight
             sums[m, k] = 0
-            sums[m, k, : layout.dim] = sample
+            sums[m, k, : layout.dim] = weight * sample

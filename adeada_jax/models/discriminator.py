@@ -38,6 +38,11 @@ class Discriminator:
         self._graph, state = nnx.split(network)
         self._shapes = nnx.to_pure_dict(state)
 
+    @property
+    def shapes(self) -> Any:
+        """Shapes and types of the parameters."""
+        return self._shapes
+
     def init(self, seed: int) -> Any:
         """Random parameters: nested dicts of float32 arrays."""
         return draw(self._shapes, discriminator_value, seed)

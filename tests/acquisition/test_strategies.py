@@ -24,7 +24,7 @@ def make_candidates(n=40, classes=3, seed=0):
         region=np.tile(np.arange(n // 2), 2).astype(np.int32), pixels=rng.integers(5, 15, n),
         available=np.ones(n, bool), features=rng.normal(size=(n, 4)), probabilities=probabilities,
         entropy=rng.random(n), margin=rng.random(n), confidence=rng.random(n),
-        density=DensityDifference(importance, kl, []),
+        density=DensityDifference(importance, kl, []), edges=rng.random(n), target_probability=rng.random(n),
     )  # fmt: skip
 
 
@@ -106,5 +106,8 @@ def test_adeada_gives_classes_without_a_density_to_uncertainty():
 
 
 def test_unknown_strategy_lists_the_known():
-    with pytest.raises(InputError, match="'magic'; known: adeada, random, entropy"):
+    with pytest.raises(
+        InputError,
+        match=r"'magic'; known: adeada, random, margin, .*, aada, clue",
+    ):
         create_strategy("magic", OPTIONS)

@@ -1,0 +1,49 @@
+"""CLUE (supplement B; Prabhu et al. 2021): k-means of z weighted by entropy."""
+
+import numpy as np
+
+from adeada_jax.acquisition import ranking
+from adeada_jax.acquisition.base import Candidates, Pick, Request, Selection
+from adeada_jax.density.clustering import cluster
+
+_ROWS = 4096
+
+
+class Clue:
+    """The nearest region to each centre of as many clusters as regions can be bought.
+
+    As many: the budget over the mean price of the available regions. Clusters come in order of their weight,
+    heaviest first; when every cluster gave its nearest region and budget is left, they give the second
+    nearest of their own, and so on.
+    """
+
+    needs = ()
+
+    def select(self, candidates: Candidates, request: Request) -> Selection:
+        order = candidates.ranked(np.zeros(len(candidates.image)))
+        pixels = candidates.pixels[order]
+        if not len(order) or request.budget < pixels.min():
+            return Selection(())
+        number = int(np.clip(request.budget // pixels.mean(), 1, len(order)))
+        weights = candidates.entropy[order].astype(np.float64)
+        found = cluster(
+            candidates.features[order],
+            number,
+            weights=weights if weights.sum() > 0 else None,
+            seed=(request.seed, request.round),
+        )
+        turn = turns(found.labels, found.distances)
+        mass = np.bincount(found.labels, weights, minlength=number)[found.labels]
+        # Regions of the first turn before those of the second; within a turn the heaviest cluster first.
+        queue = np.lexsort((np.arange(len(order)), -mass, turn))
+        taken = ranking.affordable(queue, pixels, request.budget)
+        return Selection(tuple(Pick(int(order[i]), "clue", float(weights[i])) for i in taken))
+
+
+def turns(labels: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    """`(N,)` for each sample how many of its own cluster are nearer to the centre; ties by position."""
+    order = np.lexsort((np.arange(len(labels)), distances, labels))
+    ordered = labels[order]
+    result = np.empty(len(labels), np.int64)
+    result[order] = np.arange(len(labels)) - np.searchsorted(ordered, ordered)
+    return result

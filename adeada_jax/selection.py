@@ -1,0 +1,127 @@
+"""One round's selection: what the model says of every region, what the strategy needs, what it buys."""
+
+from typing import Any
+
+import numpy as np
+
+from adeada_jax import inference
+from adeada_jax.acquisition.base import Candidates, Request, Selection
+from adeada_jax.acquisition.registry import create_strategy
+from adeada_jax.arrays import load_arrays, save_arrays
+from adeada_jax.density import DensityDifference, density_difference
+from adeada_jax.experiment import Experiment
+from adeada_jax.files import write_json_atomic
+from adeada_jax.inference import RegionTable
+from adeada_jax.labels import SHARED_CLASSES
+from adeada_jax.regions.edges import edge_shares
+from adeada_jax.regions.pool import Pool, Purchase
+from adeada_jax.telemetry import console, track
+
+
+def select(experiment: Experiment, pool: Pool, number: int) -> list[Purchase]:
+    """Chooses a round's regions.
+
+    Args:
+      experiment: the run.
+      pool: what can be bought.
+      number: of the round, from 1 on.
+
+    Returns:
+      The purchases in order, never more than the budget or what is left.
+    """
+    options = experiment.config.acquisition
+    strategy = create_strategy(options.strategy, options)
+    target = infer(experiment, number, "target", with_discriminator="target_probability" in strategy.needs)
+    density = estimate_density(experiment, number, target) if "density" in strategy.needs else None
+    edges = measure_edges(experiment) if "edges" in strategy.needs else None
+    asked = pool.budget(options.budget)
+    left = pool.total_pixels - pool.labelled_pixels
+    if asked > left:
+        console.print(f"round {number}: only {left} of {asked} pixels are left to buy; buying those")
+    request = Request(round=number, budget=min(asked, left), seed=experiment.seed(0, "acquisition"))
+    with experiment.stage(number, "selection"):
+        selection = strategy.select(candidates(pool, target, density=density, edges=edges), request)
+    pool.buy([pick.index for pick in selection.picks], round=number, budget=request.budget)
+    if density is not None:
+        _write_density(experiment, number, density, selection)
+    return [
+        Purchase(number, pool.names[pool.image[pick.index]], int(pool.region[pick.index]),
+                 int(pool.pixels[pick.index]), experiment.class_names[target.predicted[pick.index]],
+                 pick.method, pick.score)
+        for pick in selection.picks
+    ]  # fmt: skip
+
+
+def infer(
+    experiment: Experiment, number: int, domain: str, *, with_discriminator: bool = False
+) -> RegionTable:
+    """Z_D, C_D of Algorithm 1: the model of the round before on every region of a domain."""
+    path = experiment.workdir.region_table(number, domain)
+    if not path.exists():
+        weights = experiment.load_weights(experiment.workdir.checkpoint(number - 1))
+        images = experiment.target_images if domain == "target" else experiment.source_images
+        with experiment.stage(number, f"inference_{domain}"):
+            table = inference.infer_regions(
+                experiment.segmenter, weights.params, weights.batch_stats, images, **experiment.size,
+                batch_size=experiment.config.inference.batch_size,
+                description=f"round {number}: {domain} regions",
+                discriminator=experiment.load_discriminator() if with_discriminator else None,
+            )  # fmt: skip
+        table.save(path)
+    return RegionTable.load(path)
+
+
+def estimate_density(experiment: Experiment, number: int, target: RegionTable) -> DensityDifference:
+    """Importance (Eq. 2) and KL (Eq. 5) from GMMs of both domains, target labelled or not."""
+    path = experiment.workdir.importance(number)
+    if not path.exists():
+        source = infer(experiment, number, "source")
+        options = experiment.config.density
+        with experiment.stage(number, "density"):
+            difference = density_difference(
+                target.features, target.predicted, source.features, source.predicted,
+                num_classes=experiment.config.num_classes, class_names=experiment.class_names,
+                shared_classes=SHARED_CLASSES[experiment.config.shared_classes]["miou"],
+                seed=experiment.seed(number, "density"), **options,
+            )  # fmt: skip
+        arrays = {"importance": difference.importance, "kl": difference.kl}
+        save_arrays(path, arrays, {"records": difference.records})
+    arrays, metadata = load_arrays(path)
+    return DensityDifference(**arrays, records=metadata["records"])
+
+
+def measure_edges(experiment: Experiment) -> np.ndarray:
+    """`(N,)` share of edge pixels of every region of the pool; images do not change, so measured once."""
+    path = experiment.workdir.edges
+    if not path.exists():
+        images, shares = experiment.target_images, []
+        for i in track(range(len(images)), total=len(images), description="edges"):
+            example = images[i]
+            present = np.unique(example["regions"])
+            shares.append(edge_shares(example["image"], example["regions"])[present])
+        save_arrays(path, {"edges": np.concatenate(shares)}, {})
+    return load_arrays(path)[0]["edges"]
+
+
+def candidates(pool: Pool, target: RegionTable, **needed: Any) -> Candidates:
+    """The pool and the region table side by side; both list regions by image, then region id."""
+    if not (np.array_equal(pool.image, target.image) and np.array_equal(pool.region, target.region)):
+        raise ValueError("the region table does not list the pool's regions")
+    return Candidates(
+        image_names=pool.names, image=pool.image, region=pool.region, pixels=pool.pixels,
+        available=pool.available, features=target.features, probabilities=target.probabilities,
+        entropy=target.entropy, margin=target.margin, confidence=target.confidence,
+        target_probability=target.target_probability, **needed,
+    )  # fmt: skip
+
+
+def _write_density(
+    experiment: Experiment, number: int, density: DensityDifference, selection: Selection
+) -> None:
+    """density.json: for each class its two fits, its KL and its budget in pixels."""
+    budgets = selection.class_budgets
+    content = {
+        record["class"]: {**record, "budget": int(budgets[c]) if budgets is not None else None}
+        for c, record in enumerate(density.records)
+    }
+    write_json_atomic(experiment.workdir.density(number), content)

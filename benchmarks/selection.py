@@ -1,0 +1,121 @@
+"""Each strategy's selection step on synthetic region tables: time and memory beside its input.
+
+    python benchmarks/selection.py --regions=119000
+
+By default the paper's target: 119,000 regions of 2,975 images at 1024x2048, 256 numbers, 19 classes, a
+budget of 1% of the pixels. Every strategy runs in a process of its own; peak memory is what it needs above
+what the process held with the table loaded. `compiling` starts with an empty compilation cache, `cached`
+with the one that left.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+
+from adeada_jax.command_line import run_app
+
+_REGIONS = flags.DEFINE_integer("regions", 119_000, "Regions of the target.", lower_bound=100)
+_BUDGET = flags.DEFINE_float("budget", 0.01, "Fraction of the pixels to buy.", 0.0, 1.0)
+_STRATEGIES = flags.DEFINE_list("strategies", None, "Some of the strategies; all by default.")
+_WORKER = flags.DEFINE_string("worker", None, "Of this program itself: the one strategy to run.")
+
+OPTIONS = {"alpha": 1.0, "beta": 1.0, "schedule": "half", "class_balance": True}
+
+
+def table(number: int):
+    """Candidates like a network's: skewed features in clusters, long-tailed classes, 40 regions an image."""
+    from adeada_jax.acquisition.base import Candidates
+    from adeada_jax.density import DensityDifference
+    from adeada_jax.density.synthetic import domain_pair
+
+    target, _ = domain_pair(0, number, 100)
+    features, classes = target.features, target.classes
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=(number, 19)).astype(np.float32) + 4 * np.eye(19, dtype=np.float32)[classes]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    sorted_p = np.sort(probabilities, axis=1)
+    images = -(-number // 40)
+    importance = rng.normal(size=number) * 1000
+    kl = np.array([importance[classes == c].mean() if (classes == c).any() else np.nan for c in range(19)])
+    return Candidates(
+        image_names=[f"{i:05d}" for i in range(images)],
+        image=np.repeat(np.arange(images, dtype=np.int32), 40)[:number],
+        region=np.tile(np.arange(40, dtype=np.int32), images)[:number],
+        pixels=rng.integers(20_000, 85_000, number),
+        available=rng.random(number) > 0.02,
+        features=features,
+        probabilities=probabilities,
+        entropy=-(probabilities * np.log(probabilities)).sum(axis=1),
+        margin=sorted_p[:, -1] - sorted_p[:, -2],
+        confidence=sorted_p[:, -1],
+        density=DensityDifference(importance, kl, []),
+        edges=rng.random(number),
+        target_probability=rng.random(number),
+    )
+
+
+def memory(entry: str) -> float:
+    """This process's VmRSS (resident now) or VmHWM (at most since the last reset), in MB; Linux only."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(entry)) / 1024
+
+
+def work(name: str) -> None:
+    """Runs one strategy and prints what it took as JSON."""
+    from adeada_jax.acquisition.base import Request
+    from adeada_jax.acquisition.registry import create_strategy
+
+    candidates = table(_REGIONS.value)
+    strategy = create_strategy(name, OPTIONS)
+    budget = int(_BUDGET.value * candidates.pixels.sum())
+    Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
+    base, start, cpu = memory("VmRSS"), time.perf_counter(), time.process_time()
+    picks = strategy.select(candidates, Request(1, budget, 0)).picks
+    spent = int(candidates.pixels[[pick.index for pick in picks]].sum())
+    result = {
+        "seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu,
+        "memory": memory("VmHWM") - base, "bought": len(picks), "spent": spent / budget,
+    }  # fmt: skip
+    print(json.dumps(result))
+
+
+def measure(name: str, cache: str) -> dict:
+    """One strategy in a process of its own."""
+    command = [sys.executable, __file__, f"--worker={name}", f"--regions={_REGIONS.value}",
+               f"--budget={_BUDGET.value}"]  # fmt: skip
+    environment = {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{name}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument '{argv[1]}'")
+    if _WORKER.value:
+        work(_WORKER.value)
+        return
+    from adeada_jax.acquisition.registry import STRATEGIES
+
+    print("| strategy | regions bought | of the budget | compiling s | cached s | CPU s | peak MB more |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for name in _STRATEGIES.value or STRATEGIES:
+        with tempfile.TemporaryDirectory() as cache:
+            first, second = measure(name, cache), measure(name, cache)
+        print(
+            f"| {name} | {second['bought']:,} | {100 * second['spent']:.2f} % | {first['seconds']:.1f} | "
+            f"{second['seconds']:.1f} | {second['cpu']:.1f} | {second['memory']:.0f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    run_app(main)

@@ -1,0 +1,69 @@
+"""Strategies of one's own: by import path, by entry point, and what is no strategy."""
+
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from adeada_jax.acquisition import registry
+from adeada_jax.acquisition.base import Pick, Selection
+from adeada_jax.errors import InputError
+
+MODULE = """
+from adeada_jax.acquisition.base import Selection, buy_ranked
+
+class Largest:
+    needs = ()
+    def __init__(self, options):
+        self.sign = -1 if options["smallest"] else 1
+    def select(self, candidates, request):
+        score = self.sign * candidates.pixels
+        return Selection(buy_ranked(candidates, score, method="largest", budget=request.budget))
+
+class NoStrategy:
+    def __init__(self, options):
+        pass
+"""
+
+
+@pytest.fixture(name="module")
+def make_module(tmp_path, monkeypatch):
+    (tmp_path / "own_strategies.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "own_strategies"
+
+
+def test_an_import_path_gives_a_strategy_with_the_configurations_options(module):
+    strategy = registry.create_strategy(f"{module}:Largest", {"smallest": True})
+    assert strategy.sign == -1
+
+
+def test_an_installed_package_can_name_strategies(module, monkeypatch):
+    entry = EntryPoint("largest", f"{module}:Largest", registry.ENTRY_POINTS)
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group: [entry] if group == registry.ENTRY_POINTS else []
+    )
+    assert registry.create_strategy("largest", {"smallest": False}).sign == 1
+    with pytest.raises(InputError, match=r"unknown 'lagest'; known: adeada, .*clue, largest, or an import"):
+        registry.create_strategy("lagest", {})
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("nowhere:Largest", "No module named"), ("own_strategies:Missing", "has no attribute 'Missing'"),
+     ("own_strategies:NoStrategy", "gives no strategy; one has a method `select`")],
+)  # fmt: skip
+def test_what_is_no_strategy_is_said(module, path, words):
+    with pytest.raises(InputError, match=words):
+        registry.create_strategy(path, {})
+
+
+def test_a_need_that_nobody_can_meet_is_refused(module, monkeypatch):
+    class Greedy:
+        needs = ("labels",)
+
+        def select(self, candidates, request):
+            return Selection((Pick(0, "", 0.0),))
+
+    monkeypatch.setitem(registry._STRATEGIES, "greedy", lambda options: Greedy())
+    with pytest.raises(InputError, match="any of: density, edges, target_probability"):
+        registry.create_strategy("greedy", {})

@@ -137,6 +137,10 @@ def validate(config: config_dict.ConfigDict, *, schedules: tuple[str, ...]) -> N
                 "inference.batch_size", "density.max_components", "density.regions_per_component",
                 "density.max_iter"):  # fmt: skip
         _check(config, key, lambda value: value >= 1, "must be at least 1")
+    if config.warmup.method == "adversarial":
+        for key in ("data.height", "data.width"):
+            _check(config, key, lambda value: value >= 32,
+                   "must be at least 32 for the discriminator's five strides")  # fmt: skip
     for key in ("warmup.steps", "finetune.steps", "warmup.learning_rate_steps", "acquisition.beta"):
         _check(config, key, lambda value: value >= 0, "must not be negative")
     for key in ("warmup.learning_rate", "finetune.learning_rate", "regions.compactness", "density.reg_covar"):

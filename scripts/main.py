@@ -11,6 +11,9 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Directory of the run; one that holds it unfinished resumes it."
 )
+_DRY_RUN = flags.DEFINE_bool(
+    "dry_run", False, "Print what would be done, and what would stop it; train and write nothing."
+)
 
 
 def main(argv: list[str]) -> None:
@@ -19,10 +22,13 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.ERROR)
     config = checked_config(_CONFIG.value)
     # Imported late, so that --help and wrong flags answer at once.
-    from adeada_jax.rounds import main as run_rounds
+    if _DRY_RUN.value:
+        from adeada_jax.dry_run import main as run
+    else:
+        from adeada_jax.rounds import main as run
 
     keep_compiled_programs()
-    run_rounds(config, _WORKDIR.value)
+    run(config, _WORKDIR.value)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,89 @@
+"""What a training step costs, told from its program before anything is compiled or run."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.extend.core as jex
+import numpy as np
+
+# Operations whose results no compiler keeps: they are another view of their operand.
+_VIEWS = {"broadcast_in_dim", "copy", "expand_dims", "pvary", "reshape", "rev", "squeeze", "stop_gradient"}
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """Cost of a step on one device.
+
+    Attributes:
+      flops: floating-point operations, convolutions' padding left out; None where the backend does not say.
+      state_bytes: parameters, statistics and the optimiser's state.
+      working_bytes: what lives beside the state at the step's fullest moment, gradients and the activations
+        kept for them: an estimate, see `peak_bytes`.
+    """
+
+    flops: float | None
+    state_bytes: int
+    working_bytes: int
+
+
+def step_cost(step: Callable[..., Any], *arguments: Any) -> StepCost:
+    """Cost of a step of `parallel.parallelize`.
+
+    Args:
+      step: compiled functions' `lower` is asked for FLOPs; nothing is compiled.
+      *arguments: state, batch and key, or their shapes (`jax.ShapeDtypeStruct`).
+    """
+    analysis = step.lower(*arguments).cost_analysis() or {}
+    program = jax.make_jaxpr(lambda *args: step(*args))(*arguments)
+    return StepCost(analysis.get("flops"), tree_bytes(arguments[0]), peak_bytes(program.jaxpr))
+
+
+def tree_bytes(tree: Any) -> int:
+    """Bytes of a pytree of arrays, or of their shapes."""
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def peak_bytes(program: jex.Jaxpr) -> int:
+    """Most bytes that intermediate results need at one time, in the order the program is written.
+
+    A value lives from the equation that makes it to the last that reads it. A compiler that fuses needs
+    less, one that keeps scratch space for convolutions more.
+    """
+    aliases: dict[Any, Any] = {}
+    last_use: dict[Any, int] = {}
+    for i, equation in enumerate(program.eqns):
+        operands = [aliases.get(var, var) for var in equation.invars if isinstance(var, jex.Var)]
+        last_use.update(dict.fromkeys(operands, i))
+        if equation.primitive.name in _VIEWS and operands:
+            aliases[equation.outvars[0]] = operands[0]
+    for var in program.outvars:
+        if isinstance(var, jex.Var):
+            last_use[aliases.get(var, var)] = len(program.eqns)
+    ends: dict[int, list[int]] = {}
+    live = peak = 0
+    for i, equation in enumerate(program.eqns):
+        made = {var: _bytes(var) for var in equation.outvars if var not in aliases}
+        inside = max((peak_bytes(inner) for inner in _inner(equation)), default=0)
+        peak = max(peak, live + max(inside, sum(made.values())))
+        for var, size in made.items():
+            if last_use.get(var, i) > i:
+                live += size
+                ends.setdefault(last_use[var], []).append(size)
+        live -= sum(ends.pop(i, []))
+    return peak
+
+
+def _inner(equation: jex.JaxprEqn) -> list[jex.Jaxpr]:
+    """The programs an equation calls."""
+    values = [item for value in equation.params.values()
+              for item in (value if isinstance(value, (list, tuple)) else [value])]  # fmt: skip
+    closed = [value.jaxpr for value in values if isinstance(value, jex.ClosedJaxpr)]
+    return closed + [value for value in values if isinstance(value, jex.Jaxpr)]
+
+
+def _bytes(var: jex.Var) -> int:
+    dtype = getattr(var.aval, "dtype", None)
+    return math.prod(var.aval.shape) * np.dtype(dtype).itemsize if isinstance(dtype, np.dtype) else 0

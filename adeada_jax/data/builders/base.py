@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from adeada_jax.errors import InputError
+
 FEATURES = ("name", "image", "regions", "label")
 
 
@@ -68,6 +70,9 @@ def write(builder: tfds.core.DatasetBuilder, *, on_example: Callable[[], None] |
     Args:
       builder: calls its attribute `on_example` after each example.
       on_example: e.g. advances a progress bar.
+
+    Raises:
+      InputError: the disk is full, or fails.
     """
     if on_example is not None:
         builder.on_example = on_example
@@ -75,4 +80,12 @@ def write(builder: tfds.core.DatasetBuilder, *, on_example: Callable[[], None] |
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     # TFDS prints, and without a directory for downloads leaves an empty one.
     with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as nothing:
-        builder.download_and_prepare(download_dir=nothing, download_config=config, file_format="array_record")
+        try:
+            builder.download_and_prepare(
+                download_dir=nothing, download_config=config, file_format="array_record"
+            )
+        except RuntimeError as error:
+            # array_record's way of passing on what the system said, such as a full disk.
+            if "() failed: " not in str(error):
+                raise
+            raise InputError(f"records cannot be written: {str(error).split('() failed: ')[1]}") from error

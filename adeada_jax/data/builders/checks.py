@@ -5,9 +5,10 @@ import functools
 import io
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -20,7 +21,7 @@ from adeada_jax.types import IGNORE_LABEL
 # Shows a bar of so many steps; what it gives is called after each.
 Bar = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
-_SHOWN = 50  # lines printed of each kind
+_SHOWN = 100  # lines printed of each kind
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -31,14 +32,14 @@ class Inspection:
     Attributes:
       pixels: of the image.
       problems: one line each.
-      mismatch: both sizes, where image and label differ in it.
+      mismatch: a line with both sizes, where image and label differ in it.
       counts: `(256,)` the label's pixels by class.
     """
 
     pixels: int
     problems: tuple[str, ...]
-    mismatch: str = ""
-    counts: np.ndarray | None = None
+    mismatch: str
+    counts: np.ndarray
 
 
 def check(content: Content, *, jobs: int | None, bar: Bar) -> Content:
@@ -52,97 +53,89 @@ def check(content: Content, *, jobs: int | None, bar: Bar) -> Content:
       bar: shows progress.
 
     Returns:
-      The content without what is to be left out.
+      The content without what is to be left out, its pixels counted.
 
     Raises:
       InputError: anything is wrong, or a split is empty.
     """
-    items = content.items
-    inspect_ = functools.partial(inspect, read_label=content.read_label)
-    with bar(f"checking {content.title}", len(items)) as advance:
-        found = list(_advancing(ordered_map(inspect_, items, processes=jobs), advance))
-    problems = [*content.problems, *(line for inspection in found for line in inspection.problems)]
-    mismatched = {
-        item.image: f"'{item.name}' {inspection.mismatch}"
-        for item, inspection in zip(items, found, strict=True)
-        if inspection.mismatch
-    }
-    notes = [*_counts(content), *content.notes]
-    if content.drop_mismatched and mismatched:
-        print(f"left out, since image and label differ in size: {len(mismatched)}")
-        _print(mismatched.values(), len(mismatched))
+    inspect_item = functools.partial(inspect, read_label=content.read_label)
+    problems, mismatched = list(content.problems), {}
+    counts, pixels = np.zeros(256, np.int64), 0
+    with bar(f"checking {content.title}", len(content.items)) as advance:
+        found = ordered_map(inspect_item, content.items, processes=jobs)
+        for item, inspection in zip(content.items, found, strict=True):
+            problems += inspection.problems
+            counts += inspection.counts
+            pixels += inspection.pixels
+            if inspection.mismatch:
+                mismatched[item.image] = inspection.mismatch
+            advance()
+    _print_lines(_sizes(content) + list(content.notes))
+    _print_lines(_class_shares(content, counts))
+    if content.drop_mismatched:
+        if mismatched:
+            print(f"{len(mismatched)} images are left out, since they differ in size from their labels:")
+            _print_lines(list(mismatched.values()), indent="  ")
     else:
-        problems += [f"image {line}" for line in mismatched.values()]
-    notes += _class_notes(content, [i.counts for i in found if i.counts is not None], problems)
-    for note in notes:
-        print(note)
+        problems += mismatched.values()
     kept = {
         split: tuple(item for item in items if item.image not in mismatched)
         for split, items in content.splits.items()
     }
-    problems += [
-        f"split '{split}' of {content.title} is empty: no image left" for split in kept if not kept[split]
-    ]
-    _refuse(content, problems)
-    return dataclasses.replace(content, splits=kept, pixels=sum(i.pixels for i in found))
-
-
-def _advancing(results: Iterator[Inspection], advance: Callable[[], None]) -> Iterator[Inspection]:
-    for result in results:
-        yield result
-        advance()
+    problems += [f"split '{split}' of {content.title} is empty" for split in kept if not kept[split]]
+    if counts.any() and not counts[: len(content.class_names)].any():
+        problems.append("no pixel of any label belongs to a class; is the map from ids to classes right?")
+    if problems:
+        _refuse(content, problems)
+    return dataclasses.replace(content, splits=kept, pixels=pixels)
 
 
 def _refuse(content: Content, problems: list[str]) -> None:
-    if not problems:
-        return
-    print(f"problems in '{content.source_dir}': {len(problems)}")
-    _print(problems, _SHOWN)
-    count = f"{len(problems)} problems, listed above; the first: " if len(problems) > 1 else ""
-    raise InputError(f"source_dir '{content.source_dir}': {count}{problems[0]}")
+    if len(problems) == 1:
+        raise InputError(f"source_dir '{content.source_dir}': {problems[0]}")
+    print(f"{len(problems)} problems in '{content.source_dir}':")
+    _print_lines(problems, indent="  ")
+    raise InputError(
+        f"source_dir '{content.source_dir}': {len(problems)} problems, listed above; the first: {problems[0]}"
+    )
 
 
-def _print(lines, most: int) -> None:
-    lines = list(lines)
-    for line in lines[:most]:
-        print(f"  {line}")
-    if len(lines) > most:
-        print(f"  and {len(lines) - most} more")
+def _print_lines(lines: list[str], indent: str = "") -> None:
+    for line in lines[:_SHOWN]:
+        print(f"{indent}{line}")
+    if len(lines) > _SHOWN:
+        print(f"{indent}and {len(lines) - _SHOWN} more")
 
 
-def _counts(content: Content) -> list[str]:
-    notes = []
+def _sizes(content: Content) -> list[str]:
+    """How many images each split has, and how many it should."""
+    lines = []
     for split, items in content.splits.items():
-        expected = content.expected.get(split)
-        published = f" of {expected} as published" if expected else ""
-        notes.append(f"{content.title} {split}: {len(items)} images{published}")
-        if expected and len(items) != expected:
-            notes[-1] += "  <- not all of them" if len(items) < expected else "  <- more than there are"
-    return notes
+        expected = content.expected.get(split, len(items))
+        comparison = "" if len(items) == expected else f"; as published it has {expected}"
+        labels = "" if not items or items[0].label else ", without labels"
+        lines.append(f"{content.title}, split {split}: {len(items)} images{labels}{comparison}")
+    return lines
 
 
-def _class_notes(content: Content, counts: list[np.ndarray], problems: list[str]) -> list[str]:
-    """Shares of the classes in all labels; not one labelled pixel is a problem."""
-    if not counts:
+def _class_shares(content: Content, counts: np.ndarray) -> list[str]:
+    """How much of the labels is ignored and which classes never occur: where a wrong map shows."""
+    if not counts.any():
         return []
-    total = np.sum(counts, axis=0)
-    if not total[: len(content.class_names)].any():
-        problems.append("no pixel of any label belongs to a class; is the map from ids to classes right?")
-        return []
-    notes = [f"{total[IGNORE_LABEL] / total.sum():.1%} of the labels' pixels are ignored"]
-    absent = [name for name, count in zip(content.class_names, total, strict=False) if not count]
-    return notes + ([f"classes without a pixel: {', '.join(absent)}"] if absent else [])
+    absent = [name for name, count in zip(content.class_names, counts, strict=False) if not count]
+    lines = [f"{counts[IGNORE_LABEL] / counts.sum():.1%} of the labels' pixels are ignored"]
+    return lines + ([f"classes without a pixel: {', '.join(absent)}"] if absent else [])
 
 
 def inspect(item: Item, *, read_label: LabelReader | None) -> Inspection:
     """Reads an image and its label; runs in worker processes."""
     problems: list[str] = []
     height = width = 0
-    label, mismatch, counts = None, "", None
     try:
         height, width = image_file_size(read_file(item.image), f"image '{item.image}'")
     except InputError as error:
         problems.append(str(error))
+    mismatch, counts = "", np.zeros(256, np.int64)
     if item.label:
         what = f"label '{item.label}'"
         try:
@@ -151,14 +144,15 @@ def inspect(item: Item, *, read_label: LabelReader | None) -> Inspection:
             label = read_label(encoded, what)
         except InputError as error:
             problems.append(str(error))
-    if label is not None:
-        counts = np.bincount(label.ravel(), minlength=256)
-        if height and label.shape != (height, width):
-            mismatch = f"is {height}x{width} but its label {label.shape[0]}x{label.shape[1]}"
+        else:
+            counts = np.bincount(label.ravel(), minlength=256)
+            if height and label.shape != (height, width):
+                sizes = f"{height}x{width} but its label {label.shape[0]}x{label.shape[1]}"
+                mismatch = f"image '{item.name}' is {sizes} ('{item.label}')"
     return Inspection(height * width, tuple(problems), mismatch, counts)
 
 
-def read_file(path) -> bytes:
+def read_file(path: Path) -> bytes:
     """A file's bytes.
 
     Raises:
@@ -183,7 +177,7 @@ def image_file_size(encoded: bytes, what: str) -> tuple[int, int]:
     try:
         image = ImageOps.exif_transpose(Image.open(io.BytesIO(encoded), formats=["JPEG"]))
         image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         reason = "is empty" if not encoded else "is no PNG or JPEG, or truncated"
         raise InputError(f"{what} {reason} ({len(encoded)} bytes); replace the file") from error
     return image.height, image.width

@@ -7,6 +7,7 @@ import tensorflow_datasets as tfds
 from adeada_jax.data.builders.from_files import FilesBuilder
 from adeada_jax.data.builders.label_files import ClassMap, IdLabels
 from adeada_jax.data.builders.layout import Content, find_files, find_root, pair
+from adeada_jax.errors import InputError
 from adeada_jax.labels import CLASS_NAMES, PALETTE
 
 # Cityscapes' label ids of the 19 classes, in the order of CLASS_NAMES.
@@ -58,4 +59,8 @@ def find(source_dir: str) -> Content:
 
 def _without_city(files: dict[str, Path]) -> dict[str, Path]:
     """Files by their own name, which begins with the city that their folder is named after."""
-    return {name.rsplit("/", 1)[-1]: path for name, path in files.items()}
+    renamed = {name.rsplit("/", 1)[-1]: path for name, path in files.items()}
+    for name, path in files.items():
+        if renamed[name.rsplit("/", 1)[-1]] != path:
+            raise InputError(f"'{path}' lies in two folders of cities; remove one")
+    return renamed

@@ -85,7 +85,7 @@ def _check_entry(entry: Any, what: str, *, ids: bool) -> None:
     """Refuses a class whose keys or values are not as they should be."""
     wanted = {"name", "color"} | ({"ids"} if ids else set())
     if not isinstance(entry, dict) or set(entry) != wanted:
-        found = ", ".join(map(str, entry)) if isinstance(entry, dict) else repr(entry)
+        found = ", ".join(sorted(map(str, entry))) if isinstance(entry, dict) else repr(entry)
         raise InputError(f"{what} needs the keys {', '.join(sorted(wanted))}; it has: {found}")
     if not isinstance(entry["name"], str) or not entry["name"]:
         raise InputError(f"{what}: name: {entry['name']!r} is no text")

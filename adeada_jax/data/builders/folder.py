@@ -1,5 +1,6 @@
 """TFDS builder of a user's own images, with labels or without."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ def find(source_dir: str) -> Content:
     root = find_root("images of your own", source_dir, ("images",))
     classes = find_classes(root)
     places, notes = _places(root)
+    notes += _other_files(root)
     splits, problems = {}, []
     for split, place in places.items():
         items, wrong = _find_split(root, place)
@@ -47,7 +49,7 @@ def find(source_dir: str) -> Content:
     if labelled and not classes:
         raise InputError(f"'{root}' has labels/ but no {' or '.join(NAMES)} that says what they mean")
     return Content(
-        title="the folder", source_dir=Path(source_dir), splits=splits,
+        title="folder", source_dir=Path(source_dir), splits=splits,
         read_label=classes.read_label if classes else None, class_names=classes.names if classes else (),
         palette=classes.palette if classes else np.zeros((0, 3), np.uint8), expected={},
         problems=tuple(problems), notes=tuple(notes),
@@ -66,6 +68,16 @@ def _places(root: Path) -> tuple[dict[str, str], list[str]]:
     ]
     notes = [f"left out, since it lies beside {' and '.join(splits)}: images/{name}" for name in others]
     return {split: split for split in splits}, notes
+
+
+def _other_files(root: Path) -> list[str]:
+    """How many files below images/ are none that can be read, by suffix."""
+    suffixes = Counter(
+        path.suffix.lower() or path.name
+        for path in (root / "images").rglob("*")
+        if path.is_file() and path.suffix.lower() not in _IMAGES and not path.name.startswith(".")
+    )
+    return [f"left out of images/: {count} files of {suffix}" for suffix, count in sorted(suffixes.items())]
 
 
 def _find_split(root: Path, place: str) -> tuple[tuple[Item, ...], list[str]]:

@@ -125,6 +125,6 @@ def _check_space(content: Content, data_dir: Path, parts: Path) -> None:
     needed, free = images + 2 * maps - made, shutil.disk_usage(data_dir).free
     if needed > free:
         raise InputError(
-            f"data_dir '{data_dir}' has {free / 1e9:.1f} GB free, but {content.title} needs about "
-            f"{needed / 1e9:.1f} GB there; free some or give another --data_dir"
+            f"data_dir '{data_dir}' has {free / 1e6:,.0f} MB free, but {content.title} needs about "
+            f"{needed / 1e6:,.0f} MB there; free some or give another --data_dir"
         )

@@ -141,6 +141,6 @@ def open_label(encoded: bytes, what: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(encoded), formats=["PNG"])
         image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{what} cannot be decoded as PNG") from error
     return image

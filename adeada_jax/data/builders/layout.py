@@ -86,8 +86,11 @@ def find_root(title: str, source_dir: str | Path, needed: Iterable[str], *, insi
         if all((root / name).is_dir() for name in needed):
             return root
     looked = ", ".join(f"{name}/" for name in needed)
+    missing = [f"{name}/" for name in needed if not (given / name).is_dir()]
+    missing = f"; missing: {', '.join(missing)}" if len(missing) < len(needed) else ""
     message = (
-        f"source_dir '{given}' is not the folder of {title}: looked for {looked}; found {_listing(given)}"
+        f"source_dir '{given}' is not the folder of {title}: looked for {looked}{missing}; "
+        f"found {_listing(given)}"
     )
     near = _nearby(given, needed)
     raise InputError(message + (f"; try --source_dir={near}" if near else ""))

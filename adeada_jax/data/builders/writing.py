@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -98,13 +98,21 @@ def locked(data_dir: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"data_dir '{data_dir}' cannot be written: {error.strerror}") from error
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _wait_for(lock, data_dir)
         try:
             yield
         except OSError as error:
             if error.errno not in _DISK:
                 raise
             raise InputError(f"data_dir '{data_dir}' cannot be written: {error.strerror}") from error
+
+
+def _wait_for(lock: IO, data_dir: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"waiting for another process that prepares data in '{data_dir}'", flush=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 @contextlib.contextmanager

@@ -39,3 +39,14 @@ def test_mistakes_end_with_one_line_and_status_2(toy_dir):
     missing = run("--dataset=toy")
     assert fails_in_one_line(missing)
     assert "data_dir" in missing.stderr
+
+
+def test_a_data_set_on_disk_is_prepared(tmp_path, miniatures):
+    miniatures.synthia(tmp_path)
+    result = run(
+        "--dataset=synthia", f"--source_dir={tmp_path}", f"--data_dir={tmp_path / 'data'}", "--jobs=1"
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[0] == "SYNTHIA, split train: 3 images; as published it has 9400"
+    assert result.stdout.splitlines()[-1] == "synthia: train 3 images"
+    assert not result.stderr

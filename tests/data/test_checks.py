@@ -84,7 +84,7 @@ def test_all_problems_are_listed_not_the_first_only(folder, tmp_path, capsys):
             "image '{i}/train/ulm/ulm_000001_000019_leftImg8bit.png' is truncated (at",
             "image 'lindau_000001_000019' is 64x128 but its label 32x64 ('{l}/val/lindau/lindau_000001_",
             "label '{l}/train/aachen/aachen_000000_000019_gtFine_labelIds.png' is empty (0 bytes)",
-            "label '{l}/val/lindau/lindau_000000_000019_gtFine_labelIds.png' has ids outside the map: 34, 200",
+            "label '{l}/val/lindau/lindau_000000_000019_gtFine_labelIds.png' has ids outside the map: 34,",
         ),
         strict=True,
     ):

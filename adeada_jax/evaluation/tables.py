@@ -58,7 +58,7 @@ def round_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
 def round_table(summary: Mapping[str, Any]) -> Table:
     """What is printed after every round; see `round_rows`."""
     title = Text("mIoU on the target's evaluation split")
-    return _table(title, round_columns(summary), round_rows(summary))
+    return table(title, round_columns(summary), round_rows(summary))
 
 
 def round_markdown(summary: Mapping[str, Any]) -> str:
@@ -86,7 +86,7 @@ def iou_rows(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 def iou_table(summary: Mapping[str, Any]) -> Table:
     """`iou_rows` for a terminal; 19 classes need 160 columns."""
-    return _table(Text("IoU by class, in percent"), *iou_rows(summary))
+    return table(Text("IoU by class, in percent"), *iou_rows(summary))
 
 
 def iou_markdown(summary: Mapping[str, Any]) -> str:
@@ -110,7 +110,8 @@ def gain(value: float | None, before: float | None) -> str:
     return "" if value is None or before is None else f"{value - before:+.2f}"
 
 
-def _table(title: Text, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+def table(title: Text, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table for a terminal; all columns but the first are flushed right."""
     table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for i, column in enumerate(columns):
         table.add_column(Text(column), justify="right" if i else "left", no_wrap=True)

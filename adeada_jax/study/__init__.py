@@ -1,0 +1,1 @@
+"""Many runs, one table: the paper's comparisons, and the analyses of what was bought."""

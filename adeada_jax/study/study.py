@@ -1,0 +1,60 @@
+"""A whole study: its runs, then what they say together."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import config_dict
+
+from adeada_jax.files import write_json_atomic, write_text_atomic
+from adeada_jax.study import collect
+from adeada_jax.study.board import Board
+from adeada_jax.study.plan import Plan, make_plan
+from adeada_jax.study.runner import run_plan
+from adeada_jax.telemetry import console
+from adeada_jax.workdir import Workdir
+
+__all__ = ["make_plan", "run_study"]
+
+
+def run_study(
+    config: config_dict.ConfigDict, plan: Plan, workdir: str, *, jobs: int, command: Sequence[str]
+) -> bool:
+    """Runs or resumes a study; leaves study.json, study.csv and study.html in its directory.
+
+    Args:
+      config: what all runs share.
+      plan: of `make_plan`.
+      workdir: directory of the study.
+      jobs: runs at a time.
+      command: what was called, for the record.
+
+    Returns:
+      Whether all runs are finished.
+
+    Raises:
+      InputError: the directory cannot be used, or holds runs with another configuration.
+    """
+    directory = Path(workdir)
+    with Workdir(directory).locked():
+        with Board(plan) as board:
+            failures = run_plan(plan, directory, jobs=jobs, report=board.report)
+        write_outcome(config, plan, directory, failures, command)
+    for (name, seed), error in failures.items():
+        console.print(f"failed: {name}, seed {seed}: {error}", markup=False, highlight=False, soft_wrap=True)
+    return not failures
+
+
+def write_outcome(
+    config: config_dict.ConfigDict, plan: Plan, directory: Path, failures: Mapping[tuple[str, int], str],
+    command: Sequence[str],
+) -> None:  # fmt: skip
+    """Writes what the finished runs say."""
+    results = collect.collect(plan, directory)
+    content: dict[str, Any] = {
+        "command": list(command), "config": config.to_dict(),
+        "settings": {name: vars(setting) for name, setting in plan.settings.items()},
+        "runs": collect.run_records(plan, directory, failures),
+    }  # fmt: skip
+    write_text_atomic(directory / "study.csv", collect.rounds_csv(results))
+    write_json_atomic(directory / "study.json", content)

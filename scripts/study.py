@@ -1,0 +1,49 @@
+"""Compares strategies: many runs that share their warm-ups, and one page with the paper's tables and figures.
+
+    python scripts/study.py --config=configs/toy.py --workdir=runs/study --jobs=2 \
+        --strategies=random,margin,confidence,entropy,badge,redal,aada,clue,adeada --seeds=0,1,2 \
+        --references=source_only,target_only --ablations=table2,table4,table5
+
+Killed at any moment and started again with the same command it goes on, and ends with the same tables.
+"""
+
+import sys
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from adeada_jax.command_line import checked_config, run_app
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Configuration file of all runs; override keys of all with --config.KEY=VALUE."
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the study; an unfinished one resumes.")
+_STRATEGIES = flags.DEFINE_list("strategies", [], "Strategies to compare, import paths included.")
+_SEEDS = flags.DEFINE_list("seeds", ["0"], "Seeds; every setting runs once with each.")
+_JOBS = flags.DEFINE_integer("jobs", 1, "Runs at a time; each gets its part of the cores.", lower_bound=1)
+_REFERENCES = flags.DEFINE_list(
+    "references", [], "Any of source_only, adaptation_only, target_only: one training as long as a run's."
+)
+_ABLATIONS = flags.DEFINE_list("ablations", [], "Any of table2, table4, table5, as the paper numbers them.")
+_SETTINGS = flags.DEFINE_list("settings", [], "Single settings of ADeADA, such as linear or beta_0.5.")
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
+    config = checked_config(_CONFIG.value)
+    # Imported late, so that --help and wrong flags answer at once.
+    from adeada_jax.study import study
+
+    plan = study.make_plan(
+        config, strategies=_STRATEGIES.value, seeds=_SEEDS.value, references=_REFERENCES.value,
+        ablations=_ABLATIONS.value, settings=_SETTINGS.value,
+    )  # fmt: skip
+    complete = study.run_study(config, plan, _WORKDIR.value, jobs=_JOBS.value, command=sys.argv)
+    if not complete:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["config", "workdir"])
+    run_app(main)

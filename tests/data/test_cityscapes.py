@@ -54,13 +54,15 @@ def test_missing_pairs_are_all_listed(spoiled, tmp_path, capsys):
     (spoiled / "gtFine/train/ulm/ulm_000000_000019_gtFine_labelIds.png").unlink()
     (spoiled / "gtFine/val/lindau/lindau_000001_000019_gtFine_labelIds.png").unlink()
     (spoiled / "leftImg8bit/val/lindau/lindau_000000_000019_leftImg8bit.png").unlink()
+    lone = spoiled / "leftImg8bit/val/lindau/lindau_000001_000019_leftImg8bit.png"
+    lone.write_bytes(lone.read_bytes()[:-1])
     with pytest.raises(InputError, match=r"4 problems, listed above; the first: image .*ulm_000000"):
         prepare(tmp_path, spoiled)
     printed = capsys.readouterr().out
     assert "ulm_000000_000019_leftImg8bit.png' has no label" in printed
     assert "lindau_000001_000019_leftImg8bit.png' has no label" in printed
     assert "lindau_000000_000019_gtFine_labelIds.png' has no image" in printed
-    assert "split 'val' of Cityscapes is empty" in printed
+    assert "lindau_000001_000019_leftImg8bit.png' is truncated" in printed
 
 
 def test_a_missing_split_is_named(spoiled, tmp_path):

@@ -10,6 +10,7 @@ import sys
 import time
 import types
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
@@ -171,6 +172,22 @@ def test_a_directory_that_may_not_be_written_is_named(folder, tmp_path, monkeypa
     monkeypatch.setattr(writing.Path, "mkdir", read_only)
     with pytest.raises(InputError, match="data' cannot be written: Read-only file system"):
         prepare(tmp_path / "data", folder)
+
+
+def test_who_waits_for_another_process_is_told(tmp_path, capsys):
+    def take_turns():
+        with writing.locked(tmp_path):
+            pass
+
+    with ThreadPoolExecutor(1) as other:
+        with writing.locked(tmp_path):
+            waiting = other.submit(take_turns)
+            deadline = time.monotonic() + 30
+            while not (printed := capsys.readouterr().out) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert f"waiting for another process that prepares data in '{tmp_path}'" in printed
+            assert not waiting.done()
+        waiting.result(timeout=30)
 
 
 def test_a_killed_worker_is_explained(folder, tmp_path, monkeypatch):

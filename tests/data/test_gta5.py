@@ -55,7 +55,7 @@ def test_mismatched_files_are_left_out_aloud(prepared, miniatures, tmp_path, cap
     miniatures.gta5(tmp_path / "GTA5", mismatched=3)
     sources.prepare("gta5", tmp_path, source_dir=tmp_path / "GTA5", progress=False)
     printed = capsys.readouterr().out
-    assert "1 images are left out, since they differ in size" in printed
+    assert "left out, since image and label differ in size: 1\n" in printed
     assert "image '00003' is 64x96 but its label 58x96" in printed
     assert "GTA5, split train: 3 images; as published it has 24966" in printed
 

@@ -72,11 +72,10 @@ def check(content: Content, *, jobs: int | None, bar: Bar) -> Content:
             advance()
     _print_lines(_sizes(content) + list(content.notes))
     _print_lines(_class_shares(content, counts))
-    if content.drop_mismatched:
-        if mismatched:
-            print(f"{len(mismatched)} images are left out, since they differ in size from their labels:")
-            _print_lines(list(mismatched.values()), indent="  ")
-    else:
+    if mismatched and content.drop_mismatched:
+        print(f"left out, since image and label differ in size: {len(mismatched)}")
+        _print_lines(list(mismatched.values()), indent="  ")
+    elif mismatched:
         problems += mismatched.values()
     kept = {
         split: tuple(item for item in items if item.image not in mismatched)
@@ -113,7 +112,7 @@ def _sizes(content: Content) -> list[str]:
     for split, items in content.splits.items():
         expected = content.expected.get(split, len(items))
         comparison = "" if len(items) == expected else f"; as published it has {expected}"
-        labels = "" if not items or items[0].label else ", without labels"
+        labels = "" if any(item.label for item in items) or not items else ", without labels"
         lines.append(f"{content.title}, split {split}: {len(items)} images{labels}{comparison}")
     return lines
 

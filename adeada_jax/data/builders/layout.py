@@ -141,8 +141,8 @@ def find_files(directory: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
 
 
 def pair(images: Mapping[str, Path], labels: Mapping[str, Path]) -> tuple[tuple[Item, ...], list[str]]:
-    """Images that have a label, sorted by name, and a line for each image or label that stands alone."""
-    items = tuple(Item(name, images[name], labels[name]) for name in sorted(images.keys() & labels.keys()))
-    problems = [f"image '{images[name]}' has no label" for name in sorted(images.keys() - labels.keys())]
+    """The images, sorted by name, and a line for each image or label that stands alone."""
+    items = tuple(Item(name, images[name], labels.get(name)) for name in sorted(images))
+    problems = [f"image '{item.image}' has no label" for item in items if not item.label]
     problems += [f"label '{labels[name]}' has no image" for name in sorted(labels.keys() - images.keys())]
     return items, problems

@@ -1,43 +1,15 @@
 """The report's charts, as inline SVG in the page's own colours, and its overlays."""
 
-import html
-import io
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
 import numpy as np
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from skimage.segmentation import find_boundaries
 
 from adeada_jax.evaluation.tables import round_name
-
-# Stand-ins that become the page's CSS variables, so that a chart follows light and dark.
-_INK, _SOFT, _LINE, _ACCENT, _CARD = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
-_VARIABLES = {_INK: "ink", _SOFT: "soft", _LINE: "line", _ACCENT: "accent", _CARD: "card"}
-
-_STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9.5,
-    "text.color": _INK,
-    "text.parse_math": False,
-    "axes.labelcolor": _SOFT,
-    "axes.edgecolor": _LINE,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": _LINE,
-    "xtick.color": _LINE,
-    "ytick.color": _LINE,
-    "xtick.labelcolor": _SOFT,
-    "ytick.labelcolor": _SOFT,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "adeada_jax",
-}
-_NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+from adeada_jax.report.drawing import ACCENT, CARD, INK, LINE, SOFT, STYLE, hex_color, legend, new_axes, svg
 
 # A round's colour: even steps of hue and lightness, without the ends that vanish on white or black.
 _RAMP = matplotlib.colormaps["plasma"]
@@ -82,9 +54,9 @@ def label_curve(summary: Mapping[str, Any]) -> Markup | None:
         return None
     shares = [100 * entry["labelled_fraction"] for entry in entries]
     mious = [entry["miou"] for entry in entries]
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _axes(4.6, 3.1)
-        axes.plot(shares, mious, marker="o", markersize=5, color=_ACCENT, linewidth=2)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_axes(4.6, 3.1)
+        axes.plot(shares, mious, marker="o", markersize=5, color=ACCENT, linewidth=2)
         for k, (x, y) in enumerate(zip(shares, mious, strict=True)):
             offset, side = _beside(mious, k)
             axes.annotate(f"{y:.1f}", (x, y), xytext=offset, textcoords="offset points", ha=side)
@@ -94,7 +66,7 @@ def label_curve(summary: Mapping[str, Any]) -> Markup | None:
         alt = "mIoU over labelled pixels: " + ", ".join(
             f"{y:.1f}% at {x:.2f}%" for x, y in zip(shares, mious, strict=True)
         )
-        return _svg(figure, "curve", alt)
+        return svg(figure, "curve", alt)
 
 
 def iou_chart(summary: Mapping[str, Any]) -> Markup | None:
@@ -105,24 +77,24 @@ def iou_chart(summary: Mapping[str, Any]) -> Markup | None:
         return None
     values = np.array([[np.nan if entry["iou"].get(name) is None else entry["iou"][name] for name in classes]
                        for entry in entries], float)  # fmt: skip
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _axes(4.6, 0.9 + 0.235 * len(classes))
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_axes(4.6, 0.9 + 0.235 * len(classes))
         rows = np.arange(len(classes))
-        axes.hlines(rows, *_span(values), color=_LINE, linewidth=2)
-        colors = [_SOFT, *(_hex(color) for color in round_palette(entries[-1]["round"])[-len(entries) + 1 :])]
+        axes.hlines(rows, *_span(values), color=LINE, linewidth=2)
+        colors = [SOFT, *map(hex_color, round_palette(entries[-1]["round"])[-len(entries) + 1 :])]
         for k, (entry, row, color) in enumerate(zip(entries, values, colors, strict=True)):
-            size, face = (5.5, color) if k == len(entries) - 1 else (4, _CARD if k == 0 else color)
+            size, face = (5.5, color) if k == len(entries) - 1 else (4, CARD if k == 0 else color)
             axes.plot(row, rows, linestyle="", marker="o", markersize=size, color=color,
                       markerfacecolor=face, label=_legend_name(entry))  # fmt: skip
         axes.set_yticks(rows, classes)
         axes.set(xlabel="IoU (%)", xlim=(-2, 102), ylim=(len(classes) - 0.4, -0.6))
-        axes.tick_params(axis="y", length=0, labelcolor=_INK)
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.grid(axis="x")
-        _legend(figure, axes)
+        legend(figure, axes)
         alt = "IoU by class, first and last round: " + ", ".join(
             f"{name} {_change(column)}" for name, column in zip(classes, values.T, strict=True)
         )
-        return _svg(figure, "classes", alt)
+        return svg(figure, "classes", alt)
 
 
 def purchase_chart(selections: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> Markup | None:
@@ -140,21 +112,21 @@ def purchase_chart(selections: Sequence[Mapping[str, Any]], class_names: Sequenc
     for row in selections:
         pixels[int(row["round"]) - 1, classes.index(row["class"])] += int(row["pixels"])
     shares = 100 * pixels / pixels.sum()
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _axes(4.6, 0.9 + 0.235 * len(classes))
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_axes(4.6, 0.9 + 0.235 * len(classes))
         rows, left = np.arange(len(classes)), np.zeros(len(classes))
         for k, (color, share) in enumerate(zip(round_palette(last), shares, strict=True), 1):
-            axes.barh(rows, share, left=left, height=0.68, color=_hex(color), label=f"round {k}")
+            axes.barh(rows, share, left=left, height=0.68, color=hex_color(color), label=f"round {k}")
             left += share
         axes.set_yticks(rows, classes)
         axes.set(xlabel="share of the bought pixels (%)", ylim=(len(classes) - 0.4, -0.6))
-        axes.tick_params(axis="y", length=0, labelcolor=_INK)
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.grid(axis="x")
-        _legend(figure, axes)
+        legend(figure, axes)
         alt = "Share of the bought pixels by class: " + ", ".join(
             f"{name} {share:.1f}%" for name, share in zip(classes, shares.sum(0), strict=True) if share
         )
-        return _svg(figure, "purchases", alt)
+        return svg(figure, "purchases", alt)
 
 
 def loss_curve(events: Sequence[Mapping[str, Any]]) -> Markup | None:
@@ -163,9 +135,9 @@ def loss_curve(events: Sequence[Mapping[str, Any]]) -> Markup | None:
     if not curves:
         return None
     last = max(number for number, _ in curves)
-    colors = [_SOFT, *map(_hex, round_palette(last))]
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _axes(4.6, 3.1)
+    colors = [SOFT, *map(hex_color, round_palette(last))]
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_axes(4.6, 3.1)
         start = 0
         for (number, stage), points in curves.items():
             steps, losses = zip(*points, strict=True)
@@ -176,9 +148,9 @@ def loss_curve(events: Sequence[Mapping[str, Any]]) -> Markup | None:
         axes.set(xlabel="training steps", ylabel="cross entropy")
         axes.margins(x=0.02)
         axes.grid(axis="y")
-        _legend(figure, axes)
+        legend(figure, axes)
         ends = ", ".join(f"{points[-1][1]:.3g}" for points in curves.values())
-        return _svg(figure, "losses", f"Training loss; at the end of each training: {ends}")
+        return svg(figure, "losses", f"Training loss; at the end of each training: {ends}")
 
 
 def _beside(values: Sequence[float], k: int) -> tuple[tuple[int, int], str]:
@@ -214,34 +186,3 @@ def _change(column: np.ndarray) -> str:
 
 def _legend_name(entry: Mapping[str, Any]) -> str:
     return f"round {entry['round']}" if entry["round"] else round_name(entry)
-
-
-def _legend(figure: Figure, axes: Axes) -> None:
-    if len(axes.get_legend_handles_labels()[0]) > 1:
-        figure.legend(loc="outside upper center", frameon=False, ncols=6, fontsize=8, handlelength=1,
-                      columnspacing=0.9, handletextpad=0.4, labelcolor=_SOFT)  # fmt: skip
-
-
-def _axes(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.add_subplot()
-    figure.patch.set_visible(False)
-    axes.patch.set_visible(False)
-    return figure, axes
-
-
-def _hex(color: np.ndarray) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*color)
-
-
-def _svg(figure: Figure, name: str, alt: str) -> Markup:
-    """SVG for use within HTML: with a text for those who cannot see it, ids of its own, page colours."""
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata=_NO_METADATA)
-    svg = text.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{name}-", svg)
-    svg = re.sub("#0[0-9a-f]{5}", lambda match: f"var(--{_VARIABLES[match[0]]})" if match[0] in _VARIABLES
-                 else match[0], svg)  # fmt: skip
-    label = html.escape(alt, quote=True)
-    return Markup(svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))

@@ -13,6 +13,7 @@ import numpy as np
 from adeada_jax.data.images import encode_png
 from adeada_jax.files import write_text_atomic
 from adeada_jax.report import figures, sections
+from adeada_jax.report.drawing import hex_color
 
 # Wider pictures are made smaller: those of Cityscapes' size would make a page of 100 MB.
 _PANEL_WIDTH = 640  # pixels
@@ -69,7 +70,7 @@ def write_report(
     """
     colors = dict(zip(class_names, map(hex_color, palette), strict=True))
     last = summary["rounds"][-1]["round"]
-    page = _environment().get_template("page.html").render(
+    page = environment().get_template("page.html").render(
         title=sections.title(config),
         subtitle=sections.subtitle(config),
         headlines=sections.headlines(summary, selections),
@@ -82,7 +83,7 @@ def write_report(
         budgets=sections.budget_matrix(densities, class_names),
         divergences=sections.divergence_matrix(densities, class_names),
         fits=sections.fit_rows(densities, class_names),
-        galleries=[_embedded(gallery) for gallery in galleries],
+        galleries=[embedded(gallery) for gallery in galleries],
         colors=colors,
         round_colors=[hex_color(color) for color in figures.round_palette(last)],
         config=sections.flat(config),
@@ -90,12 +91,8 @@ def write_report(
     write_text_atomic(path, page)
 
 
-def hex_color(color: np.ndarray) -> str:
-    """`#rrggbb` of `(3,)` uint8."""
-    return "#{:02x}{:02x}{:02x}".format(*(int(value) for value in color))
-
-
-def _embedded(gallery: Gallery) -> dict[str, Any]:
+def embedded(gallery: Gallery) -> dict[str, Any]:
+    """A gallery as the templates take it: its pictures as data URIs, shrunk to at most 640 pixels' width."""
     strips = [
         {"title": strip.title, "panels": [_panel(caption, image) for caption, image in strip.panels]}
         for strip in gallery.strips
@@ -119,8 +116,9 @@ def _shrunk(image: np.ndarray) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_NEAREST if painted else cv2.INTER_AREA)
 
 
-def _environment() -> jinja2.Environment:
+def environment(*directories: Path) -> jinja2.Environment:
+    """What renders pages: templates of these directories, then this one's style and parts."""
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
+        loader=jinja2.FileSystemLoader([*directories, Path(__file__).parent]), autoescape=True,
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip

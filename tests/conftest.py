@@ -1,3 +1,6 @@
+import os
+
+import jax
 import pytest
 
 from adeada_jax.data import sources
@@ -12,3 +15,11 @@ def toy_dir(tmp_path_factory):
     sources.prepare("toy/rendered", data_dir, progress=False, counts={"train": 8}, **TINY)
     sources.prepare("toy/filmed", data_dir, progress=False, counts={"train": 6, "val": 4}, **TINY)
     return data_dir
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_programs(tmp_path_factory):
+    """Programs compiled once serve all tests and the processes they start."""
+    directory = str(tmp_path_factory.mktemp("compiled"))
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = directory
+    jax.config.update("jax_compilation_cache_dir", directory)

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -41,18 +40,10 @@ def command(toy_dir, workdir, **changes):
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """Compiled programs are shared by the runs of this module."""
-    return {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled"))}
-
-
-@pytest.fixture(scope="module")
-def finished(toy_dir, tmp_path_factory, environment):
+def finished(toy_dir, tmp_path_factory):
     """An uninterrupted run from the command line."""
     workdir = tmp_path_factory.mktemp("run") / "whole"
-    done = subprocess.run(
-        command(toy_dir, workdir), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400
-    )
+    done = subprocess.run(command(toy_dir, workdir), cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-2000:]
     return workdir, done.stdout
 
@@ -110,7 +101,7 @@ def test_bought_labels_are_the_ground_truth_and_nothing_else_is_stored(finished,
 
 
 @pytest.mark.slow
-def test_killed_at_many_moments_it_ends_the_same(finished, toy_dir, tmp_path, environment):
+def test_killed_at_many_moments_it_ends_the_same(finished, toy_dir, tmp_path):
     whole, _ = finished
     workdir, kills = tmp_path / "killed", 0
     # Each is killed as soon as the file is there, or while it is being written, or soon after.
@@ -119,7 +110,6 @@ def test_killed_at_many_moments_it_ends_the_same(finished, toy_dir, tmp_path, en
         process = subprocess.Popen(
             command(toy_dir, workdir),
             cwd=ROOT,
-            env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
@@ -129,9 +119,7 @@ def test_killed_at_many_moments_it_ends_the_same(finished, toy_dir, tmp_path, en
         process.communicate()
         kills += process.returncode == -signal.SIGKILL
     assert kills >= 4
-    last = subprocess.run(
-        command(toy_dir, workdir), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
-    )
+    last = subprocess.run(command(toy_dir, workdir), cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert last.returncode == 0, last.stderr[-2000:]
     for name in ("rounds/01/selection.csv", "rounds/02/selection.csv", "summary.json", "config.json"):
         assert (workdir / name).read_bytes() == (whole / name).read_bytes(), name

@@ -1,6 +1,5 @@
 """Data sets by name: preparing them, and opening their splits with or without labels."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,8 +34,8 @@ class Dataset:
 
 
 DATASETS = {
-    "toy/rendered": Dataset("toy", "rendered", "toy_streets/rendered/1.0.0", "toy", embedded=True),
-    "toy/filmed": Dataset("toy", "filmed", "toy_streets/filmed/1.0.0", "toy", embedded=True),
+    "toy/rendered": Dataset("toy", "rendered", "toy_streets/rendered/1.1.0", "toy", embedded=True),
+    "toy/filmed": Dataset("toy", "filmed", "toy_streets/filmed/1.1.0", "toy", embedded=True),
     "gta5": Dataset("gta5", "", "gta5/1.0.0", "gta5"),
     "synthia": Dataset("synthia", "", "synthia/1.0.0", "synthia"),
     "cityscapes": Dataset("cityscapes", "", "cityscapes/1.0.0", "cityscapes"),
@@ -85,10 +84,7 @@ def prepare(
             check_regions(dataset, data_dir, **regions)
             _check_origin(dataset, data_dir, options.get("source_dir", ""))
             return
-        if directory.exists():
-            shutil.rmtree(directory)
-        for leftover in directory.parent.glob(f"incomplete.*_{directory.name}"):
-            shutil.rmtree(leftover)
+        writing.remove_half_written(directory)
         if spec.embedded:
             writing.write_embedded(
                 spec.builder, dataset, spec.config, Path(data_dir), regions, progress, **options

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import importlib
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,13 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 def parts_directory(directory: Path) -> Path:
     """Where the maps of a data set are kept until its records are written."""
     return directory.parent / f"parts_{directory.name}"
+
+
+def remove_half_written(directory: Path) -> None:
+    """Removes what TFDS left of a data set that is not complete; the maps are kept."""
+    for leftover in (directory, *directory.parent.glob(f"incomplete.*_{directory.name}")):
+        if leftover.exists():
+            shutil.rmtree(leftover)
 
 
 def write_embedded(

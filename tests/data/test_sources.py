@@ -24,7 +24,7 @@ from adeada_jax.labels import CLASS_NAMES, PALETTE
 from adeada_jax.regions.slic import slic_regions
 
 TINY = {"height": 64, "width": 128}
-FILMED = "toy_streets/filmed/1.0.0"
+FILMED = "toy_streets/filmed/1.1.0"
 
 
 @pytest.fixture

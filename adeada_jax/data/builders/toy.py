@@ -48,7 +48,8 @@ class ToyStreets(tfds.core.GeneratorBasedBuilder):
       on_example: called after each example that is made.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {"1.1.0": "As many regions as asked."}  # noqa: RUF012
     BUILDER_CONFIGS = [  # noqa: RUF012
         ToyConfig(name="rendered", settings=ToySettings(counts={"train": 400})),
         ToyConfig(name="filmed", settings=ToySettings(counts={"train": 200, "val": 60})),

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ from adeada_jax.data import transforms
 from adeada_jax.experiment import Experiment, Weights
 from adeada_jax.files import read_json
 from adeada_jax.labels import colorize
-from adeada_jax.models import normalize, upsample
+from adeada_jax.models import Segmenter, normalize, upsample
 from adeada_jax.oracle import LabelStore
 from adeada_jax.regions.pool import Purchase
 from adeada_jax.report.figures import bought_overlay
@@ -55,19 +56,25 @@ def _row(purchase: Purchase) -> dict[str, Any]:
 
 def predictor(experiment: Experiment, weights: Weights) -> Predictor:
     """A function from `(H, W, 3)` uint8 images to `(H, W)` uint8 class ids, at the image's own size."""
-    segmenter, size = experiment.segmenter, experiment.size
-
-    @jax.jit
-    def logits(image: jax.Array) -> jax.Array:
-        return segmenter.apply(weights.params, weights.batch_stats, normalize(image[None]), train=False)[
-            0
-        ].logits
+    logits, size = make_logits(experiment.segmenter), experiment.size
 
     def predict(image: np.ndarray) -> np.ndarray:
-        scores = logits(transforms.resize({"image": image}, **size)["image"])
+        resized = transforms.resize({"image": image}, **size)["image"]
+        scores = logits(weights.params, weights.batch_stats, resized)
         return np.asarray(upsample(scores, *image.shape[:2])[0].argmax(axis=-1), np.uint8)
 
     return predict
+
+
+@cache
+def make_logits(segmenter: Segmenter) -> Callable[..., jax.Array]:
+    """A jitted function from weights and one image to logits: one program for the models of all rounds."""
+
+    @jax.jit
+    def logits(params: Any, batch_stats: Any, image: jax.Array) -> jax.Array:
+        return segmenter.apply(params, batch_stats, normalize(image[None]), train=False)[0].logits
+
+    return logits
 
 
 def validation_gallery(experiment: Experiment, before: Predictor, after: Predictor, last: int) -> Gallery:

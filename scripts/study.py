@@ -9,10 +9,10 @@ Killed at any moment and started again with the same command it goes on, and end
 
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
-from adeada_jax.command_line import checked_config, run_app
+from adeada_jax.command_line import checked_config, keep_compiled_programs, run_app
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Configuration file of all runs; override keys of all with --config.KEY=VALUE."
@@ -31,10 +31,12 @@ _SETTINGS = flags.DEFINE_list("settings", [], "Single settings of ADeADA, such a
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
+    logging.set_verbosity(logging.ERROR)
     config = checked_config(_CONFIG.value)
     # Imported late, so that --help and wrong flags answer at once.
     from adeada_jax.study import study
 
+    keep_compiled_programs()
     plan = study.make_plan(
         config, strategies=_STRATEGIES.value, seeds=_SEEDS.value, references=_REFERENCES.value,
         ablations=_ABLATIONS.value, settings=_SETTINGS.value,

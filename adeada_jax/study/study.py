@@ -6,9 +6,12 @@ from typing import Any
 
 from ml_collections import config_dict
 
+from adeada_jax.data import sources
 from adeada_jax.files import write_json_atomic, write_text_atomic
-from adeada_jax.study import collect
+from adeada_jax.study import collect, page
+from adeada_jax.study.analyses import analyse
 from adeada_jax.study.board import Board
+from adeada_jax.study.pictures import compared, evaluation_strips
 from adeada_jax.study.plan import Plan, make_plan
 from adeada_jax.study.runner import run_plan
 from adeada_jax.telemetry import console
@@ -20,7 +23,7 @@ __all__ = ["make_plan", "run_study"]
 def run_study(
     config: config_dict.ConfigDict, plan: Plan, workdir: str, *, jobs: int, command: Sequence[str]
 ) -> bool:
-    """Runs or resumes a study; leaves study.json, study.csv and study.html in its directory.
+    """Runs or resumes a study; leaves study.json, study.csv, study.md and study.html in its directory.
 
     Args:
       config: what all runs share.
@@ -49,12 +52,26 @@ def write_outcome(
     config: config_dict.ConfigDict, plan: Plan, directory: Path, failures: Mapping[tuple[str, int], str],
     command: Sequence[str],
 ) -> None:  # fmt: skip
-    """Writes what the finished runs say."""
+    """Writes what the finished runs say: study.csv, study.json, study.md and study.html."""
     results = collect.collect(plan, directory)
+    runs = collect.run_records(plan, directory, failures)
+    write_text_atomic(directory / "study.csv", collect.rounds_csv(results))
     content: dict[str, Any] = {
         "command": list(command), "config": config.to_dict(),
-        "settings": {name: vars(setting) for name, setting in plan.settings.items()},
-        "runs": collect.run_records(plan, directory, failures),
+        "settings": {name: vars(setting) for name, setting in plan.settings.items()}, "runs": runs,
     }  # fmt: skip
-    write_text_atomic(directory / "study.csv", collect.rounds_csv(results))
-    write_json_atomic(directory / "study.json", content)
+    if not results:
+        write_json_atomic(directory / "study.json", content)
+        return
+    target = config.target
+    images = sources.open_images(target.dataset, target.dir, "train")
+    analyses = analyse(content["config"], results, images.class_names, directory)
+    write_json_atomic(directory / "study.json", {**content, "analyses": analyses})
+    study = page.Study(
+        config=content["config"], plan=plan, results=results, runs=runs, analyses=analyses,
+        class_names=images.class_names, palette=images.palette, command=command,
+    )  # fmt: skip
+    models = compared(results, plan.strategies, plan.seeds[0])
+    write_text_atomic(directory / "study.md", page.markdown(study))
+    page.write_page(directory / "study.html", study, [evaluation_strips(config, models)] if models else [])
+    console.print(f"study: {directory / 'study.html'}", highlight=False, soft_wrap=True)

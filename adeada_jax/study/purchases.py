@@ -1,0 +1,102 @@
+"""The analyses of what was bought, as tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adeada_jax.report.sections import Cell, Matrix, short
+from adeada_jax.study.analyses import ALL_CLASSES
+from adeada_jax.study.sheets import Sheet, cell, heated
+from adeada_jax.study.tables import OURS
+
+
+def purchase_sheets(analyses: Mapping[str, Any], strategies: Sequence[str]) -> list[Sheet]:
+    """All tables of what was bought; none if nothing was.
+
+    Args:
+      analyses: of `analyses.analyse`.
+      strategies: those to show, in order.
+    """
+    if not analyses:
+        return []
+    shown = [name for name in strategies if name in analyses["labels"]]
+    sheets = [
+        recall_sheet(analyses["mispredicted"], shown, "first_round", "the first round"),
+        recall_sheet(analyses["mispredicted"], shown, "all_rounds", "all rounds"),
+        region_sheet(analyses["regions"], shown),
+        label_sheet(analyses["labels"], shown),
+        overlap_sheet(analyses["overlap"]["first_round"], shown, "the first round"),
+        overlap_sheet(analyses["overlap"]["all_rounds"], shown, "all rounds"),
+    ]
+    if OURS in analyses["kl"]:
+        sheets.append(divergence_sheet(analyses["kl"][OURS]))
+    return sheets
+
+
+def recall_sheet(content: Mapping[str, Any], strategies: Sequence[str], when: str, words: str) -> Sheet:
+    """Mispredicted regions by class, and which share of them each strategy bought."""
+    names = [name for name in content if content[name]["regions"] and name != ALL_CLASSES]
+    recalled = {n: [content[n]["recalled"][s][when] for s in strategies] for n in [*names, ALL_CLASSES]}
+    top = max((s["mean"] or 0.0 for n in names for s in recalled[n]), default=0.0)
+    rows = tuple(
+        (name, (Cell(f"{content[name]['regions']:,}"), cell(content[name]["predicted_as_another"], "{:.0f}"),
+                *heated(recalled[name], "{:.0f}", low=0.0, high=top or 1.0)))
+        for name in recalled
+    )  # fmt: skip
+    text = (
+        "Regions of which most pixels are of a class; how many percent of them the warm-up predicted as "
+        f"another class; and which share of those, in percent, each strategy bought in {words}. Mean ± "
+        "standard deviation over seeds."
+    )
+    columns = ("regions", "predicted as another", *strategies)
+    return Sheet(f"Mispredicted regions recalled in {words}", text, "class", Matrix(columns, rows))
+
+
+def region_sheet(content: Mapping[str, Any], strategies: Sequence[str]) -> Sheet:
+    """Classes a bought region (Sec. 4.3)."""
+    rows = tuple(
+        ("all regions" if name == "pool" else name,
+         (cell(content[name]["count"], "{:.0f}"), cell(content[name]["pixels"], "{:.0f}"),
+          cell(content[name]["classes"]), cell(content[name]["fewer_than_two"], "{:.1f}")))
+        for name in ("pool", *strategies)
+    )  # fmt: skip
+    text = "Regions bought in all rounds, their size, and how many classes their ground truth holds."
+    columns = ("regions", "pixels a region", "classes a region", "% with fewer than two")
+    return Sheet("Classes a region", text, "strategy", Matrix(columns, rows))
+
+
+def label_sheet(content: Mapping[str, Any], strategies: Sequence[str]) -> Sheet:
+    """Labels by class."""
+    names = [name for name in content["pool"] if content["pool"][name]["mean"]]
+    shown = ("pool", *strategies)
+    rows = tuple((name, heated([content[s][name] for s in shown], "{:.1f}", low=0.0)) for name in names)
+    text = "Percent of the labels bought in all rounds that are of a class; shaded within a row."
+    return Sheet("Labels bought by class", text, "class", Matrix(("all labels", *strategies), rows))
+
+
+def overlap_sheet(content: Mapping[str, Any], strategies: Sequence[str], words: str) -> Sheet:
+    """Jaccard indices of all pairs."""
+    rows = tuple(
+        (one, heated([content[one][other] for other in strategies], "{:.0f}", low=0.0, high=100.0))
+        for one in strategies
+    )
+    text = f"Pixels that both bought in {words}, as percent of those that either bought (Jaccard index)."
+    return Sheet(f"Overlap of what is bought in {words}", text, "strategy", Matrix(tuple(strategies), rows))
+
+
+def divergence_sheet(content: Mapping[str, Any]) -> Sheet:
+    """KL by class and round."""
+    names = [name for name in content["1"] if any(content[k][name]["mean"] is not None for k in content)]
+
+    def text_of(values: Mapping[str, Any]) -> Cell:
+        if values["mean"] is None:
+            return Cell("-")
+        deviation = "" if values["deviation"] is None else f" ± {short(values['deviation'])}"
+        return Cell(short(values["mean"]) + deviation)
+
+    rows = tuple((name, tuple(text_of(content[k][name]) for k in content)) for name in names)
+    text = (
+        "How far each class of the target lies from the source (Eq. 5, nats) before a round's purchases, for "
+        "ADeADA. Mean ± standard deviation over the seeds that have a density of the class."
+    )
+    columns = tuple(f"round {k}" for k in content)
+    return Sheet("KL divergence by class over rounds", text, "class", Matrix(columns, rows))

@@ -83,6 +83,8 @@ def _add_training(config: config_dict.ConfigDict) -> None:
     config.training = config_dict.ConfigDict(
         {
             "augment": True,
+            # Parts in which a device works through its images of a step, for batches that do not fit at once.
+            "accumulation": 1,
             # Forward passes over target batches after each training, so that batch norm which is trained has
             # the target's statistics (AdaBN); 0 as in the paper.
             "target_statistics_steps": 0,
@@ -133,7 +135,7 @@ def validate(config: config_dict.ConfigDict, *, schedules: tuple[str, ...]) -> N
                "must be even for finetune.mixing='half'")  # fmt: skip
     _one_of(config, "acquisition.schedule", schedules)
     for key in ("data.height", "data.width", "data.batch_size", "num_classes", "acquisition.rounds",
-                "training.log_every", "training.checkpoint_every", "regions.num_segments",
+                "training.accumulation", "training.log_every", "training.checkpoint_every", "regions.num_segments",
                 "inference.batch_size", "density.max_components", "density.regions_per_component",
                 "density.max_iter"):  # fmt: skip
         _check(config, key, lambda value: value >= 1, "must be at least 1")

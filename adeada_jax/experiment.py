@@ -117,7 +117,7 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
       InputError: naming the key, file or value that cannot work.
     """
     config_lib.validate(config, schedules=SCHEDULES)
-    parallel.check_batch_size(config.data.batch_size)
+    parallel.check_batch_size(config.data.batch_size, config.training.accumulation)
     segmenter = Segmenter(
         config.model.name,
         backbone=config.model.backbone,

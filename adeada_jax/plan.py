@@ -105,8 +105,8 @@ def make_plan(experiment: Experiment) -> Plan:
     config = experiment.config
     splits = {
         "source": survey(experiment.source),
-        "target, to buy labels of": _pool_survey(experiment),
-        "target, to evaluate": survey(experiment.validation),
+        "target pool": _pool_survey(experiment),
+        "evaluation": survey(experiment.validation),
     }
     source, target, validation = splits.values()
     rounds = config.acquisition.rounds if config.experiment == "active" else 0
@@ -191,7 +191,7 @@ def _supervised_cost(experiment: Experiment) -> StepCost:
     options = experiment.config.finetune
     initial_state, step = stages.supervised_training(
         experiment.segmenter, experiment.config.optimizer.to_json(), options.learning_rate, options.steps,
-        options.learning_rate_steps,
+        options.learning_rate_steps, experiment.config.training.accumulation,
     )  # fmt: skip
     state = jax.eval_shape(initial_state, *experiment.segmenter.shapes)
     return step_cost(step, state, _batch(experiment, "image", "label"), _key())

@@ -117,7 +117,7 @@ def _train_supervised(
 ) -> None:  # fmt: skip
     initial_state, step = supervised_training(
         experiment.segmenter, experiment.config.optimizer.to_json(), options.learning_rate, options.steps,
-        options.learning_rate_steps,
+        options.learning_rate_steps, experiment.config.training.accumulation,
     )  # fmt: skip
     state = initial_state(weights.params, weights.batch_stats)
     name = "warmup" if description == "warm-up" else "finetune"
@@ -127,7 +127,7 @@ def _train_supervised(
 
 @cache
 def supervised_training(
-    segmenter: Segmenter, options: str, learning_rate: float, steps: int, increase_steps: int
+    segmenter: Segmenter, options: str, learning_rate: float, steps: int, increase_steps: int, parts: int
 ) -> tuple[Callable[..., Any], Any]:
     """What makes a state of (params, batch_stats), and the step: one for all rounds, so compiled once.
 
@@ -136,7 +136,7 @@ def supervised_training(
     optimizer = optimizers.segmenter_optimizer(
         json.loads(options), learning_rate=learning_rate, steps=steps, increase_steps=increase_steps
     )
-    step = parallel.parallelize(supervised_step(segmenter.apply, optimizer))
+    step = parallel.parallelize(supervised_step(segmenter.apply, optimizer, parts=parts))
     return partial(create_train_state, optimizer=optimizer), step
 
 
@@ -155,7 +155,7 @@ def adversarial_training(experiment: Experiment, options: Any) -> tuple[Callable
     )
     step = adversarial_step(
         experiment.segmenter.apply, experiment.discriminator().apply, optimizer, discriminator_optimizer,
-        adversarial_weight=options.adversarial_weight,
+        adversarial_weight=options.adversarial_weight, parts=config.training.accumulation,
     )  # fmt: skip
 
     def initial_state(params: Any, batch_stats: Any, discriminator: Any) -> AdversarialState:

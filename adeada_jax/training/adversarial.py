@@ -1,6 +1,7 @@
 """The adversarial warm-up step: AdaptSegNet with a single discriminator (Tsai et al. 2018; supplement A)."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import optax
 
 from adeada_jax.models import normalize, upsample
 from adeada_jax.training import losses, parallel
+from adeada_jax.training.accumulation import accumulate
 from adeada_jax.training.losses import SOURCE_DOMAIN, TARGET_DOMAIN
 from adeada_jax.training.state import AdversarialState
 from adeada_jax.training.supervised import apply_gradients
@@ -21,6 +23,7 @@ def adversarial_step(
     discriminator_optimizer: optax.GradientTransformation,
     *,
     adversarial_weight: float,
+    parts: int = 1,
 ) -> Callable[..., Any]:
     """Makes the step for `parallel.parallelize`.
 
@@ -34,6 +37,7 @@ def adversarial_step(
       optimizer: of the segmenter.
       discriminator_optimizer: of the discriminator.
       adversarial_weight: of the adversarial loss beside the cross entropy.
+      parts: in which a device works through its images (gradient accumulation).
 
     Returns:
       `step(state, batch, key) -> (state, losses)`; the batch has "image" and "label" from the source and
@@ -41,43 +45,54 @@ def adversarial_step(
     """
 
     def step(state: AdversarialState, batch: dict[str, jax.Array], key: jax.Array) -> tuple[Any, dict]:
-        segmenter, labels = state.segmenter, batch["label"]
-        images = normalize(jnp.concatenate([batch["image"], batch["target_image"]]))
-        dropout_key = jax.random.fold_in(key, jax.lax.axis_index(parallel.AXIS))
-        counts = _counts(labels)
+        counts = _counts(batch["label"])
 
-        def segmenter_loss(params: Any) -> tuple[jax.Array, Any]:
-            segmentation, batch_stats = apply(
-                params, segmenter.batch_stats, images, train=True, dropout_key=dropout_key
+        def part(batch_stats: Any, images: dict[str, jax.Array], key: jax.Array) -> tuple[Any, Any]:
+            def segmenter_loss(params: Any) -> tuple[jax.Array, Any]:
+                return _segmenter_loss(
+                    apply, params, batch_stats, partial(discriminate, state.discriminator), images, key,
+                    counts=counts, adversarial_weight=adversarial_weight, parts=parts,
+                )  # fmt: skip
+
+            grads, (values, new_stats, maps) = jax.grad(segmenter_loss, has_aux=True)(state.segmenter.params)
+            values["discriminator_loss"], judge_grads = jax.value_and_grad(_discriminator_loss)(
+                state.discriminator, discriminate, *jax.lax.stop_gradient(maps), parts=parts
             )
-            logits = upsample(segmentation.logits, *labels.shape[1:])
-            source_logits, target_logits = jnp.split(logits, [len(labels)])
-            target_maps = jax.nn.softmax(target_logits)
-            scores = discriminate(state.discriminator, target_maps)
-            supervised, _ = losses.cross_entropy(source_logits, labels)
-            adversarial, scored = losses.domain_loss(scores, SOURCE_DOMAIN)
-            scored = parallel.sum_over_devices(scored)
-            parts = {"loss": supervised / counts, "adversarial_loss": adversarial / scored}
-            maps = (jax.nn.softmax(source_logits), target_maps)
-            return parts["loss"] + adversarial_weight * parts["adversarial_loss"], (parts, batch_stats, maps)
+            return new_stats, (grads, judge_grads, values)
 
-        grads, (parts, batch_stats, maps) = jax.grad(segmenter_loss, has_aux=True)(segmenter.params)
-        discriminator_loss, discriminator_grads = jax.value_and_grad(_discriminator_loss)(
-            state.discriminator, discriminate, *jax.lax.stop_gradient(maps)
-        )
-        parts["discriminator_loss"] = discriminator_loss
-        grads, discriminator_grads, parts = parallel.sum_over_devices((grads, discriminator_grads, parts))
+        dropout_key = jax.random.fold_in(key, jax.lax.axis_index(parallel.AXIS))
+        batch_stats, sums = accumulate(part, state.segmenter.batch_stats, batch, dropout_key, parts)
+        grads, discriminator_grads, values = parallel.sum_over_devices(sums)
         updates, opt_state = discriminator_optimizer.update(
             discriminator_grads, state.discriminator_opt_state, state.discriminator
         )
         new_state = AdversarialState(
-            apply_gradients(segmenter, grads, batch_stats, optimizer),
+            apply_gradients(state.segmenter, grads, batch_stats, optimizer),
             optax.apply_updates(state.discriminator, updates),
             opt_state,
         )
-        return new_state, parts
+        return new_state, values
 
     return step
+
+
+def _segmenter_loss(
+    apply: Callable[..., Any], params: Any, batch_stats: Any, discriminate: Callable[..., Any],
+    batch: dict[str, jax.Array], key: jax.Array, *, counts: jax.Array, adversarial_weight: float, parts: int,
+) -> tuple[jax.Array, Any]:  # fmt: skip
+    """This part's share of the segmenter's loss; also both losses, the statistics, both softmax maps."""
+    labels = batch["label"]
+    images = normalize(jnp.concatenate([batch["image"], batch["target_image"]]))
+    segmentation, new_stats = apply(params, batch_stats, images, train=True, dropout_key=key)
+    logits = upsample(segmentation.logits, *labels.shape[1:])
+    source_logits, target_logits = jnp.split(logits, [len(labels)])
+    target_maps = jax.nn.softmax(target_logits)
+    supervised, _ = losses.cross_entropy(source_logits, labels)
+    adversarial, scored = losses.domain_loss(discriminate(target_maps), SOURCE_DOMAIN)
+    scored = parts * parallel.sum_over_devices(scored)
+    values = {"loss": supervised / counts, "adversarial_loss": adversarial / scored}
+    total = values["loss"] + adversarial_weight * values["adversarial_loss"]
+    return total, (values, new_stats, (jax.nn.softmax(source_logits), target_maps))
 
 
 def _counts(labels: jax.Array) -> jax.Array:
@@ -87,10 +102,15 @@ def _counts(labels: jax.Array) -> jax.Array:
 
 
 def _discriminator_loss(
-    params: Any, discriminate: Callable[..., Any], source_maps: jax.Array, target_maps: jax.Array
+    params: Any,
+    discriminate: Callable[..., Any],
+    source_maps: jax.Array,
+    target_maps: jax.Array,
+    *,
+    parts: int,
 ) -> jax.Array:
-    """This device's part of the mean binary cross entropy; each domain has half the weight."""
+    """This part's share of the mean binary cross entropy; each domain has half the weight."""
     source, source_count = losses.domain_loss(discriminate(params, source_maps), SOURCE_DOMAIN)
     target, target_count = losses.domain_loss(discriminate(params, target_maps), TARGET_DOMAIN)
     source_count, target_count = parallel.sum_over_devices((source_count, target_count))
-    return 0.5 * source / source_count + 0.5 * target / target_count
+    return 0.5 * (source / source_count + target / target_count) / parts

@@ -28,9 +28,14 @@ def replicate(tree: Any) -> Any:
     return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
 
 
-def check_batch_size(batch_size: int) -> None:
-    """Raises InputError unless the local devices share a batch evenly."""
+def check_batch_size(batch_size: int, accumulation: int = 1) -> None:
+    """Raises InputError unless the local devices share a batch evenly, each in `accumulation` equal parts."""
     devices = jax.local_device_count()
+    if batch_size % (devices * accumulation) and batch_size % devices == 0:
+        raise InputError(
+            f"config.training.accumulation: {batch_size // devices} images a device cannot be divided into "
+            f"{accumulation} parts; change it or config.data.batch_size"
+        )
     if batch_size % devices:
         raise InputError(
             f"config.data.batch_size: {batch_size} images cannot be divided among {devices} devices; "

@@ -8,15 +8,19 @@ import optax
 
 from adeada_jax.models import normalize, upsample
 from adeada_jax.training import losses, parallel
+from adeada_jax.training.accumulation import accumulate
 from adeada_jax.training.state import TrainState
 
 
-def supervised_step(apply: Callable[..., Any], optimizer: optax.GradientTransformation) -> Callable[..., Any]:
+def supervised_step(
+    apply: Callable[..., Any], optimizer: optax.GradientTransformation, *, parts: int = 1
+) -> Callable[..., Any]:
     """Makes the step for `parallel.parallelize`.
 
     Args:
       apply: the segmenter, `apply(params, batch_stats, images, train=, dropout_key=)`.
       optimizer: of its parameters.
+      parts: in which a device works through its b images (gradient accumulation).
 
     Returns:
       `step(state, {"image": (b, H, W, 3) uint8, "label": (b, H, W)}, key) -> (state, {"loss": scalar})`,
@@ -24,19 +28,22 @@ def supervised_step(apply: Callable[..., Any], optimizer: optax.GradientTransfor
     """
 
     def step(state: TrainState, batch: dict[str, jax.Array], key: jax.Array) -> tuple[TrainState, dict]:
-        labels = batch["label"]
         dropout_key = jax.random.fold_in(key, jax.lax.axis_index(parallel.AXIS))
 
-        def loss_fn(params: Any) -> tuple[jax.Array, Any]:
-            segmentation, batch_stats = apply(
-                params, state.batch_stats, normalize(batch["image"]), train=True, dropout_key=dropout_key
-            )
-            logits = upsample(segmentation.logits, *labels.shape[1:])
-            loss, count = losses.cross_entropy(logits, labels)
-            return loss, (count, batch_stats)
+        def part(batch_stats: Any, images: dict[str, jax.Array], key: jax.Array) -> tuple[Any, Any]:
+            def loss_fn(params: Any) -> tuple[jax.Array, Any]:
+                segmentation, new_stats = apply(
+                    params, batch_stats, normalize(images["image"]), train=True, dropout_key=key
+                )
+                logits = upsample(segmentation.logits, *images["label"].shape[1:])
+                loss, count = losses.cross_entropy(logits, images["label"])
+                return loss, (count, new_stats)
 
-        (loss, (count, batch_stats)), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
-        loss, count, grads = parallel.sum_over_devices((loss, count, grads))
+            (loss, (count, new_stats)), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+            return new_stats, (loss, count, grads)
+
+        batch_stats, sums = accumulate(part, state.batch_stats, batch, dropout_key, parts)
+        loss, count, grads = parallel.sum_over_devices(sums)
         count = jax.numpy.maximum(count, 1.0)
         grads = jax.tree.map(lambda g: g / count, grads)
         return apply_gradients(state, grads, batch_stats, optimizer), {"loss": loss / count}

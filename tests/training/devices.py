@@ -1,4 +1,8 @@
-"""Runs one step of each kind on all devices of this process and saves what it made: see test_steps.py."""
+"""Runs one step of each kind on all devices of this process and saves what it made: see test_steps.py.
+
+Called as `devices.py OUTPUT PARTS`. Accumulation is tried with frozen batch norm: with trained batch norm
+a part's statistics are its own, so parts cannot equal the whole.
+"""
 
 import sys
 
@@ -23,7 +27,7 @@ def batch() -> dict[str, np.ndarray]:
     return {"image": image[0], "target_image": image[1], "label": label}
 
 
-def steps(frozen: bool) -> dict[str, np.ndarray]:
+def steps(frozen: bool, parts: int) -> dict[str, np.ndarray]:
     options = paper_defaults().optimizer
     segmenter = Segmenter(
         "deeplabv2",
@@ -39,10 +43,11 @@ def steps(frozen: bool) -> dict[str, np.ndarray]:
     if frozen:
         state = create_adversarial_state(state, discriminator.init(1), judge_optimizer)
         step = adversarial_step(
-            segmenter.apply, discriminator.apply, optimizer, judge_optimizer, adversarial_weight=0.5
-        )
+            segmenter.apply, discriminator.apply, optimizer, judge_optimizer, adversarial_weight=0.5,
+            parts=parts,
+        )  # fmt: skip
     else:
-        step = supervised_step(segmenter.apply, optimizer)
+        step = supervised_step(segmenter.apply, optimizer, parts=parts)
     state, losses = parallel.parallelize(step)(
         parallel.replicate(state), parallel.shard(batch()), jax.random.key(0)
     )
@@ -52,4 +57,5 @@ def steps(frozen: bool) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    np.savez(sys.argv[1], devices=jax.local_device_count(), **steps(True), **steps(False))
+    parts = int(sys.argv[2])
+    np.savez(sys.argv[1], devices=jax.local_device_count(), **steps(True, parts), **steps(False, 1))

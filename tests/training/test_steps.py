@@ -11,20 +11,21 @@ import pytest
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """One step of each kind on one and on four devices, each in a process of its own."""
+    """One step of each kind on one and on four devices, and on one in two parts, each in an own process."""
     made = {}
-    for devices in (1, 4):
+    for devices, parts in ((1, 1), (4, 1), (1, 2)):
         path = tmp_path_factory.mktemp("steps") / "out.npz"
         environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
         script = Path(__file__).with_name("devices.py")
-        subprocess.run([sys.executable, script, path], check=True, env=environment, timeout=300)
-        made[devices] = dict(np.load(path))
-        assert made[devices].pop("devices") == devices
+        subprocess.run([sys.executable, script, path, str(parts)], check=True, env=environment, timeout=300)
+        made[devices, parts] = dict(np.load(path))
+        assert made[devices, parts].pop("devices") == devices
     return made
 
 
-def test_four_devices_equal_one(results):
-    one, four = results[1], results[4]
+@pytest.mark.parametrize("way", [(4, 1), (1, 2)], ids=["four devices", "two parts"])
+def test_however_a_batch_is_divided_the_step_is_the_same(results, way):
+    one, four = results[1, 1], results[way]
     assert one.keys() == four.keys()
     for name, value in one.items():
         scale, tolerance = np.abs(value).max() + 1e-12, 1e-5
@@ -38,13 +39,13 @@ def test_four_devices_equal_one(results):
 
 
 def test_both_networks_learned_something(results):
-    moments = [value for name, value in results[1].items() if ".mu" in name or ".trace" in name]
+    moments = [value for name, value in results[1, 1].items() if ".mu" in name or ".trace" in name]
     assert len(moments) > 20
     assert all(np.abs(value).max() > 0 for value in moments)
 
 
 def test_untrained_losses_are_near_chance(results):
-    one = results[1]
+    one = results[1, 1]
     assert one["adversarial[1]['discriminator_loss']"] == pytest.approx(np.log(2), rel=0.1)
     assert one["adversarial[1]['adversarial_loss']"] == pytest.approx(np.log(2), rel=0.2)
     assert one["supervised[1]['loss']"] == pytest.approx(np.log(3), rel=0.2)

@@ -135,9 +135,9 @@ def validate(config: config_dict.ConfigDict, *, schedules: tuple[str, ...]) -> N
                "must be even for finetune.mixing='half'")  # fmt: skip
     _one_of(config, "acquisition.schedule", schedules)
     for key in ("data.height", "data.width", "data.batch_size", "num_classes", "acquisition.rounds",
-                "training.accumulation", "training.log_every", "training.checkpoint_every", "regions.num_segments",
-                "inference.batch_size", "density.max_components", "density.regions_per_component",
-                "density.max_iter"):  # fmt: skip
+                "training.accumulation", "training.log_every", "training.checkpoint_every",
+                "regions.num_segments", "inference.batch_size", "density.max_components",
+                "density.regions_per_component", "density.max_iter"):  # fmt: skip
         _check(config, key, lambda value: value >= 1, "must be at least 1")
     if config.warmup.method == "adversarial":
         for key in ("data.height", "data.width"):

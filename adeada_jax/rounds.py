@@ -13,7 +13,6 @@ from adeada_jax import oracle, publish, selection, stages
 from adeada_jax.evaluation import confusion, tables
 from adeada_jax.experiment import Experiment, create_experiment
 from adeada_jax.files import read_json, write_json_atomic, write_text_atomic
-from adeada_jax.labels import SHARED_CLASSES
 from adeada_jax.regions.pool import Pool, Purchase, purchases_to_csv
 from adeada_jax.telemetry import Metrics, console, track
 from adeada_jax.workdir import Workdir

@@ -16,8 +16,9 @@ from rich.table import Table
 from adeada_jax.errors import InputError
 from adeada_jax.experiment import Experiment, create_experiment
 from adeada_jax.oracle import GroundTruthOracle
-from adeada_jax.plan import Plan, Split, Training, make_plan
+from adeada_jax.plan import Plan, Split, make_plan
 from adeada_jax.telemetry import Metrics, console
+from adeada_jax.training.step_cost import StepCost
 from adeada_jax.workdir import Workdir
 
 
@@ -77,7 +78,7 @@ def check_plan(experiment: Experiment, plan: Plan) -> None:
             f"workdir '{experiment.workdir.root}' will need about {bytes_text(missing)} more, but its disk "
             f"has {bytes_text(free)} free; free some or give another --workdir"
         )
-    target = plan.splits["target, to buy labels of"]
+    target = plan.splits["target pool"]
     if plan.rounds and target.exact and plan.budget < target.smallest:
         raise InputError(
             f"config.acquisition.budget: {experiment.config.acquisition.budget} is {plan.budget:,} pixels a "
@@ -105,12 +106,12 @@ def warnings(experiment: Experiment, plan: Plan) -> Iterator[str]:
             "--config.model.pretrained=DIR (see scripts/import_weights.py), or "
             "--config.model.freeze_batch_norm=False"
         )
-    target = plan.splits["target, to buy labels of"]
+    target = plan.splits["target pool"]
     if plan.rounds and plan.budget < target.pixels / target.regions:
         yield f"a round's budget, {plan.budget:,} pixels, is less than the mean region"
     if plan.rounds * config.acquisition.budget > 1:
         yield f"{plan.rounds} rounds would buy more than there is; the last ones buy what is left"
-    needed, memory = max((device_bytes(t) for t in plan.trainings), default=0), device_memory()
+    needed, memory = max((device_bytes(t.cost) for t in plan.trainings), default=0), device_memory()
     if needed > memory:
         yield (
             f"a step needs at least {bytes_text(needed)} on a device that has {bytes_text(memory)}: lower "
@@ -118,9 +119,9 @@ def warnings(experiment: Experiment, plan: Plan) -> Iterator[str]:
         )
 
 
-def device_bytes(training: Training) -> int:
+def device_bytes(cost: StepCost) -> int:
     """Memory of a step on a device, by `step_cost`'s estimate."""
-    return training.cost.state_bytes + training.cost.working_bytes
+    return cost.state_bytes + cost.working_bytes
 
 
 def device_memory() -> int:
@@ -157,7 +158,7 @@ def _rounds_done(experiment: Experiment) -> int:
 
 def _data_table(experiment: Experiment, plan: Plan) -> Table:
     config = experiment.config
-    table = _table("Data", "", "data set", "images", "height x width", "regions", "pixels", left=2)
+    table = _table("Data", "", "data set", "images", "size (h x w)", "regions", "pixels", left=2)
     names = (config.source.dataset, config.target.dataset, config.target.dataset)
     for name, (role, split) in zip(names, plan.splits.items(), strict=True):
         about = "" if split.exact else "~"
@@ -172,7 +173,7 @@ def _data_notes(experiment: Experiment, plan: Plan) -> Iterator[str]:
     if looked_at:
         yield f"~ estimated from {max(looked_at)} images of a split"
     if plan.rounds:
-        target = plan.splits["target, to buy labels of"]
+        target = plan.splits["target pool"]
         regions = plan.budget / (target.pixels / target.regions)
         yield (
             f"{options.strategy} buys {plan.budget:,} pixels a round ({100 * options.budget:g}%, about "
@@ -202,27 +203,27 @@ def _network_table(experiment: Experiment, plan: Plan) -> Table:
 
 
 def _training_table(experiment: Experiment, plan: Plan) -> Table:
-    table = _table("Work", "", "times", "steps", "images", "FLOPs a step", "memory a device", "FLOPs in all")
+    table = _table("Work", "", "times", "steps", "images", "a step", "in all", "memory")
     devices = jax.local_device_count()
     for training in plan.trainings:
         flops = training.cost.flops and training.cost.flops * devices
         table.add_row(
             training.name, str(training.times), f"{training.steps:,}", f"{training.examples:,}",
-            flops_text(flops), f"> {bytes_text(device_bytes(training))}",
-            flops_text(flops and flops * training.times * training.steps),
+            flops_text(flops), flops_text(flops and flops * training.times * training.steps),
+            f"> {bytes_text(device_bytes(training.cost))}",
         )  # fmt: skip
     flops = plan.forward.flops and plan.forward.flops / experiment.config.inference.batch_size
     table.add_row(
-        "inference", "", "", f"{plan.inferred:,}", "",
-        f"> {bytes_text(plan.forward.state_bytes + plan.forward.working_bytes)}",
-        flops_text(flops and flops * plan.inferred),
+        "inference", "", "", f"{plan.inferred:,}", "", flops_text(flops and flops * plan.inferred),
+        f"> {bytes_text(device_bytes(plan.forward))}",
     )  # fmt: skip
     return table
 
 
 def _training_notes(plan: Plan) -> Iterator[str]:
     steps = sum(training.times * training.steps for training in plan.trainings)
-    yield f"{steps:,} steps in all; memory is what a step's values need, a compiler may take up to twice that"
+    yield f"{steps:,} steps in all"
+    yield "memory: what a step's values need on a device; a compiler may take up to twice that"
 
 
 def _files_table(experiment: Experiment, plan: Plan) -> Table:

@@ -1,7 +1,7 @@
 """What a run will do, worked out beforehand: images, regions, steps, their cost, the files it will write."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -73,7 +73,7 @@ class Plan:
     """Everything that --dry_run shows.
 
     Attributes:
-      splits: by what people call them.
+      splits: "source", "target pool" (whose labels can be bought) and "evaluation".
       budget: pixels a round; 0 where none are bought.
       rounds: rounds of bought labels.
       parameters: of the segmenter.
@@ -173,21 +173,37 @@ def _trainings(experiment: Experiment, source: Split, target: Split) -> Iterator
     if config.experiment in ("active", "warmup_only"):
         if not config.warmup.checkpoint:
             adversarial = config.warmup.method == "adversarial"
-            cost = _adversarial_cost(experiment) if adversarial else _supervised_cost(experiment)
+            cost = _cost(experiment, _adversarial_step if adversarial else _supervised_step)
             name = "warm-up, adversarial" if adversarial else "warm-up, source only"
             yield Training(name, 1, warmup, warmup * batch, cost)
         if config.experiment == "active":
             yield Training(
-                "fine-tuning", rounds, finetune, rounds * finetune * batch, _supervised_cost(experiment)
+                "fine-tuning",
+                rounds,
+                finetune,
+                rounds * finetune * batch,
+                _cost(experiment, _supervised_step),
             )
     elif config.experiment == "adaptation_only":
-        yield Training("adaptation, adversarial", 1, in_all, in_all * batch, _adversarial_cost(experiment))
+        yield Training(
+            "adaptation, adversarial", 1, in_all, in_all * batch, _cost(experiment, _adversarial_step)
+        )
     else:
         name = config.experiment.replace("_", " ")
-        yield Training(name, 1, in_all, in_all * batch, _supervised_cost(experiment))
+        yield Training(name, 1, in_all, in_all * batch, _cost(experiment, _supervised_step))
 
 
-def _supervised_cost(experiment: Experiment) -> StepCost:
+def _cost(experiment: Experiment, step_of: Callable[[Experiment], StepCost]) -> StepCost:
+    """The cost of a kind of step; XLA counts a loop over parts once, so FLOPs are those of a single part."""
+    cost = step_of(experiment)
+    if experiment.config.training.accumulation == 1:
+        return cost
+    config = experiment.config.copy_and_resolve_references()
+    config.training.accumulation = 1
+    return replace(cost, flops=step_of(replace(experiment, config=config)).flops)
+
+
+def _supervised_step(experiment: Experiment) -> StepCost:
     options = experiment.config.finetune
     initial_state, step = stages.supervised_training(
         experiment.segmenter, experiment.config.optimizer.to_json(), options.learning_rate, options.steps,
@@ -197,7 +213,7 @@ def _supervised_cost(experiment: Experiment) -> StepCost:
     return step_cost(step, state, _batch(experiment, "image", "label"), _key())
 
 
-def _adversarial_cost(experiment: Experiment) -> StepCost:
+def _adversarial_step(experiment: Experiment) -> StepCost:
     initial_state, step = stages.adversarial_training(experiment, experiment.config.warmup)
     state = jax.eval_shape(initial_state, *experiment.segmenter.shapes, experiment.discriminator().shapes)
     return step_cost(step, state, _batch(experiment, "image", "label", "target_image"), _key())

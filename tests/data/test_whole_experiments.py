@@ -138,7 +138,7 @@ def check_plan_of_finished(workdir, streets):
     for path in ("rounds/*/checkpoint/", "rounds/00/discriminator/", "rounds/*/regions_*.safetensors"):
         written = sum(sizes(workdir, f"{path}**/*" if path.endswith("/") else path).values())
         assert planned[path] == pytest.approx(written, rel=0.1), path
-    assert plan.splits["target, to buy labels of"].regions == len(Pool.load(Workdir(workdir).pool).region)
+    assert plan.splits["target pool"].regions == len(Pool.load(Workdir(workdir).pool).region)
 
 
 @pytest.mark.slow

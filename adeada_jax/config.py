@@ -1,7 +1,8 @@
 """The configuration every experiment starts from, and the checks it must pass before the work starts.
 
 `configs/*.py` change values of `paper_defaults()`; the command line changes values of those
-(`--config.acquisition.rounds=2`). Every number cites where it comes from.
+(`--config.acquisition.rounds=2`). Every number cites where it comes from: the paper, its supplement A, or
+"D2ADA:" and a file of the authors' implementation.
 """
 
 from collections.abc import Sequence
@@ -35,9 +36,10 @@ def paper_defaults() -> config_dict.ConfigDict:
     config.target = config_dict.ConfigDict({"dataset": "", "dir": ""})
     config.data = config_dict.ConfigDict(
         {
-            "height": 1024,  # pixels; images are resized to this for the network
+            # Pixels; images are resized to this for the network. D2ADA: dataloader/dataset.py.
+            "height": 1024,
             "width": 2048,
-            "batch_size": 1,  # images a step, over all devices
+            "batch_size": 1,  # images a step, over all devices. D2ADA: utils/common.py
         }
     )
     _add_training(config)
@@ -49,34 +51,35 @@ def _add_training(config: config_dict.ConfigDict) -> None:
     """Model, optimiser and the two trainings."""
     config.model = config_dict.ConfigDict(
         {
-            "name": "deeplabv3plus",
+            "name": "deeplabv3plus",  # Sec. 4.1, as the backbone
             "backbone": "resnet101",
-            "output_stride": 16,
+            "output_stride": 16,  # D2ADA: utils/common.py
             "pretrained": "",  # a checkpoint directory whose backbone is taken over; '' = random
             "dtype": "float32",  # of the computation; parameters and statistics are float32
-            "freeze_batch_norm": True,  # statistics and affine parameters
+            "freeze_batch_norm": True,  # statistics and affine parameters. D2ADA: utils/common.py
         }
     )
     config.optimizer = config_dict.ConfigDict(
         {
-            "momentum": 0.9,
+            "momentum": 0.9,  # D2ADA: agent/base_agent.py, as the next two
             "weight_decay": 5e-4,
             "head_multiplier": 10.0,  # head's learning rate over the backbone's
-            "decay_power": 0.9,  # polynomial decay (Chen et al., DeepLab)
-            "end_learning_rate": 1e-6,
+            "decay_power": 0.9,  # supplement A; polynomial decay (Chen et al., DeepLab)
+            "end_learning_rate": 1e-6,  # D2ADA: utils/scheduler.py
         }
     )
     config.warmup = config_dict.ConfigDict(
         {
             "method": "adversarial",  # AdaptSegNet, single level (Tsai et al. 2018)
-            "steps": 100_000,
+            "steps": 100_000,  # supplement A, as the learning rate
             "learning_rate": 2.5e-4,
-            "learning_rate_steps": 5_000,  # linear increase from 0
-            "adversarial_weight": 0.0005,
-            "discriminator_learning_rate": 2.5e-4,
+            "learning_rate_steps": 5_000,  # linear increase from 0. D2ADA: agent/adaptseg_agent.py
+            "adversarial_weight": 0.0005,  # D2ADA: agent/adaptseg_agent.py
+            "discriminator_learning_rate": 2.5e-4,  # D2ADA: utils/common.py
             "checkpoint": "",  # a checkpoint directory to start from instead of training
         }
     )
+    # Steps: D2ADA: utils/common.py. Learning rate: supplement A. Union: Sec. 3.3.3.
     config.finetune = config_dict.ConfigDict(
         {"steps": 120_000, "learning_rate": 2.5e-4, "learning_rate_steps": 0, "mixing": "union"}
     )
@@ -96,12 +99,13 @@ def _add_training(config: config_dict.ConfigDict) -> None:
 
 def _add_acquisition(config: config_dict.ConfigDict) -> None:
     """Regions, densities and what is bought."""
+    # D2ADA: data_preprocessing/superpixel_gen.py.
     config.regions = config_dict.ConfigDict({"num_segments": 40, "compactness": 10.0})
     config.inference = config_dict.ConfigDict({"batch_size": 1})
     config.density = config_dict.ConfigDict(
         {
-            "max_components": 10,
-            "regions_per_component": 100,
+            "max_components": 10,  # supplement A
+            "regions_per_component": 100,  # D2ADA: active_selection/gmm_scoring.py, as what follows
             "covariance_type": "full",
             "reg_covar": 1e-6,
             "tol": 1e-3,
@@ -111,9 +115,9 @@ def _add_acquisition(config: config_dict.ConfigDict) -> None:
     config.acquisition = config_dict.ConfigDict(
         {
             "strategy": "adeada",
-            "rounds": 5,
+            "rounds": 5,  # Sec. 4.1, as the budget
             "budget": 0.01,  # fraction of the target training pixels a round
-            "alpha": 1.0,  # Eq. 7
+            "alpha": 1.0,  # Eq. 7; supplement A, as beta
             "beta": 1.0,
             "schedule": "half",  # Eq. 7; the others are Table 5's and Table 2's
             "class_balance": True,  # Eq. 6; False divides the density budget equally

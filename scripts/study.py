@@ -20,7 +20,11 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the study; an unfinished one resumes.")
 _STRATEGIES = flags.DEFINE_list("strategies", [], "Strategies to compare, import paths included.")
 _SEEDS = flags.DEFINE_list("seeds", ["0"], "Seeds; every setting runs once with each.")
-_JOBS = flags.DEFINE_integer("jobs", 1, "Runs at a time; each gets its part of the cores.", lower_bound=1)
+_JOBS = flags.DEFINE_integer(
+    "jobs", 1,
+    "Runs at a time; each gets as many cores as the others. Numbers depend on the cores in their last bits, "
+    "so resume with the same.", lower_bound=1,
+)  # fmt: skip
 _REFERENCES = flags.DEFINE_list(
     "references", [], "Any of source_only, adaptation_only, target_only: one training as long as a run's."
 )
@@ -41,9 +45,12 @@ def main(argv: list[str]) -> None:
         config, strategies=_STRATEGIES.value, seeds=_SEEDS.value, references=_REFERENCES.value,
         ablations=_ABLATIONS.value, settings=_SETTINGS.value,
     )  # fmt: skip
-    complete = study.run_study(config, plan, _WORKDIR.value, jobs=_JOBS.value, command=sys.argv)
-    if not complete:
-        sys.exit(1)
+    try:
+        complete = study.run_study(config, plan, _WORKDIR.value, jobs=_JOBS.value, command=sys.argv)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0 if complete else 1)
 
 
 if __name__ == "__main__":

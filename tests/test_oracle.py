@@ -62,18 +62,31 @@ def test_an_image_without_bought_labels_has_none(tmp_path):
 
 
 def test_only_the_oracle_opens_target_training_labels():
-    """Of all modules only these open labelled splits; experiment.py does for D_S and the evaluation split."""
+    """Of all modules only these open labelled splits; experiment.py does for D_S and the evaluation split.
+
+    study/truth.py does to say afterwards what was bought: it is of a study, which no module of a run imports.
+    """
     openers = {}
     for path in Path(adeada_jax.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("open_labelled"):
                 openers.setdefault(path.name, []).append(ast.unparse(node))
-    assert set(openers) == {"oracle.py", "experiment.py"}
+    assert set(openers) == {"oracle.py", "experiment.py", "truth.py"}
     opened = [call.split("(", 1)[1] for call in openers["experiment.py"]]
     assert opened == [
         "config.source.dataset, config.source.dir, 'train')",
         "config.target.dataset, config.target.dir, 'val')",
     ]
+
+
+def test_nothing_of_a_run_imports_the_study():
+    package = Path(adeada_jax.__file__).parent
+    for path in package.rglob("*.py"):
+        if path.parent.name != "study":
+            for node in ast.walk(ast.parse(path.read_text())):
+                modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                assert not any("study" in module for module in modules), path
 
 
 def test_ground_truth_reveals_the_asked_regions_only(monkeypatch):

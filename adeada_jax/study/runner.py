@@ -120,11 +120,16 @@ def share_warm_up(warm_up: Workdir, run: Workdir) -> None:
 
 
 def cpu_sets(jobs: int) -> list[list[int]]:
-    """Each slot's own cores, or none where there is one job only or fewer cores than jobs."""
+    """Each slot's own cores; no limits (an empty list) for a single job or where cores are too few.
+
+    All slots get equally many, since sums on more threads differ in their last bits: which slot a run comes
+    to must not change its numbers.
+    """
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if jobs == 1 or len(cores) < jobs:
         return [[]] * jobs
-    return [cores[slot::jobs] for slot in range(jobs)]
+    each = len(cores) // jobs
+    return [cores[slot * each : (slot + 1) * each] for slot in range(jobs)]
 
 
 def _start_ready(

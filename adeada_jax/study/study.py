@@ -42,7 +42,7 @@ def run_study(
     with Workdir(directory).locked():
         with Board(plan) as board:
             failures = run_plan(plan, directory, jobs=jobs, report=board.report)
-        write_outcome(config, plan, directory, failures, command)
+        write_outcome(config, plan, directory, failures, {"command": list(command), "jobs": jobs})
     for (name, seed), error in failures.items():
         console.print(f"failed: {name}, seed {seed}: {error}", markup=False, highlight=False, soft_wrap=True)
     return not failures
@@ -50,14 +50,14 @@ def run_study(
 
 def write_outcome(
     config: config_dict.ConfigDict, plan: Plan, directory: Path, failures: Mapping[tuple[str, int], str],
-    command: Sequence[str],
+    call: Mapping[str, Any],
 ) -> None:  # fmt: skip
     """Writes what the finished runs say: study.csv, study.json, study.md and study.html."""
     results = collect.collect(plan, directory)
     runs = collect.run_records(plan, directory, failures)
     write_text_atomic(directory / "study.csv", collect.rounds_csv(results))
     content: dict[str, Any] = {
-        "command": list(command), "config": config.to_dict(),
+        **call, "config": config.to_dict(),
         "settings": {name: vars(setting) for name, setting in plan.settings.items()}, "runs": runs,
     }  # fmt: skip
     if not results:
@@ -69,7 +69,7 @@ def write_outcome(
     write_json_atomic(directory / "study.json", {**content, "analyses": analyses})
     study = page.Study(
         config=content["config"], plan=plan, results=results, runs=runs, analyses=analyses,
-        class_names=images.class_names, palette=images.palette, command=command,
+        class_names=images.class_names, palette=images.palette, command=call["command"],
     )  # fmt: skip
     models = compared(results, plan.strategies, plan.seeds[0])
     write_text_atomic(directory / "study.md", page.markdown(study))

@@ -23,7 +23,7 @@ def main(_: list[str]) -> None:
     request = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_the_study, daemon=True).start()
     logging.set_verbosity(logging.ERROR)
-    if request["cpus"] and hasattr(os, "sched_setaffinity"):
+    if request["cpus"]:
         # Before JAX starts, which makes as many threads as it finds cores.
         os.sched_setaffinity(0, request["cpus"])
     attempts = Path(request["workdir"]) / ATTEMPTS

@@ -1,12 +1,19 @@
 """Training batches that depend on nothing but the seed and the step."""
 
+import multiprocessing
+import os
+import signal
+import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import accumulate
 from typing import Any, Protocol
 
+import cv2
 import grain
 import numpy as np
+from absl import flags
 
 from adeada_jax.data import transforms
 from adeada_jax.errors import InputError
@@ -25,43 +32,77 @@ class Source(Protocol):
 
 def training_batches(
     source: Source, *, batch_size: int, seed: int, height: int, width: int, augment: bool = True,
-    start_step: int = 0, threads: int = 1, prefetch: int = 16,
+    start_step: int = 0, threads: int = 1, prefetch: int = 16, workers: int = 0, process_index: int = 0,
+    process_count: int = 1,
 ) -> Iterator[dict[str, np.ndarray]]:  # fmt: skip
-    """Endless shuffled batches, made by background threads.
+    """Endless shuffled batches, made by background threads or processes.
 
-    The batch of step t is a pure function of the source, the options and (seed, t): `start_step=t` goes on
-    exactly where a killed run stopped. Each epoch visits every example once, in an order of its own;
-    batches run on across the border of two epochs.
+    The batch of step t is a pure function of the source, the options and (seed, t), however many threads or
+    workers make it: `start_step=t` goes on exactly where a killed run stopped, so the step is all that a
+    checkpoint has to hold. Each epoch visits every example once, in an order of its own; batches run on
+    across the border of two epochs. Of several processes that train together each gets its rows of the
+    very batch that one alone would get.
 
     Args:
-      source: of examples.
-      batch_size: images a batch.
+      source: of examples; with workers it is pickled.
+      batch_size: images a batch, over all processes.
       seed: at least 0.
       height: of the images handed out, in pixels.
       width: of the images handed out, in pixels.
       augment: whether `transforms.augment` is applied.
       start_step: the step of the first batch.
-      threads: that read and transform.
-      prefetch: batches kept ready.
+      threads: that read and transform, where there are no workers.
+      prefetch: batches kept ready, where there are no workers; each worker keeps two.
+      workers: processes that read and transform, on one core each; 0 = threads of this process.
+      process_index: of this process among those that train together, from 0.
+      process_count: how many train together.
 
     Yields:
-      `image` `(B, height, width, 3)` and, if the source gives labels, `label` `(B, height, width)`, uint8.
+      `image` `(B / process_count, height, width, 3)` and, if the source gives labels, `label`
+      `(B / process_count, height, width)`, uint8.
 
     Raises:
-      InputError: the source is empty.
+      InputError: the source is empty, or the batch cannot be divided among the processes.
     """
     if not len(source):
         raise InputError("there is no image to train on")
-
-    def transform(example: dict[str, Any], rng: np.random.Generator) -> dict[str, np.ndarray]:
-        resized = transforms.resize(example, height=height, width=width)
-        return transforms.augment(resized, rng) if augment else resized
-
+    if batch_size % process_count:
+        raise InputError(
+            f"a batch of {batch_size} images cannot be divided among {process_count} processes; "
+            f"make config.data.batch_size a multiple of {process_count}"
+        )
+    make = transforms.augment if augment else _resize
     dataset = grain.MapDataset.source(source).seed(seed % 2**32).shuffle().repeat(_ENDLESS // len(source) + 1)
-    dataset = dataset.random_map(transform).batch(batch_size)
-    dataset = dataset.slice(slice(start_step, len(dataset)))
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
-    return iter(dataset.to_iter_dataset(options))
+    dataset = dataset.random_map(partial(make, height=height, width=width)).batch(batch_size // process_count)
+    # Part p of batch t is number t * process_count + p.
+    dataset = dataset.slice(slice(start_step * process_count + process_index, len(dataset), process_count))
+    if not workers:
+        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
+        return iter(dataset.to_iter_dataset(options))
+    if not flags.FLAGS.is_parsed():  # grain asks absl for an option of its own; only scripts parse options
+        flags.FLAGS.mark_as_parsed()
+    # A worker reads on its main thread: it has one core, and its processes overlap already.
+    parts = dataset.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
+    options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)
+    return iter(parts.mp_prefetch(options, worker_init_fn=_start_worker))
+
+
+def _resize(example: dict[str, Any], rng: np.random.Generator, *, height: int, width: int) -> dict[str, Any]:
+    """`transforms.resize` as grain calls it: nothing is random."""
+    return transforms.resize(example, height=height, width=width)
+
+
+def _start_worker(index: int, count: int) -> None:
+    """Keeps a worker to its core, and lets it end with the training: Ctrl-C is the latter's to handle."""
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A training that was killed cannot stop its workers."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def joined(
@@ -92,24 +133,3 @@ class _Concatenation:
 def concatenate(sources: Sequence[Source]) -> Source:
     """The union of sources, e.g. D_S and D_T^L: their examples one after another."""
     return _Concatenation(sources)
-
-
-class _Cached:
-    """Keeps what was read once; of use where all examples fit in memory."""
-
-    def __init__(self, source: Source):
-        self._source = source
-        self._examples: dict[int, dict[str, Any]] = {}
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        if index not in self._examples:
-            self._examples[index] = self._source[index]
-        return self._examples[index]
-
-
-def cached(source: Source) -> Source:
-    """A source that keeps its decoded examples in memory (128x256 pixels: 0.26 MB each)."""
-    return _Cached(source)

@@ -5,18 +5,13 @@ brightness, contrast and saturation, horizontal flip. An example is a dict with 
 RGB, and, if labels are known, `label`, `(H, W)` uint8.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
-from adeada_jax.types import IGNORE_LABEL
-
 SCALES = (0.5, 1.5)
 JITTER = 0.5
-
-# ImageNet's mean colour, which normalisation makes zero.
-_PADDING = (124, 116, 104)
-# Luma weights of ITU-R BT.601, as torchvision's and Pillow's grey.
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 Example = dict[str, np.ndarray]
 
@@ -38,91 +33,102 @@ def resize(example: Example, *, height: int, width: int) -> Example:
     return result
 
 
-def augment(example: Example, rng: np.random.Generator) -> Example:
-    """One random variant of a training example, of the same size.
+def augment(example: Example, rng: np.random.Generator, *, height: int, width: int) -> Example:
+    """One random variant of a training example.
 
-    The scale s is uniform in SCALES. For s > 1 a random window of 1/s of the size is enlarged; for s < 1
-    the whole is shrunk and put at a random place, and what is left around it gets ImageNet's mean colour
-    and the label IGNORE_LABEL. Brightness, contrast and saturation factors are each uniform in 1 +- JITTER,
-    applied in that order. Every other example is mirrored.
+    The scale is uniform in SCALES (`scale_and_back`); brightness, contrast and saturation factors are each
+    uniform in 1 +- JITTER and applied in a random order (`color_jitter`); every other example is mirrored.
 
     Args:
       example: `image` `(H, W, 3)` uint8 and perhaps `label` `(H, W)` uint8.
       rng: the only source of randomness.
+      height: of the result, in pixels.
+      width: of the result, in pixels.
 
     Returns:
-      A new example; the given one is left as it is.
+      `image` `(height, width, 3)` and perhaps `label` `(height, width)`, uint8; the given example is left as
+      it is.
     """
     # All draws come first, so that they do not depend on whether there is a label.
     scale = rng.uniform(*SCALES)
-    place = rng.random(2)
-    brightness, contrast, saturation = rng.uniform(1 - JITTER, 1 + JITTER, 3)
+    factors = rng.uniform(1 - JITTER, 1 + JITTER, len(ADJUSTMENTS))
+    order = rng.permutation(len(ADJUSTMENTS))
     mirrored = rng.random() < 0.5
 
-    result = random_scale(example, scale, place)
-    result["image"] = color_jitter(result["image"], brightness, contrast, saturation)
+    result = scale_and_back(example, scale, height=height, width=width)
+    result["image"] = color_jitter(result["image"], factors, order)
     if mirrored:
-        result = {key: np.ascontiguousarray(value[:, ::-1]) for key, value in result.items()}
+        result = {key: cv2.flip(value, 1) for key, value in result.items()}
     return result
 
 
-def random_scale(example: Example, scale: float, place: np.ndarray) -> Example:
-    """Scales the picture within its frame.
+def scale_and_back(example: Example, scale: float, *, height: int, width: int) -> Example:
+    """Resizes the whole picture to `scale` times its size, then to `(height, width)`.
+
+    What is seen stays the same and fills the frame, so every pixel keeps a label: a scale below 1 takes
+    detail away and makes labels coarser.
 
     Args:
-      example: `image` and perhaps `label`.
-      scale: above 1 a window is enlarged, below 1 the whole is shrunk and padded.
-      place: `(2,)` in [0, 1): where the window, or the shrunk picture, lies (vertical, horizontal).
+      example: `image` `(H, W, 3)` uint8 and perhaps `label` `(H, W)` uint8.
+      scale: factor, above 0.
+      height: of the result, in pixels.
+      width: of the result, in pixels.
 
     Returns:
-      `image` and perhaps `label`, of the same sizes.
+      `image` `(height, width, 3)` and perhaps `label` `(height, width)`, uint8.
     """
-    height, width = example["image"].shape[:2]
-    share = 1 / scale if scale > 1 else scale
-    rows, columns = max(1, round(height * share)), max(1, round(width * share))
-    top, left = int(place[0] * (height - rows + 1)), int(place[1] * (width - columns + 1))
-    window = (slice(top, top + rows), slice(left, left + columns))
-    if scale > 1:
-        return resize({key: example[key][window] for key in example if key in ("image", "label")},
-                      height=height, width=width)  # fmt: skip
+    stored_height, stored_width = example["image"].shape[:2]
+    rows, columns = max(1, int(stored_height * scale)), max(1, int(stored_width * scale))
     result = resize(example, height=rows, width=columns)
-    for key, padding in (("image", _PADDING), ("label", IGNORE_LABEL)):
-        if key in result:
-            frame = np.empty(example[key].shape, np.uint8)
-            frame[:] = padding
-            frame[window] = result[key]
-            result[key] = frame
+    result["image"] = _resize_image(result["image"], height, width, enlarged=scale > 1)
+    if "label" in result:
+        result["label"] = _resize_label(result["label"], height, width)
     return result
 
 
-def color_jitter(image: np.ndarray, brightness: float, contrast: float, saturation: float) -> np.ndarray:
-    """Multiplies by `brightness`; then moves colours away from the mean grey by `contrast` and from their
-    own grey by `saturation` (1 changes nothing).
+def brighten(image: np.ndarray, factor: float) -> np.ndarray:
+    """Multiplies all colours by `factor`; `(H, W, 3)` uint8, clipped."""
+    return cv2.addWeighted(image, factor, image, 0, 0)
 
-    The three are one affine map of a pixel's colour, rounded and clipped once at its end (torchvision
-    clips after each).
+
+def change_contrast(image: np.ndarray, factor: float) -> np.ndarray:
+    """Moves colours away from the picture's mean grey by `factor`; `(H, W, 3)` uint8, clipped."""
+    mean = round(cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0])
+    return cv2.addWeighted(image, factor, image, 0, (1 - factor) * mean)
+
+
+def saturate(image: np.ndarray, factor: float) -> np.ndarray:
+    """Moves each pixel's colour away from its own grey by `factor`; `(H, W, 3)` uint8, clipped."""
+    gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return cv2.addWeighted(image, factor, gray, 1 - factor, 0)
+
+
+# In the order of `color_jitter`'s factors.
+ADJUSTMENTS = (brighten, change_contrast, saturate)
+
+
+def color_jitter(image: np.ndarray, factors: Sequence[float], order: Sequence[int]) -> np.ndarray:
+    """Changes brightness, contrast and saturation one after another, as torchvision's ColorJitter.
 
     Args:
       image: `(H, W, 3)` uint8 RGB.
-      brightness: factor, at least 0.
-      contrast: factor, at least 0.
-      saturation: factor, at least 0.
+      factors: of brightness, contrast and saturation, at least 0; 1 changes nothing.
+      order: a permutation of 0, 1, 2: which of ADJUSTMENTS comes first, second and third.
 
     Returns:
       `(H, W, 3)` uint8 RGB.
     """
-    mean_gray = float(np.asarray(cv2.mean(image)[:3]) @ _LUMA) * brightness
-    matrix = np.empty((3, 4), np.float32)
-    matrix[:, :3] = (saturation * np.eye(3) + (1 - saturation) * _LUMA[None, :]) * (brightness * contrast)
-    matrix[:, 3] = (1 - contrast) * mean_gray
-    return cv2.transform(image, matrix)
+    for i in order:
+        image = ADJUSTMENTS[i](image, float(factors[i]))
+    return image
 
 
-def _resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def _resize_image(image: np.ndarray, height: int, width: int, *, enlarged: bool = False) -> np.ndarray:
+    """One that was `enlarged` before is smooth: it can be shrunk to a half without averaging."""
     if image.shape[:2] == (height, width):
         return image
-    shrinks = height < image.shape[0]
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    averages = height < image.shape[0] / (2 if enlarged else 1)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if averages else cv2.INTER_LINEAR)
 
 
 def _resize_label(label: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -1,16 +1,20 @@
 import itertools
+import multiprocessing
 
 import numpy as np
 import pytest
 
 from adeada_jax.data import loader, sources
 from adeada_jax.errors import InputError
+from adeada_jax.files import write_png_atomic
+from adeada_jax.oracle import LabelStore, PurchasedLabels
+from adeada_jax.types import IGNORE_LABEL
 
 SIZE = {"height": 32, "width": 64}
 
 
 class Numbered:
-    """Examples whose pixels are their index; counts how often each is read."""
+    """Examples whose pixels are their index."""
 
     def __init__(self, count, labelled=True, offset=0):
         self.count, self.labelled, self.offset = count, labelled, offset
@@ -43,11 +47,51 @@ def test_resuming_gives_the_identical_batches_also_across_epochs(toy_dir, start)
     assert same(whole[start:], take(9 - start, source, batch_size=3, seed=1, start_step=start))
 
 
-def test_threads_prefetching_and_caching_change_nothing(toy_dir):
+def test_threads_and_prefetching_change_nothing(toy_dir):
     source = sources.open_labelled("toy/rendered", toy_dir, "train")
     expected = take(6, source, batch_size=3, seed=1)
     assert same(expected, take(6, source, batch_size=3, seed=1, threads=4, prefetch=1))
-    assert same(expected, take(6, loader.cached(source), batch_size=3, seed=1))
+
+
+@pytest.fixture
+def union(toy_dir, tmp_path):
+    """What fine-tuning sees: D_S and two images of D_T with bought labels."""
+    images = sources.open_images("toy/filmed", toy_dir, "train")
+    for name in images.names[:2]:
+        label = np.full((64, 128), IGNORE_LABEL, np.uint8)
+        label[:30, :50] = 3
+        write_png_atomic(tmp_path / f"{name}.png", label)
+    bought = PurchasedLabels(images, LabelStore([tmp_path]))
+    return loader.concatenate([sources.open_labelled("toy/rendered", toy_dir, "train"), bought])
+
+
+def test_workers_resume_with_the_batches_of_an_uninterrupted_run_without_workers(union):
+    whole = take(8, union, batch_size=4, seed=1)
+    batches = loader.training_batches(union, batch_size=4, seed=1, start_step=3, workers=2, **SIZE)
+    assert same(whole[3:], list(itertools.islice(batches, 5)))
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2
+    del batches
+    assert not any(worker.is_alive() for worker in workers)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_processes_share_the_batches_of_one(union, count):
+    whole = take(4, union, batch_size=6, seed=1)
+    parts = [
+        take(3, union, batch_size=6, seed=1, start_step=1, process_index=i, process_count=count)
+        for i in range(count)
+    ]
+    assert all(part[0]["image"].shape[0] == 6 // count for part in parts)
+    joined = [
+        {key: np.concatenate([b[key] for b in step]) for key in step[0]} for step in zip(*parts, strict=True)
+    ]
+    assert same(whole[1:], joined)
+
+
+def test_a_batch_that_the_processes_cannot_share_is_refused():
+    with pytest.raises(InputError, match="5 images cannot be divided among 2"):
+        take(1, Numbered(9), batch_size=5, seed=0, process_count=2)
 
 
 def test_seeds_give_other_batches(toy_dir):

@@ -91,6 +91,7 @@ def _add_training(config: config_dict.ConfigDict) -> None:
             # Forward passes over target batches after each training, so that batch norm which is trained has
             # the target's statistics (AdaBN); 0 as in the paper.
             "target_statistics_steps": 0,
+            "workers": 0,  # processes that decode and augment, on one core each; 0 = a thread (docs/loading.md)
             "log_every": 100,  # steps between two written losses
             "checkpoint_every": 5_000,  # steps between two checkpoints a killed run resumes from
         }
@@ -147,7 +148,8 @@ def validate(config: config_dict.ConfigDict, *, schedules: tuple[str, ...]) -> N
         for key in ("data.height", "data.width"):
             _check(config, key, lambda value: value >= 32,
                    "must be at least 32 for the discriminator's five strides")  # fmt: skip
-    for key in ("warmup.steps", "finetune.steps", "warmup.learning_rate_steps", "acquisition.beta"):
+    for key in ("warmup.steps", "finetune.steps", "warmup.learning_rate_steps", "training.workers",
+                "acquisition.beta"):  # fmt: skip
         _check(config, key, lambda value: value >= 0, "must not be negative")
     for key in ("warmup.learning_rate", "finetune.learning_rate", "regions.compactness", "density.reg_covar"):
         _check(config, key, lambda value: value > 0, "must be positive")

@@ -91,7 +91,7 @@ def _add_training(config: config_dict.ConfigDict) -> None:
             # Forward passes over target batches after each training, so that batch norm which is trained has
             # the target's statistics (AdaBN); 0 as in the paper.
             "target_statistics_steps": 0,
-            "workers": 0,  # processes that decode and augment, on one core each; 0 = a thread (docs/loading.md)
+            "workers": 0,  # processes that make batches; 0 = a thread (docs/loading.md)
             "log_every": 100,  # steps between two written losses
             "checkpoint_every": 5_000,  # steps between two checkpoints a killed run resumes from
         }

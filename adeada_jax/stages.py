@@ -105,7 +105,8 @@ def _batches(
     def start_at(step: int) -> Iterator[dict[str, np.ndarray]]:
         return loader.training_batches(
             examples, batch_size=batch_size, seed=experiment.seed(number, purpose),
-            augment=config.training.augment, start_step=step, **experiment.size,
+            augment=config.training.augment, start_step=step, workers=config.training.workers,
+            **experiment.size,
         )  # fmt: skip
 
     return start_at

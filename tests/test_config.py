@@ -33,6 +33,7 @@ def test_the_papers_settings_pass_and_are_the_papers():
         ("data.batch_size", 0, "data.batch_size: 0 must be at least 1"),
         ("finetune.mixing", "third", "known: union, half"),
         ("finetune.steps", -1, "must not be negative"),
+        ("training.workers", -1, "training.workers: -1 must not be negative"),
         ("finetune.learning_rate", 0.0, "must be positive"),
     ],
 )

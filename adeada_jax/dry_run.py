@@ -15,7 +15,6 @@ from rich.table import Table
 
 from adeada_jax.errors import InputError
 from adeada_jax.experiment import Experiment, create_experiment
-from adeada_jax.oracle import GroundTruthOracle
 from adeada_jax.plan import Plan, Split, make_plan
 from adeada_jax.telemetry import Metrics, console
 from adeada_jax.training.step_cost import StepCost
@@ -32,8 +31,6 @@ def main(config: config_dict.ConfigDict, workdir: str) -> Plan:
     check_directory(directory)
     directory.check_config(config.to_dict())
     experiment = create_experiment(config, directory, Metrics(directory.root))
-    if config.experiment in ("active", "target_only"):
-        GroundTruthOracle(config.target.dataset, config.target.dir)
     plan = make_plan(experiment)
     check_plan(experiment, plan)
     show(experiment, plan)

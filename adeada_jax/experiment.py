@@ -154,7 +154,18 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
             f"the classes of the source are {', '.join(source.class_names)}, those of the target "
             f"{', '.join(experiment.validation.class_names)}; they must be the same, in one order"
         )
+    _check_labels(experiment)
     return experiment
+
+
+def _check_labels(experiment: Experiment) -> None:
+    """Whether there are labels that can be bought, before a warm-up of days."""
+    config = experiment.config
+    if config.experiment in ("active", "target_only") and not experiment.target_images.labelled:
+        raise InputError(
+            f"data set '{config.target.dataset}' in '{config.target.dir}': split 'train' was prepared "
+            "without labels, so there are none to buy; use --config.experiment=adaptation_only"
+        )
 
 
 def _check_shared_classes(config: config_dict.ConfigDict, class_names: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from adeada_jax import dry_run, rounds
 from adeada_jax.data import sources
+from adeada_jax.errors import InputError
 from adeada_jax.regions.pool import Pool
 from adeada_jax.workdir import Workdir
 
@@ -169,3 +170,25 @@ def test_own_folders_with_own_classes_run_too(folders, compiled, tmp_path):
     run("folder", tmp_path, **changes, **dirs)
     entries = summary_of(tmp_path)
     assert all(set(entry["iou"]) == {"meadow", "lake", "rock"} for entry in entries)
+
+
+def test_what_own_folders_may_lack_is_said_before_the_work(folders, write_files, tmp_path):
+    # A target whose training images have no labels, and one whose classes have other names.
+    rng = np.random.default_rng(1)
+    for name, classes in (("unlabelled", CLASSES), ("renamed", CLASSES.replace("meadow", "rocks"))):
+        root = tmp_path / name
+        for split in ("train", "val"):
+            write_files.image(root / "images" / split / "0.png", write_files.photograph(rng, 48, 64))
+            if split == "val" or name == "renamed":
+                label = write_files.blocks(rng, range(3), 48, 64).astype(np.uint8)
+                write_files.image(root / "labels" / split / "0.png", label)
+        (root / "classes.yaml").write_text(classes)
+        sources.prepare("folder", tmp_path / "data" / name, source_dir=str(root), progress=False)
+    messages = {
+        "unlabelled": "without labels, so there are none to buy",
+        "renamed": "the classes of the source are meadow, .* of the target rocks, ",
+    }
+    for name, words in messages.items():
+        dirs = {"source.dir": str(folders / "source"), "target.dir": str(tmp_path / "data" / name)}
+        with pytest.raises(InputError, match=words):
+            dry_run.main(small_config("folder", num_classes=3, **dirs), str(tmp_path / "run"))

@@ -241,7 +241,7 @@ def _files_notes(experiment: Experiment, plan: Plan) -> Iterator[str]:
 def _table(title: str, *columns: str, left: int = 1) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i < left else "right")
+        table.add_column(column, justify="left" if i < left else "right", no_wrap=i >= left)
     return table
 
 

@@ -90,7 +90,7 @@ def headlines(study: Study) -> list[tuple[str, str]]:
     ours = [result for result in study.results if result.setting == OURS]
     if ours:
         last = [result.rounds[-1] for result in ours]
-        share = 100 * last[0]["labelled_fraction"]
+        share = 100 * float(np.mean([entry["labelled_fraction"] for entry in last]))
         lines.append(
             (f"{spread((e['miou'] for e in last), 1)}%", f"ADeADA's mIoU with {share:.2f}% of the labels")
         )

@@ -17,6 +17,7 @@ from adeada_jax.study.plan import WARM_UP, Plan, Run
 from adeada_jax.workdir import Workdir
 
 LOG = "log.txt"
+WORKER = (sys.executable, "-u", "-m", "adeada_jax.study.worker")
 _POLL = 0.2  # seconds between two looks at the processes
 
 # What a run has come to: "waiting", "running", "finished", "failed", and the entries of its summary.json.
@@ -71,6 +72,7 @@ def run_plan(plan: Plan, directory: Path, *, jobs: int, report: Report) -> dict[
         for job in working:
             job.process.kill()
             job.process.wait()
+            job.process.stdin.close()
     return failures
 
 
@@ -163,9 +165,10 @@ def _start(run: Run, directory: Path, slot: int, jobs: int) -> _Job:
     log = workdir.root / LOG
     log_start = log.stat().st_size if log.exists() else 0
     with open(log, "ab") as output:
+        # In a session of its own: Ctrl-C is for the study, which ends its workers itself.
         process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "adeada_jax.study.worker"], stdin=subprocess.PIPE, stdout=output,
-            stderr=subprocess.STDOUT, env=environment, start_new_session=True,
+            WORKER, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=environment,
+            start_new_session=True,
         )  # fmt: skip
     request = {"config": run.config, "workdir": str(workdir.root), "cpus": cpu_sets(jobs)[slot]}
     try:

@@ -1,7 +1,13 @@
+import contextlib
 import itertools
 import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
+import psutil
 import pytest
 
 from adeada_jax.data import loader, sources
@@ -73,6 +79,30 @@ def test_workers_resume_with_the_batches_of_an_uninterrupted_run_without_workers
     assert len(workers) == 2
     del batches
     assert not any(worker.is_alive() for worker in workers)
+
+
+_KILLED = """
+import multiprocessing, os, signal, sys
+from adeada_jax.data import loader, sources
+
+if __name__ == "__main__":
+    source = sources.open_images("toy/filmed", sys.argv[1], "train")
+    batches = loader.training_batches(source, batch_size=1, seed=0, height=32, width=64, workers=1)
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    print(worker.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_end_with_a_training_that_is_killed(toy_dir, tmp_path):
+    (tmp_path / "killed.py").write_text(_KILLED)
+    command = [sys.executable, tmp_path / "killed.py", toy_dir]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = subprocess.run(command, stdout=subprocess.PIPE, env=environment, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(int(killed.stdout)).wait(timeout=10)
 
 
 @pytest.mark.parametrize("count", [2, 3])

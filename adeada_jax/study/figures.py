@@ -6,6 +6,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from markupsafe import Markup
+from matplotlib.ticker import MaxNLocator
 
 from adeada_jax.report.drawing import ACCENT, SOFT, STYLE, legend, new_axes, svg
 from adeada_jax.study.collect import Result
@@ -15,7 +16,7 @@ from adeada_jax.study.tables import OURS
 # Of strategies other than ADeADA: told apart by hue and by marker, on white and on black.
 _COLORS = ("#8f8f8f", "#c9782f", "#b3443c", "#3f9a8e", "#5b9b46", "#b79a2b", "#9467a8", "#d0799a", "#8a6552")
 _MARKERS = "svD^<>pPX"
-_DASHES = (":", "--", "-.")
+_DASHES = {"target only": "--", "source only": ":", "adaptation only": "-."}
 
 
 def miou_chart(
@@ -91,9 +92,10 @@ def chart(
                 axes.fill_between(
                     shares, means - widths, means + widths, color=style["color"], alpha=0.13, lw=0
                 )
-        for dash, (reference, level) in zip(_DASHES, levels.items(), strict=False):
-            axes.axhline(level, color=SOFT, linestyle=dash, linewidth=1.2, label=reference)
+        for reference, level in levels.items():
+            axes.axhline(level, color=SOFT, linestyle=_DASHES[reference], linewidth=1.2, label=reference)
         axes.set(xlabel="labelled target pixels (%)", ylabel="mIoU (%)")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
         axes.margins(x=0.03, y=0.08)
         axes.grid(axis="y")
         legend(figure, axes)

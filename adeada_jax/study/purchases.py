@@ -75,10 +75,16 @@ def label_sheet(content: Mapping[str, Any], strategies: Sequence[str]) -> Sheet:
 
 def overlap_sheet(content: Mapping[str, Any], strategies: Sequence[str], words: str) -> Sheet:
     """Jaccard indices of all pairs."""
-    rows = tuple(
-        (one, heated([content[one][other] for other in strategies], "{:.0f}", low=0.0, high=100.0))
-        for one in strategies
-    )
+    pairs = [content[one][other] for one in strategies for other in strategies if one != other]
+    top = max((values["mean"] or 0.0 for values in pairs), default=0.0) or 1.0
+
+    def row(one: str) -> tuple[Cell, ...]:
+        cells = heated([content[one][other] for other in strategies], "{:.0f}", low=0.0, high=top)
+        return tuple(
+            Cell("") if other == one else shown for other, shown in zip(strategies, cells, strict=True)
+        )
+
+    rows = tuple((one, row(one)) for one in strategies)
     text = f"Pixels that both bought in {words}, as percent of those that either bought (Jaccard index)."
     return Sheet(f"Overlap of what is bought in {words}", text, "strategy", Matrix(tuple(strategies), rows))
 

@@ -70,7 +70,7 @@ def advantage_sheet(config: Mapping[str, Any], plan: Plan, results: Sequence[Res
 
     def points(differences: Sequence[float]) -> Cell:
         wins = sum(value > 0 for value in differences)
-        text = cell(summary(differences), "{:+.2f}").text.replace("± +", "± ")
+        text = cell(summary(differences), "{:+.1f}").text.replace("± +", "± ")
         return Cell(f"{text} ({wins}/{len(differences)})", 0.8 * wins / max(len(differences), 1))
 
     rows = tuple(

@@ -31,8 +31,8 @@ def test_strategies_by_share_of_labels(sheets):
 
 def test_advantage_is_paired(sheets):
     assert texts(sheets["ADeADA's advantage over each strategy"]) == {
-        "30%": ["+6.00 ± 0.00 (2/2)", "+4.00 ± 1.41 (2/2)"],
-        "60%": ["+3.00 ± 4.24 (1/2)", "+0.50 ± 2.12 (1/2)"],
+        "30%": ["+6.0 ± 0.0 (2/2)", "+4.0 ± 1.4 (2/2)"],
+        "60%": ["+3.0 ± 4.2 (1/2)", "+0.5 ± 2.1 (1/2)"],
     }
 
 

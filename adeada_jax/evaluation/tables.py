@@ -11,7 +11,7 @@ from rich.text import Text
 MEANS = {"miou": "mIoU", "miou_13": "mIoU*"}
 
 # How the paper's Table 8 heads its columns; other names stand as they are.
-_HEADINGS = {
+HEADINGS = {
     "road": "Road", "sidewalk": "SW", "building": "Build", "wall": "Wall", "fence": "Fence", "pole": "Pole",
     "traffic light": "TL", "traffic sign": "TS", "vegetation": "Veg.", "terrain": "Terrain", "sky": "Sky",
     "person": "PR", "rider": "Rider", "car": "Car", "truck": "Truck", "bus": "Bus", "train": "Train",
@@ -75,7 +75,7 @@ def iou_rows(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """
     entries = summary["rounds"]
     classes = list(entries[0]["iou"])
-    columns = ["% labelled", *(_HEADINGS.get(name, name) for name in classes), *means(summary).values()]
+    columns = ["% labelled", *(HEADINGS.get(name, name) for name in classes), *means(summary).values()]
     rows = [
         [f"{100 * entry['labelled_fraction']:.2f}%", *(number(entry["iou"].get(name)) for name in classes),
          *(number(entry[key]) for key in means(summary))]

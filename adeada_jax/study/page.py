@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from adeada_jax.evaluation.tables import HEADINGS
 from adeada_jax.files import write_text_atomic
 from adeada_jax.report.drawing import hex_color
 from adeada_jax.report.page import Gallery, embedded, environment
@@ -17,6 +18,9 @@ from adeada_jax.study.plan import Plan
 from adeada_jax.study.purchases import purchase_sheets
 from adeada_jax.study.statistics import spread
 from adeada_jax.study.tables import OURS, result_sheets
+
+# Tables of published.json that list mIoU by name and share of labels.
+_MIOU_TABLES = ("strategies", "table2", "table4", "table5")
 
 
 @dataclass(frozen=True)
@@ -141,32 +145,50 @@ def published_task(name: str) -> dict[str, Any]:
     methods = task["methods"]
     full = next(row for row in methods["rows"] if row["method"].startswith("DeepLabV3+"))
     miou = methods["columns"].index("mIoU")
-    sheets = [_lines(task[key], key) for key in ("strategies", "table2", "table4", "table5") if key in task]
+    classes = [
+        (f"{published.NETWORKS[network]}, {share}%", values)
+        for network, rows in task["classes"]["rows"].items()
+        for share, values in zip(task["classes"]["percent"], rows, strict=True)
+    ]
     return {
         "name": task["name"],
         "key": name,
         "chart": figures.published_chart(strategies, full["values"][miou], f"paper-{name}"),
         "caption": f"mIoU over labels ({strategies['citation']}), DeepLabV3+",
-        "sheets": sheets,
-        "warm_up": {**task["warm_up"], "rows": [
-            (published.NETWORKS[network], [value]) for network, value in task["warm_up"]["miou"].items()
-        ]},
-        "methods": {**methods, "lines": [
-            (f"{row['group']}: {row['method']}", row["values"]) for row in methods["rows"]
-        ]},
-        "classes": {**task["classes"], "lines": [
-            (f"{published.NETWORKS[network]}, {share}%", values)
-            for network, rows in task["classes"]["rows"].items()
-            for share, values in zip(task["classes"]["percent"], rows, strict=True)
-        ]},
+        "tables": [
+            *(_miou_lines(task[key], key) for key in _MIOU_TABLES if key in task),
+            {"caption": f"Warm-up ({task['warm_up']['citation']})", "head": "network", "columns": ["mIoU"],
+             "rows": [(published.NETWORKS[network], [f"{value:.2f}"])
+                      for network, value in task["warm_up"]["miou"].items()]},
+        ],
+        "class_tables": [
+            _class_lines(task["classes"], "ADeADA's IoU by class", "labels", classes, "{:.2f}"),
+            _class_lines(methods, "Methods", "method",
+                         [(f"{row['group']}: {row['method']}", row["values"]) for row in methods["rows"]],
+                         "{:.1f}"),
+        ],
     }  # fmt: skip
 
 
-def _lines(table: Mapping[str, Any], key: str) -> dict[str, Any]:
+def _miou_lines(table: Mapping[str, Any], key: str) -> dict[str, Any]:
     """A table of mIoU as printed: a line a name, a column a share of labels."""
     return {
-        "citation": table["citation"],
+        "caption": f"mIoU by share of labels ({table['citation']})",
+        "head": {"strategies": "strategy", "table4": "alpha", "table5": "policy"}.get(key, "row"),
         "columns": [f"{share}%" for share in table["percent"]],
         "rows": [(name, [f"{value:.2f}" for value in values]) for name, values in table["miou"].items()],
-        "head": {"strategies": "strategy", "table4": "alpha", "table5": "policy"}.get(key, "row"),
     }
+
+
+def _class_lines(
+    table: Mapping[str, Any], caption: str, head: str, lines: Sequence[tuple[str, Sequence[float | None]]],
+    form: str,
+) -> dict[str, Any]:  # fmt: skip
+    """A table of IoU by class as printed."""
+    return {
+        "caption": f"{caption} ({table['citation']})",
+        "head": head,
+        "columns": [HEADINGS.get(column, column) for column in table["columns"]],
+        "rows": [(name, ["-" if value is None else form.format(value) for value in values])
+                 for name, values in lines],
+    }  # fmt: skip

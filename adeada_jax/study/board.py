@@ -58,7 +58,7 @@ class Board:
             self._print(run, status)
 
     def table(self) -> Table:
-        """mIoU by round, mean and spread over the seeds so far, and where each seed is."""
+        """mIoU by round, mean and spread over the seeds so far, and the round each seed is at."""
         plan = self._plan
         last = max((run.last_round for run in plan.runs), default=0)
         columns = ["run", "warm-up", *(str(k) for k in range(1, last + 1)),
@@ -73,7 +73,7 @@ class Board:
 
     def _sign(self, key: tuple[str, int]) -> str:
         status = self._status.get(key, "waiting")
-        return _SIGNS.get(status) or f"after {len(self._rounds[key])}"
+        return _SIGNS.get(status) or f"round {len(self._rounds[key])}"
 
     def _print(self, run: Run, what: str) -> None:
         console.print(f"{run.name}, seed {run.seed}: {what}", markup=False, highlight=False, soft_wrap=True)

@@ -55,5 +55,5 @@ def test_the_table_fills_as_runs_go_on(example, shown):
         panel.report(example.plan.runs[-1], "failed", [])
     table = file.getvalue().rsplit("mIoU (%) by round", 1)[1]
     rows = {line.split()[0]: line.split()[1:] for line in table.splitlines() if line.strip()}
-    assert rows["random"] == ["40.00", "±", "0.00", "50.00", "±", "0.00", "56.00", "done", "after", "1"]
+    assert rows["random"] == ["40.00", "±", "0.00", "50.00", "±", "0.00", "56.00", "done", "round", "2"]
     assert rows["target_only"] == ["-", "-", "-", "·", "failed"]

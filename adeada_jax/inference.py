@@ -1,6 +1,6 @@
 """Model and region maps to a table of regions: features, class probabilities, uncertainties, prices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from adeada_jax.data.batches import whole_image_batches
 from adeada_jax.models import Discriminator, Segmenter, normalize, upsample
 from adeada_jax.regions.pooling import region_feature_sums, region_sums
 from adeada_jax.telemetry import track
+from adeada_jax.training import parallel
 
 # Region numbers are padded to a multiple of this, so that a few compilations serve all batches.
 _REGION_BUCKET = 16
@@ -54,11 +55,15 @@ class RegionTable:
         """`(N,)` int32: c, the class with the largest mean probability."""
         return self.probabilities.argmax(axis=1).astype(np.int32)
 
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All but the names, without what was not asked for."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "names"}
+        return {name: array for name, array in arrays.items() if array is not None}
+
     def save(self, path: Path) -> None:
         """Writes one safetensors file, whole or not at all."""
-        arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "names"}
-        present = {name: array for name, array in arrays.items() if array is not None}
-        save_arrays(path, present, {"names": self.names})
+        save_arrays(path, self.arrays, {"names": self.names})
 
     @classmethod
     def load(cls, path: Path) -> "RegionTable":
@@ -96,6 +101,7 @@ def infer_regions(
       The table of all regions.
     """
     judge, judge_params = discriminator or (None, None)
+    batch_size = parallel.whole_batch(batch_size)
     measure = make_measure(segmenter, judge)
     rows: list[Any] = [None] * len(source)
     batches = whole_image_batches(source, "regions", batch_size=batch_size, height=height, width=width)
@@ -109,7 +115,8 @@ def infer_regions(
     for index, batch in _images_tracked(batches, len(source), description):
         regions = batch["regions"]
         bucket = -(-(int(regions.max()) + 1) // _REGION_BUCKET) * _REGION_BUCKET
-        sums = measure(params, batch_stats, judge_params, batch["image"], regions, num_regions=bucket)
+        images, regions = parallel.spread(batch["image"]), parallel.spread(regions)
+        sums = measure(params, batch_stats, judge_params, images, regions, num_regions=bucket)
         # The host reads a batch's results while the device works on the next.
         if pending is not None:
             collect(*pending)
@@ -130,6 +137,19 @@ def _images_tracked(batches: Any, total: int, description: str) -> Any:
     for batch in track(images(), total=total, description=description):
         if batch is not None:
             yield batch["index"], batch
+
+
+def join_tables(tables: Sequence[RegionTable], names: Sequence[str]) -> RegionTable:
+    """One table of parts of a domain's images, in the order of `names`."""
+    position = {name: i for i, name in enumerate(names)}
+    image = np.concatenate([np.array([position[n] for n in t.names], np.int32)[t.image] for t in tables])
+    order = np.lexsort((np.concatenate([table.region for table in tables]), image))
+    columns = {
+        field.name: np.concatenate([getattr(table, field.name) for table in tables])[order]
+        for field in fields(RegionTable)
+        if field.name not in ("names", "image") and getattr(tables[0], field.name) is not None
+    }
+    return RegionTable(names=tuple(names), image=image[order], **columns)
 
 
 @cache

@@ -1,11 +1,13 @@
 """Who gives labels. The only module that opens the target's training labels, and a region at a time."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from adeada_jax import processes
 from adeada_jax.data import sources
 from adeada_jax.data.images import read_png
 from adeada_jax.errors import InputError
@@ -80,13 +82,16 @@ def buy_labels(oracle: Oracle, regions_by_image: dict[str, list[int]], directory
     """Asks the oracle for one round's regions and stores each answer as soon as it is given.
 
     An image whose answer is already stored is not asked for again, so that a killed run pays for no
-    label twice.
+    label twice. Of several processes one asks, and all have the answers when this returns.
     """
+
+    def ask(path: Path, image: str, regions: list[int]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_png_atomic(path, oracle.reveal(image, regions))
+
     for image, regions in sorted(regions_by_image.items()):
         path = directory / f"{image}.png"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_png_atomic(path, oracle.reveal(image, regions))
+        processes.once(path, partial(ask, path, image, regions))
 
 
 class PurchasedLabels:

@@ -5,11 +5,13 @@ output exists is not run again. So a run that is killed continues where it was.
 """
 
 from collections import defaultdict
+from contextlib import nullcontext
 
 import numpy as np
 from ml_collections import config_dict
 
-from adeada_jax import oracle, publish, selection, stages
+from adeada_jax import oracle, processes, publish, selection, stages
+from adeada_jax.data.subset import Subset
 from adeada_jax.evaluation import confusion, tables
 from adeada_jax.experiment import Experiment, create_experiment
 from adeada_jax.files import read_json, write_json_atomic, write_text_atomic
@@ -30,8 +32,10 @@ def run(experiment: Experiment) -> dict:
         summary = run_active(experiment, pool)
     else:
         summary = run_reference(experiment, pool)
-    with experiment.stage(summary["rounds"][-1]["round"], "report"):
-        publish.publish(experiment, summary)
+    if processes.is_writer():
+        with experiment.stage(summary["rounds"][-1]["round"], "report"):
+            publish.publish(experiment, summary)
+    processes.once(experiment.workdir.report, lambda: None)
     console.print(f"report: {experiment.workdir.report}", soft_wrap=True)
     return summary
 
@@ -72,12 +76,12 @@ def run_reference(experiment: Experiment, pool: Pool) -> dict:
     if experiment.config.experiment != "target_only":
         stages.train_reference(experiment)
         return evaluate(experiment, pool, 0)
-    if not experiment.workdir.selection(0).exists():
-        everything = [
-            Purchase(0, pool.names[pool.image[i]], int(pool.region[i]), int(pool.pixels[i]), "", "all", 0.0)
-            for i in range(len(pool.image))
-        ]
-        write_text_atomic(experiment.workdir.selection(0), purchases_to_csv(everything))
+    everything = [
+        Purchase(0, pool.names[pool.image[i]], int(pool.region[i]), int(pool.pixels[i]), "", "all", 0.0)
+        for i in range(len(pool.image))
+    ]
+    path = experiment.workdir.selection(0)
+    processes.once(path, lambda: write_text_atomic(path, purchases_to_csv(everything)))
     buy_labels(experiment, 0)
     stages.train_reference(experiment)
     bought = pool.buy(np.arange(len(pool.image)), round=1, budget=pool.total_pixels)
@@ -86,22 +90,29 @@ def run_reference(experiment: Experiment, pool: Pool) -> dict:
 
 def list_pool(experiment: Experiment) -> Pool:
     """Counts every target training region's pixels once; every image is decoded and so checked."""
-    path = experiment.workdir.pool
-    if not path.exists():
-        images = experiment.target_images
+    path, images = experiment.workdir.pool, experiment.target_images
+
+    def count() -> None:
         counts = [
             np.bincount(images[i]["regions"].ravel())
             for i in track(range(len(images)), total=len(images), description="listing regions")
         ]
         Pool.from_counts(images.names, counts).save(path)
+
+    processes.once(path, count)
     return Pool.load(path)
 
 
 def acquire(experiment: Experiment, pool: Pool, number: int) -> None:
     """One round's selection and its labels: everything between two trainings."""
-    if not experiment.workdir.selection(number).exists():
-        purchases = selection.select(experiment, pool, number)
-        write_text_atomic(experiment.workdir.selection(number), purchases_to_csv(purchases))
+    path = experiment.workdir.selection(number)
+
+    def select() -> None:
+        write_text_atomic(path, purchases_to_csv(selection.select(experiment, pool, number)))
+
+    if not processes.agreed(path.exists()):
+        selection.measure(experiment, number)
+        processes.once(path, select)
     buy_labels(experiment, number)
 
 
@@ -120,22 +131,36 @@ def buy_labels(experiment: Experiment, number: int) -> None:
 def evaluate(experiment: Experiment, pool: Pool, number: int) -> dict:
     """mIoU of a round's model on the evaluation split; adds the round to summary.json and shows it."""
     path = experiment.workdir.evaluation(number)
-    if not path.exists():
-        weights = experiment.load_weights(experiment.workdir.checkpoint(number))
-        with experiment.stage(number, "evaluation"):
-            matrix = confusion.evaluate(
-                experiment.segmenter, weights.params, weights.batch_stats, experiment.validation,
-                **experiment.size, batch_size=experiment.config.inference.batch_size,
-                description=f"round {number}: evaluation",
-            )  # fmt: skip
-        result = round_summary(experiment, pool, number, confusion.iou(matrix))
-        experiment.metrics.write(round=number, stage="evaluation", step=0, miou=result["miou"])
-        write_json_atomic(path, result)
+    if not processes.agreed(path.exists()):
+        matrix = confusion_matrix(experiment, number)
+
+        def write() -> None:
+            result = round_summary(experiment, pool, number, confusion.iou(matrix))
+            experiment.metrics.write(round=number, stage="evaluation", step=0, miou=result["miou"])
+            write_json_atomic(path, result)
+
+        processes.once(path, write)
+        processes.discard("confusion", path.parent)
     results = [read_json(experiment.workdir.evaluation(n)) for n in range(number + 1)]
     summary = {"experiment": experiment.config.experiment, "rounds": results}
-    write_json_atomic(experiment.workdir.summary, summary)
+    if processes.is_writer():
+        write_json_atomic(experiment.workdir.summary, summary)
     console.print(tables.round_table(summary))
     return summary
+
+
+def confusion_matrix(experiment: Experiment, number: int) -> np.ndarray:
+    """A round's model on the evaluation split; complete on the writer, on the others of their images."""
+    weights = experiment.load_weights(experiment.workdir.checkpoint(number))
+    images = experiment.validation
+    with experiment.stage(number, "evaluation"):
+        matrix = confusion.evaluate(
+            experiment.segmenter, weights.params, weights.batch_stats,
+            Subset(images, processes.share(len(images))), **experiment.size,
+            batch_size=experiment.config.inference.batch_size, description=f"round {number}: evaluation",
+        )  # fmt: skip
+        parts = processes.gather("confusion", {"matrix": matrix}, experiment.workdir.round(number))
+    return np.sum([part["matrix"] for part in parts], axis=0)
 
 
 def round_summary(experiment: Experiment, pool: Pool, number: int, iou: np.ndarray) -> dict:
@@ -155,9 +180,11 @@ def main(config: config_dict.ConfigDict, workdir: str) -> dict:
     Raises:
       InputError: something in the configuration, the data or the working directory is wrong.
     """
-    directory = Workdir(workdir)
-    with directory.locked(), Metrics(directory.root) as metrics:
+    directory, writes = Workdir(workdir), processes.is_writer()
+    console.quiet = not writes
+    lock = directory.locked() if writes else nullcontext()
+    with lock, Metrics(directory.root, writes=writes) as metrics:
         directory.check_config(config.to_dict())
         experiment = create_experiment(config, directory, metrics)
-        directory.write_config(config.to_dict())
+        processes.once(directory.config, lambda: directory.write_config(config.to_dict()))
         return run(experiment)

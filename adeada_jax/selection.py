@@ -1,13 +1,15 @@
 """One round's selection: what the model says of every region, what the strategy needs, what it buys."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from adeada_jax import inference
+from adeada_jax import inference, processes
 from adeada_jax.acquisition.base import Candidates, Request, Selection
 from adeada_jax.acquisition.registry import create_strategy
 from adeada_jax.arrays import load_arrays, save_arrays
+from adeada_jax.data.subset import Subset
 from adeada_jax.density import DensityDifference, density_difference
 from adeada_jax.experiment import Experiment
 from adeada_jax.files import write_json_atomic
@@ -18,8 +20,16 @@ from adeada_jax.regions.pool import Pool, Purchase
 from adeada_jax.telemetry import console, track
 
 
+def measure(experiment: Experiment, number: int) -> None:
+    """Has all processes make the region tables that a round's selection needs."""
+    strategy = create_strategy(experiment.config.acquisition.strategy, experiment.config.acquisition)
+    infer(experiment, number, "target", with_discriminator="target_probability" in strategy.needs)
+    if "density" in strategy.needs:
+        infer(experiment, number, "source")
+
+
 def select(experiment: Experiment, pool: Pool, number: int) -> list[Purchase]:
-    """Chooses a round's regions.
+    """Chooses a round's regions, once `measure` has made the tables; in one process.
 
     Args:
       experiment: the run.
@@ -31,7 +41,7 @@ def select(experiment: Experiment, pool: Pool, number: int) -> list[Purchase]:
     """
     options = experiment.config.acquisition
     strategy = create_strategy(options.strategy, options)
-    target = infer(experiment, number, "target", with_discriminator="target_probability" in strategy.needs)
+    target = RegionTable.load(experiment.workdir.region_table(number, "target"))
     density = estimate_density(experiment, number, target) if "density" in strategy.needs else None
     edges = measure_edges(experiment) if "edges" in strategy.needs else None
     asked = pool.budget(options.budget)
@@ -52,30 +62,40 @@ def select(experiment: Experiment, pool: Pool, number: int) -> list[Purchase]:
     ]  # fmt: skip
 
 
-def infer(
-    experiment: Experiment, number: int, domain: str, *, with_discriminator: bool = False
-) -> RegionTable:
-    """Z_D, C_D of Algorithm 1: the model of the round before on every region of a domain."""
+def infer(experiment: Experiment, number: int, domain: str, *, with_discriminator: bool = False) -> None:
+    """Z_D, C_D of Algorithm 1: the model of the round before on every region of a domain.
+
+    Each process measures its share of the images; the writer joins the parts in one file.
+    """
     path = experiment.workdir.region_table(number, domain)
-    if not path.exists():
-        weights = experiment.load_weights(experiment.workdir.checkpoint(number - 1))
-        images = experiment.target_images if domain == "target" else experiment.source_images
-        with experiment.stage(number, f"inference_{domain}"):
-            table = inference.infer_regions(
-                experiment.segmenter, weights.params, weights.batch_stats, images, **experiment.size,
-                batch_size=experiment.config.inference.batch_size,
-                description=f"round {number}: {domain} regions",
-                discriminator=experiment.load_discriminator() if with_discriminator else None,
-            )  # fmt: skip
-        table.save(path)
-    return RegionTable.load(path)
+    if processes.agreed(path.exists()):
+        return
+    weights = experiment.load_weights(experiment.workdir.checkpoint(number - 1))
+    images = experiment.target_images if domain == "target" else experiment.source_images
+    with experiment.stage(number, f"inference_{domain}"):
+        table = inference.infer_regions(
+            experiment.segmenter, weights.params, weights.batch_stats,
+            Subset(images, processes.share(len(images))), **experiment.size,
+            batch_size=experiment.config.inference.batch_size,
+            description=f"round {number}: {domain} regions",
+            discriminator=experiment.load_discriminator() if with_discriminator else None,
+        )  # fmt: skip
+        parts = processes.gather(path.stem, table.arrays, path.parent)
+    processes.once(path, lambda: _join(images.names, parts).save(path))
+    processes.discard(path.stem, path.parent)
+
+
+def _join(names: Sequence[str], parts: Sequence[dict[str, np.ndarray]]) -> RegionTable:
+    """The processes' parts as one table; process p has every n-th image from p on."""
+    tables = [RegionTable(tuple(names[p :: len(parts)]), **part) for p, part in enumerate(parts)]
+    return inference.join_tables(tables, names)
 
 
 def estimate_density(experiment: Experiment, number: int, target: RegionTable) -> DensityDifference:
     """Importance (Eq. 2) and KL (Eq. 5) from GMMs of both domains, target labelled or not."""
     path = experiment.workdir.importance(number)
     if not path.exists():
-        source = infer(experiment, number, "source")
+        source = RegionTable.load(experiment.workdir.region_table(number, "source"))
         options = experiment.config.density
         with experiment.stage(number, "density"):
             difference = density_difference(

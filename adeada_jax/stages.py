@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from adeada_jax import processes
 from adeada_jax.data import loader
 from adeada_jax.experiment import Experiment, Weights
 from adeada_jax.models import Segmenter
@@ -22,8 +23,7 @@ from adeada_jax.training.supervised import supervised_step
 
 def warm_up(experiment: Experiment) -> None:
     """The model before any label is bought: AdaptSegNet or source only, or `warmup.checkpoint`'s."""
-    target = experiment.workdir.checkpoint(0)
-    if target.exists():
+    if processes.agreed(experiment.workdir.checkpoint(0).exists()):
         return
     options = experiment.config.warmup
     if options.checkpoint:
@@ -37,7 +37,7 @@ def warm_up(experiment: Experiment) -> None:
 
 def finetune(experiment: Experiment, number: int) -> None:
     """Tunes the model of the round before on D_S and D_T^L together; what is not bought is ignored."""
-    if experiment.workdir.checkpoint(number).exists():
+    if processes.agreed(experiment.workdir.checkpoint(number).exists()):
         return
     weights = experiment.load_weights(experiment.workdir.checkpoint(number - 1))
     batches = _mixed_batches(experiment, experiment.source, _purchased(experiment, number), number)
@@ -47,7 +47,7 @@ def finetune(experiment: Experiment, number: int) -> None:
 
 def train_reference(experiment: Experiment) -> None:
     """One training as long as an active run's trainings together: `experiment` says of what."""
-    if experiment.workdir.checkpoint(0).exists():
+    if processes.agreed(experiment.workdir.checkpoint(0).exists()):
         return
     config = experiment.config
     if config.experiment == "adaptation_only":
@@ -73,8 +73,13 @@ def _take_over_warm_up(experiment: Experiment, checkpoint: Path) -> None:
     discriminator = checkpoint.parent / "discriminator"
     if discriminator.exists() and not experiment.workdir.discriminator().exists():
         shapes = experiment.discriminator().shapes
-        checkpoints.save(experiment.workdir.discriminator(), checkpoints.restore(discriminator, shapes))
-    checkpoints.save(experiment.workdir.checkpoint(0), experiment.load_weights(checkpoint).tree())
+        _save(experiment.workdir.discriminator(), checkpoints.restore(discriminator, shapes))
+    _save(experiment.workdir.checkpoint(0), experiment.load_weights(checkpoint).tree())
+
+
+def _save(path: Path, tree: Any) -> None:
+    """A checkpoint that all processes have when this returns."""
+    processes.once(path, partial(checkpoints.save, path, tree))
 
 
 def _purchased(experiment: Experiment, number: int) -> PurchasedLabels:
@@ -105,8 +110,8 @@ def _batches(
     def start_at(step: int) -> Iterator[dict[str, np.ndarray]]:
         return loader.training_batches(
             examples, batch_size=batch_size, seed=experiment.seed(number, purpose),
-            augment=config.training.augment, start_step=step, workers=config.training.workers,
-            **experiment.size,
+            augment=config.training.augment, start_step=step, process_index=processes.index(),
+            process_count=processes.count(), workers=config.training.workers, **experiment.size,
         )  # fmt: skip
 
     return start_at
@@ -179,7 +184,7 @@ def _warm_up_adversarially(experiment: Experiment, options: Any) -> None:
             yield {**source_batch, "target_image": target_batch["image"]}
 
     state = _run(experiment, 0, "warmup", step, state, batches, options.steps, "warm-up")
-    checkpoints.save(experiment.workdir.discriminator(), state.discriminator)
+    _save(experiment.workdir.discriminator(), state.discriminator)
     _finish(experiment, 0, Weights(state.segmenter.params, state.segmenter.batch_stats))
 
 
@@ -189,7 +194,7 @@ def _run(
 ) -> Any:  # fmt: skip
     """Trains from the newest checkpoint of this stage, if a killed run left one."""
     progress = checkpoints.Progress(experiment.workdir.training_progress(number))
-    start = progress.latest_step()
+    start = processes.agreed(progress.latest_step())
     if start:
         state = progress.restore(start, state)
     experiment.metrics.rewind(number, name, start)
@@ -200,15 +205,16 @@ def _run(
     return run_steps(
         step, state, batches(start), options, start=start,
         log=lambda done, values: experiment.metrics.write(round=number, stage=name, step=done, **values),
-        save=progress.save,
+        save=progress.save if processes.is_writer() else lambda *_: None,
     )  # fmt: skip
 
 
 def _finish(experiment: Experiment, number: int, weights: Weights) -> None:
     """The stage's output; after it the checkpoints on the way are of no more use."""
     weights = _adapt_statistics(experiment, number, weights)
-    checkpoints.save(experiment.workdir.checkpoint(number), weights.tree())
-    checkpoints.Progress(experiment.workdir.training_progress(number)).clear()
+    _save(experiment.workdir.checkpoint(number), weights.tree())
+    if processes.is_writer():
+        checkpoints.Progress(experiment.workdir.training_progress(number)).clear()
 
 
 def _adapt_statistics(experiment: Experiment, number: int, weights: Weights) -> Weights:

@@ -74,9 +74,11 @@ class Metrics:
 
     Args:
       workdir: directory of metrics.jsonl and tensorboard/; must exist.
+      writes: False makes an object that writes nothing, for the processes that are not the writer.
     """
 
-    def __init__(self, workdir: str | Path):
+    def __init__(self, workdir: str | Path, *, writes: bool = True):
+        self._writes = writes
         self._path = Path(workdir) / "metrics.jsonl"
         self._tensorboard = Path(workdir) / "tensorboard"
         self._writer: _Scalars | None = None
@@ -89,6 +91,8 @@ class Metrics:
 
     def write(self, *, round: int, stage: str, step: int, **values: float) -> None:
         """Adds one event; numbers that are not finite are written as null, and not to TensorBoard."""
+        if not self._writes:
+            return
         event = finite({"round": round, "stage": stage, "step": step, "time": time.time(), **values})
         if self._writer is None:
             self._writer = _Scalars(self._tensorboard)
@@ -107,6 +111,8 @@ class Metrics:
         Raises:
           InputError: a line other than the last is no event; names file and line.
         """
+        if not self._writes:
+            return
         events = self._mend()
         for i, event in enumerate(events):
             same = (event["round"], event["stage"]) == (round, stage)

@@ -16,12 +16,26 @@ _DRY_RUN = flags.DEFINE_bool(
 )
 
 
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", "", "host:port of process 0, where several processes make one run."
+)
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", 0, "How many processes make the run.", lower_bound=0)
+_PROCESS_ID = flags.DEFINE_integer("process_id", -1, "Number of this process, from 0 on.")
+_DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "Several processes that find each other: by Slurm, Open MPI, GKE or a TPU pod."
+)
+
+
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
     logging.set_verbosity(logging.ERROR)
     config = checked_config(_CONFIG.value)
     # Imported late, so that --help and wrong flags answer at once.
+    if _DISTRIBUTED.value or _COORDINATOR.value or _NUM_PROCESSES.value or _PROCESS_ID.value >= 0:
+        from adeada_jax import processes
+
+        processes.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     if _DRY_RUN.value:
         from adeada_jax.dry_run import main as run
     else:

@@ -12,6 +12,7 @@ from adeada_jax.data.batches import whole_image_batches
 from adeada_jax.labels import SHARED_CLASSES
 from adeada_jax.models import Segmenter, normalize, upsample
 from adeada_jax.telemetry import track
+from adeada_jax.training import parallel
 from adeada_jax.types import IGNORE_LABEL
 
 
@@ -92,11 +93,13 @@ def evaluate(
     """
     classes = segmenter.num_classes
     count = make_count(segmenter)
+    batch_size = parallel.whole_batch(batch_size)
     total = np.zeros((classes, classes), np.int64)
     batches = whole_image_batches(source, "label", batch_size=batch_size, height=height, width=width)
     steps = -(-len(source) // batch_size)
     for batch in track(batches, total=steps, description=description):
-        matrices = np.asarray(count(params, batch_stats, batch["image"], batch["label"]), np.int64)
+        images, labels = parallel.spread(batch["image"]), parallel.spread(batch["label"])
+        matrices = np.asarray(count(params, batch_stats, images, labels), np.int64)
         total += matrices[: len(batch["index"])].sum(axis=0)
     return total
 

@@ -5,14 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from adeada_jax.errors import InputError
 
 
 def save(path: Path, tree: Any) -> None:
-    """Writes a pytree of arrays to the directory `path`, replacing what is there."""
-    with ocp.StandardCheckpointer() as checkpointer:
+    """Writes a pytree of arrays to the directory `path`, replacing what is there; from one process."""
+    if jax.process_count() > 1:  # orbax takes arrays of one process's devices for a mistake
+        tree = jax.device_get(tree)
+    with _checkpointer() as checkpointer:
         checkpointer.save(Path(path).absolute(), tree, force=True)
 
 
@@ -23,15 +26,17 @@ def restore(path: Path, like: Any) -> Any:
       InputError: there is no checkpoint, or it holds other arrays; the message names the first few.
     """
     path = _checked(path)
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _checkpointer() as checkpointer:
         _compare(path, checkpointer.metadata(path).item_metadata.tree, like)
+        if jax.process_count() > 1:
+            like = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
         return checkpointer.restore(path, like)
 
 
 def check(path: Path, like: Any, name: str | None = None) -> None:
     """Raises what `restore` (or, with a part's name, `restore_subtree`) would, without reading arrays."""
     path = _checked(path)
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _checkpointer() as checkpointer:
         stored = checkpointer.metadata(path).item_metadata.tree
     _compare(path, _part(stored, name) if name else stored, _part(like, name) if name else like)
 
@@ -48,7 +53,7 @@ def restore_subtree(path: Path, like: dict[str, Any], name: str) -> dict[str, An
       InputError: as `restore`, for that part.
     """
     path = _checked(path)
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _checkpointer() as checkpointer:
         stored = checkpointer.metadata(path).item_metadata.tree
         _compare(path, _part(stored, name), _part(like, name))
         loaded = checkpointer.restore(path)
@@ -56,6 +61,18 @@ def restore_subtree(path: Path, like: dict[str, Any], name: str) -> dict[str, An
         key: {part: loaded[key][part] if part == name else value for part, value in parts.items()}
         for key, parts in like.items()
     }
+
+
+def _checkpointer() -> ocp.StandardCheckpointer:
+    """One that works in this process alone, whatever the others do."""
+    if jax.process_count() == 1:
+        return ocp.StandardCheckpointer()
+    own = jax.process_index()
+    return ocp.StandardCheckpointer(
+        multiprocessing_options=ocp.options.MultiprocessingOptions(
+            primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process{own}"
+        )
+    )
 
 
 def _part(tree: dict[str, Any], name: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from adeada_jax import processes
 from adeada_jax.errors import InputError
 from adeada_jax.telemetry import track
 from adeada_jax.training import parallel
@@ -69,7 +70,12 @@ def run_steps(
             pending.clear()
 
     for t in track(range(start, options.steps), total=options.steps - start, description=options.description):
-        state, metrics = step(state, parallel.shard(next(batches)), jax.random.fold_in(key, t))
+        try:
+            state, metrics = step(state, parallel.shard(next(batches)), jax.random.fold_in(key, t))
+        except jax.errors.JaxRuntimeError as error:
+            if processes.count() > 1:
+                processes.leave(error)
+            raise
         pending.append(metrics)
         done = t + 1
         saving = done % options.checkpoint_every == 0 and done < options.steps

@@ -1,4 +1,4 @@
-"""Running a step on all local devices. The only module that names `pmap`."""
+"""Running a step on all devices of all processes. The only module that names `pmap`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,8 +29,8 @@ def replicate(tree: Any) -> Any:
 
 
 def check_batch_size(batch_size: int, accumulation: int = 1) -> None:
-    """Raises InputError unless the local devices share a batch evenly, each in `accumulation` equal parts."""
-    devices = jax.local_device_count()
+    """Raises InputError unless all devices share a batch evenly, each in `accumulation` equal parts."""
+    devices = jax.device_count()
     if batch_size % (devices * accumulation) and batch_size % devices == 0:
         raise InputError(
             f"config.training.accumulation: {batch_size // devices} images a device cannot be divided into "
@@ -44,9 +44,26 @@ def check_batch_size(batch_size: int, accumulation: int = 1) -> None:
 
 
 def shard(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Splits `(B, ...)` arrays to `(devices, B / devices, ...)`."""
+    """Splits this process's `(B, ...)` arrays to `(local devices, B / local devices, ...)`."""
     devices = jax.local_device_count()
     return {key: value.reshape(devices, -1, *value.shape[1:]) for key, value in batch.items()}
+
+
+def spread(array: np.ndarray) -> jax.Array | np.ndarray:
+    """Puts the images of a `(B, ...)` array on the local devices, as evenly as jit's partitioner wants them.
+
+    B is a multiple of `jax.local_device_count()`.
+    """
+    if jax.local_device_count() == 1:
+        return array
+    mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
+    return jax.device_put(array, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS)))
+
+
+def whole_batch(batch_size: int) -> int:
+    """The least multiple of the local devices that holds a batch."""
+    devices = jax.local_device_count()
+    return -(-batch_size // devices) * devices
 
 
 def sum_over_devices(tree: Any) -> Any:

@@ -52,14 +52,14 @@ def test_no_steps_leave_the_state_alone():
 
 
 def test_a_batch_the_devices_cannot_share_is_refused(monkeypatch):
-    monkeypatch.setattr(parallel.jax, "local_device_count", lambda: 4)
+    monkeypatch.setattr(parallel.jax, "device_count", lambda: 4)
     parallel.check_batch_size(8)
     with pytest.raises(InputError, match=r"batch_size: 6 images cannot be divided among 4 devices"):
         parallel.check_batch_size(6)
 
 
 def test_the_images_of_a_device_must_come_in_equal_parts(monkeypatch):
-    monkeypatch.setattr(parallel.jax, "local_device_count", lambda: 2)
+    monkeypatch.setattr(parallel.jax, "device_count", lambda: 2)
     parallel.check_batch_size(8, 4)
     with pytest.raises(InputError, match=r"training\.accumulation: 4 images a device .* into 3 parts"):
         parallel.check_batch_size(8, 3)

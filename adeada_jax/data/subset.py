@@ -1,0 +1,23 @@
+"""A part of a random-access source."""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class Subset:
+    """Some examples of a source, in the order given.
+
+    Attributes:
+      names: of those examples.
+    """
+
+    def __init__(self, source: Any, indices: Sequence[int]):
+        self._source = source
+        self._indices = indices
+        self.names = tuple(source.names[i] for i in indices)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        return self._source[self._indices[i]]

@@ -1,0 +1,139 @@
+"""Several processes of one run, on one machine or many: who writes, and how the others learn of it.
+
+All processes see one working directory. What needs no accelerator of the others (the pool, densities, a
+selection, labels, the report) is done by the writer, process 0, while the others wait for the file it leaves.
+Training is done by all together; inference and evaluation by each for its share of the images. A process that
+dies is noticed by JAX's distributed runtime, which ends the others; the same command then resumes the run.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import jax
+import numpy as np
+
+from adeada_jax.arrays import load_arrays, save_arrays
+from adeada_jax.errors import InputError
+
+# Seconds without a sign of life after which a process counts as dead.
+HEARTBEAT_SECONDS = 20
+_POLL_SECONDS = 0.1
+
+
+def start(coordinator: str = "", count: int = 0, index: int = -1) -> None:
+    """Joins the run's processes; before any other use of JAX.
+
+    Args:
+      coordinator: `host:port` of process 0, and
+      count: number of processes, and
+      index: of this one; all three, or none where the cluster's environment says them (Slurm, Open MPI, GKE,
+        TPU pods).
+
+    Raises:
+      InputError: some are given and some not, or the others cannot be reached.
+    """
+    given = [bool(coordinator), count > 0, index >= 0]
+    if any(given) and not all(given):
+        raise InputError("--coordinator, --num_processes and --process_id: give all three or none")
+    if jax.config.jax_platforms in (None, "cpu"):
+        # Collectives between processes on CPUs; without effect on accelerators.
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    arguments = (coordinator, count, index) if all(given) else ()
+    try:
+        jax.distributed.initialize(*arguments, heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"the processes could not find each other: {reason}. Give --coordinator=HOST:PORT, "
+            "--num_processes and --process_id, or start them by Slurm, Open MPI or on a TPU pod"
+        ) from error
+
+
+def index() -> int:
+    """Number of this process."""
+    return jax.process_index()
+
+
+def count() -> int:
+    """Number of processes."""
+    return jax.process_count()
+
+
+def is_writer() -> bool:
+    """Whether this process writes the run's files."""
+    return index() == 0
+
+
+def once(path: Path, make: Callable[[], None]) -> None:
+    """Has the writer make an output unless it is there; the others wait until it is."""
+    if is_writer():
+        if not path.exists():
+            make()
+    else:
+        _wait_for(path)
+
+
+def agreed(value: int) -> int:
+    """The writer's value, for decisions that all must take alike."""
+    if count() == 1:
+        return value
+    from jax.experimental import multihost_utils
+
+    return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
+
+
+def share(number: int) -> range:
+    """The indices of this process's part of `number` images."""
+    return range(index(), number, count())
+
+
+def gather(name: str, arrays: dict[str, np.ndarray], directory: Path) -> list[dict[str, np.ndarray]]:
+    """Every process's arrays, on the writer; on the others only their own.
+
+    They travel as files in `directory`, so that no process holds more than its part but the one that
+    needs all.
+    """
+    if count() == 1:
+        return [arrays]
+    save_arrays(_part(directory, name, index()), arrays, {})
+    if not is_writer():
+        return [arrays]
+    parts = []
+    for process in range(count()):
+        path = _part(directory, name, process)
+        _wait_for(path)
+        parts.append(load_arrays(path)[0])
+    return parts
+
+
+def discard(name: str, directory: Path) -> None:
+    """Removes the files that `gather` made, once what was made of them is written."""
+    if is_writer():
+        for process in range(count()):
+            _part(directory, name, process).unlink(missing_ok=True)
+
+
+def leave(error: Exception) -> NoReturn:
+    """Ends this process because a step failed in which another did not take part.
+
+    At once: an orderly end would wait for the other process.
+    """
+    print(
+        f"error: process {index()} of {count()}: another process of this run ended; its output says why "
+        f"({type(error).__name__}: {str(error).splitlines()[0]}). Start all processes again to resume the run",
+        file=sys.stderr, flush=True,
+    )  # fmt: skip
+    os._exit(2)
+
+
+def _part(directory: Path, name: str, process: int) -> Path:
+    return directory / f".{name}.{process}-of-{count()}.part"
+
+
+def _wait_for(path: Path) -> None:
+    while not path.exists():
+        time.sleep(_POLL_SECONDS)

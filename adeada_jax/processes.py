@@ -124,7 +124,7 @@ def leave(error: Exception) -> NoReturn:
     """
     print(
         f"error: process {index()} of {count()}: another process of this run ended; its output says why "
-        f"({type(error).__name__}: {str(error).splitlines()[0]}). Start all processes again to resume the run",
+        f"({type(error).__name__}: {str(error).splitlines()[0]}). Start all again to resume the run",
         file=sys.stderr, flush=True,
     )  # fmt: skip
     os._exit(2)

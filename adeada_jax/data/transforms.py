@@ -51,8 +51,8 @@ def augment(example: Example, rng: np.random.Generator, *, height: int, width: i
     """
     # All draws come first, so that they do not depend on whether there is a label.
     scale = rng.uniform(*SCALES)
-    factors = rng.uniform(1 - JITTER, 1 + JITTER, len(ADJUSTMENTS))
-    order = rng.permutation(len(ADJUSTMENTS))
+    factors = rng.uniform(1 - JITTER, 1 + JITTER, len(_ADJUSTMENTS))
+    order = rng.permutation(len(_ADJUSTMENTS))
     mirrored = rng.random() < 0.5
 
     result = scale_and_back(example, scale, height=height, width=width)
@@ -86,25 +86,25 @@ def scale_and_back(example: Example, scale: float, *, height: int, width: int) -
     return result
 
 
-def brighten(image: np.ndarray, factor: float) -> np.ndarray:
+def _brighten(image: np.ndarray, factor: float) -> np.ndarray:
     """Multiplies all colours by `factor`; `(H, W, 3)` uint8, clipped."""
     return cv2.addWeighted(image, factor, image, 0, 0)
 
 
-def change_contrast(image: np.ndarray, factor: float) -> np.ndarray:
+def _change_contrast(image: np.ndarray, factor: float) -> np.ndarray:
     """Moves colours away from the picture's mean grey by `factor`; `(H, W, 3)` uint8, clipped."""
     mean = round(cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0])
     return cv2.addWeighted(image, factor, image, 0, (1 - factor) * mean)
 
 
-def saturate(image: np.ndarray, factor: float) -> np.ndarray:
+def _saturate(image: np.ndarray, factor: float) -> np.ndarray:
     """Moves each pixel's colour away from its own grey by `factor`; `(H, W, 3)` uint8, clipped."""
     gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     return cv2.addWeighted(image, factor, gray, 1 - factor, 0)
 
 
 # In the order of `color_jitter`'s factors.
-ADJUSTMENTS = (brighten, change_contrast, saturate)
+_ADJUSTMENTS = (_brighten, _change_contrast, _saturate)
 
 
 def color_jitter(image: np.ndarray, factors: Sequence[float], order: Sequence[int]) -> np.ndarray:
@@ -113,13 +113,13 @@ def color_jitter(image: np.ndarray, factors: Sequence[float], order: Sequence[in
     Args:
       image: `(H, W, 3)` uint8 RGB.
       factors: of brightness, contrast and saturation, at least 0; 1 changes nothing.
-      order: a permutation of 0, 1, 2: which of ADJUSTMENTS comes first, second and third.
+      order: a permutation of 0, 1, 2: which of the factors is applied first, second and third.
 
     Returns:
       `(H, W, 3)` uint8 RGB.
     """
     for i in order:
-        image = ADJUSTMENTS[i](image, float(factors[i]))
+        image = _ADJUSTMENTS[i](image, float(factors[i]))
     return image
 
 

@@ -1,0 +1,122 @@
+"""Weights that were trained elsewhere, made into a checkpoint directory to start from."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from adeada_jax.errors import InputError
+from adeada_jax.files import write_json_atomic
+from adeada_jax.models import torch_files, torch_weights
+from adeada_jax.training import checkpoints
+
+HUB = "hf:"
+_HUB_FILE = "model.safetensors"  # what timm's repositories call their weights
+PROVENANCE = "import.json"
+
+
+def import_weights(
+    weights: str, output: str | Path, *, name: str | None = None, backbone: str | None = None,
+    sha256: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Reads a weights file and writes a checkpoint.
+
+    A backbone alone is for `model.pretrained`; a whole segmenter for `warmup.checkpoint`, with the warm-up's
+    discriminator in `discriminator` beside it where the file has one. Into the checkpoint goes PROVENANCE,
+    which says where it is from.
+
+    Args:
+      weights: a `.pth` or safetensors file, or HUB and the name of a repository on Hugging Face's hub, as
+        'hf:timm/resnet101.tv_in1k'.
+      output: the checkpoint's directory; a checkpoint that is there is replaced.
+      name: the head that is expected, None for whatever is there.
+      backbone: the backbone that is expected, None for whatever is there.
+      sha256: what the file's checksum must be, in hexadecimal.
+
+    Returns:
+      What PROVENANCE says: `weights`, `file`, `sha256`, `model` (None for a backbone alone), `backbone`,
+      `num_classes`, `discriminator` (whether there was one), `left_out` (names).
+
+    Raises:
+      InputError: no such file; another checksum; wrong content (see `torch_files.read_tensors` and
+        `torch_weights.convert`); `output` holds something else, or cannot be written.
+    """
+    output = Path(output)
+    path = locate(weights)
+    checksum = _checked_sum(path, sha256)
+    found = torch_weights.convert(torch_files.read_tensors(path), str(path), name=name, backbone=backbone)
+    _check_output(output, found.discriminator is not None)
+    provenance = {
+        "weights": weights,
+        "file": path.name,
+        "sha256": checksum,
+        "model": found.name,
+        "backbone": found.backbone,
+        "num_classes": found.num_classes,
+        "discriminator": found.discriminator is not None,
+        "left_out": list(found.left_out),
+    }
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if found.discriminator is not None:
+            checkpoints.save(output.parent / "discriminator", found.discriminator)
+        checkpoints.save(output, found.tree)
+        write_json_atomic(output / PROVENANCE, provenance)
+    except OSError as error:
+        raise InputError(f"--output: '{output}' cannot be written: {error.strerror or error}") from error
+    return provenance
+
+
+def locate(weights: str) -> Path:
+    """The file that `weights` names, fetched from the hub where it says so.
+
+    Raises:
+      InputError: it is not there, or cannot be fetched.
+    """
+    if weights.startswith(HUB):
+        return _fetched(weights.removeprefix(HUB))
+    path = Path(weights)
+    if not path.is_file():
+        raise InputError(
+            f"--weights: there is no file '{path}'; give a .pth or .safetensors file, or "
+            f"{HUB}OWNER/NAME for one on Hugging Face's hub"
+        )
+    return path
+
+
+def _fetched(repository: str) -> Path:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise InputError(
+            f"--weights: '{HUB}{repository}' needs huggingface_hub; pip install 'adeada_jax[hub]', or "
+            "fetch the file yourself and give its path"
+        ) from error
+    try:
+        return Path(huggingface_hub.hf_hub_download(repository, _HUB_FILE))
+    except (OSError, ValueError) as error:
+        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"--weights: '{_HUB_FILE}' of '{repository}' cannot be fetched from the hub: {why}. Where there is "
+            "no net, fetch the file elsewhere and give its path"
+        ) from error
+
+
+def _checked_sum(path: Path, expected: str | None) -> str:
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if expected is not None and expected.lower() != found:
+        raise InputError(f"'{path}' has SHA-256 {found}, not {expected.lower()}; fetch the file anew")
+    return found
+
+
+def _check_output(output: Path, discriminator: bool) -> None:
+    """Nothing is overwritten but a checkpoint, and no discriminator but the checkpoint's own."""
+    replaced = (output / "_CHECKPOINT_METADATA").exists()
+    if output.exists() and not replaced and (not output.is_dir() or any(output.iterdir())):
+        raise InputError(f"--output: '{output}' holds something else than a checkpoint; give a new directory")
+    beside = output.parent / "discriminator"
+    if discriminator and beside.exists() and not replaced:
+        raise InputError(
+            f"--output: '{beside}' is another checkpoint's discriminator; give each import a directory of its "
+            f"own, such as '{output}/checkpoint'"
+        )

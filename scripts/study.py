@@ -38,15 +38,16 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.ERROR)
     config = checked_config(_CONFIG.value)
     # Imported late, so that --help and wrong flags answer at once.
-    from adeada_jax.study import study
+    from adeada_jax.study.plan import make_plan
+    from adeada_jax.study.study import run_study
 
     keep_compiled_programs()
-    plan = study.make_plan(
+    plan = make_plan(
         config, strategies=_STRATEGIES.value, seeds=_SEEDS.value, references=_REFERENCES.value,
         ablations=_ABLATIONS.value, settings=_SETTINGS.value,
     )  # fmt: skip
     try:
-        complete = study.run_study(config, plan, _WORKDIR.value, jobs=_JOBS.value, command=sys.argv)
+        complete = run_study(config, plan, _WORKDIR.value, jobs=_JOBS.value, command=sys.argv)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         sys.exit(130)

@@ -25,6 +25,7 @@ class Board:
 
     def __init__(self, plan: Plan):
         self._plan = plan
+        self._last = {run.key: run.last_round for run in plan.runs}
         self._status: dict[tuple[str, int], str] = {}
         self._rounds: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="visible")
@@ -73,7 +74,10 @@ class Board:
 
     def _sign(self, key: tuple[str, int]) -> str:
         status = self._status.get(key, "waiting")
-        return _SIGNS.get(status) or f"round {len(self._rounds[key])}"
+        if status in _SIGNS:
+            return _SIGNS[status]
+        number = len(self._rounds[key])
+        return f"round {number}" if number <= self._last[key] else "report"
 
     def _print(self, run: Run, what: str) -> None:
         console.print(f"{run.name}, seed {run.seed}: {what}", markup=False, highlight=False, soft_wrap=True)

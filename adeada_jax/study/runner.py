@@ -83,8 +83,7 @@ def check_configurations(plan: Plan, directory: Path) -> None:
       InputError: one does; names it and the keys that differ.
     """
     for run in plan.runs:
-        path = directory / run.directory
-        Workdir(path).check_config(_as_json(run.config))
+        Workdir(directory / run.directory).check_config(run.config)
 
 
 def is_finished(run: Run, directory: Path) -> bool:
@@ -92,7 +91,8 @@ def is_finished(run: Run, directory: Path) -> bool:
     workdir = Workdir(directory / run.directory)
     if not (workdir.config.exists() and workdir.report.exists()):
         return False
-    if differing_keys(read_json(workdir.config), _as_json(run.config)):
+    # As it would be read back: JSON knows no tuples.
+    if differing_keys(read_json(workdir.config), json.loads(json.dumps(run.config))):
         return False
     return len(entries(run, directory)) == run.last_round + 1
 
@@ -204,8 +204,3 @@ def _link(source: str | Path, destination: str | Path) -> None:
         os.link(source, destination)
     except OSError:
         shutil.copy2(source, destination)
-
-
-def _as_json(config: Any) -> Any:
-    """As it will be read back from config.json."""
-    return json.loads(json.dumps(config))

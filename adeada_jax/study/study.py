@@ -12,12 +12,10 @@ from adeada_jax.study import collect, page
 from adeada_jax.study.analyses import analyse
 from adeada_jax.study.board import Board
 from adeada_jax.study.pictures import compared, evaluation_strips
-from adeada_jax.study.plan import Plan, make_plan
+from adeada_jax.study.plan import Plan
 from adeada_jax.study.runner import run_plan
 from adeada_jax.telemetry import console
 from adeada_jax.workdir import Workdir
-
-__all__ = ["make_plan", "run_study"]
 
 
 def run_study(

@@ -36,6 +36,7 @@ def result_sheets(config: Mapping[str, Any], plan: Plan, results: Sequence[Resul
 
 
 def miou(entry: Mapping[str, Any]) -> float | None:
+    """A round's mIoU in percent."""
     return entry["miou"]
 
 

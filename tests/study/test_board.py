@@ -52,8 +52,10 @@ def test_the_table_fills_as_runs_go_on(example, shown):
         first, second = (run for run in example.plan.runs if run.name == "random")
         panel.report(first, "finished", entries(40.0, 50.0, 56.0))
         panel.report(second, "running", entries(40.0, 50.0))
+        panel.report(example.plan.runs[-2], "running", entries(42.0))
         panel.report(example.plan.runs[-1], "failed", [])
     table = file.getvalue().rsplit("mIoU (%) by round", 1)[1]
     rows = {line.split()[0]: line.split()[1:] for line in table.splitlines() if line.strip()}
     assert rows["random"] == ["40.00", "±", "0.00", "50.00", "±", "0.00", "56.00", "done", "round", "2"]
+    assert rows["adeada"] == ["42.00", "-", "-", "·", "round", "1"]
     assert rows["target_only"] == ["-", "-", "-", "·", "failed"]

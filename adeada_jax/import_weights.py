@@ -96,8 +96,8 @@ def _fetched(repository: str) -> Path:
     except (OSError, ValueError) as error:
         why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"--weights: '{_HUB_FILE}' of '{repository}' cannot be fetched from the hub: {why}. Where there is "
-            "no net, fetch the file elsewhere and give its path"
+            f"--weights: '{_HUB_FILE}' of '{repository}' cannot be fetched from the hub: {why}. Where "
+            "there is no net, fetch the file elsewhere and give its path"
         ) from error
 
 
@@ -117,6 +117,6 @@ def _check_output(output: Path, discriminator: bool) -> None:
     beside = output.parent / "discriminator"
     if discriminator and beside.exists() and not replaced:
         raise InputError(
-            f"--output: '{beside}' is another checkpoint's discriminator; give each import a directory of its "
-            f"own, such as '{output}/checkpoint'"
+            f"--output: '{beside}' is another checkpoint's discriminator; give each import a directory of "
+            f"its own, such as '{output}/checkpoint'"
         )

@@ -1,8 +1,8 @@
-"""Makes PyTorch weights a checkpoint: python scripts/import_weights.py --weights=FILE --output=weights/resnet101.
+"""Makes a checkpoint of PyTorch's weights: python scripts/import_weights.py --weights=FILE --output=DIR.
 
 What the file holds is found out: a ResNet of torchvision's or timm's gives a backbone for
---config.model.pretrained, a checkpoint of D2ADA's a whole segmenter for --config.warmup.checkpoint. Nothing in
-the file is run, and PyTorch is not needed. See docs/weights.md.
+--config.model.pretrained, a checkpoint of D2ADA's a whole segmenter for --config.warmup.checkpoint. Nothing
+in the file is run, and PyTorch is not needed. See docs/weights.md.
 """
 
 from collections import Counter
@@ -36,10 +36,9 @@ def main(argv: list[str]) -> None:
     if kinds:
         print("left out: " + ", ".join(f"{count} x {k}" if count > 1 else k for k, count in kinds.items()))
     if found["model"]:
-        beside = ", and beside it the warm-up's discriminator" if found["discriminator"] else ""
-        print(
-            f"{_OUTPUT.value}: {found['model']} on {found['backbone']}, {found['num_classes']} classes{beside}"
-        )
+        print(f"{_OUTPUT.value}: {found['model']} on {found['backbone']}, {found['num_classes']} classes")
+        if found["discriminator"]:
+            print("beside it: the warm-up's discriminator")
         print(f"start from it with --config.warmup.checkpoint={_OUTPUT.value}")
     else:
         print(f"{_OUTPUT.value}: the backbone {found['backbone']}")

@@ -48,7 +48,9 @@ HEADS: dict[str, Renames] = {
     ),
 }
 # AdaptSegNet's discriminator, as D2ADA keeps it.
-DISCRIMINATOR: Renames = tuple((f"conv{i}", f"conv{i + 1}") for i in range(4)) + (("conv4", "classifier"),)
+DISCRIMINATOR: Renames = (
+    ("conv0", "conv1"), ("conv1", "conv2"), ("conv2", "conv3"), ("conv3", "conv4"), ("conv4", "classifier"),
+)  # fmt: skip
 
 
 def torch_key(path: Iterable[str], renames: Renames) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from adeada_jax.errors import InputError
+from adeada_jax.models.norm_places import rearranged
 
 
 def save(path: Path, tree: Any) -> None:
@@ -22,22 +23,26 @@ def save(path: Path, tree: Any) -> None:
 def restore(path: Path, like: Any) -> Any:
     """Reads a pytree with the structure, shapes and types of `like`.
 
+    Of a segmenter, frozen batch norm is read as trained and trained as frozen, as `like` has it.
+
     Raises:
       InputError: there is no checkpoint, or it holds other arrays; the message names the first few.
     """
     path = _checked(path)
     with _checkpointer() as checkpointer:
-        _compare(path, checkpointer.metadata(path).item_metadata.tree, like)
+        stored = checkpointer.metadata(path).item_metadata.tree
+        _compare(path, rearranged(stored, like), like)
+        template = rearranged(like, stored)
         if jax.process_count() > 1:
-            like = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
-        return checkpointer.restore(path, like)
+            template = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template)
+        return rearranged(checkpointer.restore(path, template), like)
 
 
 def check(path: Path, like: Any, name: str | None = None) -> None:
     """Raises what `restore` (or, with a part's name, `restore_subtree`) would, without reading arrays."""
     path = _checked(path)
     with _checkpointer() as checkpointer:
-        stored = checkpointer.metadata(path).item_metadata.tree
+        stored = rearranged(checkpointer.metadata(path).item_metadata.tree, like)
     _compare(path, _part(stored, name) if name else stored, _part(like, name) if name else like)
 
 
@@ -54,9 +59,9 @@ def restore_subtree(path: Path, like: dict[str, Any], name: str) -> dict[str, An
     """
     path = _checked(path)
     with _checkpointer() as checkpointer:
-        stored = checkpointer.metadata(path).item_metadata.tree
+        stored = rearranged(checkpointer.metadata(path).item_metadata.tree, like)
         _compare(path, _part(stored, name), _part(like, name))
-        loaded = checkpointer.restore(path)
+        loaded = rearranged(checkpointer.restore(path), like)
     return {
         key: {part: loaded[key][part] if part == name else value for part, value in parts.items()}
         for key, parts in like.items()

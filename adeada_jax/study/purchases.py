@@ -24,9 +24,10 @@ def purchase_sheets(analyses: Mapping[str, Any], strategies: Sequence[str]) -> l
         recall_sheet(analyses["mispredicted"], shown, "all_rounds", "all rounds"),
         region_sheet(analyses["regions"], shown),
         label_sheet(analyses["labels"], shown),
-        overlap_sheet(analyses["overlap"]["first_round"], shown, "the first round"),
-        overlap_sheet(analyses["overlap"]["all_rounds"], shown, "all rounds"),
     ]
+    if len(shown) > 1:
+        sheets.append(overlap_sheet(analyses["overlap"]["first_round"], shown, "the first round"))
+        sheets.append(overlap_sheet(analyses["overlap"]["all_rounds"], shown, "all rounds"))
     if OURS in analyses["kl"]:
         sheets.append(divergence_sheet(analyses["kl"][OURS]))
     return sheets

@@ -88,6 +88,13 @@ def test_a_study_of_references_alone_gives_a_page(study, tmp_path):
     assert "77.50 ± 3.54" in text
 
 
+def test_one_strategy_alone_overlaps_with_none(study):
+    alone = replace(study, plan=replace(study.plan, strategies=("adeada",)))
+    titles = re.findall(r"^### (.*)$", markdown(alone), re.MULTILINE)
+    assert "Classes a region" in titles
+    assert not [title for title in titles if "Overlap" in title or "advantage" in title]
+
+
 def test_markdown_holds_the_pages_tables(study):
     titles = re.findall(r"^### (.*)$", markdown(study), re.MULTILINE)
     assert len(titles) == len(set(titles)) == 11

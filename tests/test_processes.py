@@ -1,0 +1,144 @@
+"""Several processes of one run: they end as one process does, and none outlives another."""
+
+import csv
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adeada_jax import processes
+from adeada_jax.errors import InputError
+from adeada_jax.inference import RegionTable, join_tables
+
+ROOT = Path(__file__).parents[1]
+# Frozen batch norm and a small rate: what two devices sum in another order stays small.
+TINY = {
+    "data.height": 32, "data.width": 64, "data.batch_size": 4, "model.name": "deeplabv2",
+    "model.freeze_batch_norm": True, "warmup.steps": 6, "warmup.learning_rate": 1e-4, "finetune.steps": 4,
+    "finetune.learning_rate": 1e-4, "acquisition.rounds": 1, "acquisition.budget": 0.1,
+    "training.checkpoint_every": 2, "training.log_every": 1, "inference.batch_size": 4,
+}  # fmt: skip
+
+
+def start(toy_dir, workdir, *extra):
+    overrides = {**TINY, "source.dir": toy_dir, "target.dir": toy_dir}
+    flags = [f"--config.{key}={value}" for key, value in overrides.items()]
+    command = [sys.executable, "scripts/main.py", "--config=configs/toy.py", f"--workdir={workdir}", *flags]
+    return subprocess.Popen(
+        [*command, *extra], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def start_two(toy_dir, workdir):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = (f"--coordinator=127.0.0.1:{port}", "--num_processes=2")
+    return [start(toy_dir, workdir, *shared, f"--process_id={p}") for p in (0, 1)]
+
+
+def finish(process, timeout=300):
+    output = process.communicate(timeout=timeout)[0]
+    assert process.returncode == 0, output[-3000:]
+    return output
+
+
+def purchases(workdir):
+    with open(workdir / "rounds/01/selection.csv") as file:
+        return [tuple(row.values()) for row in csv.DictReader(file)]
+
+
+@pytest.mark.slow
+def test_two_processes_of_which_one_was_killed_end_as_one_process_does(toy_dir, tmp_path):
+    finish(start(toy_dir, tmp_path / "one"))
+    two = tmp_path / "two"
+    writer, other = start_two(toy_dir, two)
+    while writer.poll() is None and not list(two.glob("rounds/00/progress/*")):
+        time.sleep(0.01)
+    other.send_signal(signal.SIGKILL)
+    killed = time.monotonic()
+    output = writer.communicate(timeout=60)[0]
+    other.communicate()
+    assert time.monotonic() - killed < 60
+    assert writer.returncode != 0
+    assert "another process of this run ended" in output or "another task died" in output
+    outputs = [finish(process) for process in start_two(toy_dir, two)]
+    assert "mIoU" in outputs[0]
+    assert "mIoU" not in outputs[1]
+    one = tmp_path / "one"
+    assert [row[:-1] for row in purchases(two)] == [row[:-1] for row in purchases(one)]
+    scores = [[float(row[-1]) for row in purchases(workdir)] for workdir in (one, two)]
+    np.testing.assert_allclose(scores[1], scores[0], rtol=1e-4)
+    mious = [
+        [entry["miou"] for entry in json.loads((workdir / "summary.json").read_text())["rounds"]]
+        for workdir in (one, two)
+    ]
+    np.testing.assert_allclose(mious[1], mious[0], rtol=1e-3)
+    assert not list(two.rglob("*.part"))
+
+
+def test_some_flags_without_the_others_are_refused():
+    with pytest.raises(InputError, match="give all three or none"):
+        processes.start(coordinator="localhost:1", count=2)
+
+
+def test_shares_are_disjoint_and_complete(monkeypatch):
+    monkeypatch.setattr(processes, "count", lambda: 3)
+    shares = []
+    for process in range(3):
+        monkeypatch.setattr(processes, "index", lambda process=process: process)
+        shares.append(list(processes.share(8)))
+    assert sorted(i for share in shares for i in share) == list(range(8))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_the_writer_gathers_what_the_others_left(monkeypatch, tmp_path):
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    monkeypatch.setattr(processes, "index", lambda: 1)
+    processes.gather("counts", {"matrix": np.full((2, 2), 5)}, tmp_path)
+    monkeypatch.setattr(processes, "index", lambda: 0)
+    parts = processes.gather("counts", {"matrix": np.ones((2, 2), int)}, tmp_path)
+    assert [part["matrix"].sum() for part in parts] == [4, 20]
+    processes.discard("counts", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_writer_makes_and_only_once(monkeypatch, tmp_path):
+    path, made = tmp_path / "output", []
+
+    def make():
+        made.append(processes.index())
+        path.write_text("x")
+
+    for _ in range(2):
+        processes.once(path, make)
+    monkeypatch.setattr(processes, "index", lambda: 1)
+    processes.once(path, make)
+    assert made == [0]
+
+
+def test_parts_of_a_region_table_join_in_the_order_of_the_images():
+    names = ("a", "b", "c")
+    rng = np.random.default_rng(0)
+
+    def table(part):
+        image = np.repeat(np.arange(len(part), dtype=np.int32), 2)
+        n = len(image)
+        values = {name: rng.random(n) for name in ("entropy", "margin", "confidence")}
+        pixels = np.array([10 * names.index(part[i]) + r for i, r in zip(image, [0, 1] * len(part))])  # noqa: B905
+        return RegionTable(
+            names=tuple(part), image=image, region=np.tile(np.arange(2, dtype=np.int32), len(part)),
+            pixels=pixels, features=rng.random((n, 3)), probabilities=rng.random((n, 2)), **values,
+        )  # fmt: skip
+
+    joined = join_tables([table(["a", "c"]), table(["b"])], names)
+    assert joined.image.tolist() == [0, 0, 1, 1, 2, 2]
+    assert joined.pixels.tolist() == [0, 1, 10, 11, 20, 21]
+    assert joined.features.shape == (6, 3)
+    assert joined.target_probability is None

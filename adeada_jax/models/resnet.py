@@ -1,14 +1,13 @@
 """ResNet-18/50/101 (He et al. 2016) in torchvision's layout, dilated to output stride 8 or 16."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from adeada_jax.errors import InputError
-from adeada_jax.models.layers import NormFactory, conv
+from adeada_jax.models.layers import NormFactory, conv, stage_geometry
 
 
 @dataclass(frozen=True)
@@ -95,13 +94,9 @@ def _shortcut(in_features: int, features: int, stride: int, make_conv: ConvFacto
 
 
 class Stage(nnx.Module):
-    """A stage's blocks, named block0, block1, ...; only the first has the stride.
+    """A stage's blocks, named block0, block1, ...; only the first has the stride, and its own dilation."""
 
-    As torchvision's `replace_stride_with_dilation`, a stage that gives up its stride dilates from its
-    second block on, the first keeps the dilation before.
-    """
-
-    def __init__(self, in_features: int, width: int, blocks: int, stride: int, dilations: tuple[int, int],
+    def __init__(self, in_features: int, width: int, blocks: int, stride: int, dilations: Sequence[int],
                  spec: ResNetSpec, make_conv: ConvFactory, norm: NormFactory):  # fmt: skip
         block = Bottleneck if spec.bottleneck else BasicBlock
         self.names = tuple(f"block{i}" for i in range(blocks))
@@ -132,12 +127,8 @@ class ResNet(nnx.Module):
           output_stride: 8, 16 or 32: the image's size over the last stage's.
 
         Raises:
-          InputError: the name or the output stride is unknown.
+          InputError: the output stride is unknown.
         """
-        if name not in RESNETS:
-            raise InputError(f"config.model.backbone: unknown '{name}'; known: {', '.join(RESNETS)}")
-        if output_stride not in (8, 16, 32):
-            raise InputError(f"config.model.output_stride: {output_stride}; known: 8, 16, 32")
         spec = RESNETS[name]
 
         def make_conv(*args, **kwargs) -> nnx.Conv:
@@ -145,14 +136,10 @@ class ResNet(nnx.Module):
 
         self.conv1 = make_conv(3, spec.width, 7, stride=2)
         self.bn1 = norm(spec.width)
-        features, current, dilation = spec.width, 4, 1
-        for i, blocks in enumerate(spec.blocks):
-            stride, before = (1 if i == 0 else 2), dilation
-            if current * stride > output_stride:
-                dilation, stride = dilation * stride, 1
-            current *= stride
+        features = spec.width
+        for i, (stride, *dilations) in enumerate(stage_geometry((1, 2, 2, 2), 4, output_stride)):
             stage = Stage(
-                features, spec.width * 2**i, blocks, stride, (before, dilation), spec, make_conv, norm
+                features, spec.width * 2**i, spec.blocks[i], stride, dilations, spec, make_conv, norm
             )
             setattr(self, f"layer{i + 1}", stage)
             features = stage.features

@@ -1,5 +1,6 @@
 """A segmentation network as pure functions: `init` makes its numbers, `apply` uses them."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -9,10 +10,12 @@ from flax import nnx
 from adeada_jax.errors import InputError
 from adeada_jax.models.deeplab_v2 import DeepLabV2Head
 from adeada_jax.models.deeplab_v3plus import DeepLabV3PlusHead
+from adeada_jax.models.efficientnet_lite import EfficientNetLite0
 from adeada_jax.models.initialization import draw, segmenter_value
 from adeada_jax.models.layers import norm_factory
-from adeada_jax.models.resnet import ResNet
+from adeada_jax.models.resnet import RESNETS, ResNet
 
+BACKBONES = {name: partial(ResNet, name) for name in RESNETS} | {"efficientnet_lite0": EfficientNetLite0}
 HEADS = {"deeplabv2": DeepLabV2Head, "deeplabv3plus": DeepLabV3PlusHead}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -36,7 +39,7 @@ class SegmentationNetwork(nnx.Module):
                  freeze_batch_norm: bool, axis_name: str | None, rngs: nnx.Rngs):  # fmt: skip
         norm = norm_factory(frozen=freeze_batch_norm, axis_name=axis_name, dtype=dtype, rngs=rngs)
         options = {"output_stride": output_stride, "norm": norm, "dtype": dtype, "rngs": rngs}
-        self.backbone = ResNet(backbone, **options)
+        self.backbone = BACKBONES[backbone](**options)
         features = self.backbone.features, self.backbone.low_level_features
         self.head = HEADS[name](*features, num_classes, **options)
 
@@ -60,7 +63,7 @@ class Segmenter:
         """
         Args:
           name: 'deeplabv2' or 'deeplabv3plus'.
-          backbone: one of `resnet.RESNETS`.
+          backbone: one of BACKBONES.
           num_classes: C.
           output_stride: 8, 16 or 32.
           dtype: of the computation, 'float32' or 'bfloat16'; parameters and statistics are float32.
@@ -70,7 +73,9 @@ class Segmenter:
         Raises:
           InputError: a name is unknown; lists the known ones.
         """
-        for key, value, known in (("name", name, HEADS), ("dtype", dtype, DTYPES)):
+        for key, value, known in (
+            ("name", name, HEADS), ("backbone", backbone, BACKBONES), ("dtype", dtype, DTYPES)
+        ):  # fmt: skip
             if value not in known:
                 raise InputError(f"config.model.{key}: unknown '{value}'; known: {', '.join(known)}")
 

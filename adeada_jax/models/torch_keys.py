@@ -30,6 +30,13 @@ EFFICIENTNET_LITE: Renames = (
     (r"block(\d+)\.project\.conv", r"_blocks.\1._project_conv"),
     (r"block(\d+)\.project\.bn", r"_blocks.\1._bn2"),
 )
+
+
+def of_backbone(name: str) -> Renames:
+    """The table of a backbone of `segmenter.BACKBONES`."""
+    return EFFICIENTNET_LITE if name == "efficientnet_lite0" else RESNET
+
+
 # The heads of the authors' PyTorch implementation (D2ADA: models/segmentation/).
 HEADS: dict[str, Renames] = {
     "deeplabv2": ((r"branch(\d)", r"aspp.convs.\1.0"), (r"classifier", "final")),

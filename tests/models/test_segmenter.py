@@ -26,7 +26,9 @@ def test_resnet101_models_have_the_authors_number_of_parameters(name, millions):
     assert (count(params) + affine(batch_stats)) / 1e6 == pytest.approx(millions, abs=0.005)
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "resnet18_half", "resnet50", "resnet101"])
+@pytest.mark.parametrize(
+    "backbone", ["resnet18", "resnet18_half", "resnet50", "resnet101", "efficientnet_lite0"]
+)
 @pytest.mark.parametrize(
     ("name", "output_stride", "grid"),
     [("deeplabv2", 16, (4, 8)), ("deeplabv2", 8, (8, 16)), ("deeplabv3plus", 16, (16, 32)),

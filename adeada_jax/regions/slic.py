@@ -6,6 +6,8 @@ more regions than asked, and the most similar neighbours are merged until as man
 has the figures.
 """
 
+import math
+
 import cv2
 import numpy as np
 from skimage.color import rgb2lab
@@ -55,7 +57,7 @@ def _reduced(image: np.ndarray, pixels: int) -> np.ndarray:
 
 
 def _oversegmented(image: np.ndarray, num_segments: int, compactness: float) -> np.ndarray:
-    """SLIC's connected patches, numbered from 0: at least `num_segments` of them if it can be."""
+    """SLIC's connected patches, numbered from 0: at least `num_segments`, which the image has pixels for."""
     for attempt in range(_ATTEMPTS):
         segments = slic(
             image, n_segments=num_segments * _SURPLUS * 2**attempt, compactness=compactness, start_label=0,
@@ -63,8 +65,17 @@ def _oversegmented(image: np.ndarray, num_segments: int, compactness: float) -> 
         )  # fmt: skip
         _, regions = np.unique(segments, return_inverse=True)
         if regions.max() + 1 >= num_segments:
-            break
-    return regions.reshape(segments.shape)
+            return regions.reshape(segments.shape)
+    # Colours that change from pixel to pixel leave SLIC no patches: all pixels go to one neighbour.
+    return _grid(*image.shape[:2], min(num_segments * _SURPLUS, image.shape[0] * image.shape[1]))
+
+
+def _grid(height: int, width: int, number: int) -> np.ndarray:
+    """`(height, width)` ids of at least `number` rectangles, nearly square where that can be."""
+    rows = min(height, math.ceil(math.sqrt(number * height / width)))
+    columns = min(width, math.ceil(number / rows))
+    rows = max(rows, math.ceil(number / columns))
+    return (np.arange(height) * rows // height)[:, None] * columns + np.arange(width) * columns // width
 
 
 def _merged(image: np.ndarray, regions: np.ndarray, number: int, compactness: float) -> np.ndarray:

@@ -59,6 +59,21 @@ def test_a_uniform_image_still_gives_regions():
     assert np.bincount(regions.ravel()).min() > 32 * 32 / 12
 
 
+@pytest.mark.parametrize("size", [(96, 192), (20, 31), (1, 300), (300, 2)])
+@pytest.mark.parametrize("texture", ["noise", "stripes"])
+def test_textures_that_leave_slic_no_patches_still_give_regions(size, texture):
+    if texture == "noise":
+        image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+    else:
+        image = np.zeros((*size, 3), np.uint8)
+        image[:, ::2] = 255
+    for number in (2, 40):
+        regions = slic_regions(image, num_segments=number)
+        assert np.array_equal(np.unique(regions), np.arange(number))
+        for region in range(number):
+            assert ndimage.label(regions == region)[1] == 1
+
+
 @pytest.mark.parametrize("bad", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.float32)])
 def test_other_arrays_are_refused(bad):
     with pytest.raises(ValueError, match="uint8"):

@@ -96,8 +96,7 @@ class Experiment:
 
     def load_weights(self, checkpoint: Path) -> Weights:
         """A segmenter from a checkpoint directory."""
-        tree = checkpoints.restore(checkpoint, Weights(*self.segmenter.shapes).tree())
-        return Weights(tree["params"], tree["batch_stats"])
+        return load_weights(self.segmenter, checkpoint)
 
     def discriminator(self) -> Discriminator:
         return Discriminator(self.config.num_classes, dtype=self.config.model.dtype)
@@ -106,6 +105,29 @@ class Experiment:
         """The warm-up's discriminator and its parameters."""
         discriminator = self.discriminator()
         return discriminator, checkpoints.restore(self.workdir.discriminator(), discriminator.shapes)
+
+
+def create_segmenter(config: config_dict.ConfigDict) -> Segmenter:
+    """The network of a configuration.
+
+    Raises:
+      InputError: naming the key of a name that is not known.
+    """
+    return Segmenter(
+        config.model.name,
+        backbone=config.model.backbone,
+        num_classes=config.num_classes,
+        output_stride=config.model.output_stride,
+        dtype=config.model.dtype,
+        freeze_batch_norm=config.model.freeze_batch_norm,
+        axis_name=parallel.AXIS,
+    )
+
+
+def load_weights(segmenter: Segmenter, checkpoint: Path) -> Weights:
+    """A segmenter's numbers from a checkpoint directory; raises as `checkpoints.restore`."""
+    tree = checkpoints.restore(checkpoint, Weights(*segmenter.shapes).tree())
+    return Weights(tree["params"], tree["batch_stats"])
 
 
 def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics: Metrics) -> Experiment:
@@ -118,15 +140,7 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
     """
     config_lib.validate(config, schedules=SCHEDULES)
     parallel.check_batch_size(config.data.batch_size, config.training.accumulation)
-    segmenter = Segmenter(
-        config.model.name,
-        backbone=config.model.backbone,
-        num_classes=config.num_classes,
-        output_stride=config.model.output_stride,
-        dtype=config.model.dtype,
-        freeze_batch_norm=config.model.freeze_batch_norm,
-        axis_name=parallel.AXIS,
-    )
+    segmenter = create_segmenter(config)
     _check_checkpoints(config, segmenter)
     _check_strategy(config)
     for domain in (config.source, config.target):

@@ -2,34 +2,30 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
-from adeada_jax.data import transforms
-from adeada_jax.experiment import Experiment, Weights
+from adeada_jax.experiment import Experiment
 from adeada_jax.files import read_json
 from adeada_jax.labels import colorize
-from adeada_jax.models import Segmenter, normalize, upsample
 from adeada_jax.oracle import LabelStore
+from adeada_jax.prediction import Predictor, predictor
 from adeada_jax.regions.pool import Purchase
 from adeada_jax.report.figures import bought_overlay
 from adeada_jax.report.page import Gallery, Strip, write_report
 
 _STRIPS = 4
 
-Predictor = Callable[[np.ndarray], np.ndarray]
-
 
 def publish(experiment: Experiment, summary: dict) -> None:
     """Writes report.html from what lies in the working directory."""
     workdir, last = experiment.workdir, summary["rounds"][-1]["round"]
     purchases = workdir.purchases(last)
-    before = predictor(experiment, experiment.load_weights(workdir.checkpoint(0)))
-    after = predictor(experiment, experiment.load_weights(workdir.checkpoint(last)))
+    segmenter, size = experiment.segmenter, experiment.size
+    before = predictor(segmenter, experiment.load_weights(workdir.checkpoint(0)), **size)
+    after = predictor(segmenter, experiment.load_weights(workdir.checkpoint(last)), **size)
     events = [json.loads(line) for line in (workdir.root / "metrics.jsonl").read_text().splitlines()]
     densities = {n: read_json(workdir.density(n)) for n in range(last + 1) if workdir.density(n).exists()}
     write_report(
@@ -52,29 +48,6 @@ def _row(purchase: Purchase) -> dict[str, Any]:
     row = dict(vars(purchase))
     row["class"] = row.pop("class_name")
     return row
-
-
-def predictor(experiment: Experiment, weights: Weights) -> Predictor:
-    """A function from `(H, W, 3)` uint8 images to `(H, W)` uint8 class ids, at the image's own size."""
-    logits, size = make_logits(experiment.segmenter), experiment.size
-
-    def predict(image: np.ndarray) -> np.ndarray:
-        resized = transforms.resize({"image": image}, **size)["image"]
-        scores = logits(weights.params, weights.batch_stats, resized)
-        return np.asarray(upsample(scores, *image.shape[:2])[0].argmax(axis=-1), np.uint8)
-
-    return predict
-
-
-@cache
-def make_logits(segmenter: Segmenter) -> Callable[..., jax.Array]:
-    """A jitted function from weights and one image to logits: one program for the models of all rounds."""
-
-    @jax.jit
-    def logits(params: Any, batch_stats: Any, image: jax.Array) -> jax.Array:
-        return segmenter.apply(params, batch_stats, normalize(image[None]), train=False)[0].logits
-
-    return logits
 
 
 def validation_gallery(experiment: Experiment, before: Predictor, after: Predictor, last: int) -> Gallery:

@@ -94,6 +94,13 @@ def iou_markdown(summary: Mapping[str, Any]) -> str:
     return markdown(*iou_rows(summary))
 
 
+def score_table(scores: Mapping[str, Any]) -> Table:
+    """A model's scores (`confusion.scores`, with `dataset` and `split`), a row a class and a mean."""
+    rows = [(name, number(value)) for name, value in scores["iou"].items()]
+    rows += [(name, number(scores[key])) for key, name in MEANS.items() if key in scores]
+    return table(Text(f"{scores['dataset']}/{scores['split']}"), ("class", "IoU %"), rows)
+
+
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table, for READMEs and documents; all columns but the first are flushed right."""
     lines = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]

@@ -7,7 +7,7 @@ from ml_collections import config_dict
 
 from adeada_jax.experiment import create_experiment
 from adeada_jax.labels import colorize
-from adeada_jax.publish import predictor
+from adeada_jax.prediction import predictor
 from adeada_jax.report.page import Gallery, Strip
 from adeada_jax.study.collect import Result
 from adeada_jax.study.plan import WARM_UP
@@ -43,7 +43,8 @@ def evaluation_strips(config: config_dict.ConfigDict, models: Sequence[Result]) 
     ]
     for model in models:
         last = model.rounds[-1]["round"]
-        predict = predictor(experiment, experiment.load_weights(model.workdir.checkpoint(last)))
+        weights = experiment.load_weights(model.workdir.checkpoint(last))
+        predict = predictor(experiment.segmenter, weights, **experiment.size)
         name = _NAMES.get(model.setting, model.setting)
         for example, row in zip(examples, panels, strict=True):
             row.append((name, colorize(predict(example["image"]), validation.palette)))

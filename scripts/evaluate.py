@@ -1,0 +1,49 @@
+"""mIoU of a checkpoint: python scripts/evaluate.py --checkpoint=runs/a/rounds/05/checkpoint --output=FILE.
+
+Prints a table by class and writes the same as JSON. Without other flags the split is the evaluation split of
+the run that the checkpoint belongs to.
+"""
+
+from pathlib import Path
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from adeada_jax.command_line import checked_config, keep_compiled_programs, run_app
+
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A checkpoint directory, such as rounds/05/checkpoint.")
+_OUTPUT = flags.DEFINE_string("output", None, "The JSON file to write.")
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Configuration of the model; unless given, config.json of the checkpoint's run."
+)
+_DATASET = flags.DEFINE_string("dataset", None, "Data set; unless given, the configuration's target.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where it was prepared; unless given, as configured.")
+_SPLIT = flags.DEFINE_string("split", "val", "A split with labels.")
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
+    logging.set_verbosity(logging.ERROR)
+    config = checked_config(_CONFIG.value) if _CONFIG.value else None
+    # Imported late, so that --help and wrong flags answer at once.
+    from adeada_jax import prediction
+    from adeada_jax.evaluation.tables import score_table
+    from adeada_jax.files import write_json_atomic
+    from adeada_jax.telemetry import console
+
+    keep_compiled_programs()
+    checkpoint = Path(_CHECKPOINT.value)
+    config = config or prediction.config_of(checkpoint)
+    scores = prediction.evaluate_split(
+        config, checkpoint, split=_SPLIT.value, dataset=_DATASET.value or config.target.dataset,
+        data_dir=_DATA_DIR.value or config.target.dir,
+    )  # fmt: skip
+    write_json_atomic(_OUTPUT.value, scores)
+    console.print(score_table(scores))
+    print(_OUTPUT.value)
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["checkpoint", "output"])
+    run_app(main)

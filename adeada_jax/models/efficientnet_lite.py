@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from adeada_jax.models.layers import IMAGENET_MEAN, IMAGENET_STD, NormFactory, conv, stage_geometry
+from adeada_jax.models.layers import IMAGENET_MEAN, IMAGENET_STD, NormFactory, conv, run_block, stage_geometry
 
 EPSILON = 1e-3
 STEM_FEATURES = 32
@@ -111,14 +111,17 @@ class EfficientNetLite0(nnx.Module):
       low_level_features: channels of the last block at 1/4 of the image, 24.
     """
 
-    def __init__(self, *, output_stride: int, norm: NormFactory, dtype: jnp.dtype, rngs: nnx.Rngs):
+    def __init__(self, *, output_stride: int, norm: NormFactory, dtype: jnp.dtype, rngs: nnx.Rngs,
+                 remat: bool = False):  # fmt: skip
         """
         Args:
           output_stride: 8, 16 or 32: the image's size over the last block's.
+          remat: keeps only the blocks' outputs for the gradients.
 
         Raises:
           InputError: the output stride is unknown.
         """
+        self.remat = remat
         stem = nnx.Conv(3, STEM_FEATURES, (3, 3), strides=2, padding="SAME", use_bias=False, dtype=dtype,
                         rngs=rngs)  # fmt: skip
         self.stem = ConvNorm(stem, STEM_FEATURES, norm)
@@ -141,6 +144,6 @@ class EfficientNetLite0(nnx.Module):
         x = jax.nn.relu6(self.stem(x * _SCALE + _OFFSET, train))
         low_level = None
         for i in range(self._blocks):
-            x = getattr(self, f"block{i}")(x, train)
+            x = run_block(getattr(self, f"block{i}"), x, train, remat=self.remat)
             low_level = x if i == self._low_level else low_level
         return low_level, x

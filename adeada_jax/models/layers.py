@@ -117,3 +117,10 @@ def norm_factory(
     if frozen:
         return FrozenBatchNorm
     return partial(TrainedBatchNorm, axis_name=axis_name, dtype=dtype, rngs=rngs)
+
+
+def run_block(block: nnx.Module, x: jax.Array, train: bool, *, remat: bool) -> jax.Array:
+    """A backbone's block; with `remat` its inner activations are computed again for the gradients."""
+    if not (remat and train):
+        return block(x, train)
+    return nnx.remat(lambda own, inputs: own(inputs, train))(block, x)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from adeada_jax.models.layers import NormFactory, conv, stage_geometry
+from adeada_jax.models.layers import NormFactory, conv, run_block, stage_geometry
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ class Stage(nnx.Module):
     """A stage's blocks, named block0, block1, ...; only the first has the stride, and its own dilation."""
 
     def __init__(self, in_features: int, width: int, blocks: int, stride: int, dilations: Sequence[int],
-                 spec: ResNetSpec, make_conv: ConvFactory, norm: NormFactory):  # fmt: skip
+                 spec: ResNetSpec, make_conv: ConvFactory, norm: NormFactory, remat: bool):  # fmt: skip
+        self.remat = remat
         block = Bottleneck if spec.bottleneck else BasicBlock
         self.names = tuple(f"block{i}" for i in range(blocks))
         for i, name in enumerate(self.names):
@@ -108,7 +109,7 @@ class Stage(nnx.Module):
 
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         for name in self.names:
-            x = getattr(self, name)(x, train)
+            x = run_block(getattr(self, name), x, train, remat=self.remat)
         return x
 
 
@@ -120,11 +121,13 @@ class ResNet(nnx.Module):
       low_level_features: channels of the first stage, at 1/4 of the image.
     """
 
-    def __init__(self, name: str, *, output_stride: int, norm: NormFactory, dtype: jnp.dtype, rngs: nnx.Rngs):
+    def __init__(self, name: str, *, output_stride: int, norm: NormFactory, dtype: jnp.dtype, rngs: nnx.Rngs,
+                 remat: bool = False):  # fmt: skip
         """
         Args:
           name: one of RESNETS.
           output_stride: 8, 16 or 32: the image's size over the last stage's.
+          remat: keeps only the blocks' outputs for the gradients.
 
         Raises:
           InputError: the output stride is unknown.
@@ -139,7 +142,7 @@ class ResNet(nnx.Module):
         features = spec.width
         for i, (stride, *dilations) in enumerate(stage_geometry((1, 2, 2, 2), 4, output_stride)):
             stage = Stage(
-                features, spec.width * 2**i, spec.blocks[i], stride, dilations, spec, make_conv, norm
+                features, spec.width * 2**i, spec.blocks[i], stride, dilations, spec, make_conv, norm, remat
             )
             setattr(self, f"layer{i + 1}", stage)
             features = stage.features

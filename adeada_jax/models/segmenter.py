@@ -36,10 +36,10 @@ class SegmentationNetwork(nnx.Module):
     """Backbone and head; parameter paths begin with one or the other."""
 
     def __init__(self, name: str, backbone: str, num_classes: int, output_stride: int, dtype: jnp.dtype,
-                 freeze_batch_norm: bool, axis_name: str | None, rngs: nnx.Rngs):  # fmt: skip
+                 freeze_batch_norm: bool, axis_name: str | None, remat: bool, rngs: nnx.Rngs):  # fmt: skip
         norm = norm_factory(frozen=freeze_batch_norm, axis_name=axis_name, dtype=dtype, rngs=rngs)
         options = {"output_stride": output_stride, "norm": norm, "dtype": dtype, "rngs": rngs}
-        self.backbone = BACKBONES[backbone](**options)
+        self.backbone = BACKBONES[backbone](**options, remat=remat)
         features = self.backbone.features, self.backbone.low_level_features
         self.head = HEADS[name](*features, num_classes, **options)
 
@@ -58,7 +58,7 @@ class Segmenter:
 
     def __init__(
         self, name: str, *, backbone: str, num_classes: int, output_stride: int = 16, dtype: str = "float32",
-        freeze_batch_norm: bool = True, axis_name: str | None = None,
+        freeze_batch_norm: bool = True, axis_name: str | None = None, remat: bool = False,
     ):  # fmt: skip
         """
         Args:
@@ -69,6 +69,8 @@ class Segmenter:
           dtype: of the computation, 'float32' or 'bfloat16'; parameters and statistics are float32.
           freeze_batch_norm: statistics and affine parameters stay as they are.
           axis_name: the pmapped axis over which trained batch norm takes its statistics.
+          remat: in training keeps of the backbone only its blocks' outputs, and computes what lies between
+            them again for the gradients: less memory, up to a third more FLOPs.
 
         Raises:
           InputError: a name is unknown; lists the known ones.
@@ -88,6 +90,7 @@ class Segmenter:
                 DTYPES[dtype],
                 freeze_batch_norm,
                 axis_name,
+                remat,
                 nnx.Rngs(0),
             )
 

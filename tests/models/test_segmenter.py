@@ -7,6 +7,7 @@ import pytest
 
 from adeada_jax.errors import InputError
 from adeada_jax.models import Discriminator, Segmenter, normalize, upsample
+from adeada_jax.training.step_cost import peak_bytes
 
 
 def count(tree):
@@ -147,3 +148,27 @@ def test_unknown_names_list_the_known(change, words):
     options = {"name": "deeplabv2", "backbone": "resnet18", "num_classes": 19, **change}
     with pytest.raises(InputError, match=words):
         Segmenter(options.pop("name"), **options)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_rematerialisation_needs_less_memory_and_changes_nothing(frozen):
+    images = jnp.asarray(np.random.default_rng(0).normal(size=(2, 32, 64, 3)), jnp.float32)
+    found = {}
+    for remat in (False, True):
+        segmenter = Segmenter(
+            "deeplabv2", backbone="resnet18_half", num_classes=3, freeze_batch_norm=frozen, remat=remat
+        )
+        params, batch_stats = segmenter.init(0)
+
+        def loss(params, images, segmenter=segmenter, batch_stats=batch_stats):
+            segmentation, stats = segmenter.apply(
+                params, batch_stats, images, train=True, dropout_key=jax.random.key(0)
+            )
+            return (segmentation.logits**2).mean(), stats
+
+        gradients = jax.jit(jax.grad(loss, has_aux=True))
+        large = jax.ShapeDtypeStruct((4, 256, 512, 3), jnp.float32)
+        found[remat] = gradients(params, images), peak_bytes(jax.make_jaxpr(gradients)(params, large).jaxpr)
+    assert found[True][1] < 0.9 * found[False][1]
+    for plain, again in zip(jax.tree.leaves(found[False][0]), jax.tree.leaves(found[True][0]), strict=True):
+        np.testing.assert_allclose(again, plain, rtol=1e-4, atol=1e-5 * float(np.abs(plain).max() + 1e-9))

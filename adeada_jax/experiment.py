@@ -121,6 +121,7 @@ def create_segmenter(config: config_dict.ConfigDict) -> Segmenter:
         dtype=config.model.dtype,
         freeze_batch_norm=config.model.freeze_batch_norm,
         axis_name=parallel.AXIS,
+        remat=config.model.remat,
     )
 
 

@@ -1,7 +1,11 @@
 """Weights files into checkpoints, strictly both ways; the names here are torchvision's and D2ADA's."""
 
+import hashlib
+import runpy
+import subprocess
 import sys
 import types
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -9,10 +13,13 @@ import pytest
 from safetensors.numpy import save_file
 
 from adeada_jax.errors import InputError
+from adeada_jax.experiment import create_experiment
 from adeada_jax.files import read_json
 from adeada_jax.import_weights import import_weights
 from adeada_jax.models import Discriminator, Segmenter
+from adeada_jax.telemetry import Metrics
 from adeada_jax.training import checkpoints
+from adeada_jax.workdir import Workdir
 
 WIDTH = 32  # of resnet18_half, the smallest
 ASPP = [("0.0", 8 * WIDTH, 1), *((f"{i}.0", 8 * WIDTH, 3) for i in (1, 2, 3)), ("4.1", 8 * WIDTH, 1)]
@@ -305,3 +312,40 @@ def test_the_hub_is_asked_where_it_is_installed(backbone, tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(InputError, match=r"needs huggingface_hub; pip install 'adeada_jax\[hub\]'"):
         import_weights("hf:timm/small", tmp_path / "out")
+
+
+def test_an_experiment_starts_from_what_was_imported(backbone, torch_bytes, toy_dir, tmp_path):
+    import_weights(str(torch_bytes.write(tmp_path / "b.pth", backbone)), tmp_path / "backbone")
+    rng = np.random.default_rng(2)
+    state = resnet(rng, "backbone.") | head(rng, "deeplabv2", 19)
+    file = write_checkpoint(tmp_path / "warm.pth", torch_bytes, {"model_state_dict": state})
+    import_weights(str(file), tmp_path / "warm")
+    config = runpy.run_path(str(Path(__file__).parents[2] / "configs/toy.py"))["get_config"]()
+    config.source.dir = config.target.dir = str(toy_dir)
+    config.model.update({"name": "deeplabv2", "pretrained": str(tmp_path / "backbone")})
+    config.warmup.checkpoint = str(tmp_path / "warm")
+    config.acquisition.strategy = "entropy"
+    for frozen in (True, False):
+        config.model.freeze_batch_norm = frozen
+        experiment = create_experiment(config, Workdir(tmp_path / "run"), Metrics(tmp_path))
+        assert_is_backbone(experiment.initial_weights().tree(), frozen, backbone)
+        warm = experiment.load_weights(tmp_path / "warm")
+        final = warm.params["head"]["classifier"]["kernel"]
+        np.testing.assert_array_equal(final, kernel(state["classifier.final.weight"]))
+    config.warmup.checkpoint, config.model.name = str(tmp_path / "backbone"), "deeplabv3plus"
+    with pytest.raises(InputError, match="is of another model: 'batch_stats/head/aspp"):
+        create_experiment(config, Workdir(tmp_path / "run"), Metrics(tmp_path))
+
+
+def test_the_script_says_what_it_did(backbone, torch_bytes, tmp_path):
+    file = torch_bytes.write(tmp_path / "small.pth", backbone | {"fc.bias": np.zeros(3, np.float32)})
+    script = Path(__file__).parents[2] / "scripts" / "import_weights.py"
+    command = [sys.executable, script, f"--weights={file}", f"--output={tmp_path / 'out'}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        f"small.pth: SHA-256 {hashlib.sha256(file.read_bytes()).hexdigest()}",
+        "left out: 20 x num_batches_tracked, fc.bias",
+        f"{tmp_path / 'out'}: the backbone resnet18_half",
+        f"start from it with --config.model.pretrained={tmp_path / 'out'}",
+    ]

@@ -4,13 +4,12 @@ For machines without an accelerator. What is particular to it: ReLU6, no squeeze
 padding, batch norm with epsilon 0.001, and images that are scaled otherwise than for ResNets.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from adeada_jax.models.depthwise import depthwise
 from adeada_jax.models.layers import IMAGENET_MEAN, IMAGENET_STD, NormFactory, conv, run_block, stage_geometry
 
 EPSILON = 1e-3
@@ -26,36 +25,6 @@ _LOW_LEVEL_STAGE = 1  # the last one at 1/4 of the image
 # before the first convolution, not into its weights: its padding is zeros of the latter.
 _SCALE = np.asarray(255 * IMAGENET_STD / 128, np.float32)
 _OFFSET = np.asarray((255 * IMAGENET_MEAN - 127) / 128, np.float32)
-
-
-@partial(jax.checkpoint, prevent_cse=False, static_argnums=(2, 3))
-def depthwise(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> jax.Array:
-    """A convolution of each channel with its own kernel, as a sum of shifted products.
-
-    XLA's CPU backend takes 10 to 30 times as long over a grouped convolution. The shifts are made again for
-    the gradient rather than kept.
-
-    Args:
-      x: `(B, H, W, C)`.
-      kernel: `(k, k, 1, C)`.
-      stride: in both directions.
-      dilation: likewise.
-
-    Returns:
-      `(B, ceil(H / stride), ceil(W / stride), C)` in the type of `x`: TensorFlow's SAME padding, which puts
-      the odd row and column below and to the right.
-    """
-    size = kernel.shape[0]
-    padding = jax.lax.padtype_to_pads(x.shape[1:3], [(size - 1) * dilation + 1] * 2, (stride, stride), "SAME")
-    padded = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-    height, width = (-(-n // stride) for n in x.shape[1:3])
-    total = jnp.zeros((), jnp.float32)
-    for i in range(size):
-        for j in range(size):
-            rows = slice(i * dilation, i * dilation + (height - 1) * stride + 1, stride)
-            columns = slice(j * dilation, j * dilation + (width - 1) * stride + 1, stride)
-            total = total + padded[:, rows, columns] * kernel[i, j, 0]
-    return total.astype(x.dtype)
 
 
 class DepthwiseConv(nnx.Module):

@@ -12,7 +12,9 @@ from flax import nnx
 from adeada_jax.errors import InputError
 from adeada_jax.import_weights import import_weights
 from adeada_jax.models import Segmenter, normalize
-from adeada_jax.models.efficientnet_lite import EfficientNetLite0, depthwise
+from adeada_jax.models import depthwise as depthwise_lib
+from adeada_jax.models.depthwise import depthwise
+from adeada_jax.models.efficientnet_lite import EfficientNetLite0
 from adeada_jax.models.layers import norm_factory
 from adeada_jax.training import checkpoints
 
@@ -45,6 +47,15 @@ def test_depthwise_equals_a_grouped_convolution_and_its_gradients(shape, size, s
     for mine, other in zip(ours, value_and_gradients(grouped, x, kernel), strict=True):
         assert mine.shape == other.shape
         np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-4)
+
+
+def test_the_kernels_gradient_is_one_on_all_platforms():
+    rng = np.random.default_rng(0)
+    padded = jnp.asarray(rng.normal(size=(2, 11, 14, 3)), jnp.float32)
+    gradient = jnp.asarray(rng.normal(size=(2, 4, 5, 3)), jnp.float32)
+    options = {"size": 3, "stride": 2, "dilation": 2}
+    by_rows = depthwise_lib._sums_by_rows(padded, gradient, **options)
+    np.testing.assert_allclose(by_rows, depthwise_lib._sums(padded, gradient, **options), rtol=1e-4, atol=1e-5)
 
 
 def test_depthwise_sums_in_float32_and_keeps_the_type():

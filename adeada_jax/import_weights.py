@@ -119,7 +119,7 @@ def _fetched(repository: str) -> Path:
     try:
         return Path(huggingface_hub.hf_hub_download(repository, _HUB_FILE))
     except (OSError, ValueError) as error:
-        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        why = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
         raise InputError(
             f"--weights: '{_HUB_FILE}' of '{repository}' cannot be fetched from the hub: {why}. Where "
             "there is no net, fetch the file elsewhere and give its path"

@@ -55,7 +55,9 @@ def test_the_kernels_gradient_is_one_on_all_platforms():
     gradient = jnp.asarray(rng.normal(size=(2, 4, 5, 3)), jnp.float32)
     options = {"size": 3, "stride": 2, "dilation": 2}
     by_rows = depthwise_lib._sums_by_rows(padded, gradient, **options)
-    np.testing.assert_allclose(by_rows, depthwise_lib._sums(padded, gradient, **options), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        by_rows, depthwise_lib._sums(padded, gradient, **options), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_depthwise_sums_in_float32_and_keeps_the_type():

@@ -21,7 +21,7 @@ from adeada_jax.command_line import run_app
 from adeada_jax.data import loader, sources, transforms
 from adeada_jax.data.images import decode_image, decode_map, encode_png
 
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory for the images; made on first use (140 MB).")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory for the images; made on first use (45 MB).")
 _IMAGES = flags.DEFINE_integer("images", 12, "Images a domain.", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 60, "Batches of one image that are timed.", lower_bound=1)
 _WORKERS = flags.DEFINE_list("workers", ["0", "1", "2"], "Numbers of worker processes; 0 = a thread.")

@@ -14,11 +14,11 @@ from adeada_jax.config import paper_defaults
 from adeada_jax.data import sources, transforms
 from adeada_jax.data.batches import read_ahead
 from adeada_jax.data.builders.layout import find_files
-from adeada_jax.data.images import decode_image
+from adeada_jax.data.images import decode_image, encode_png
 from adeada_jax.errors import InputError
 from adeada_jax.evaluation import confusion
 from adeada_jax.experiment import Weights, create_segmenter, load_weights
-from adeada_jax.files import read_json, write_json_atomic, write_png_atomic
+from adeada_jax.files import read_json, write_bytes_atomic, write_json_atomic
 from adeada_jax.labels import CLASS_NAMES, PALETTE, colorize
 from adeada_jax.models import Segmenter, normalize
 from adeada_jax.telemetry import track
@@ -113,7 +113,7 @@ def predict_folder(config: config_dict.ConfigDict, checkpoint: Path, images: Pat
             colors = colorize(labels, palette)
             overlay = cv2.addWeighted(image, 0.5, colors, 0.5, 0)
             for kind, picture in zip(KINDS, (labels, colors, overlay), strict=True):
-                write_png_atomic(_place(output, kind, name), picture)
+                write_bytes_atomic(_place(output, kind, name), encode_png(picture))
     except OSError as error:
         raise InputError(f"--output: '{output}' cannot be written: {error.strerror or error}") from error
     return len(todo)

@@ -267,6 +267,8 @@ def test_nothing_else_is_overwritten(backbone, torch_bytes, tmp_path):
         import_weights(file, tmp_path)
     with pytest.raises(InputError, match="holds something else than a checkpoint"):
         import_weights(file, file)
+    with pytest.raises(InputError, match=r"--output: '.*weights\.pth/out' cannot be written: "):
+        import_weights(file, f"{file}/out")
     rng = np.random.default_rng(0)
     parts = {"model_state_dict": resnet(rng, "backbone.") | head(rng, "deeplabv2", 3)}
     file = str(write_checkpoint(tmp_path / "a.pth", torch_bytes, parts | {"model_D": discriminator(rng, 3)}))

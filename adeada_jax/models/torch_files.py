@@ -30,8 +30,8 @@ _DTYPES = {
     for name in names
 }  # fmt: skip
 
-# The first bytes of what torch wrote before 1.6: a pickled number.
-_OLD_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+# What torch pickled first before 1.6.
+_OLD_MAGIC = 0x1950A86A20F9469CFC6C
 
 
 class StoredTensor(NamedTuple):
@@ -76,13 +76,17 @@ def read_tensors(path: str | Path) -> Any:
             start = file.read(16)
         if start.startswith(b"PK"):
             return _read_zip(path)
-        if start.startswith(_OLD_MAGIC[: len(start)]) and start:
+        if start.startswith(pickle.PROTO):
             return _read_old(path)
         if start[8:9] == b"{":
             return _read_safetensors(path)
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror or error}") from error
-    raise InputError(
+    raise _unknown(path)
+
+
+def _unknown(path: Path) -> InputError:
+    return InputError(
         f"'{path}' is neither a file of torch.save nor safetensors; give a .pth or .safetensors file"
     )
 
@@ -135,7 +139,8 @@ def _read_old(path: Path) -> Any:
 
     storages: dict[str, _Storage] = {}
     with open(path, "rb") as file:
-        _load(path, file, None)
+        if _load(path, file, None) != _OLD_MAGIC:
+            raise _unknown(path)
         version, system = _load(path, file, None), _load(path, file, None)
         if version != 1001 or not isinstance(system, dict):
             raise InputError(f"'{path}' was written by a torch whose format {version!r} is not known")
@@ -193,7 +198,8 @@ def _load(
 ) -> Any:
     """The next pickle; `numbers` gives the storages' content, None where there may be no tensors."""
     try:
-        return _plain(_Reader(path, file, numbers, {} if storages is None else storages).load())
+        loaded = _Reader(path, file, numbers, {} if storages is None else storages).load()
+        return _plain(loaded, {})
     except InputError:
         raise
     except Exception as error:  # a damaged pickle raises nearly anything
@@ -291,17 +297,21 @@ def _tensor(storage: _Storage, offset: int, shape: tuple, strides: tuple, *_: An
     return StoredTensor(tuple(shape), storage.dtype, read)
 
 
-def _plain(value: Any) -> Any:
-    """Dicts, lists and tensors in place of what stood for torch's and Python's own."""
+def _plain(value: Any, done: dict[int, Any]) -> Any:
+    """Dicts, lists and tensors in place of what stood for torch's and Python's own.
+
+    What a pickle holds many times is made once (`done`, by identity): nested, it could stand for billions.
+    """
     if isinstance(value, _Parameter):
         return value.tensor
-    if isinstance(value, StoredTensor):
+    if isinstance(value, StoredTensor) or not isinstance(value, (dict, list, tuple)):
         return value
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
+    if id(value) not in done:
+        if isinstance(value, dict):
+            done[id(value)] = {key: _plain(item, done) for key, item in value.items()}
+        else:
+            done[id(value)] = [_plain(item, done) for item in value]
+    return done[id(value)]
 
 
 _NAMES: dict[tuple[str, str], Any] = {

@@ -62,16 +62,14 @@ def test_parameters_and_nested_values_are_read(torch_bytes, tmp_path):
     p, row = torch_bytes.pickle, np.arange(3, dtype=np.float32)
     tensor = p.tensor(p.storage("0", "float32", 3), (3,), (1,))
     none = b"N"
-    old = (
-        p.name("torch.nn.parameter", "Parameter")
-        + p.tuple(tensor)
-        + b"\x81"
-        + p.tuple(b"\x88", b"\x89", none)
-    )
+    parameter = p.name("torch.nn.parameter", "Parameter")
+    old = parameter + p.tuple(tensor) + b"\x81" + p.tuple(b"\x88", b"\x89", none) + b"b"
+    older = parameter + b")\x81" + p.tuple(tensor, none, none, b"\x88", b"\x89") + b"b"
     mapping = p.call("collections", "OrderedDict") + p.text("inner") + tensor + b"s"
     content = {
         "new": p.call("torch._utils", "_rebuild_parameter", tensor, b"\x88", none),
-        "old": old + b"b",
+        "old": old,
+        "older": older,
         "mapping": mapping + p.dict({"_metadata": p.dict({})}) + b"b",
         "plain": p.tuple(p.integer(3), p.text("words"), none),
     }
@@ -79,9 +77,16 @@ def test_parameters_and_nested_values_are_read(torch_bytes, tmp_path):
     read = read_tensors(tmp_path / "weights.pth")
     assert read["plain"] == [3, "words", None]
     assert read["mapping"].keys() == {"inner"}
-    for found in (read["new"], read["old"], read["mapping"]["inner"]):
+    for found in (read["new"], read["old"], read["older"], read["mapping"]["inner"]):
         assert isinstance(found, StoredTensor)
         np.testing.assert_array_equal(found.read(), row)
+
+
+def test_lists_in_lists_in_lists_are_read_once_each(torch_bytes, tmp_path):
+    p = torch_bytes.pickle
+    layers = [b"(" + (b"h" + bytes([i])) * 10 + b"lq" + bytes([i + 1]) for i in range(30)]
+    (tmp_path / "weights.pth").write_bytes(torch_bytes.new_file(p.of(b"]q\0", *layers), {}))
+    assert len(read_tensors(tmp_path / "weights.pth")) == 10  # of 10 of 10 ...: 10 ** 30 in all
 
 
 WANTED = [
@@ -113,6 +118,9 @@ def test_no_pickle_of_an_old_file_is_trusted(torch_bytes, tmp_path):
     assert content.count(version) == 1
     path = tmp_path / "evil.pth"
     path.write_bytes(content.replace(version, p.of(p.call("os", "system", p.text("true")))))
+    with pytest.raises(InputError, match=r"wants to run 'os\.system'"):
+        read_tensors(path)
+    path.write_bytes(p.of(p.call("os", "system", p.text("true"))))
     with pytest.raises(InputError, match=r"wants to run 'os\.system'"):
         read_tensors(path)
 
@@ -167,7 +175,8 @@ def test_flipped_bits_are_noticed_where_the_format_can(torch_bytes, tmp_path):
     [
         (b"", "neither a file of torch.save nor safetensors"),
         (b"not weights at all", "neither a file of torch.save nor safetensors"),
-        (b"\x80\x04\x95" + bytes(20), "neither a file of torch.save nor safetensors"),
+        (b"\x80\x02K\x07.", "neither a file of torch.save nor safetensors"),
+        (b"\x80\x04\x95" + bytes(20), "damaged"),
         (b"\x08\0\0\0\0\0\0\0{}}}}}}}", "damaged"),
         (b"PK\x03\x04" + bytes(40), "damaged"),
     ],

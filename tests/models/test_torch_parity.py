@@ -9,6 +9,7 @@ import pytest
 
 from adeada_jax.import_weights import import_weights
 from adeada_jax.models import Segmenter
+from adeada_jax.models.torch_files import read_tensors
 from adeada_jax.training import checkpoints
 
 torch = pytest.importorskip("torch")
@@ -192,3 +193,24 @@ def test_an_imported_checkpoint_gives_pytorchs_logits_and_features(
         other = other.numpy().transpose(0, 2, 3, 1)
         assert mine.shape == other.shape
         assert np.abs(mine - other).max() < 1e-4 * np.abs(other).max() < np.inf
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_what_torch_saves_is_what_is_read(new, tmp_path):
+    torch.manual_seed(0)
+    base = torch.randn(6, 8)
+    saved = {
+        "float": base, "view": base[1:5:2, 3:], "transposed": base.t(), "spread": base[0].expand(3, 8),
+        "half": base.half(), "double": base.double(), "long": torch.arange(5), "flag": base > 0,
+        "parameter": nn.Parameter(base[2]), "scalar": torch.tensor(2.5), "nothing": torch.zeros(0, 3),
+        "channels_last": torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
+    }  # fmt: skip
+    content = {"weights": saved, "bfloat": base.bfloat16(), "step": 3, "names": ["a", None]}
+    torch.save(content, tmp_path / "saved.pth", _use_new_zipfile_serialization=new)
+    read = read_tensors(tmp_path / "saved.pth")
+    assert (read["step"], read["names"]) == (3, ["a", None])
+    for name, tensor in saved.items():
+        array = read["weights"][name].read()
+        assert array.shape == tuple(tensor.shape)
+        np.testing.assert_array_equal(array, tensor.detach().numpy())
+    np.testing.assert_array_equal(read["bfloat"].read().astype(np.float32), base.bfloat16().float().numpy())

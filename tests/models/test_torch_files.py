@@ -125,6 +125,17 @@ def test_no_pickle_of_an_old_file_is_trusted(torch_bytes, tmp_path):
         read_tensors(path)
 
 
+def test_names_cannot_break_the_line(torch_bytes, tmp_path):
+    p, path = torch_bytes.pickle, tmp_path / "evil.pth"
+    wanted = p.text("os\n") + p.text("system\x1b[2K") + b"\x93)R"
+    path.write_bytes(torch_bytes.new_file(p.of(wanted), {}))
+    with pytest.raises(InputError, match=r"wants to run 'os\\n\.system\\x1b\[2K', which"):
+        read_tensors(path)
+    path.write_bytes(torch_bytes.old_file(p.of(p.dict({})), {"a\nb": (0, b"")}))
+    with pytest.raises(InputError, match=r"damaged \(a storage 'a b' that no tensor has\)"):
+        read_tensors(path)
+
+
 @pytest.mark.parametrize("target", [("torch._utils", "_rebuild_tensor_v2"), ("collections", "OrderedDict")])
 def test_the_readers_own_functions_cannot_be_changed(target, torch_bytes, tmp_path):
     p = torch_bytes.pickle

@@ -92,6 +92,7 @@ def _unknown(path: Path) -> InputError:
 
 
 def _damaged(path: Path, why: object) -> InputError:
+    why = " ".join(str(why).split())  # names in a file may hold anything
     return InputError(f"'{path}' is damaged ({why}); fetch it anew")
 
 
@@ -221,8 +222,9 @@ class _Reader(pickle.Unpickler):
         try:
             return _NAMES[module, name]
         except KeyError:
+            wanted = f"{module}.{name}"
             raise InputError(
-                f"'{self._path}' wants to run '{module}.{name}', which no weights need; nothing was run. "
+                f"'{self._path}' wants to run {wanted!r}, which no weights need; nothing was run. "
                 "Give a file that holds a state_dict alone, from somebody you trust"
             ) from None
 

@@ -136,7 +136,7 @@ def _recognized_backbone(tensors: Mapping[str, Any], file: str, expected: str | 
     """The backbone's name by the names of its parts."""
     look = _resnet_look(tensors) or _efficientnet_look(tensors)
     if look is None:
-        first = ", ".join(f"'{key}'" for key in list(tensors)[:3]) or "none"
+        first = ", ".join(repr(key) for key in list(tensors)[:3]) or "none"
         raise InputError(
             f"'{file}' holds no network that is known; its first names are {first}. Known: "
             f"{', '.join(BACKBONES)} (docs/weights.md says with which names), and checkpoints of D2ADA"
@@ -231,7 +231,7 @@ class _Filler:
         """
         rest = sorted(self._tensors.keys() - self._used)
         left_out = tuple(key for key in rest if any(re.fullmatch(o, key) for o in self._optional))
-        problems = self._problems + [f"'{key}' has no place" for key in rest if key not in left_out]
+        problems = self._problems + [f"{key!r} has no place" for key in rest if key not in left_out]
         if problems:
             raise InputError(f"{self._what}: {'; '.join(problems)}")
         return left_out

@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 WORKDIR ?= runs/toy
+TEST_PROCESSES ?= 2
 BIN := $(VENV)/bin
 
 .PHONY: toy test lint format clean
@@ -12,7 +13,7 @@ toy: $(VENV)/.installed
 	$(BIN)/python scripts/main.py --config=configs/toy.py --workdir=$(WORKDIR)
 
 test: $(VENV)/.installed-dev lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

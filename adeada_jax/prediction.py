@@ -1,4 +1,4 @@
-"""What a trained model says of images, alone or a folder of them, and its scores on a prepared split."""
+"""What a trained model says of images, alone or a folder of them."""
 
 from collections.abc import Callable
 from functools import cache
@@ -16,7 +16,6 @@ from adeada_jax.data.batches import read_ahead
 from adeada_jax.data.builders.layout import find_files
 from adeada_jax.data.images import decode_image, encode_png
 from adeada_jax.errors import InputError
-from adeada_jax.evaluation import confusion
 from adeada_jax.experiment import Weights, create_segmenter, load_weights
 from adeada_jax.files import read_json, write_bytes_atomic, write_json_atomic
 from adeada_jax.labels import CLASS_NAMES, PALETTE, colorize
@@ -186,45 +185,3 @@ def _check_record(
     elif (stored := read_json(path)) != record:
         other = stored.get("checkpoint") if isinstance(stored, dict) else None
         raise InputError(f"--output: '{path.parent}' has predictions of '{other}'; give another directory")
-
-
-def evaluate_split(
-    config: config_dict.ConfigDict, checkpoint: Path, *, dataset: str, data_dir: str, split: str
-) -> dict[str, Any]:
-    """A checkpoint's IoU on a prepared split, at the labels' own size.
-
-    Args:
-      config: of the model; `shared_classes` says over which classes the means are.
-      checkpoint: a checkpoint directory.
-      dataset: a name of `sources.DATASETS`.
-      data_dir: where it was prepared.
-      split: with labels.
-
-    Returns:
-      `checkpoint`, `dataset`, `data_dir`, `split`, `images`, `pixels` (with a label), and what
-      `confusion.scores` gives: means and `iou` by class in percent, None for a class that does not occur.
-
-    Raises:
-      InputError: the split is not there or has no labels; a checkpoint of another model; other classes.
-    """
-    source = sources.open_labelled(dataset, data_dir, split)
-    if len(source.class_names) != config.num_classes:
-        raise InputError(
-            f"the model has {config.num_classes} classes, but data set '{dataset}' in '{data_dir}' "
-            f"{len(source.class_names)}"
-        )
-    segmenter = create_segmenter(config)
-    weights = load_weights(segmenter, checkpoint)
-    matrix = confusion.evaluate(
-        segmenter, weights.params, weights.batch_stats, source, height=config.data.height,
-        width=config.data.width, batch_size=config.inference.batch_size,
-    )  # fmt: skip
-    return {
-        "checkpoint": str(checkpoint),
-        "dataset": dataset,
-        "data_dir": str(data_dir),
-        "split": split,
-        "images": len(source),
-        "pixels": int(matrix.sum()),
-        **confusion.scores(confusion.iou(matrix), source.class_names, config.shared_classes),
-    }

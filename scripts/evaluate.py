@@ -27,7 +27,7 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.ERROR)
     config = checked_config(_CONFIG.value) if _CONFIG.value else None
     # Imported late, so that --help and wrong flags answer at once.
-    from adeada_jax import prediction
+    from adeada_jax import prediction, scoring
     from adeada_jax.evaluation.tables import score_table
     from adeada_jax.files import write_json_atomic
     from adeada_jax.telemetry import console
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> None:
     keep_compiled_programs()
     checkpoint = Path(_CHECKPOINT.value)
     config = config or prediction.config_of(checkpoint)
-    scores = prediction.evaluate_split(
+    scores = scoring.evaluate_split(
         config, checkpoint, split=_SPLIT.value, dataset=_DATASET.value or config.target.dataset,
         data_dir=_DATA_DIR.value or config.target.dir,
     )  # fmt: skip

@@ -19,7 +19,8 @@ def toy_dir(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled_programs(tmp_path_factory):
-    """Programs compiled once serve all tests and the processes they start."""
-    directory = str(tmp_path_factory.mktemp("compiled"))
+    """Programs compiled once serve all tests, in whichever process, and the processes they start."""
+    base = tmp_path_factory.getbasetemp()
+    directory = str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = directory
     jax.config.update("jax_compilation_cache_dir", directory)

@@ -64,14 +64,15 @@ def test_an_image_without_bought_labels_has_none(tmp_path):
 def test_only_the_oracle_opens_target_training_labels():
     """Of all modules only these open labelled splits; experiment.py does for D_S and the evaluation split.
 
-    study/truth.py does to say afterwards what was bought: it is of a study, which no module of a run imports.
+    study/truth.py does to say afterwards what was bought, and scoring.py to score a checkpoint for somebody who
+    asks: no module of a run imports either.
     """
     openers = {}
     for path in Path(adeada_jax.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("open_labelled"):
                 openers.setdefault(path.name, []).append(ast.unparse(node))
-    assert set(openers) == {"oracle.py", "experiment.py", "truth.py"}
+    assert set(openers) == {"oracle.py", "experiment.py", "truth.py", "scoring.py"}
     opened = [call.split("(", 1)[1] for call in openers["experiment.py"]]
     assert opened == [
         "config.source.dataset, config.source.dir, 'train')",
@@ -79,14 +80,15 @@ def test_only_the_oracle_opens_target_training_labels():
     ]
 
 
-def test_nothing_of_a_run_imports_the_study():
+def test_nothing_of_a_run_imports_the_study_or_the_scoring():
     package = Path(adeada_jax.__file__).parent
     for path in package.rglob("*.py"):
         if path.parent.name != "study":
             for node in ast.walk(ast.parse(path.read_text())):
                 modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-                modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-                assert not any("study" in module for module in modules), path
+                if isinstance(node, ast.ImportFrom):
+                    modules += [f"{node.module}.{alias.name}" for alias in node.names]
+                assert not any("study" in name or "scoring" in name for name in modules), path
 
 
 def test_ground_truth_reveals_the_asked_regions_only(monkeypatch):

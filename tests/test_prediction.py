@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from adeada_jax import prediction
+from adeada_jax import prediction, scoring
 from adeada_jax.data import sources
 from adeada_jax.data.images import read_png
 from adeada_jax.errors import InputError
@@ -155,7 +155,7 @@ def test_a_configuration_is_looked_for_above_the_checkpoint(config, run, tmp_pat
 
 
 def test_a_split_is_scored_as_its_predictions_say(config, run, toy_dir):
-    scores = prediction.evaluate_split(config, run, dataset="toy/filmed", data_dir=str(toy_dir), split="val")
+    scores = scoring.evaluate_split(config, run, dataset="toy/filmed", data_dir=str(toy_dir), split="val")
     source = sources.open_labelled("toy/filmed", toy_dir, "val")
     segmenter = create_segmenter(config)
     tree = checkpoints.restore(run, dict(zip(("params", "batch_stats"), segmenter.shapes, strict=True)))
@@ -176,7 +176,7 @@ def test_a_model_of_other_classes_is_not_scored(config, run, toy_dir):
     changed = config.copy_and_resolve_references()
     changed.num_classes = 5
     with pytest.raises(InputError, match=r"the model has 5 classes, but data set 'toy/filmed' in '.*' 19"):
-        prediction.evaluate_split(changed, run, dataset="toy/filmed", data_dir=str(toy_dir), split="val")
+        scoring.evaluate_split(changed, run, dataset="toy/filmed", data_dir=str(toy_dir), split="val")
 
 
 def test_the_scripts_do_both(run, images, tmp_path):

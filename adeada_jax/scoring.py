@@ -9,6 +9,7 @@ from adeada_jax.data import sources
 from adeada_jax.errors import InputError
 from adeada_jax.evaluation import confusion
 from adeada_jax.experiment import create_segmenter, load_weights
+from adeada_jax.files import write_json_atomic
 
 
 def evaluate_split(
@@ -51,3 +52,15 @@ def evaluate_split(
         "pixels": int(matrix.sum()),
         **confusion.scores(confusion.iou(matrix), source.class_names, config.shared_classes),
     }
+
+
+def write_scores(path: str | Path, scores: dict[str, Any]) -> None:
+    """Writes what `evaluate_split` returned as JSON.
+
+    Raises:
+      InputError: the file cannot be written.
+    """
+    try:
+        write_json_atomic(path, scores)
+    except OSError as error:
+        raise InputError(f"--output: '{path}' cannot be written: {error.strerror or error}") from error

@@ -30,7 +30,6 @@ def main(argv: list[str]) -> None:
     # Imported late, so that --help and wrong flags answer at once.
     from adeada_jax import prediction, scoring
     from adeada_jax.evaluation.tables import score_table
-    from adeada_jax.files import write_json_atomic
     from adeada_jax.telemetry import console
 
     keep_compiled_programs()
@@ -40,8 +39,8 @@ def main(argv: list[str]) -> None:
         config, checkpoint, split=_SPLIT.value, dataset=_DATASET.value or config.target.dataset,
         data_dir=_DATA_DIR.value or config.target.dir,
     )  # fmt: skip
-    write_json_atomic(_OUTPUT.value, scores)
     console.print(score_table(scores))
+    scoring.write_scores(_OUTPUT.value, scores)
     print(_OUTPUT.value)
 
 

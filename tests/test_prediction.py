@@ -181,6 +181,14 @@ def test_a_split_is_scored_as_its_predictions_say(config, run, toy_dir):
     assert scores["miou"] == pytest.approx(np.mean(present))
 
 
+def test_scores_that_cannot_be_written_say_why(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"--output: '.*scores\.json' cannot be written: "):
+        scoring.write_scores(tmp_path / "file" / "scores.json", {"miou": 1.0})
+    scoring.write_scores(tmp_path / "new" / "scores.json", {"miou": float("nan")})
+    assert json.loads((tmp_path / "new" / "scores.json").read_text()) == {"miou": None}
+
+
 def test_a_model_of_other_classes_is_not_scored(config, run, toy_dir):
     changed = config.copy_and_resolve_references()
     changed.num_classes = 5

@@ -120,13 +120,16 @@ def _tensors(content: dict[str, Any], key: str, file: str) -> dict[str, Any]:
 
 def _recognized_head(state: Mapping[str, Any], file: str, expected: str | None) -> str:
     final = state.get("classifier.final.weight")
+    known = f"known: checkpoints of D2ADA with {' or '.join(torch_keys.HEADS)}"
     if not isinstance(final, StoredTensor) or len(final.shape) != 4:
         raise InputError(
             f"'{file}' holds no DeepLab with a 256-d feature before its classifier: there is no convolution "
-            f"'classifier.final.weight'; known: checkpoints of D2ADA with {' or '.join(torch_keys.HEADS)}"
+            f"'classifier.final.weight'; {known}"
         )
-    decoder = any(key.startswith(("classifier.project.", "classifier.classifier.")) for key in state)
-    found = "deeplabv3plus" if decoder else "deeplabv2"
+    parts = {key.split(".")[1] for key in state if key.startswith("classifier.")}
+    if "aspp" not in parts:
+        raise InputError(f"'{file}' looks like another head, such as deeplabv3; {known}")
+    found = "deeplabv3plus" if parts & {"project", "classifier"} else "deeplabv2"
     if expected not in (None, found):
         raise InputError(f"'{file}' looks like {found}, not {expected}; give another file or --model={found}")
     return found

@@ -247,8 +247,12 @@ def test_what_was_expected_and_what_is_there(backbone, torch_bytes, tmp_path):
     file = str(write_checkpoint(tmp_path / "v2.pth", torch_bytes, {"model_state_dict": state}))
     with pytest.raises(InputError, match="looks like deeplabv2, not deeplabv3plus"):
         import_weights(file, tmp_path / "out", name="deeplabv3plus")
+    inner = {k.replace("classifier.aspp", "classifier.classifier.0"): v for k, v in state.items()}
+    file = str(write_checkpoint(tmp_path / "v3.pth", torch_bytes, {"model_state_dict": inner}))
+    with pytest.raises(InputError, match=r"v3\.pth' looks like another head, such as deeplabv3; known: "):
+        import_weights(file, tmp_path / "out")
     del state["classifier.final.weight"]
-    file = str(write_checkpoint(tmp_path / "v3.pth", torch_bytes, {"model_state_dict": state}))
+    file = str(write_checkpoint(tmp_path / "none.pth", torch_bytes, {"model_state_dict": state}))
     with pytest.raises(InputError, match=r"there is no convolution 'classifier\.final\.weight'"):
         import_weights(file, tmp_path / "out")
 

@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 WORKDIR ?= runs/toy
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 3
 BIN := $(VENV)/bin
 
 .PHONY: toy test lint format clean

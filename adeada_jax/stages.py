@@ -97,7 +97,8 @@ def _mixed_batches(
         _batches(experiment, examples, number, purpose, share=2)
         for examples, purpose in ((source, "finetune source"), (target, "finetune target"))
     ]
-    return lambda start: loader.joined(*(half(start) for half in halves))
+    size = experiment.config.data.batch_size // 2
+    return lambda start: loader.joined(*(half(start) for half in halves), size=size)
 
 
 def _batches(
@@ -172,6 +173,7 @@ def adversarial_training(experiment: Experiment, options: Any) -> tuple[Callable
 
 
 def _warm_up_adversarially(experiment: Experiment, options: Any) -> None:
+    config = experiment.config
     initial_state, step = adversarial_training(experiment, options)
     weights = experiment.initial_weights()
     discriminator = experiment.discriminator().init(seed=experiment.seed(0, "discriminator"))
@@ -181,7 +183,8 @@ def _warm_up_adversarially(experiment: Experiment, options: Any) -> None:
         labelled = _batches(experiment, experiment.source, 0, "warmup")(start)
         unlabelled = _batches(experiment, experiment.target_images, 0, "warmup target")(start)
         for source_batch, target_batch in zip(labelled, unlabelled, strict=True):
-            yield {**source_batch, "target_image": target_batch["image"]}
+            places = config.data.batch_size + target_batch["place"]
+            yield {**source_batch, "target_image": target_batch["image"], "target_place": places}
 
     state = _run(experiment, 0, "warmup", step, state, batches, options.steps, "warm-up")
     _save(experiment.workdir.discriminator(), state.discriminator)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adeada_jax.arrays import load_arrays, save_arrays
+from adeada_jax.arrays import create_arrays, map_arrays, save_arrays
 from adeada_jax.data.batches import whole_image_batches
 from adeada_jax.models import Discriminator, Segmenter, normalize, upsample
 from adeada_jax.regions.pooling import region_feature_sums, region_sums
@@ -19,6 +19,8 @@ from adeada_jax.training import parallel
 
 # Region numbers are padded to a multiple of this, so that a few compilations serve all batches.
 _REGION_BUCKET = 16
+# Rows of a table that are copied at once.
+_ROWS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,8 @@ class RegionTable:
 
     @classmethod
     def load(cls, path: Path) -> "RegionTable":
-        """Reads what `save` wrote."""
-        arrays, metadata = load_arrays(path)
+        """What `save` or `join_tables` wrote; rows are read from the disk as they are asked for."""
+        arrays, metadata = map_arrays(path)
         return cls(names=tuple(metadata["names"]), **arrays)
 
 
@@ -139,17 +141,29 @@ def _images_tracked(batches: Any, total: int, description: str) -> Any:
             yield batch["index"], batch
 
 
-def join_tables(tables: Sequence[RegionTable], names: Sequence[str]) -> RegionTable:
-    """One table of parts of a domain's images, in the order of `names`."""
+def join_tables(tables: Sequence[RegionTable], names: Sequence[str], path: Path) -> None:
+    """Writes one table of parts of a domain's images, in the order of `names`, a column at a time.
+
+    Args:
+      tables: of disjoint images; each region's row is copied from there, so parts on the disk stay there.
+      names: of all images.
+      path: of the table, which is written whole or not at all.
+    """
     position = {name: i for i, name in enumerate(names)}
     image = np.concatenate([np.array([position[n] for n in t.names], np.int32)[t.image] for t in tables])
     order = np.lexsort((np.concatenate([table.region for table in tables]), image))
-    columns = {
-        field.name: np.concatenate([getattr(table, field.name) for table in tables])[order]
-        for field in fields(RegionTable)
-        if field.name not in ("names", "image") and getattr(tables[0], field.name) is not None
-    }
-    return RegionTable(names=tuple(names), image=image[order], **columns)
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    columns = tables[0].arrays
+    shapes = {name: ((len(order), *array.shape[1:]), array.dtype) for name, array in columns.items()}
+    bounds = np.cumsum([0, *(len(table.image) for table in tables)])
+    with create_arrays(path, shapes, {"names": list(names)}) as joined:
+        joined["image"][:] = image[order]
+        for name in columns.keys() - {"image"}:
+            for table, low in zip(tables, bounds, strict=False):
+                for start in range(0, len(table.image), _ROWS):
+                    rows = getattr(table, name)[start : start + _ROWS]
+                    joined[name][place[low + start : low + start + len(rows)]] = rows
 
 
 @cache

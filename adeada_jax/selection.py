@@ -43,7 +43,7 @@ def select(experiment: Experiment, pool: Pool, number: int) -> list[Purchase]:
     strategy = create_strategy(options.strategy, options)
     target = RegionTable.load(experiment.workdir.region_table(number, "target"))
     density = estimate_density(experiment, number, target) if "density" in strategy.needs else None
-    edges = measure_edges(experiment) if "edges" in strategy.needs else None
+    edges = measure_edges(experiment, number) if "edges" in strategy.needs else None
     asked = pool.budget(options.budget)
     left = pool.total_pixels - pool.labelled_pixels
     if asked > left:
@@ -70,9 +70,9 @@ def infer(experiment: Experiment, number: int, domain: str, *, with_discriminato
     path = experiment.workdir.region_table(number, domain)
     if processes.agreed(path.exists()):
         return
-    weights = experiment.load_weights(experiment.workdir.checkpoint(number - 1))
     images = experiment.target_images if domain == "target" else experiment.source_images
     with experiment.stage(number, f"inference_{domain}"):
+        weights = experiment.load_weights(experiment.workdir.checkpoint(number - 1))
         table = inference.infer_regions(
             experiment.segmenter, weights.params, weights.batch_stats,
             Subset(images, processes.share(len(images))), **experiment.size,
@@ -110,15 +110,16 @@ def estimate_density(experiment: Experiment, number: int, target: RegionTable) -
     return DensityDifference(**arrays, records=metadata["records"])
 
 
-def measure_edges(experiment: Experiment) -> np.ndarray:
+def measure_edges(experiment: Experiment, number: int) -> np.ndarray:
     """`(N,)` share of edge pixels of every region of the pool; images do not change, so measured once."""
     path = experiment.workdir.edges
     if not path.exists():
         images, shares = experiment.target_images, []
-        for i in track(range(len(images)), total=len(images), description="edges"):
-            example = images[i]
-            present = np.unique(example["regions"])
-            shares.append(edge_shares(example["image"], example["regions"])[present])
+        with experiment.stage(number, "edges"):
+            for i in track(range(len(images)), total=len(images), description="edges"):
+                example = images[i]
+                present = np.unique(example["regions"])
+                shares.append(edge_shares(example["image"], example["regions"])[present])
         save_arrays(path, {"edges": np.concatenate(shares)}, {})
     return load_arrays(path)[0]["edges"]
 

@@ -16,8 +16,8 @@ from adeada_jax.report.profile import PARTS, time_by_part
 _RAMP = matplotlib.colormaps["plasma"]
 
 # The parts of a run's time: hues that people with any colour vision tell apart, on white and on black.
-PART_COLORS = dict(zip(PARTS, ("#e69f00", "#d55e00", "#2a7fc4", "#56b4e9", "#009e73", "#c9b52e", "#cc79a7",
-                               "#8a6fc0", "#8b94a3"), strict=True))  # fmt: skip
+PART_COLORS = dict(zip(PARTS, ("#e69f00", "#d55e00", "#2a7fc4", "#56b4e9", "#009e73", "#c9b52e", "#9c6b3f",
+                               "#cc79a7", "#8a6fc0", "#8b94a3"), strict=True))  # fmt: skip
 _TIME_UNITS = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
 
 

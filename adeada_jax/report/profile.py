@@ -5,12 +5,14 @@ from typing import Any
 
 # The parts in the order shown. A stage's own part has its time without what counts as data, compile or
 # checkpoint wherever it is spent.
-PARTS = ("data", "compile", "train", "inference", "density", "selection", "evaluation", "checkpoint", "other")
+PARTS = ("data", "compile", "train", "inference", "density", "selection", "labels", "evaluation",
+         "checkpoint", "other")  # fmt: skip
 _COUNTED = ("data", "compile", "checkpoint")
 _PART_OF = {
     "pool": "data", "warmup": "train", "finetune": "train", "statistics": "train",
     "inference_target": "inference", "inference_source": "inference", "density": "density",
-    "edges": "selection", "selection": "selection", "evaluation": "evaluation", "checkpoint": "checkpoint",
+    "edges": "selection", "selection": "selection", "labels": "labels", "evaluation": "evaluation",
+    "checkpoint": "checkpoint",
 }  # fmt: skip
 
 

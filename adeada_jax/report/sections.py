@@ -160,7 +160,9 @@ def time_section(summary: Mapping[str, Any], events: Sequence[Mapping[str, Any]]
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people read them: `0.3`, `12.0`, `1,234`."""
+    """Seconds as people read them: `0.3`, `12.0`, `1,234`, and `-` for none."""
+    if not seconds:
+        return "-"
     return f"{seconds:,.1f}" if seconds < 99.95 else f"{seconds:,.0f}"
 
 

@@ -152,7 +152,7 @@ def test_the_seconds_of_a_round_by_part(page):
     assert page.row("part") == ["part", *columns]
     assert page.row("data") == ["data", "40.0", *["15.0"] * 5, "115", "5.8%"]
     assert page.row("compile") == ["compile", "30.0", *["35.0"] * 5, "205", "10.4%"]
-    assert page.row("train") == ["train", "300", *["112"] * 5, "862", "43.9%"]
+    assert page.row("train", "300") == ["train", "300", *["112"] * 5, "862", "43.9%"]
     assert page.row("selection")[1:3] == ["-", "1.2"]
     assert page.row("total")[1] == "390"
     assert page.row("total")[-1] == "100.0%"

@@ -1,6 +1,6 @@
 """Model and region maps to a table of regions: features, class probabilities, uncertainties, prices."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, partial
 from pathlib import Path
@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adeada_jax import timers
 from adeada_jax.arrays import create_arrays, map_arrays, save_arrays
 from adeada_jax.data.batches import whole_image_batches
 from adeada_jax.models import Discriminator, Segmenter, normalize, upsample
@@ -107,24 +108,17 @@ def infer_regions(
     measure = make_measure(segmenter, judge)
     rows: list[Any] = [None] * len(source)
     batches = whole_image_batches(source, "regions", batch_size=batch_size, height=height, width=width)
-    pending: tuple[np.ndarray, Any] | None = None
 
-    def collect(index: np.ndarray, sums: Any) -> None:
-        sums = jax.device_get(sums)
+    def measured() -> Iterator[tuple[np.ndarray, Any]]:
+        for index, batch in _images_tracked(timers.waited(batches), len(source), description):
+            regions = batch["regions"]
+            bucket = -(-(int(regions.max()) + 1) // _REGION_BUCKET) * _REGION_BUCKET
+            images, regions = parallel.spread(batch["image"]), parallel.spread(regions)
+            yield index, measure(params, batch_stats, judge_params, images, regions, num_regions=bucket)
+
+    for index, sums in parallel.fetched(measured()):
         for position, i in enumerate(index):
             rows[i] = jax.tree.map(lambda array, p=position: array[p], sums)
-
-    for index, batch in _images_tracked(batches, len(source), description):
-        regions = batch["regions"]
-        bucket = -(-(int(regions.max()) + 1) // _REGION_BUCKET) * _REGION_BUCKET
-        images, regions = parallel.spread(batch["image"]), parallel.spread(regions)
-        sums = measure(params, batch_stats, judge_params, images, regions, num_regions=bucket)
-        # The host reads a batch's results while the device works on the next.
-        if pending is not None:
-            collect(*pending)
-        pending = (index, sums)
-    if pending is not None:
-        collect(*pending)
     return _table(source.names, rows)
 
 

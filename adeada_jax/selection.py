@@ -49,7 +49,7 @@ def select(experiment: Experiment, pool: Pool, number: int) -> list[Purchase]:
     strategy = create_strategy(options.strategy, options)
     target = RegionTable.load(experiment.workdir.region_table(number, "target"))
     density = load_density(experiment, number) if "density" in strategy.needs else None
-    edges = measure_edges(experiment) if "edges" in strategy.needs else None
+    edges = measure_edges(experiment, number) if "edges" in strategy.needs else None
     asked = pool.budget(options.budget)
     left = pool.total_pixels - pool.labelled_pixels
     if asked > left:
@@ -84,9 +84,9 @@ def infer(experiment: Experiment, number: int, domain: str, *, with_discriminato
 
 
 def _infer(experiment: Experiment, number: int, domain: str, path: Path, with_discriminator: bool) -> None:
-    weights = experiment.load_weights(experiment.workdir.checkpoint(number - 1))
     images = experiment.target_images if domain == "target" else experiment.source_images
     with experiment.stage(number, f"inference_{domain}"):
+        weights = experiment.load_weights(experiment.workdir.checkpoint(number - 1))
         for part, share in _parts(path, len(images), processes.index()):
             if not part.exists():
                 inference.infer_regions(
@@ -143,15 +143,16 @@ def load_density(experiment: Experiment, number: int) -> DensityDifference:
     return DensityDifference(**arrays, records=metadata["records"])
 
 
-def measure_edges(experiment: Experiment) -> np.ndarray:
+def measure_edges(experiment: Experiment, number: int) -> np.ndarray:
     """`(N,)` share of edge pixels of every region of the pool; images do not change, so measured once."""
     path = experiment.workdir.edges
     if not path.exists():
         images, shares = experiment.target_images, []
-        for i in track(range(len(images)), total=len(images), description="edges"):
-            example = images[i]
-            present = np.unique(example["regions"])
-            shares.append(edge_shares(example["image"], example["regions"])[present])
+        with experiment.stage(number, "edges"):
+            for i in track(range(len(images)), total=len(images), description="edges"):
+                example = images[i]
+                present = np.unique(example["regions"])
+                shares.append(edge_shares(example["image"], example["regions"])[present])
         save_arrays(path, {"edges": np.concatenate(shares)}, {})
     return load_arrays(path)[0]["edges"]
 

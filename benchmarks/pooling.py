@@ -1,0 +1,126 @@
+"""Means of features over regions: masks brought to the feature grid against features upsampled to the image.
+
+    python benchmarks/pooling.py
+
+An image of 1024x2048 with 40 regions; features as DeepLabV3+ (256x512x256) and DeepLabV2 (64x128x256) leave
+them. Every way runs in a process of its own, whose memory is what it needs at most beyond its input.
+"""
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from absl import app, flags
+
+from adeada_jax.command_line import run_app
+from adeada_jax.evaluation.tables import markdown
+
+_HEIGHT = flags.DEFINE_integer("height", 1024, "Of the image in pixels.", lower_bound=16)
+_WIDTH = flags.DEFINE_integer("width", 2048, "Likewise.", lower_bound=16)
+_REPEAT = flags.DEFINE_integer("repeat", 5, "Timed calls.", lower_bound=1)
+_WAY = flags.DEFINE_string("way", None, "For the benchmark's own processes: way,stride.")
+
+REGIONS, CHANNELS = 40, 256
+OURS = "masks to the grid"
+PLAIN = "upsample, segment_sum"
+TORCH = "PyTorch: interpolate, index_add"
+
+
+def make_input(height: int, width: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random features on their grid, and Voronoi cells as regions."""
+    rng = np.random.default_rng(0)
+    features = rng.gamma(0.7, 1.0, (height // stride, width // stride, CHANNELS)).astype(np.float32)
+    centres = rng.random((REGIONS, 2)) * (height, width)
+    rows, columns = np.arange(height)[:, None], np.arange(width)
+    away = [(rows - y) ** 2 + (columns - x) ** 2 for y, x in centres]
+    return features, np.argmin(away, axis=0).astype(np.int32)
+
+
+def jax_way(name: str, features: np.ndarray, regions: np.ndarray) -> Callable[[], np.ndarray]:
+    """Sums (R, D) by one of the two ways in JAX, compiled on the first call."""
+    import jax
+
+    from adeada_jax.models import upsample
+    from adeada_jax.regions.pooling import region_feature_sums, region_sums
+
+    def plain(features: jax.Array, regions: jax.Array) -> jax.Array:
+        return region_sums(upsample(features[None], *regions.shape)[0], regions, REGIONS)
+
+    ours = partial(region_feature_sums, num_regions=REGIONS)
+    program, arguments = jax.jit(ours if name == OURS else plain), (jax.device_put(features), regions)
+    return lambda: np.asarray(program(*arguments))
+
+
+def torch_way(features: np.ndarray, regions: np.ndarray) -> Callable[[], np.ndarray]:
+    """Sums (R, D) in PyTorch."""
+    import torch
+
+    grid, index = torch.from_numpy(features).permute(2, 0, 1)[None], torch.from_numpy(regions).reshape(-1)
+
+    def sums() -> np.ndarray:
+        image = torch.nn.functional.interpolate(grid, regions.shape, mode="bilinear", align_corners=False)
+        pixels = image[0].reshape(CHANNELS, -1)
+        return torch.zeros(CHANNELS, REGIONS).index_add_(1, index, pixels).T.numpy()
+
+    return sums
+
+
+def measure(name: str, stride: int) -> dict[str, Any]:
+    """Seconds (median), bytes beyond the input, and the means that were found."""
+    features, regions = make_input(_HEIGHT.value, _WIDTH.value, stride)
+    call = torch_way(features, regions) if name == TORCH else jax_way(name, features, regions)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sums = call()
+    memory = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    times = []
+    for _ in range(_REPEAT.value):
+        begin = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begin)
+    means = sums / np.bincount(regions.ravel(), minlength=REGIONS)[:, None]
+    return {"seconds": statistics.median(times), "bytes": memory, "means": means.tolist()}
+
+
+def in_own_process(name: str, stride: int) -> dict[str, Any] | None:
+    """`measure` elsewhere; None where it cannot run, such as without PyTorch."""
+    command = [sys.executable, __file__, f"--way={name},{stride}", f"--height={_HEIGHT.value}"]
+    command += [f"--width={_WIDTH.value}", f"--repeat={_REPEAT.value}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        print(f"{name}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}", file=sys.stderr)
+        return None
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument '{argv[1]}'")
+    if _WAY.value:
+        name, stride = _WAY.value.rsplit(",", 1)
+        print(json.dumps(measure(name, int(stride))))
+        return
+    rows = []
+    for stride in (4, 16):
+        found = {name: in_own_process(name, stride) for name in (OURS, PLAIN, TORCH)}
+        ours = found[OURS]
+        for name, result in found.items():
+            if result is None:
+                continue
+            difference = np.abs(np.array(result["means"]) - ours["means"]) / np.abs(ours["means"])
+            rows.append([
+                f"1/{stride}", name, f"{1000 * result['seconds']:.0f}", f"{result['bytes'] / 2**20:.0f}",
+                f"{result['seconds'] / ours['seconds']:.1f}", f"{result['bytes'] / ours['bytes']:.1f}",
+                f"{difference.max():.0e}",
+            ])  # fmt: skip
+    print(markdown(["grid", "way", "ms", "MiB", "time / ours", "memory / ours", "largest difference"], rows))
+
+
+if __name__ == "__main__":
+    run_app(main)

@@ -79,12 +79,12 @@ def run_steps(
             batch = next(batches)
         try:
             state, metrics = step(state, parallel.shard(batch), jax.random.fold_in(key, t))
+            if t % options.log_every == 0:
+                flush(t)
         except jax.errors.JaxRuntimeError as error:
             if processes.count() > 1:
                 processes.leave(error)
             raise
-        if t % options.log_every == 0:
-            flush(t)
         pending.append(metrics)
         done = t + 1
         saving = done % options.checkpoint_every == 0 and done < options.steps

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 from adeada_jax.command_line import run_app
 from adeada_jax.config import paper_defaults
@@ -150,6 +150,7 @@ def compare(name: str, ours: Task, theirs: Task, flops: float | None, dtype: str
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'")
+    logging.set_verbosity(logging.ERROR)
     import torch
     import torch_reference
 

@@ -8,6 +8,8 @@ what it needs above what the process held with arrays and program loaded. Errors
 from sums in float64, over the largest of these.
 """
 
+import ctypes
+import gc
 import importlib.util
 import json
 import os
@@ -25,8 +27,7 @@ from adeada_jax.command_line import run_app
 _HEIGHT = flags.DEFINE_integer("height", 1024, "Of the image in pixels; it is twice as wide.", lower_bound=64)
 _STEPS = flags.DEFINE_integer("steps", 5, "Times each way is done; the median counts.", lower_bound=1)
 _WORKER = flags.DEFINE_string("worker", None, "Of this program itself: the way to run.")
-_STRIDE = flags.DEFINE_integer("stride", 4, "Of this program itself: the image's size over the grid's.")
-_OUTPUT = flags.DEFINE_string("output", None, "Of this program itself: the file for the sums.")
+_DIRECTORY = flags.DEFINE_string("directory", None, "Of this program itself: arrays and sums lie there.")
 
 FEATURES, REGIONS = 256, 40
 
@@ -110,9 +111,11 @@ def memory(entry: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(entry)) / 1024
 
 
-def work(name: str) -> None:
+def work(name: str, directory: Path) -> None:
     """Runs one way, saves its sums and prints what it took as JSON."""
-    run = WAYS[name](*problem(_HEIGHT.value, _STRIDE.value))
+    run = WAYS[name](np.load(directory / "features.npy"), np.load(directory / "regions.npy"))
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what was freed is not there to be used again unseen
     Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
     base, seconds, cpu = memory("VmRSS"), [], []
     for _ in range(_STEPS.value + 1):
@@ -121,32 +124,47 @@ def work(name: str) -> None:
         seconds.append(time.perf_counter() - wall)
         cpu.append(time.process_time() - processor)
     peak = memory("VmHWM") - base
-    np.save(_OUTPUT.value, np.asarray(sums))
+    np.save(directory / "sums.npy", np.asarray(sums))
     # The first call gets its memory from the system.
     print(json.dumps({"seconds": np.median(seconds[1:]), "cpu": np.median(cpu[1:]), "memory": peak}))
 
 
-def measure(name: str, stride: int, expected: np.ndarray) -> dict:
+def measure(name: str, directory: Path, expected: np.ndarray) -> dict:
     """One way in a process of its own."""
-    with tempfile.TemporaryDirectory() as directory:
-        output = Path(directory) / "sums.npy"
-        command = [sys.executable, __file__, f"--worker={name}", f"--height={_HEIGHT.value}",
-                   f"--stride={stride}", f"--steps={_STEPS.value}", f"--output={output}"]  # fmt: skip
-        done = subprocess.run(
-            command, capture_output=True, text=True, env={**os.environ, "JAX_PLATFORMS": "cpu"}
-        )
-        if done.returncode:
-            raise RuntimeError(f"{name}: {done.stderr[-2000:]}")
-        sums = np.load(output)
+    command = [sys.executable, __file__, f"--worker={name}", f"--directory={directory}",
+               f"--steps={_STEPS.value}"]  # fmt: skip
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise RuntimeError(f"{name}: {done.stderr[-2000:]}")
+    sums = np.load(directory / "sums.npy")
     error = float(np.abs(sums - expected).max() / np.abs(expected).max())
     return {**json.loads(done.stdout.splitlines()[-1]), "error": error}
+
+
+def compare(ways: list[str], stride: int) -> None:
+    """Prints the rows of one grid."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        features, regions = problem(_HEIGHT.value, stride)
+        np.save(directory / "features.npy", features)
+        np.save(directory / "regions.npy", regions)
+        expected, first = exact(features, regions), None
+        for way in ways:
+            found = measure(way, directory, expected)
+            first = first or found
+            cells = " | ".join(
+                f"{scale * found[key]:.1f} | {found[key] / first[key]:.1f}"
+                for key, scale in (("seconds", 1e3), ("cpu", 1e3), ("memory", 1))
+            )
+            print(f"| 1/{stride} | {way} | {cells} | {found['error']:.1e} |", flush=True)
 
 
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'")
     if _WORKER.value:
-        work(_WORKER.value)
+        work(_WORKER.value, Path(_DIRECTORY.value))
         return
     ways = list(WAYS)
     if importlib.util.find_spec("torch") is None:
@@ -155,16 +173,7 @@ def main(argv: list[str]) -> None:
     print("| grid | way | ms | times ours | CPU ms | times ours | peak MB more | times ours | error |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for stride in (4, 8):
-        expected = exact(*problem(_HEIGHT.value, stride))
-        first = None
-        for name in ways:
-            found = measure(name, stride, expected)
-            first = first or found
-            cells = " | ".join(
-                f"{scale * found[key]:.{digits}f} | {found[key] / first[key]:.1f}"
-                for key, scale, digits in (("seconds", 1e3, 1), ("cpu", 1e3, 1), ("memory", 1, 0))
-            )
-            print(f"| 1/{stride} | {name} | {cells} | {found['error']:.1e} |", flush=True)
+        compare(ways, stride)
 
 
 if __name__ == "__main__":

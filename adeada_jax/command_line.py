@@ -1,5 +1,6 @@
 """How scripts start and how they fail: one line for the user's mistakes, a traceback for ours."""
 
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -21,9 +22,14 @@ def checked_config(config: Any) -> Any:
 
 
 def keep_compiled_programs() -> None:
-    """Keeps compiled programs between runs: in JAX_COMPILATION_CACHE_DIR or ~/.cache/adeada_jax."""
+    """Keeps compiled programs between runs: in JAX_COMPILATION_CACHE_DIR or ~/.cache/adeada_jax.
+
+    Also those that compile in less than JAX's usual second: the densities have dozens.
+    """
     import jax
 
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     if not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "adeada_jax"))
 

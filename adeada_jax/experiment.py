@@ -1,6 +1,5 @@
 """What an experiment works with: networks, data and seeds made from the configuration."""
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 from ml_collections import config_dict
 
 from adeada_jax import config as config_lib
+from adeada_jax import timers
 from adeada_jax.acquisition.registry import create_strategy
 from adeada_jax.acquisition.schedule import SCHEDULES
 from adeada_jax.data import sources
@@ -78,11 +78,11 @@ class Experiment:
 
     @contextmanager
     def stage(self, round: int, name: str) -> Iterator[None]:
-        """Times a stage and writes it to the metrics, after dropping what a killed attempt left there."""
+        """Writes a stage's time to the metrics, after dropping what a killed attempt left there."""
         self.metrics.rewind(round, name, 0)
-        start = time.monotonic()
+        start = timers.now()
         yield
-        self.metrics.write(round=round, stage=name, step=0, seconds=time.monotonic() - start)
+        self.metrics.write(round=round, stage=name, step=0, **timers.between(start, timers.now()))
 
     def initial_weights(self) -> Weights:
         """The segmenter before any training: random, its backbone from `model.pretrained` if given."""

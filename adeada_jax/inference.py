@@ -1,6 +1,6 @@
 """Model and region maps to a table of regions: features, class probabilities, uncertainties, prices."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, partial
 from pathlib import Path
@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adeada_jax.arrays import load_arrays, save_arrays
+from adeada_jax import timers
+from adeada_jax.arrays import create_arrays, map_arrays, save_arrays
 from adeada_jax.data.batches import whole_image_batches
 from adeada_jax.models import Discriminator, Segmenter, normalize, upsample
 from adeada_jax.regions.pooling import region_feature_sums, region_sums
@@ -19,6 +20,8 @@ from adeada_jax.training import parallel
 
 # Region numbers are padded to a multiple of this, so that a few compilations serve all batches.
 _REGION_BUCKET = 16
+# Rows of a table that are copied at once.
+_ROWS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,8 @@ class RegionTable:
 
     @classmethod
     def load(cls, path: Path) -> "RegionTable":
-        """Reads what `save` wrote."""
-        arrays, metadata = load_arrays(path)
+        """What `save` or `join_tables` wrote; rows are read from the disk as they are asked for."""
+        arrays, metadata = map_arrays(path)
         return cls(names=tuple(metadata["names"]), **arrays)
 
 
@@ -105,24 +108,17 @@ def infer_regions(
     measure = make_measure(segmenter, judge)
     rows: list[Any] = [None] * len(source)
     batches = whole_image_batches(source, "regions", batch_size=batch_size, height=height, width=width)
-    pending: tuple[np.ndarray, Any] | None = None
 
-    def collect(index: np.ndarray, sums: Any) -> None:
-        sums = jax.device_get(sums)
+    def measured() -> Iterator[tuple[np.ndarray, Any]]:
+        for index, batch in _images_tracked(timers.waited(batches), len(source), description):
+            regions = batch["regions"]
+            bucket = -(-(int(regions.max()) + 1) // _REGION_BUCKET) * _REGION_BUCKET
+            images, regions = parallel.spread(batch["image"]), parallel.spread(regions)
+            yield index, measure(params, batch_stats, judge_params, images, regions, num_regions=bucket)
+
+    for index, sums in parallel.fetched(measured()):
         for position, i in enumerate(index):
             rows[i] = jax.tree.map(lambda array, p=position: array[p], sums)
-
-    for index, batch in _images_tracked(batches, len(source), description):
-        regions = batch["regions"]
-        bucket = -(-(int(regions.max()) + 1) // _REGION_BUCKET) * _REGION_BUCKET
-        images, regions = parallel.spread(batch["image"]), parallel.spread(regions)
-        sums = measure(params, batch_stats, judge_params, images, regions, num_regions=bucket)
-        # The host reads a batch's results while the device works on the next.
-        if pending is not None:
-            collect(*pending)
-        pending = (index, sums)
-    if pending is not None:
-        collect(*pending)
     return _table(source.names, rows)
 
 
@@ -139,17 +135,29 @@ def _images_tracked(batches: Any, total: int, description: str) -> Any:
             yield batch["index"], batch
 
 
-def join_tables(tables: Sequence[RegionTable], names: Sequence[str]) -> RegionTable:
-    """One table of parts of a domain's images, in the order of `names`."""
+def join_tables(tables: Sequence[RegionTable], names: Sequence[str], path: Path) -> None:
+    """Writes one table of parts of a domain's images, in the order of `names`, a column at a time.
+
+    Args:
+      tables: of disjoint images; each region's row is copied from there, so parts on the disk stay there.
+      names: of all images.
+      path: of the table, which is written whole or not at all.
+    """
     position = {name: i for i, name in enumerate(names)}
     image = np.concatenate([np.array([position[n] for n in t.names], np.int32)[t.image] for t in tables])
     order = np.lexsort((np.concatenate([table.region for table in tables]), image))
-    columns = {
-        field.name: np.concatenate([getattr(table, field.name) for table in tables])[order]
-        for field in fields(RegionTable)
-        if field.name not in ("names", "image") and getattr(tables[0], field.name) is not None
-    }
-    return RegionTable(names=tuple(names), image=image[order], **columns)
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    columns = tables[0].arrays
+    shapes = {name: ((len(order), *array.shape[1:]), array.dtype) for name, array in columns.items()}
+    bounds = np.cumsum([0, *(len(table.image) for table in tables)])
+    with create_arrays(path, shapes, {"names": list(names)}) as joined:
+        joined["image"][:] = image[order]
+        for name in columns.keys() - {"image"}:
+            for table, low in zip(tables, bounds, strict=False):
+                for start in range(0, len(table.image), _ROWS):
+                    rows = getattr(table, name)[start : start + _ROWS]
+                    joined[name][place[low + start : low + start + len(rows)]] = rows
 
 
 @cache

@@ -210,13 +210,15 @@ def _supervised_step(experiment: Experiment) -> StepCost:
         options.learning_rate_steps, experiment.config.training.accumulation,
     )  # fmt: skip
     state = jax.eval_shape(initial_state, *experiment.segmenter.shapes)
-    return step_cost(step, state, _batch(experiment, "image", "label"), _key())
+    return step_cost(step, state, _batch(experiment, "image", "label", "place"), _key())
 
 
 def _adversarial_step(experiment: Experiment) -> StepCost:
     initial_state, step = stages.adversarial_training(experiment, experiment.config.warmup)
     state = jax.eval_shape(initial_state, *experiment.segmenter.shapes, experiment.discriminator().shapes)
-    return step_cost(step, state, _batch(experiment, "image", "label", "target_image"), _key())
+    return step_cost(
+        step, state, _batch(experiment, "image", "label", "place", "target_image", "target_place"), _key()
+    )
 
 
 def _forward_cost(experiment: Experiment) -> StepCost:
@@ -233,9 +235,8 @@ def _batch(experiment: Experiment, *keys: str) -> dict[str, jax.ShapeDtypeStruct
     """Shapes of a training batch, divided among the devices."""
     config, devices = experiment.config.data, jax.local_device_count()
     size = (devices, config.batch_size // devices, config.height, config.width)
-    return {
-        key: jax.ShapeDtypeStruct(size if key == "label" else (*size, 3), jnp.uint8) for key in keys
-    }  # fmt: skip
+    kinds = {"image": ((*size, 3), jnp.uint8), "label": (size, jnp.uint8), "place": (size[:2], jnp.int32)}
+    return {key: jax.ShapeDtypeStruct(*kinds[key.removeprefix("target_")]) for key in keys}
 
 
 def _key() -> jax.ShapeDtypeStruct:

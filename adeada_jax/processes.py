@@ -74,7 +74,7 @@ def once(path: Path, make: Callable[[], None]) -> None:
         if not path.exists():
             make()
     else:
-        _wait_for(path)
+        wait_for(path)
 
 
 def agreed(value: int) -> int:
@@ -86,9 +86,9 @@ def agreed(value: int) -> int:
     return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
 
 
-def share(number: int) -> range:
-    """The indices of this process's part of `number` images."""
-    return range(index(), number, count())
+def share(number: int, process: int | None = None) -> range:
+    """The indices of a process's part of `number` images; this one's by default."""
+    return range(index() if process is None else process, number, count())
 
 
 def gather(name: str, arrays: dict[str, np.ndarray], directory: Path) -> list[dict[str, np.ndarray]]:
@@ -105,7 +105,7 @@ def gather(name: str, arrays: dict[str, np.ndarray], directory: Path) -> list[di
     parts = []
     for process in range(count()):
         path = _part(directory, name, process)
-        _wait_for(path)
+        wait_for(path)
         parts.append(load_arrays(path)[0])
     return parts
 
@@ -134,6 +134,7 @@ def _part(directory: Path, name: str, process: int) -> Path:
     return directory / f".{name}.{process}-of-{count()}.part"
 
 
-def _wait_for(path: Path) -> None:
+def wait_for(path: Path) -> None:
+    """Waits until another process has left a file."""
     while not path.exists():
         time.sleep(_POLL_SECONDS)

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 import numpy as np
 from ml_collections import config_dict
 
-from adeada_jax import oracle, processes, publish, selection, stages
+from adeada_jax import oracle, processes, publish, selection, stages, timers
 from adeada_jax.data.subset import Subset
 from adeada_jax.evaluation import confusion, tables
 from adeada_jax.experiment import Experiment, create_experiment
@@ -93,10 +93,11 @@ def list_pool(experiment: Experiment) -> Pool:
     path, images = experiment.workdir.pool, experiment.target_images
 
     def count() -> None:
-        counts = [
-            np.bincount(images[i]["regions"].ravel())
-            for i in track(range(len(images)), total=len(images), description="listing regions")
-        ]
+        with experiment.stage(0, "pool"):
+            counts = [
+                np.bincount(images[i]["regions"].ravel())
+                for i in track(range(len(images)), total=len(images), description="listing regions")
+            ]
         Pool.from_counts(images.names, counts).save(path)
 
     processes.once(path, count)
@@ -117,15 +118,16 @@ def acquire(experiment: Experiment, pool: Pool, number: int) -> None:
 
 
 def buy_labels(experiment: Experiment, number: int) -> None:
-    """Has the oracle label this round's regions."""
+    """Has the oracle label this round's regions, as far as it has not yet."""
+    start, directory = timers.now(), experiment.workdir.labels(number)
     regions = defaultdict(list)
     for purchase in experiment.workdir.purchases(number):
-        if purchase.round == number:
+        if purchase.round == number and not (directory / f"{purchase.image}.png").exists():
             regions[purchase.image].append(purchase.region)
-    target = experiment.config.target
-    oracle.buy_labels(
-        oracle.GroundTruthOracle(target.dataset, target.dir), regions, experiment.workdir.labels(number)
-    )
+    if regions:
+        target = experiment.config.target
+        oracle.buy_labels(oracle.GroundTruthOracle(target.dataset, target.dir), regions, directory)
+        experiment.metrics.write(round=number, stage="labels", step=0, **timers.between(start, timers.now()))
 
 
 def evaluate(experiment: Experiment, pool: Pool, number: int) -> dict:
@@ -151,9 +153,9 @@ def evaluate(experiment: Experiment, pool: Pool, number: int) -> dict:
 
 def confusion_matrix(experiment: Experiment, number: int) -> np.ndarray:
     """A round's model on the evaluation split; complete on the writer, on the others of their images."""
-    weights = experiment.load_weights(experiment.workdir.checkpoint(number))
     images = experiment.validation
     with experiment.stage(number, "evaluation"):
+        weights = experiment.load_weights(experiment.workdir.checkpoint(number))
         matrix = confusion.evaluate(
             experiment.segmenter, weights.params, weights.batch_stats,
             Subset(images, processes.share(len(images))), **experiment.size,

@@ -1,8 +1,10 @@
 """One round's selection: what the model says of every region, what the strategy needs, what it buys."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from adeada_jax import inference, processes
@@ -19,13 +21,17 @@ from adeada_jax.regions.edges import edge_shares
 from adeada_jax.regions.pool import Pool, Purchase
 from adeada_jax.telemetry import console, track
 
+# Images of a part of a region table: at 40 regions of 256 numbers some 350 MB.
+_IMAGES_A_PART = 8192
+
 
 def measure(experiment: Experiment, number: int) -> None:
-    """Has all processes make the region tables that a round's selection needs."""
+    """Has all processes make the region tables and densities that a round's selection needs."""
     strategy = create_strategy(experiment.config.acquisition.strategy, experiment.config.acquisition)
     infer(experiment, number, "target", with_discriminator="target_probability" in strategy.needs)
     if "density" in strategy.needs:
         infer(experiment, number, "source")
+        estimate_density(experiment, number)
 
 
 def select(experiment: Experiment, pool: Pool, number: int) -> list[Purchase]:
@@ -42,8 +48,8 @@ def select(experiment: Experiment, pool: Pool, number: int) -> list[Purchase]:
     options = experiment.config.acquisition
     strategy = create_strategy(options.strategy, options)
     target = RegionTable.load(experiment.workdir.region_table(number, "target"))
-    density = estimate_density(experiment, number, target) if "density" in strategy.needs else None
-    edges = measure_edges(experiment) if "edges" in strategy.needs else None
+    density = load_density(experiment, number) if "density" in strategy.needs else None
+    edges = measure_edges(experiment, number) if "edges" in strategy.needs else None
     asked = pool.budget(options.budget)
     left = pool.total_pixels - pool.labelled_pixels
     if asked > left:
@@ -65,60 +71,88 @@ def select(experiment: Experiment, pool: Pool, number: int) -> list[Purchase]:
 def infer(experiment: Experiment, number: int, domain: str, *, with_discriminator: bool = False) -> None:
     """Z_D, C_D of Algorithm 1: the model of the round before on every region of a domain.
 
-    Each process measures its share of the images; the writer joins the parts in one file.
+    Each process measures its share of the images, some thousands at a time, and leaves each part on the
+    disk, where a run that was killed finds it; the writer joins the parts in one file. So no process ever
+    holds more than a part.
     """
     path = experiment.workdir.region_table(number, domain)
-    if processes.agreed(path.exists()):
-        return
-    weights = experiment.load_weights(experiment.workdir.checkpoint(number - 1))
+    if not processes.agreed(path.exists()):
+        _infer(experiment, number, domain, path, with_discriminator)
+    if processes.is_writer():  # the joined parts, and those that an attempt of other processes left
+        for part in path.parent.glob(f".{path.stem}.*.part"):
+            part.unlink()
+
+
+def _infer(experiment: Experiment, number: int, domain: str, path: Path, with_discriminator: bool) -> None:
     images = experiment.target_images if domain == "target" else experiment.source_images
     with experiment.stage(number, f"inference_{domain}"):
-        table = inference.infer_regions(
-            experiment.segmenter, weights.params, weights.batch_stats,
-            Subset(images, processes.share(len(images))), **experiment.size,
-            batch_size=experiment.config.inference.batch_size,
-            description=f"round {number}: {domain} regions",
-            discriminator=experiment.load_discriminator() if with_discriminator else None,
-        )  # fmt: skip
-        parts = processes.gather(path.stem, table.arrays, path.parent)
-    processes.once(path, lambda: _join(images.names, parts).save(path))
-    processes.discard(path.stem, path.parent)
+        weights = experiment.load_weights(experiment.workdir.checkpoint(number - 1))
+        for part, share in _parts(path, len(images), processes.index()):
+            if not part.exists():
+                inference.infer_regions(
+                    experiment.segmenter, weights.params, weights.batch_stats, Subset(images, share),
+                    **experiment.size, batch_size=experiment.config.inference.batch_size,
+                    description=f"round {number}: {domain} regions",
+                    discriminator=experiment.load_discriminator() if with_discriminator else None,
+                ).save(part)  # fmt: skip
+    processes.once(path, lambda: _join(images.names, path))
 
 
-def _join(names: Sequence[str], parts: Sequence[dict[str, np.ndarray]]) -> RegionTable:
-    """The processes' parts as one table; process p has every n-th image from p on."""
-    tables = [RegionTable(tuple(names[p :: len(parts)]), **part) for p, part in enumerate(parts)]
-    return inference.join_tables(tables, names)
+def _parts(path: Path, images: int, process: int) -> list[tuple[Path, range]]:
+    """A process's parts of a region table: their files, and the images they are of."""
+    share = processes.share(images, process)
+    pieces = [share[low : low + _IMAGES_A_PART] for low in range(0, len(share), _IMAGES_A_PART)]
+    stem = f".{path.stem}.{process}-of-{processes.count()}"
+    return [(path.with_name(f"{stem}.{i}.part"), piece) for i, piece in enumerate(pieces)]
 
 
-def estimate_density(experiment: Experiment, number: int, target: RegionTable) -> DensityDifference:
-    """Importance (Eq. 2) and KL (Eq. 5) from GMMs of both domains, target labelled or not."""
+def _join(names: Sequence[str], path: Path) -> None:
+    """One table of all processes' parts."""
+    parts = [part for p in range(processes.count()) for part, _ in _parts(path, len(names), p)]
+    for part in parts:
+        processes.wait_for(part)
+    inference.join_tables([RegionTable.load(part) for part in parts], names, path)
+
+
+def estimate_density(experiment: Experiment, number: int) -> None:
+    """Importance (Eq. 2) and KL (Eq. 5) from GMMs of both domains, target labelled or not.
+
+    Each process reads from the tables only what its devices work on.
+    """
     path = experiment.workdir.importance(number)
-    if not path.exists():
-        source = RegionTable.load(experiment.workdir.region_table(number, "source"))
-        options = experiment.config.density
-        with experiment.stage(number, "density"):
-            difference = density_difference(
-                target.features, target.predicted, source.features, source.predicted,
-                num_classes=experiment.config.num_classes, class_names=experiment.class_names,
-                shared_classes=SHARED_CLASSES[experiment.config.shared_classes]["miou"],
-                seed=experiment.seed(number, "density"), **options,
-            )  # fmt: skip
-        arrays = {"importance": difference.importance, "kl": difference.kl}
-        save_arrays(path, arrays, {"records": difference.records})
-    arrays, metadata = load_arrays(path)
+    if processes.agreed(path.exists()):
+        return
+    target, source = (
+        RegionTable.load(experiment.workdir.region_table(number, domain)) for domain in ("target", "source")
+    )
+    with experiment.stage(number, "density"):
+        difference = density_difference(
+            target.features, target.predicted, source.features, source.predicted,
+            num_classes=experiment.config.num_classes, class_names=experiment.class_names,
+            shared_classes=SHARED_CLASSES[experiment.config.shared_classes]["miou"],
+            seed=experiment.seed(number, "density"),
+            devices=jax.devices() if processes.count() > 1 else None, **experiment.config.density,
+        )  # fmt: skip
+    arrays = {"importance": difference.importance, "kl": difference.kl}
+    processes.once(path, lambda: save_arrays(path, arrays, {"records": difference.records}))
+
+
+def load_density(experiment: Experiment, number: int) -> DensityDifference:
+    """What `estimate_density` found."""
+    arrays, metadata = load_arrays(experiment.workdir.importance(number))
     return DensityDifference(**arrays, records=metadata["records"])
 
 
-def measure_edges(experiment: Experiment) -> np.ndarray:
+def measure_edges(experiment: Experiment, number: int) -> np.ndarray:
     """`(N,)` share of edge pixels of every region of the pool; images do not change, so measured once."""
     path = experiment.workdir.edges
     if not path.exists():
         images, shares = experiment.target_images, []
-        for i in track(range(len(images)), total=len(images), description="edges"):
-            example = images[i]
-            present = np.unique(example["regions"])
-            shares.append(edge_shares(example["image"], example["regions"])[present])
+        with experiment.stage(number, "edges"):
+            for i in track(range(len(images)), total=len(images), description="edges"):
+                example = images[i]
+                present = np.unique(example["regions"])
+                shares.append(edge_shares(example["image"], example["regions"])[present])
         save_arrays(path, {"edges": np.concatenate(shares)}, {})
     return load_arrays(path)[0]["edges"]
 

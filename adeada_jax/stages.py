@@ -97,7 +97,8 @@ def _mixed_batches(
         _batches(experiment, examples, number, purpose, share=2)
         for examples, purpose in ((source, "finetune source"), (target, "finetune target"))
     ]
-    return lambda start: loader.joined(*(half(start) for half in halves))
+    size = experiment.config.data.batch_size // 2
+    return lambda start: loader.joined(*(half(start) for half in halves), size=size)
 
 
 def _batches(
@@ -172,6 +173,7 @@ def adversarial_training(experiment: Experiment, options: Any) -> tuple[Callable
 
 
 def _warm_up_adversarially(experiment: Experiment, options: Any) -> None:
+    config = experiment.config
     initial_state, step = adversarial_training(experiment, options)
     weights = experiment.initial_weights()
     discriminator = experiment.discriminator().init(seed=experiment.seed(0, "discriminator"))
@@ -181,11 +183,12 @@ def _warm_up_adversarially(experiment: Experiment, options: Any) -> None:
         labelled = _batches(experiment, experiment.source, 0, "warmup")(start)
         unlabelled = _batches(experiment, experiment.target_images, 0, "warmup target")(start)
         for source_batch, target_batch in zip(labelled, unlabelled, strict=True):
-            yield {**source_batch, "target_image": target_batch["image"]}
+            places = config.data.batch_size + target_batch["place"]
+            yield {**source_batch, "target_image": target_batch["image"], "target_place": places}
 
     state = _run(experiment, 0, "warmup", step, state, batches, options.steps, "warm-up")
-    _save(experiment.workdir.discriminator(), state.discriminator)
-    _finish(experiment, 0, Weights(state.segmenter.params, state.segmenter.batch_stats))
+    weights = Weights(state.segmenter.params, state.segmenter.batch_stats)
+    _finish(experiment, 0, weights, discriminator=state.discriminator)
 
 
 def _run(
@@ -209,10 +212,13 @@ def _run(
     )  # fmt: skip
 
 
-def _finish(experiment: Experiment, number: int, weights: Weights) -> None:
+def _finish(experiment: Experiment, number: int, weights: Weights, *, discriminator: Any = None) -> None:
     """The stage's output; after it the checkpoints on the way are of no more use."""
     weights = _adapt_statistics(experiment, number, weights)
-    _save(experiment.workdir.checkpoint(number), weights.tree())
+    with experiment.stage(number, "checkpoint"):
+        if discriminator is not None:
+            _save(experiment.workdir.discriminator(), discriminator)
+        _save(experiment.workdir.checkpoint(number), weights.tree())
     if processes.is_writer():
         checkpoints.Progress(experiment.workdir.training_progress(number)).clear()
 
@@ -227,15 +233,9 @@ def _adapt_statistics(experiment: Experiment, number: int, weights: Weights) -> 
         description="target statistics", steps=steps, log_every=steps, checkpoint_every=steps,
         seed=experiment.seed(number, "statistics"),
     )  # fmt: skip
-    step = _statistics(experiment.segmenter)
-    state = run_steps(
-        step,
-        (weights.params, weights.batch_stats),
-        batches,
-        options,
-        log=lambda *_: None,
-        save=lambda *_: None,
-    )
+    step, state = _statistics(experiment.segmenter), (weights.params, weights.batch_stats)
+    with experiment.stage(number, "statistics"):
+        state = run_steps(step, state, batches, options, log=lambda *_: None, save=lambda *_: None)
     return Weights(*state)
 
 

@@ -1,189 +1,177 @@
-"""DeepLabV3+ with ResNet-101 against the same network in PyTorch: forward pass and training step.
+"""DeepLabV3+ with ResNet-101 against the same network in PyTorch: forward pass and train step, in one run.
 
+    pip install torch
     python benchmarks/models.py
 
-Both have the same weights, start from NumPy images, finish what they began, and take turns in one process
-with the same threads; batch norm is frozen, a training step is cross entropy at full size and SGD with
-momentum. On a CPU in float32; where JAX and PyTorch both have the GPU, in bfloat16 as well (PyTorch by
-autocast), and with TF32 in both. PyTorch runs with images in both orders of memory, and the faster one's time
-is what ratios are of. FLOPs are those of our compiled program, for all; a CPU's peak is the rate of a large
-matrix product. The first step compiles.
+Both have the same weights, images and labels, and work in turn on the same device and threads; first their
+outputs and losses are compared. On a GPU also in bfloat16, PyTorch's convolutions with channels last.
 """
 
-import importlib.util
-import os
+import statistics
+import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 from adeada_jax.command_line import run_app
-from adeada_jax.errors import InputError
+from adeada_jax.config import paper_defaults
+from adeada_jax.evaluation.tables import markdown
+from adeada_jax.import_weights import import_weights
+from adeada_jax.models import Segmenter, normalize
+from adeada_jax.scaling.worker import peak
+from adeada_jax.training import checkpoints, optimizers, parallel
+from adeada_jax.training.state import create_train_state
+from adeada_jax.training.step_cost import step_cost
+from adeada_jax.training.supervised import supervised_step
 
-_HEIGHT = flags.DEFINE_integer("height", 512, "Of images, in pixels.", lower_bound=32)
-_WIDTH = flags.DEFINE_integer("width", 1024, "Of images, in pixels.", lower_bound=32)
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "models"))
+
+_HEIGHT = flags.DEFINE_integer("height", 512, "Of the images in pixels.", lower_bound=32)
+_WIDTH = flags.DEFINE_integer("width", 1024, "Likewise.", lower_bound=32)
 _BATCH = flags.DEFINE_integer("batch", 1, "Images a step.", lower_bound=1)
-_STEPS = flags.DEFINE_integer("steps", 7, "Steps of each that are timed; the median counts.", lower_bound=1)
+_REPEAT = flags.DEFINE_integer("repeat", 5, "Timed steps of each.", lower_bound=1)
+_MODEL = flags.DEFINE_string("model", "deeplabv3plus", "deeplabv2 or deeplabv3plus.")
+_BACKBONE = flags.DEFINE_string("backbone", "resnet101", "resnet18 or resnet101.")
 
-CLASSES = 19
-BACKBONE = "resnet101"
+CLASSES, RATE, STRIDE = 19, 1e-3, 16
+Task = Callable[[], np.ndarray]  # does one forward pass or step, waits, and returns logits or the loss
 
 
-def our_steps(dtype: str, batch: dict[str, np.ndarray]) -> dict[str, tuple[Callable[[], Any], float | None]]:
-    """Ours: what does one forward pass and one training step, and FLOPs of each."""
-    import jax
+def make_batch() -> dict[str, np.ndarray]:
+    """Random images, and labels of which a tenth is unknown."""
+    rng = np.random.default_rng(0)
+    size = (_BATCH.value, _HEIGHT.value, _WIDTH.value)
+    label = rng.integers(0, CLASSES, size).astype(np.uint8)
+    label[rng.random(size) < 0.1] = 255
+    image = rng.integers(0, 256, (*size, 3)).astype(np.uint8)
+    return {"image": image, "label": label, "place": np.arange(_BATCH.value)}
 
-    from adeada_jax.models import Segmenter, normalize
-    from adeada_jax.scaling.workloads import Point, make_workload
-    from adeada_jax.training import parallel
 
-    segmenter = Segmenter("deeplabv3plus", backbone=BACKBONE, num_classes=CLASSES, dtype=dtype)
-    weights = parallel.replicate(segmenter.init(0))
-
-    @jax.jit
-    def forward(params: Any, batch_stats: Any, images: jax.Array) -> Any:
-        return segmenter.apply(params, batch_stats, normalize(images), train=False)[0]
-
-    flops = (forward.lower(*weights, batch["image"]).cost_analysis() or {}).get("flops")
-    count, height, width = batch["label"].shape
-    training = make_workload(
-        Point("finetune", "strong", 1, count, dtype, "deeplabv3plus", BACKBONE, height, width, True, 1)
-    )
-    return {
-        "forward": (lambda: jax.block_until_ready(forward(*weights, batch["image"])), flops),
-        "train": (training.step, training.flops),
+def our_tasks(weights: Path, batch: dict[str, np.ndarray], dtype: str) -> tuple[dict[str, Task], dict]:
+    """Forward pass and step in JAX, and the FLOPs of each."""
+    segmenter = Segmenter(
+        _MODEL.value, backbone=_BACKBONE.value, num_classes=CLASSES, output_stride=STRIDE, dtype=dtype,
+        axis_name=parallel.AXIS,
+    )  # fmt: skip
+    tree = checkpoints.restore(weights, dict(zip(("params", "batch_stats"), segmenter.shapes, strict=True)))
+    params, stats = jax.device_put((tree["params"], tree["batch_stats"]), jax.devices()[0])
+    image = jax.device_put(batch["image"], jax.devices()[0])
+    forward = jax.jit(lambda p, s, x: segmenter.apply(p, s, normalize(x), train=False)[0].logits)
+    optimizer = optimizers.segmenter_optimizer(paper_defaults().optimizer, learning_rate=RATE, steps=10**6)
+    step = parallel.parallelize(supervised_step(segmenter.apply, optimizer))
+    state, sharded = create_train_state(params, stats, optimizer), parallel.shard(batch)
+    key, current = jax.random.key(0), [None]
+    flops = {
+        "forward": step_cost(forward, params, stats, image).flops,
+        "step": step_cost(step, *jax.eval_shape(lambda *a: a, state, sharded, key)).flops,
     }
+    current[0] = parallel.replicate(jax.tree.map(jnp.copy, state))
+
+    def train() -> np.ndarray:
+        current[0], losses = step(current[0], sharded, key)
+        jax.block_until_ready(current[0])
+        return np.asarray(losses["loss"])
+
+    return {"forward": lambda: np.asarray(forward(params, stats, image)), "step": train}, flops
 
 
-def torch_contenders(bfloat16: bool) -> dict[str, Any]:
-    """PyTorch's, by name."""
-    import jax
+def torch_tasks(network: Any, batch: dict[str, np.ndarray], dtype: str, device: str) -> dict[str, Task]:
+    """The same in PyTorch; batch norm is frozen, as it is with us."""
     import torch
-    from torch_deeplab import Contender, DeepLabV3Plus
 
-    from adeada_jax.models import Segmenter
+    layout = torch.contiguous_format if device == "cpu" else torch.channels_last
+    network = network.to(device, memory_format=layout).eval()
+    image = torch.from_numpy(np.asarray(normalize(batch["image"])).transpose(0, 3, 1, 2).copy())
+    image = image.to(device, memory_format=layout)
+    label = torch.from_numpy(batch["label"].astype(np.int64)).to(device)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.requires_grad_(False)
+    options = paper_defaults().optimizer
+    groups = [{"params": [p for p in network.backbone.parameters() if p.requires_grad]},
+              {"params": [p for p in network.classifier.parameters() if p.requires_grad],
+               "lr": RATE * options.head_multiplier}]  # fmt: skip
+    optimizer = torch.optim.SGD(groups, lr=RATE, momentum=options.momentum, weight_decay=options.weight_decay)
+    half = torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16")
 
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    torch.backends.cudnn.benchmark = True  # XLA chooses among cuDNN's algorithms, too
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    weights = Segmenter("deeplabv3plus", backbone=BACKBONE, num_classes=CLASSES).init(0)
-    device = "cuda" if jax.default_backend() == "gpu" else "cpu"
-    return {
-        name: Contender(
-            DeepLabV3Plus(BACKBONE, CLASSES, *weights), device, channels_last=last, bfloat16=bfloat16
+    def forward() -> np.ndarray:
+        with torch.no_grad(), half:
+            return network(image)[0].float().cpu().numpy().transpose(0, 2, 3, 1)
+
+    def train() -> np.ndarray:
+        optimizer.zero_grad(set_to_none=True)
+        with half:
+            logits = network(image)[0]
+        logits = torch.nn.functional.interpolate(
+            logits.float(), label.shape[1:], mode="bilinear", align_corners=False
         )
-        for name, last in (("PyTorch", False), ("PyTorch, channels-last", True))
-    }
+        losses = torch.nn.functional.cross_entropy(logits, label, ignore_index=255, reduction="none")
+        loss = (losses.sum((1, 2)) / (label != 255).sum((1, 2))).mean()
+        loss.backward()
+        optimizer.step()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        return loss.detach().cpu().numpy()
+
+    return {"forward": forward, "step": train}
 
 
-def check(ours: Any, theirs: Any, dtype: str) -> None:
-    """Both networks' class scores and features agree."""
-    for mine, other in zip(ours, theirs, strict=True):
-        other = other.float().cpu().numpy().transpose(0, 2, 3, 1)
-        error = np.abs(np.asarray(mine) - other).max() / np.abs(other).max()
-        limit = 1e-1 if dtype == "bfloat16" else 1e-4
-        if not error < limit:
-            raise RuntimeError(f"outputs of PyTorch's network differ by {error:.1e} of the largest")
-
-
-@dataclass(frozen=True)
-class Times:
-    """Of one contender: seconds of its first step, and of each later one by the clock and of processors."""
-
-    first: float
-    wall: list[float]
-    cpu: list[float]
-
-
-def turns(steps: dict[str, Callable[[], Any]], count: int) -> dict[str, Times]:
-    """Times each one's first step, then `count` more, taken in turns."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
-    for _ in range(count + 1):
-        for name, step in steps.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            step()
-            found[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-    result = {}
-    for name, times in found.items():
-        wall, cpu = zip(*times, strict=True)
-        result[name] = Times(wall[0], wall[1:], cpu[1:])
-    return result
-
-
-def compare(dtype: str, batch: dict[str, np.ndarray], with_torch: bool, peak: float | None) -> Iterator[str]:
-    """The table's rows of one type."""
-    ours = our_steps(dtype, batch)
-    contenders = torch_contenders(dtype == "bfloat16") if with_torch else {}
-    arguments = {"forward": (batch["image"],), "train": (batch["image"], batch["label"])}
-    for kind, (own, flops) in ours.items():
-        others = {name: partial(getattr(c, kind), *arguments[kind]) for name, c in contenders.items()}
-        found = turns({"ours": own, **others}, _STEPS.value)
-        fastest = min((float(np.median(found[name].wall)) for name in others), default=None)
-        for name, times in found.items():
-            cells = " | ".join(row(times, flops, fastest, len(batch["image"]), peak))
-            yield f"| {dtype} | {kind} | {name} | {cells} |"
-        if kind == "forward":
-            for other in others.values():
-                check(own(), other(), dtype)
-
-
-def row(
-    times: Times, flops: float | None, fastest: float | None, images: int, peak: float | None
-) -> list[str]:
-    """One contender's cells."""
-    seconds = float(np.median(times.wall))
-    rate = flops / seconds if flops else None
+def compare(name: str, ours: Task, theirs: Task, flops: float | None, dtype: str) -> list[str]:
+    """A line of the table: both in turn, medians."""
+    begin = time.perf_counter()
+    mine = ours()
+    first = time.perf_counter() - begin
+    other = theirs()
+    difference = np.abs(mine - other).max() / np.abs(other).max()
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(_REPEAT.value):
+        for task, taken in zip((ours, theirs), times, strict=True):
+            begin = time.perf_counter()
+            task()
+            taken.append(time.perf_counter() - begin)
+    our_seconds, their_seconds = (statistics.median(taken) for taken in times)
+    limit = peak(jax.devices()[0], dtype, 1)
+    rate = flops / our_seconds if flops else None
     return [
-        f"{seconds:.4g}", f"{min(times.wall):.4g}-{max(times.wall):.4g}", f"{np.median(times.cpu):.4g}",
-        "" if fastest is None else f"{fastest / seconds:.2f}", f"{images / seconds:.2f}",
-        "" if flops is None else f"{flops / 1e9:,.0f}", "" if rate is None else f"{rate / 1e9:,.0f}",
-        "" if rate is None or peak is None else f"{100 * rate / peak:.0f} %",
-        f"{max(0.0, times.first - seconds):.1f}",
+        name, dtype, f"{our_seconds:.3f}", f"{their_seconds:.3f}", f"{their_seconds / our_seconds:.2f}",
+        f"{_BATCH.value / our_seconds:.2f}", f"{first - our_seconds:.0f}",
+        "-" if rate is None else f"{rate / 1e9:.0f}",
+        "-" if rate is None or not limit else f"{100 * rate / limit:.0f} %", f"{difference:.0e}",
     ]  # fmt: skip
-
-
-COLUMNS = (
-    "type", "", "", "s", "least-most", "CPU s", "PyTorch's over it", "images/s", "GFLOP", "GFLOP/s",
-    "of peak", "first, more s",
-)  # fmt: skip
 
 
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'")
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch needs memory, too
-    import jax
+    logging.set_verbosity(logging.ERROR)
+    import torch
+    import torch_reference
 
-    from adeada_jax.scaling.worker import peak
-
-    if jax.device_count() > 1:
-        raise InputError(f"there are {jax.device_count()} devices; show one, as with CUDA_VISIBLE_DEVICES=0")
-    device, gpu = jax.devices()[0], jax.default_backend() == "gpu"
-    with_torch = importlib.util.find_spec("torch") is not None
-    if with_torch and gpu:
-        import torch
-
-        with_torch = torch.cuda.is_available()
-    if not with_torch:
-        print("PyTorch is not installed, or has no part of the GPU: ours alone.")
-    rng = np.random.default_rng(0)
-    size = (_BATCH.value, _HEIGHT.value, _WIDTH.value)
-    batch = {
-        "image": rng.integers(0, 256, (*size, 3)).astype(np.uint8),
-        "label": rng.integers(0, CLASSES, size).astype(np.uint8),
-    }
-    shape = f"{_BATCH.value} x {_HEIGHT.value}x{_WIDTH.value}"
-    threads = len(os.sched_getaffinity(0))
-    print(f"deeplabv3plus, {BACKBONE}, {shape}, {device.device_kind}, {threads} CPU threads\n")
-    print("| " + " | ".join(COLUMNS) + " |")
-    print("| " + " | ".join(["---"] * 3 + ["---:"] * (len(COLUMNS) - 3)) + " |", flush=True)
-    for dtype in ("float32", "bfloat16") if gpu else ("float32",):
-        for row in compare(dtype, batch, with_torch, peak(device, dtype, 1)):
-            print(row, flush=True)
+    device = "cuda" if torch.cuda.is_available() and jax.default_backend() == "gpu" else "cpu"
+    torch.manual_seed(0)
+    batch, rows = make_batch(), []
+    with tempfile.TemporaryDirectory() as directory:
+        network = torch_reference.Reference(_MODEL.value, _BACKBONE.value, STRIDE, CLASSES)
+        weights = network.state_dict()
+        torch.save({"model_state_dict": weights}, Path(directory) / "model.pth")
+        import_weights(str(Path(directory) / "model.pth"), Path(directory) / "weights")
+        for dtype in ("float32",) if device == "cpu" else ("float32", "bfloat16"):
+            ours, flops = our_tasks(Path(directory) / "weights", batch, dtype)
+            network.load_state_dict(torch.load(Path(directory) / "model.pth")["model_state_dict"])
+            theirs = torch_tasks(network, batch, dtype, device)
+            rows += [compare(name, ours[name], theirs[name], flops[name], dtype) for name in ours]
+    print(
+        f"{jax.devices()[0].device_kind}, torch {torch.__version__} with {torch.get_num_threads()} threads\n"
+    )
+    columns = ["task", "dtype", "ours, s", "PyTorch, s", "PyTorch / ours", "our images/s", "our compile, s"]
+    print(markdown([*columns, "our GFLOP/s", "of peak", "difference"], rows))
 
 
 if __name__ == "__main__":

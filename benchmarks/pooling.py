@@ -1,179 +1,137 @@
-"""Region pooling against upsampling to full size and adding up pixels: time and memory beside the input.
+"""Means of features over regions: masks brought to the feature grid against features upsampled to the image.
 
     python benchmarks/pooling.py
 
-One image of 1024x2048 with 40 regions and a feature map of 256 numbers at 1/4 (DeepLabV3+) and 1/8 of it.
-Each way runs in a process of its own, from arrays that lie there to sums that are finished; peak memory is
-what it needs above what the process held with arrays and program loaded. Errors are the largest distance
-from sums in float64, over the largest of these.
+An image of 1024x2048 with 40 regions; features as DeepLabV3+ (256x512x256) and DeepLabV2 (64x128x256) leave
+them. Every way runs in a process of its own, whose memory is what it needs at most beyond its input.
 """
 
-import ctypes
-import gc
-import importlib.util
 import json
-import os
+import statistics
 import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import app, flags
 
 from adeada_jax.command_line import run_app
+from adeada_jax.evaluation.tables import markdown
 
-_HEIGHT = flags.DEFINE_integer("height", 1024, "Of the image in pixels; it is twice as wide.", lower_bound=64)
-_STEPS = flags.DEFINE_integer("steps", 5, "Times each way is done; the median counts.", lower_bound=1)
-_WORKER = flags.DEFINE_string("worker", None, "Of this program itself: the way to run.")
-_DIRECTORY = flags.DEFINE_string("directory", None, "Of this program itself: arrays and sums lie there.")
+_HEIGHT = flags.DEFINE_integer("height", 1024, "Of the image in pixels.", lower_bound=16)
+_WIDTH = flags.DEFINE_integer("width", 2048, "Likewise.", lower_bound=16)
+_REPEAT = flags.DEFINE_integer("repeat", 5, "Timed calls.", lower_bound=1)
+_WAY = flags.DEFINE_string("way", None, "For the benchmark's own processes: way,stride.")
 
-FEATURES, REGIONS = 256, 40
-
-
-def problem(height: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
-    """Features `(h, w, 256)`, none negative as after a ReLU, and a street's regions `(H, W)`."""
-    from adeada_jax.data.toy_streets import render
-    from adeada_jax.regions.slic import slic_regions
-
-    image, _ = render("rendered", "train", 0, seed=0, height=height, width=2 * height)
-    regions = slic_regions(image, num_segments=REGIONS, compactness=10)
-    size = (height // stride, 2 * height // stride, FEATURES)
-    features = np.maximum(np.random.default_rng(0).normal(size=size), 0).astype(np.float32)
-    return features, regions.astype(np.int32)
+REGIONS, CHANNELS = 40, 256
+OURS = "masks to the grid"
+PLAIN = "upsample, segment_sum"
+TORCH = "PyTorch: interpolate, index_add"
 
 
-def exact(features: np.ndarray, regions: np.ndarray) -> np.ndarray:
-    """The sums in float64, from the two axes' interpolation matrices."""
-    from scipy.sparse import csr_array
-
-    def matrix(size: int, grid: int) -> csr_array:
-        centre = np.clip((np.arange(size) + 0.5) * grid / size - 0.5, 0, grid - 1)
-        weights = np.maximum(1 - np.abs(centre[:, None] - np.arange(grid)), 0)
-        return csr_array(weights)
-
-    height, width, count = features.shape
-    rows, columns = matrix(regions.shape[0], height), matrix(regions.shape[1], width)
-    masks = [(rows.T @ csr_array((regions == r).astype(float)) @ columns).toarray() for r in range(REGIONS)]
-    return np.stack(masks).reshape(REGIONS, -1) @ features.reshape(-1, count).astype(float)
-
-
-def ours(features: np.ndarray, regions: np.ndarray):
-    """Masks brought down to the grid; compiled, as a function without arguments."""
-    from adeada_jax.regions.pooling import region_feature_sums
-
-    return _compiled(lambda f, r: region_feature_sums(f, r, REGIONS), features, regions)
+def make_input(height: int, width: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random features on their grid, and Voronoi cells as regions."""
+    rng = np.random.default_rng(0)
+    features = rng.gamma(0.7, 1.0, (height // stride, width // stride, CHANNELS)).astype(np.float32)
+    centres = rng.random((REGIONS, 2)) * (height, width)
+    rows, columns = np.arange(height)[:, None], np.arange(width)
+    nearest, regions = np.full((height, width), np.inf), np.zeros((height, width), np.int32)
+    for i, (y, x) in enumerate(centres):
+        away = (rows - y) ** 2 + (columns - x) ** 2
+        regions[away < nearest] = i
+        nearest = np.minimum(nearest, away)
+    return features, regions
 
 
-def plain_jax(features: np.ndarray, regions: np.ndarray):
-    """Features brought up to the image, then added up pixel by pixel; compiled likewise."""
-    from adeada_jax.models import upsample
-    from adeada_jax.regions.pooling import region_sums
-
-    return _compiled(lambda f, r: region_sums(upsample(f[None], *r.shape)[0], r, REGIONS), features, regions)
-
-
-def _compiled(function, features: np.ndarray, regions: np.ndarray):
+def jax_way(name: str, features: np.ndarray, regions: np.ndarray) -> Callable[[], np.ndarray]:
+    """Sums (R, D) by one of the two ways in JAX, compiled on the first call."""
     import jax
 
-    arrays = jax.device_put((features, regions))
-    program = jax.jit(function).lower(*arrays).compile()
-    return lambda: jax.block_until_ready(program(*arrays))
+    from adeada_jax.models import upsample
+    from adeada_jax.regions.pooling import region_feature_sums, region_sums
+
+    def plain(features: jax.Array, regions: jax.Array) -> jax.Array:
+        return region_sums(upsample(features[None], *regions.shape)[0], regions, REGIONS)
+
+    ours = partial(region_feature_sums, num_regions=REGIONS)
+    program, arguments = jax.jit(ours if name == OURS else plain), (jax.device_put(features), regions)
+    return lambda: np.asarray(program(*arguments))
 
 
-def plain_torch(features: np.ndarray, regions: np.ndarray):
-    """The same in PyTorch, with features in channels-last order, so that a pixel's are neighbours."""
+def torch_way(features: np.ndarray, regions: np.ndarray) -> Callable[[], np.ndarray]:
+    """Sums (R, D) in PyTorch."""
     import torch
 
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    grid = torch.from_numpy(features).permute(2, 0, 1)[None]  # channels-last in memory
-    index = torch.from_numpy(regions.reshape(-1).astype(np.int64))
+    grid, index = torch.from_numpy(features).permute(2, 0, 1)[None], torch.from_numpy(regions).reshape(-1)
 
-    def run():
-        large = torch.nn.functional.interpolate(grid, regions.shape, mode="bilinear", align_corners=False)
-        pixels = large[0].permute(1, 2, 0).reshape(-1, features.shape[2])
-        return torch.zeros(REGIONS, features.shape[2]).index_add_(0, index, pixels)
+    def sums() -> np.ndarray:
+        image = torch.nn.functional.interpolate(grid, regions.shape, mode="bilinear", align_corners=False)
+        pixels = image[0].reshape(CHANNELS, -1)
+        return torch.zeros(CHANNELS, REGIONS).index_add_(1, index, pixels).T.numpy()
 
-    return run
+    return sums
 
 
-WAYS = {
-    "ours": ours,
-    "JAX, upsample and segment_sum": plain_jax,
-    "PyTorch, interpolate and index_add": plain_torch,
-}
+def measure(name: str, stride: int) -> dict[str, Any]:
+    """Seconds (median), bytes beyond the input, and the means that were found."""
+    features, regions = make_input(_HEIGHT.value, _WIDTH.value, stride)
+    call = torch_way(features, regions) if name == TORCH else jax_way(name, features, regions)
+    sums = call()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
+    before = _resident("VmRSS")
+    call()
+    memory = _resident("VmHWM") - before
+    times = []
+    for _ in range(_REPEAT.value):
+        begin = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begin)
+    means = sums / np.bincount(regions.ravel(), minlength=REGIONS)[:, None]
+    return {"seconds": statistics.median(times), "bytes": memory, "means": means.tolist()}
 
 
-def memory(entry: str) -> float:
-    """This process's VmRSS (resident now) or VmHWM (at most since the last reset), in MB; Linux only."""
+def _resident(kind: str) -> int:
+    """Bytes of memory in use, now (VmRSS) or at most (VmHWM), as Linux tells it."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(entry)) / 1024
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(kind))
 
 
-def work(name: str, directory: Path) -> None:
-    """Runs one way, saves its sums and prints what it took as JSON."""
-    run = WAYS[name](np.load(directory / "features.npy"), np.load(directory / "regions.npy"))
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)  # what was freed is not there to be used again unseen
-    Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
-    base, seconds, cpu = memory("VmRSS"), [], []
-    for _ in range(_STEPS.value + 1):
-        wall, processor = time.perf_counter(), time.process_time()
-        sums = run()
-        seconds.append(time.perf_counter() - wall)
-        cpu.append(time.process_time() - processor)
-    peak = memory("VmHWM") - base
-    np.save(directory / "sums.npy", np.asarray(sums))
-    # The first call gets its memory from the system.
-    print(json.dumps({"seconds": np.median(seconds[1:]), "cpu": np.median(cpu[1:]), "memory": peak}))
-
-
-def measure(name: str, directory: Path, expected: np.ndarray) -> dict:
-    """One way in a process of its own."""
-    command = [sys.executable, __file__, f"--worker={name}", f"--directory={directory}",
-               f"--steps={_STEPS.value}"]  # fmt: skip
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+def in_own_process(name: str, stride: int) -> dict[str, Any] | None:
+    """`measure` elsewhere; None where it cannot run, such as without PyTorch."""
+    command = [sys.executable, __file__, f"--way={name},{stride}", f"--height={_HEIGHT.value}"]
+    command += [f"--width={_WIDTH.value}", f"--repeat={_REPEAT.value}"]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"{name}: {done.stderr[-2000:]}")
-    sums = np.load(directory / "sums.npy")
-    error = float(np.abs(sums - expected).max() / np.abs(expected).max())
-    return {**json.loads(done.stdout.splitlines()[-1]), "error": error}
-
-
-def compare(ways: list[str], stride: int) -> None:
-    """Prints the rows of one grid."""
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        features, regions = problem(_HEIGHT.value, stride)
-        np.save(directory / "features.npy", features)
-        np.save(directory / "regions.npy", regions)
-        expected, first = exact(features, regions), None
-        for way in ways:
-            found = measure(way, directory, expected)
-            first = first or found
-            cells = " | ".join(
-                f"{scale * found[key]:.1f} | {found[key] / first[key]:.1f}"
-                for key, scale in (("seconds", 1e3), ("cpu", 1e3), ("memory", 1))
-            )
-            print(f"| 1/{stride} | {way} | {cells} | {found['error']:.1e} |", flush=True)
+        print(f"{name}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}", file=sys.stderr)
+        return None
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'")
-    if _WORKER.value:
-        work(_WORKER.value, Path(_DIRECTORY.value))
+    if _WAY.value:
+        name, stride = _WAY.value.rsplit(",", 1)
+        print(json.dumps(measure(name, int(stride))))
         return
-    ways = list(WAYS)
-    if importlib.util.find_spec("torch") is None:
-        print("PyTorch is not installed and takes no part.")
-        ways.pop()
-    print("| grid | way | ms | times ours | CPU ms | times ours | peak MB more | times ours | error |")
-    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for stride in (4, 8):
-        compare(ways, stride)
+    rows = []
+    for stride in (4, 16):
+        found = {name: in_own_process(name, stride) for name in (OURS, PLAIN, TORCH)}
+        ours = found[OURS]
+        for name, result in found.items():
+            if result is None:
+                continue
+            difference = np.abs(np.array(result["means"]) - ours["means"]) / np.abs(ours["means"])
+            rows.append([
+                f"1/{stride}", name, f"{1000 * result['seconds']:.0f}", f"{result['bytes'] / 2**20:.0f}",
+                f"{result['seconds'] / ours['seconds']:.1f}", f"{result['bytes'] / ours['bytes']:.1f}",
+                f"{difference.max():.0e}",
+            ])  # fmt: skip
+    print(markdown(["grid", "way", "ms", "MiB", "time / ours", "memory / ours", "largest difference"], rows))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
+
+from adeada_jax.command_line import keep_compiled_programs
 
 ROOT = Path(__file__).parents[1]
 
@@ -54,3 +57,17 @@ def test_help_names_the_flags():
     done = run_main("--help")
     assert "--config" in done.stdout
     assert "--workdir" in done.stdout
+
+
+def test_programs_that_compile_quickly_are_kept_too_unless_the_environment_says_otherwise(monkeypatch):
+    name = "jax_persistent_cache_min_compile_time_secs"
+    before = getattr(jax.config, name)
+    try:
+        monkeypatch.setenv(name.upper(), "5")
+        keep_compiled_programs()
+        assert getattr(jax.config, name) == before
+        monkeypatch.delenv(name.upper())
+        keep_compiled_programs()
+        assert getattr(jax.config, name) == 0.1
+    finally:
+        jax.config.update(name, before)

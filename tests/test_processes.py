@@ -14,7 +14,6 @@ import pytest
 
 from adeada_jax import processes
 from adeada_jax.errors import InputError
-from adeada_jax.inference import RegionTable, join_tables
 
 ROOT = Path(__file__).parents[1]
 # Frozen batch norm and a small rate: what two devices sum in another order stays small.
@@ -121,24 +120,3 @@ def test_only_the_writer_makes_and_only_once(monkeypatch, tmp_path):
     monkeypatch.setattr(processes, "index", lambda: 1)
     processes.once(path, make)
     assert made == [0]
-
-
-def test_parts_of_a_region_table_join_in_the_order_of_the_images():
-    names = ("a", "b", "c")
-    rng = np.random.default_rng(0)
-
-    def table(part):
-        image = np.repeat(np.arange(len(part), dtype=np.int32), 2)
-        n = len(image)
-        values = {name: rng.random(n) for name in ("entropy", "margin", "confidence")}
-        pixels = np.array([10 * names.index(part[i]) + r for i, r in zip(image, [0, 1] * len(part))])  # noqa: B905
-        return RegionTable(
-            names=tuple(part), image=image, region=np.tile(np.arange(2, dtype=np.int32), len(part)),
-            pixels=pixels, features=rng.random((n, 3)), probabilities=rng.random((n, 2)), **values,
-        )  # fmt: skip
-
-    joined = join_tables([table(["a", "c"]), table(["b"])], names)
-    assert joined.image.tolist() == [0, 0, 1, 1, 2, 2]
-    assert joined.pixels.tolist() == [0, 1, 10, 11, 20, 21]
-    assert joined.features.shape == (6, 3)
-    assert joined.target_probability is None

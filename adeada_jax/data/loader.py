@@ -59,7 +59,8 @@ def training_batches(
 
     Yields:
       `image` `(B / process_count, height, width, 3)` and, if the source gives labels, `label`
-      `(B / process_count, height, width)`, uint8.
+      `(B / process_count, height, width)`, uint8; `place` `(B / process_count,)` int32, of the images in the
+      whole batch.
 
     Raises:
       InputError: the source is empty, or the batch cannot be divided among the processes.
@@ -73,18 +74,23 @@ def training_batches(
         )
     make = transforms.augment if augment else _resize
     dataset = grain.MapDataset.source(source).seed(seed % 2**32).shuffle().repeat(_ENDLESS // len(source) + 1)
-    dataset = dataset.random_map(partial(make, height=height, width=width)).batch(batch_size // process_count)
+    own = batch_size // process_count
+    dataset = dataset.random_map(partial(make, height=height, width=width)).batch(own)
     # Part p of batch t is number t * process_count + p.
     dataset = dataset.slice(slice(start_step * process_count + process_index, len(dataset), process_count))
     if not workers:
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
-        return iter(dataset.to_iter_dataset(options))
+        return _with_places(dataset.to_iter_dataset(options), process_index * own)
     if not flags.FLAGS.is_parsed():  # grain asks absl for an option of its own; only scripts parse options
         flags.FLAGS.mark_as_parsed()
     # A worker reads on its main thread: it has one core, and its processes overlap already.
     parts = dataset.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
     options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)
-    return iter(parts.mp_prefetch(options, worker_init_fn=_start_worker))
+    return _with_places(parts.mp_prefetch(options, worker_init_fn=_start_worker), process_index * own)
+
+
+def _with_places(batches: Any, first: int) -> Iterator[dict[str, np.ndarray]]:
+    return map(lambda b: {**b, "place": first + np.arange(len(b["image"]), dtype=np.int32)}, iter(batches))
 
 
 def _resize(example: dict[str, Any], rng: np.random.Generator, *, height: int, width: int) -> dict[str, Any]:
@@ -106,10 +112,11 @@ def _end_with_parent() -> None:
 
 
 def joined(
-    first: Iterator[dict[str, np.ndarray]], second: Iterator[dict[str, np.ndarray]]
+    first: Iterator[dict[str, np.ndarray]], second: Iterator[dict[str, np.ndarray]], *, size: int
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Batches of which the first half comes from one stream and the second from the other."""
+    """Batches of which the first half, `size` images over all processes, comes from one stream."""
     for one, other in zip(first, second, strict=True):
+        other = {**other, "place": size + other["place"]}
         yield {key: np.concatenate([one[key], other[key]]) for key in one}
 
 

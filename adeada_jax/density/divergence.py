@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import jax
 import numpy as np
 
 from adeada_jax.density.em import fit_mixtures
@@ -77,6 +78,7 @@ def density_difference(
     max_iter: int = 200,
     n_init: int = 1,
     seed: int = 0,
+    devices: Sequence[jax.Device] | None = None,
 ) -> DensityDifference:
     """Fit a mixture to every class and domain and compare them at the target's regions.
 
@@ -97,6 +99,7 @@ def density_difference(
         max_iter: most EM iterations.
         n_init: number of starts.
         seed: of the starts.
+        devices: as of `fit_mixtures`, other processes' included.
 
     Raises:
         ValueError: classes out of range, wrong shapes, features that are not finite, bad options.
@@ -135,12 +138,15 @@ def density_difference(
         n_init=n_init,
         seed=[(seed, d, c) for d in (0, 1) for c in usable],
         finish=without_parameters,
+        devices=devices,
     )
     pairs = dict(zip(usable, zip(fits[: len(usable)], fits[len(usable) :], strict=True), strict=True))
     importance = np.full(len(target_features), np.nan)
     kl = np.full(num_classes, np.nan)
     fitted = [c for c in usable if all(fit.status == FITTED for fit in pairs[c])]
-    under_source = score_mixtures([pairs[c][0] for c in fitted], [domains[1][c] for c in fitted])
+    under_source = score_mixtures(
+        [pairs[c][0] for c in fitted], [domains[1][c] for c in fitted], devices=devices
+    )
     for c, source_scores in zip(fitted, under_source, strict=True):
         pi = pairs[c][1].log_densities.astype(np.float64) - source_scores
         importance[domains[1][c].rows] = pi

@@ -9,6 +9,7 @@ import numpy as np
 from adeada_jax.density.engines import COVARIANCE_TYPES, Group, Options, make_engine, plan_groups
 from adeada_jax.density.kmeans import kmeans, kmeans_plusplus
 from adeada_jax.density.layout import Samples, Selection, chunks, mean
+from adeada_jax.density.peers import completed
 from adeada_jax.density.result import FITTED, ILL_DEFINED, TOO_FEW, Mixture
 
 INITIALISATIONS = ("kmeans", "k-means++", "random", "random_from_data")
@@ -72,8 +73,10 @@ def fit_mixtures(
         seed: of the starts; one for all, or one (an int or a tuple of ints) for each.
         finish: called as finish(index, mixture) when a mixture is done; what it returns takes the
             mixture's place (to drop what is not needed).
-        devices: local devices over which the samples are spread; by default all accelerators, or
-            one CPU device.
+        devices: over which the samples are spread; by default all local accelerators, or one CPU device.
+            With devices of other processes all processes must make this call, with the same samples and
+            seed: each works on those on its own devices, moments are summed over all, and all get the
+            same mixtures.
         resident_bytes: most bytes of samples kept on a device, beyond which they are streamed from
             the host in blocks.
 
@@ -244,16 +247,16 @@ def _initialise(engine, starts: Sequence[Start], generators, init_params: str, c
 
 
 def _draw_responsibilities(engine, generators, init_params: str) -> list[np.ndarray]:
-    layout, dtype = engine.layout, engine.shards[0].dtype
+    layout, dtype = engine.layout, engine.everywhere[0].dtype
     shapes = [(int(n), int(k)) for n, k in zip(layout.sizes, layout.components, strict=True)]
     if init_params == "kmeans":
-        labels = kmeans(engine.shards, layout, generators)
+        labels = kmeans(engine.everywhere, layout, generators)
         return [np.eye(k, dtype=dtype)[label] for label, (_, k) in zip(labels, shapes, strict=True)]
     if init_params == "random":
         drawn = [g.random(shape) for g, shape in zip(generators, shapes, strict=True)]
         return [(d / d.sum(axis=1, keepdims=True)).astype(dtype) for d in drawn]
     if init_params == "k-means++":
-        seeds = kmeans_plusplus(engine.shards, layout, generators)
+        seeds = kmeans_plusplus(engine.everywhere, layout, generators)
     else:
         seeds = [g.choice(n, size=k, replace=False) for g, (n, k) in zip(generators, shapes, strict=True)]
     result = [np.zeros(shape, dtype) for shape in shapes]
@@ -283,18 +286,24 @@ def _iterate(engine, tol, max_iter, previous, attempt, report) -> tuple[list[lis
     return history, converged
 
 
+def _labels(engine) -> list[np.ndarray]:
+    """The likeliest component (rows,) of the rows of this process's shards."""
+    found = []
+    for shard, scores in zip(engine.shards, engine.scores(), strict=True):
+        labels = np.zeros(shard.count, np.int32)
+        for k, low, high in zip(engine.layout.components, shard.starts, shard.starts[1:], strict=False):
+            labels[low:high] = scores[:k, low:high].argmax(axis=0)
+        found.append(labels)
+    return found
+
+
 def _last(bounds: np.ndarray) -> float:
     return float(bounds[-1]) if len(bounds) else -np.inf
 
 
 def _keep_better(best, engine, group: Group, options: Options, centres, history, converged) -> None:
-    norms = group.split(engine.shards, engine.norms)
-    labels = [
-        scores[:k].argmax(axis=0).astype(np.int32)
-        for scores, k in zip(
-            group.split(engine.shards, engine.scores()), group.layout.components, strict=True
-        )
-    ]
+    norms = group.split(engine.everywhere, completed(engine.everywhere, engine.norms, np.float64))
+    labels = group.split(engine.everywhere, completed(engine.everywhere, _labels(engine), np.int32))
     failed = engine.failed()
     work = getattr(engine, "work", None)
     padded = work.padded / work.flops if work and work.flops else 0.0

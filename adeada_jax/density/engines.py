@@ -22,7 +22,8 @@ class Options:
     Attributes:
         covariance_type: one of `COVARIANCE_TYPES`.
         reg_covar: added to the covariances' diagonals.
-        devices: local devices to spread the samples over; None for all accelerators, or one CPU.
+        devices: to spread the samples over; None for all local accelerators, or one CPU. Where some are
+            other processes', all processes must make the same calls.
         resident_bytes: most bytes of samples kept on a device; more are streamed from the host.
             None: all on a CPU, half of an accelerator's memory.
     """
@@ -43,7 +44,7 @@ class Options:
         """Bytes of samples that may stay on a device."""
         if self.resident_bytes is not None:
             return self.resident_bytes
-        device = self.device_list()[0]
+        device = jax.local_devices()[0]
         stats = device.memory_stats() if device.platform != "cpu" else None
         return int(stats["bytes_limit"] // 2) if stats and "bytes_limit" in stats else 1 << 62
 

@@ -25,10 +25,12 @@ from adeada_jax.density.layout import (
     Layout,
     Shard,
     in_chunks,
+    own_columns,
     pair_tasks,
     row_blocks,
     zeros,
 )
+from adeada_jax.density.peers import own, summed
 from adeada_jax.density.programs import Components, Moments
 
 
@@ -65,7 +67,7 @@ class FullEngine:
     """E and M steps of all mixtures of a layout.
 
     Args:
-        shards: the samples.
+        shards: the samples, those of other processes included.
         layout: the mixtures.
         reg_covar: added to the covariances' diagonals.
         cutoff: nats, see the module's docstring; by default by the working precision.
@@ -74,7 +76,9 @@ class FullEngine:
     def __init__(
         self, shards: Sequence[Shard], layout: Layout, *, reg_covar: float, cutoff: float | None = None
     ):
-        self.shards, self.layout, self.reg_covar = list(shards), layout, reg_covar
+        self.everywhere, self.shards = list(shards), own(shards)
+        self.layout, self.reg_covar = layout, reg_covar
+        self.device = self.shards[0].device if self.shards else jax.local_devices()[0]
         self.dtype = shards[0].dtype
         self.cutoff = self.dtype.type(cutoff_of(self.dtype) if cutoff is None else cutoff)
         self.tolerance = self.dtype.type(np.finfo(self.dtype).eps)
@@ -103,8 +107,8 @@ class FullEngine:
         slots, dim = self.layout.slots, self.layout.padded_dim
         tail = programs.tail_length(dim)
         shapes = ((slots, dim), (slots, tail, dim), (slots, tail), (slots, dim - tail, dim - tail), (slots,))
-        device = self.shards[0].device
-        return Components(*(zeros(s, self.dtype, device) for s in shapes), zeros(slots, bool, device))
+        parts = (zeros(shape, self.dtype, self.device) for shape in shapes)
+        return Components(*parts, zeros(slots, bool, self.device))
 
     def start(self, responsibilities: Sequence[np.ndarray]) -> None:
         """Moments and parameters from responsibilities (n_m, K_m), one array a mixture, or None.
@@ -112,16 +116,8 @@ class FullEngine:
         A mixture without any must be given parameters by `load`.
         """
         self._moments = None
-        given_from = np.zeros(len(responsibilities), np.int64)
-        for shard, state in zip(self.shards, self.states, strict=True):
-            given = np.zeros(state.scores.shape, self.dtype)
-            for m, part in enumerate(shard.parts):
-                if responsibilities[m] is None:
-                    continue
-                low = shard.starts[m]
-                chunk = responsibilities[m][given_from[m] : given_from[m] + len(part)]
-                given[: chunk.shape[1], low : low + len(part)] = chunk.T
-                given_from[m] += len(part)
+        given_here = own_columns(self.everywhere, responsibilities, self.layout.columns, self.dtype)
+        for shard, state, given in zip(self.shards, self.states, given_here, strict=True):
             state.responsibilities = jax.device_put(given, shard.device)
             state.exact = zeros(state.exact.shape, bool, shard.device)
         self._set_centres()
@@ -143,6 +139,7 @@ class FullEngine:
                 arguments = (rows, state.responsibilities, sums, chunk, count)
                 sums = programs.first_moments(*arguments, block=SMALL_BLOCK)
             totals += np.asarray(sums)
+        totals = summed(self.everywhere, totals)
         means = totals[:, :-1] / np.maximum(totals[:, -1:], 1e-12)
         self.centres = np.where(totals[:, -1:] > 0, means, 0.0).astype(self.dtype)
 
@@ -173,7 +170,7 @@ class FullEngine:
                 host.constants[first + k] = np.log(weight) + log_det - 0.5 * dim * np.log(2 * np.pi)
                 host.failed[first + k] = False
                 self.changed[first + k] = True
-        self.parts = jax.device_put(host, self.shards[0].device)
+        self.parts = jax.device_put(host, self.device)
         self._copies, self._host = {}, None
 
     def step(self, following: np.ndarray, *, maximise: bool = True) -> np.ndarray:
@@ -209,8 +206,10 @@ class FullEngine:
             self.norms[s] = np.asarray(norms)[: shard.count]
             if maximise:
                 self._accumulate(shard, state, rows, np.asarray(mask), changes)
-        if maximise and self.changed.any():
-            self._update()
+        if maximise:
+            self.changed = summed(self.everywhere, self.changed.astype(np.float64)) > 0
+            if self.changed.any():
+                self._update()
         return self._means()
 
     def _means(self) -> np.ndarray:
@@ -218,7 +217,7 @@ class FullEngine:
         for shard, norms in zip(self.shards, self.norms, strict=True):
             sums = np.concatenate([[0.0], np.cumsum(norms, dtype=np.float64)])
             totals += np.diff(sums[shard.starts])
-        return totals / self.layout.sizes
+        return summed(self.everywhere, totals) / self.layout.sizes
 
     def _expect(self, shard: Shard, state: _State, rows: jax.Array, mixtures: np.ndarray, slots) -> None:
         """Renew the scores of the changed slots in the given mixtures."""
@@ -278,13 +277,13 @@ class FullEngine:
         return self._moments[device]
 
     def _update(self) -> None:
-        """Parameters of the changed slots from the moments, summed over devices."""
-        first = self.shards[0].device
-        total = self._moments_on(first)
+        """Parameters of the changed slots from the moments, summed over devices and processes."""
+        total = self._moments_on(self.device)
         for device, part in self._moments.items():
-            if device != first:
-                moved = jax.device_put(part, first)
+            if device != self.device:
+                moved = jax.device_put(part, self.device)
                 total = jax.tree.map(jnp.add, total, moved)
+        total = summed(self.everywhere, total)
         chosen = np.flatnonzero(self.changed).astype(np.int32)
         counts = np.asarray(total.counts) + 10 * np.finfo(np.float64).eps
         totals = np.bincount(self.mixture_of, counts, len(self.layout.sizes) + 1)

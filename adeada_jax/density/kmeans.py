@@ -9,6 +9,7 @@ import numpy as np
 from jax import lax
 
 from adeada_jax.density.layout import SMALL_BLOCK, Layout, Shard, in_chunks, row_blocks, zeros
+from adeada_jax.density.peers import completed, own, summed
 from adeada_jax.density.programs import HIGHEST, LOWEST
 
 
@@ -105,7 +106,7 @@ class _Rows:
         return float(size) if self.weights is None else float(self.weights[mixture].sum(dtype=np.float64))
 
     def on_devices(self) -> list[jax.Array]:
-        """Weights (capacity,) of every shard's rows, on its device."""
+        """Weights (capacity,) of the rows of each of this process's shards, on its device."""
         placed, done = [], np.zeros(len(self.shards[0].parts), np.int64)
         for shard in self.shards:
             host = np.ones(shard.capacity, shard.dtype)
@@ -113,7 +114,8 @@ class _Rows:
                 if self.weights is not None:
                     host[low : low + len(part)] = self.weights[m][done[m] : done[m] + len(part)]
                 done[m] += len(part)
-            placed.append(jax.device_put(host, shard.device))
+            if shard.process == jax.process_index():
+                placed.append(jax.device_put(host, shard.device))
         return placed
 
     def locate(self, mixture: int, index: int) -> np.ndarray:
@@ -173,8 +175,9 @@ def kmeans_plusplus(
                     candidates,
                 )[0]
             )
-            for shard in shards
+            for shard in own(shards)
         ]
+        found = completed(shards, found, candidates.dtype, (trials.max(),))
         for m in np.flatnonzero(seeking):
             distances = rows.weigh(m, rows.gather(m, found)[: len(drawn[m])])
             if step:
@@ -227,7 +230,7 @@ def kmeans(
     thresholds = None
     active = np.ones(mixtures, bool)
     final = np.zeros(mixtures, bool)  # mixtures whose labels await one last assignment
-    state = [(zeros(s.capacity, np.int32, s.device), zeros(s.capacity, dtype, s.device)) for s in shards]
+    state = [(zeros(s.capacity, np.int32, s.device), zeros(s.capacity, dtype, s.device)) for s in own(shards)]
     for iteration in range(max_iter):
         sums, counts, moved = _assign_all(shards, layout, active, state, weighed, centres)
         if thresholds is None:
@@ -244,7 +247,7 @@ def kmeans(
             break
     if (final | active).any():
         _assign_all(shards, layout, final | active, state, weighed, centres)
-    labels = [np.asarray(s[0]) for s in state]
+    labels = _labels(shards, state)
     return [rows.gather(m, labels) for m in range(mixtures)]
 
 
@@ -252,9 +255,9 @@ def _assign_all(shards, layout, active, state, weights, centres):
     """Assign the active mixtures' rows; renew `state` and return sums, counts, moved over all shards."""
     mixtures, columns = centres.shape[:2]
     widths = layout.components.astype(np.int32)
-    totals = None
+    totals = [np.zeros(shape) for shape in (centres.shape, (mixtures, columns), mixtures)]
     pending = []
-    for s, shard in enumerate(shards):
+    for s, shard in enumerate(own(shards)):
         start = (
             *state[s],
             zeros(centres.shape, shard.dtype, shard.device),
@@ -267,14 +270,23 @@ def _assign_all(shards, layout, active, state, weights, centres):
         state[s] = tuple(kept)
         pending.append((sums, counts, moved))
     for part in pending:
-        host = [np.asarray(value).astype(np.float64) for value in part]
-        totals = host if totals is None else [a + b for a, b in zip(totals, host, strict=True)]
-    return totals
+        totals = [total + np.asarray(value) for total, value in zip(totals, part, strict=True)]
+    return summed(shards, totals)
+
+
+def _labels(shards: Sequence[Shard], state) -> list[np.ndarray]:
+    """Labels of all shards' rows, from the state of this process's."""
+    return completed(shards, [np.asarray(labels) for labels, _ in state], np.int32)
+
+
+def _nearest(shards: Sequence[Shard], state) -> list[np.ndarray]:
+    """Squared distances of all shards' rows to their centres, likewise."""
+    return completed(shards, [np.asarray(distances) for _, distances in state], shards[0].dtype)
 
 
 def _mean_variances(rows, layout, state, sums, counts, centres) -> np.ndarray:
     """(M,) mean over features of the samples' variance, from the first assignment's distances."""
-    distances = [np.asarray(s[1]) for s in state]
+    distances = _nearest(rows.shards, state)
     variances = np.zeros(len(layout.sizes))
     for m, size in enumerate(layout.sizes):
         # sum |x|^2 = sum |x - c|^2 + 2 c . sum x - n |c|^2, cluster by cluster
@@ -292,7 +304,7 @@ def _relocate_empty(rows, layout, state, active, centres, sums, counts) -> None:
     empty = active[:, None] & (counts == 0) & (np.arange(centres.shape[1]) < layout.components[:, None])
     if not empty.any():
         return
-    labels, distances = ([np.asarray(s[i]) for s in state] for i in (0, 1))
+    labels, distances = _labels(rows.shards, state), _nearest(rows.shards, state)
     for m in np.flatnonzero(empty.any(axis=1)):
         away, label = rows.gather(m, distances), rows.gather(m, labels)
         farthest = np.argsort(-away, kind="stable")

@@ -177,6 +177,11 @@ class Shard:
         return rows
 
     @property
+    def process(self) -> int:
+        """Number of the process whose device does the shard's work."""
+        return self.device.process_index
+
+    @property
     def count(self) -> int:
         """Rows in use."""
         return int(self.starts[-1])
@@ -222,6 +227,31 @@ def make_shards(
             Shard(parts, centres, starts, size, layout.padded_dim, np.dtype(dtype), device, resident)
         )
     return shards
+
+
+def own_columns(
+    shards: Sequence[Shard], values: Sequence[np.ndarray | None], columns: int, dtype: np.dtype
+) -> Iterator[np.ndarray]:
+    """For each shard of this process, (columns, capacity) of its rows' values.
+
+    Args:
+        shards: all, those of other processes included.
+        values: (n_m, K_m) one a mixture; None leaves zeros.
+        columns: at least every K_m.
+        dtype: of the result.
+    """
+    taken = np.zeros(len(values), np.int64)
+    for shard in shards:
+        lows = taken.copy()
+        taken += [len(part) for part in shard.parts]
+        if shard.process != jax.process_index():
+            continue
+        given = np.zeros((columns, shard.capacity), dtype)
+        for m, rows in enumerate(values):
+            if rows is not None:
+                piece = rows[lows[m] : taken[m]]
+                given[: piece.shape[1], shard.starts[m] : shard.starts[m] + len(piece)] = piece.T
+        yield given
 
 
 def row_blocks(shard: Shard, mixtures: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from adeada_jax.density.engines import Options, make_engine, plan_groups
+from adeada_jax.density.peers import completed
 
 FITTED = "fitted"
 TOO_FEW = "too few samples"
@@ -74,22 +75,30 @@ class Mixture:
         return _score([self], [features], every_pair=True)[0][1]
 
 
-def score_mixtures(mixtures: Sequence[Mixture], features: Sequence[np.ndarray]) -> list[np.ndarray]:
+def score_mixtures(
+    mixtures: Sequence[Mixture],
+    features: Sequence[np.ndarray],
+    *,
+    devices: Sequence[jax.Device] | None = None,
+) -> list[np.ndarray]:
     """Log densities (N_i,) in nats of features[i] (N_i, D) under mixtures[i].
 
     Args:
         mixtures: of one dimension and covariance type.
         features: one array a mixture; NaN is returned where the mixture has no density.
+        devices: as of `fit_mixtures`.
     """
-    return [norms for norms, _ in _score(mixtures, features, every_pair=False)]
+    return [norms for norms, _ in _score(mixtures, features, every_pair=False, devices=devices)]
 
 
-def _score(mixtures, features, *, every_pair: bool) -> list[tuple[np.ndarray, np.ndarray | None]]:
+def _score(
+    mixtures, features, *, every_pair: bool, devices=None
+) -> list[tuple[np.ndarray, np.ndarray | None]]:
     result = [(np.full(len(f), np.nan), None) for f in features]
     usable = [i for i, m in enumerate(mixtures) if m.status == FITTED and len(features[i])]
     if not usable:
         return result
-    options = Options(covariance_type=mixtures[usable[0]].covariance_type)
+    options = Options(mixtures[usable[0]].covariance_type, devices=tuple(devices) if devices else None)
     sizes = [len(features[i]) for i in usable]
     components = [len(mixtures[i].weights) for i in usable]
     dtype = np.result_type(*(mixtures[i].precisions_cholesky.dtype for i in usable))
@@ -103,8 +112,9 @@ def _score(mixtures, features, *, every_pair: bool) -> list[tuple[np.ndarray, np
             )
             engine.load(dict(enumerate(fitted)), centres)
             engine.step(np.zeros(len(members), bool), maximise=False)
-            norms = group.split(engine.shards, engine.norms)
-            scores = group.split(engine.shards, engine.scores()) if every_pair else [None] * len(members)
+            norms = completed(engine.everywhere, engine.norms, np.float64)
+            norms = group.split(engine.everywhere, norms)
+            scores = group.split(engine.everywhere, engine.scores()) if every_pair else [None] * len(members)
             for i, norm, score in zip(members, norms, scores, strict=True):
                 kept = None if score is None else score[: len(mixtures[i].weights)].T.copy()
                 result[i] = (np.asarray(norm, np.float64), kept)

@@ -10,7 +10,8 @@ import numpy as np
 from jax import lax
 
 from adeada_jax.density.factor import regularised_factor
-from adeada_jax.density.layout import SMALL_BLOCK, Layout, Shard, in_chunks, row_blocks, zeros
+from adeada_jax.density.layout import SMALL_BLOCK, Layout, Shard, in_chunks, own_columns, row_blocks, zeros
+from adeada_jax.density.peers import own, summed
 from adeada_jax.density.programs import HIGHEST, LOWEST
 
 
@@ -105,7 +106,8 @@ class SharedEngine:
     """E and M steps of all mixtures of a layout; same use as `full.FullEngine`."""
 
     def __init__(self, shards: Sequence[Shard], layout: Layout, *, covariance_type: str, reg_covar: float):
-        self.shards, self.layout, self.reg_covar = list(shards), layout, reg_covar
+        self.everywhere, self.shards = list(shards), own(shards)
+        self.layout, self.reg_covar = layout, reg_covar
         self.kind, self.tied = covariance_type, covariance_type == "tied"
         mixtures = len(layout.sizes)
         self.mixture_of = layout.component_mixture
@@ -122,17 +124,10 @@ class SharedEngine:
 
     def start(self, responsibilities: Sequence[np.ndarray]) -> None:
         """Moments and parameters from responsibilities (n_m, K_m) or None, as `full` has it."""
-        taken = np.zeros(len(responsibilities), np.int64)
         everything = np.ones(len(responsibilities), bool)
         moments = []
-        for s, shard in enumerate(self.shards):
-            given = np.zeros((self.layout.columns, shard.capacity))
-            for m, part in enumerate(shard.parts):
-                if responsibilities[m] is None:
-                    continue
-                chunk = responsibilities[m][taken[m] : taken[m] + len(part)]
-                given[: chunk.shape[1], shard.starts[m] : shard.starts[m] + len(part)] = chunk.T
-                taken[m] += len(part)
+        given_here = own_columns(self.everywhere, responsibilities, self.layout.columns, np.float64)
+        for s, (shard, given) in enumerate(zip(self.shards, given_here, strict=True)):
             self.row_scores[s] = jax.device_put(given, shard.device)
             moments.append(self._sweep_shard(s, everything, self._spreads(), given=True))
         self._update(everything, moments)
@@ -218,7 +213,10 @@ class SharedEngine:
 
     def _update(self, mixtures: np.ndarray, moments) -> None:
         """The M step of the chosen mixtures."""
-        counts, sums, squares = (sum(np.asarray(m[i]) for m in moments) for i in range(3))
+        rows, dim = self.means.shape
+        shapes = ((rows,), (rows, dim), (1, 1) if self.tied else (rows, dim))
+        totals = [sum((np.asarray(m[i]) for m in moments), np.zeros(s)) for i, s in enumerate(shapes)]
+        counts, sums, squares = summed(self.everywhere, totals)
         slots = np.append(mixtures, False)[self.mixture_of]
         totals = np.bincount(self.mixture_of, counts, len(mixtures) + 1)
         counts = counts + 10 * np.finfo(np.float64).eps
@@ -267,14 +265,14 @@ class SharedEngine:
                 for count, (chunk,) in in_chunks((listed,), max(16, shard.capacity // 512)):
                     grams = _gram(rows, grams, chunk, count, block=block)
             total += np.asarray(grams)
-        return total
+        return summed(self.everywhere, total)
 
     def _means(self) -> np.ndarray:
         totals = np.zeros(len(self.layout.sizes))
         for shard, norms in zip(self.shards, self.norms, strict=True):
             sums = np.concatenate([[0.0], np.cumsum(norms)])
             totals += np.diff(sums[shard.starts])
-        return totals / self.layout.sizes
+        return summed(self.everywhere, totals) / self.layout.sizes
 
     @property
     def norms(self) -> list[np.ndarray]:

@@ -1,6 +1,6 @@
 """Confusion matrices on the device, IoU by class, mIoU."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adeada_jax import timers
 from adeada_jax.data.batches import whole_image_batches
 from adeada_jax.labels import SHARED_CLASSES
 from adeada_jax.models import Segmenter, normalize, upsample
@@ -97,10 +98,14 @@ def evaluate(
     total = np.zeros((classes, classes), np.int64)
     batches = whole_image_batches(source, "label", batch_size=batch_size, height=height, width=width)
     steps = -(-len(source) // batch_size)
-    for batch in track(batches, total=steps, description=description):
-        images, labels = parallel.spread(batch["image"]), parallel.spread(batch["label"])
-        matrices = np.asarray(count(params, batch_stats, images, labels), np.int64)
-        total += matrices[: len(batch["index"])].sum(axis=0)
+
+    def counted() -> Iterator[tuple[int, jax.Array]]:
+        for batch in track(timers.waited(batches), total=steps, description=description):
+            images, labels = parallel.spread(batch["image"]), parallel.spread(batch["label"])
+            yield len(batch["index"]), count(params, batch_stats, images, labels)
+
+    for images, matrices in parallel.fetched(counted()):
+        total += matrices[:images].sum(axis=0, dtype=np.int64)
     return total
 
 

@@ -1,7 +1,8 @@
 """Segmentation networks and the discriminator."""
 
 from adeada_jax.models.discriminator import Discriminator
+from adeada_jax.models.dropout import Draw
 from adeada_jax.models.layers import normalize, upsample
 from adeada_jax.models.segmenter import Segmentation, Segmenter
 
-__all__ = ["Discriminator", "Segmentation", "Segmenter", "normalize", "upsample"]
+__all__ = ["Discriminator", "Draw", "Segmentation", "Segmenter", "normalize", "upsample"]

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from adeada_jax.models.dropout import Draw
 from adeada_jax.models.layers import NormFactory, classifier, conv
 
 FEATURES = 256
@@ -23,7 +24,7 @@ class DeepLabV2Head(nnx.Module):
             setattr(self, f"branch{i}", branch)
         self.classifier = classifier(FEATURES, num_classes, dtype=dtype, rngs=rngs)
 
-    def __call__(self, low_level: jax.Array, x: jax.Array, train: bool, dropout_key: jax.Array | None):
+    def __call__(self, low_level: jax.Array, x: jax.Array, train: bool, draw: Draw | None):
         """Backbone features to class scores and the 256-d feature, on the backbone's grid."""
         features = sum(getattr(self, f"branch{i}")(x) for i in range(len(RATES)))
         return self.classifier(features), features

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from adeada_jax.models.dropout import Draw, dropout
 from adeada_jax.models.layers import NormFactory, classifier, conv, upsample
 
 FEATURES = 256
@@ -35,14 +36,13 @@ class Aspp(nnx.Module):
             setattr(self, f"branch{i + 1}", ConvNorm(in_features, FEATURES, 3, dilation=rate, **options))
         self.pooling = ConvNorm(in_features, FEATURES, 1, **options)
         self.project = ConvNorm(5 * FEATURES, FEATURES, 1, **options)
-        self.dropout = nnx.Dropout(DROPOUT)
 
-    def __call__(self, x: jax.Array, train: bool, dropout_key: jax.Array | None) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool, draw: Draw | None) -> jax.Array:
         branches = [getattr(self, f"branch{i}")(x, train) for i in range(4)]
         pooled = self.pooling(x.mean(axis=(1, 2), keepdims=True), train)
         branches.append(jnp.broadcast_to(pooled, branches[0].shape))
         y = self.project(jnp.concatenate(branches, axis=-1), train)
-        return self.dropout(y, deterministic=not train, rngs=dropout_key)
+        return dropout(y, DROPOUT, draw) if train else y
 
 
 class DeepLabV3PlusHead(nnx.Module):
@@ -56,9 +56,9 @@ class DeepLabV3PlusHead(nnx.Module):
         self.fuse = ConvNorm(FEATURES + LOW_LEVEL_FEATURES, FEATURES, 3, **options)
         self.classifier = classifier(FEATURES, num_classes, dtype=dtype, rngs=rngs)
 
-    def __call__(self, low_level: jax.Array, x: jax.Array, train: bool, dropout_key: jax.Array | None):
+    def __call__(self, low_level: jax.Array, x: jax.Array, train: bool, draw: Draw | None):
         """Backbone features to class scores and the 256-d feature, at 1/4 of the image."""
         low_level = self.low_level(low_level, train)
-        x = upsample(self.aspp(x, train, dropout_key), *low_level.shape[1:3])
+        x = upsample(self.aspp(x, train, draw), *low_level.shape[1:3])
         features = self.fuse(jnp.concatenate([low_level, x], axis=-1), train)
         return self.classifier(features), features

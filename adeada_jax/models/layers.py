@@ -69,12 +69,23 @@ def conv(
     return nnx.Conv(
         in_features, out_features, (size, size), strides=stride, kernel_dilation=dilation,
         padding=[(padding, padding)] * 2, use_bias=False, dtype=dtype, rngs=rngs,
+        conv_general_dilated=jax.lax.conv_general_dilated if size > 1 else _pointwise,
     )  # fmt: skip
 
 
 def classifier(in_features: int, num_classes: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> nnx.Conv:
     """The final 1x1 convolution."""
-    return nnx.Conv(in_features, num_classes, (1, 1), dtype=dtype, rngs=rngs)
+    return nnx.Conv(in_features, num_classes, (1, 1), dtype=dtype, rngs=rngs, conv_general_dilated=_pointwise)
+
+
+def _pointwise(
+    x: jax.Array, kernel: jax.Array, strides: Sequence[int], *_: object, **__: object
+) -> jax.Array:
+    """A 1x1 convolution as the matrix product it is.
+
+    XLA's CPU backend (jaxlib 0.10) takes three to six times as long over a convolution's gradients.
+    """
+    return jnp.matmul(x[:, :: strides[0], :: strides[1]], kernel[0, 0])
 
 
 class FrozenBatchNorm(nnx.Module):

@@ -10,6 +10,7 @@ from flax import nnx
 from adeada_jax.errors import InputError
 from adeada_jax.models.deeplab_v2 import DeepLabV2Head
 from adeada_jax.models.deeplab_v3plus import DeepLabV3PlusHead
+from adeada_jax.models.dropout import Draw
 from adeada_jax.models.efficientnet_lite import EfficientNetLite0
 from adeada_jax.models.initialization import draw, segmenter_value
 from adeada_jax.models.layers import norm_factory
@@ -43,8 +44,8 @@ class SegmentationNetwork(nnx.Module):
         features = self.backbone.features, self.backbone.low_level_features
         self.head = HEADS[name](*features, num_classes, **options)
 
-    def __call__(self, images: jax.Array, train: bool, dropout_key: jax.Array | None) -> Segmentation:
-        outputs = self.head(*self.backbone(images, train), train, dropout_key)
+    def __call__(self, images: jax.Array, train: bool, draw: Draw | None) -> Segmentation:
+        outputs = self.head(*self.backbone(images, train), train, draw)
         return Segmentation(*(x.astype(jnp.float32) for x in outputs))
 
 
@@ -105,7 +106,7 @@ class Segmenter:
 
     def apply(
         self, params: Any, batch_stats: Any, images: jax.Array, *, train: bool,
-        dropout_key: jax.Array | None = None,
+        draw: Draw | None = None,
     ) -> tuple[Segmentation, Any]:  # fmt: skip
         """Runs the network.
 
@@ -114,11 +115,11 @@ class Segmenter:
           batch_stats: from `init`.
           images: `(B, H, W, 3)` float32, normalised.
           train: batch norm uses the batch's statistics (unless frozen), and dropout drops.
-          dropout_key: needed in training.
+          draw: what dropout draws from, needed in training.
 
         Returns:
           The segmentation, and the new batch statistics.
         """
         model = nnx.merge(self._graph, nnx.State(params), nnx.State(batch_stats), copy=True)
-        segmentation = model(images, train, dropout_key)
+        segmentation = model(images, train, draw)
         return segmentation, nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))

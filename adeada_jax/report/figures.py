@@ -10,9 +10,15 @@ from skimage.segmentation import find_boundaries
 
 from adeada_jax.evaluation.tables import round_name
 from adeada_jax.report.drawing import ACCENT, CARD, INK, LINE, SOFT, STYLE, hex_color, legend, new_axes, svg
+from adeada_jax.report.profile import PARTS, time_by_part
 
 # A round's colour: even steps of hue and lightness, without the ends that vanish on white or black.
 _RAMP = matplotlib.colormaps["plasma"]
+
+# The parts of a run's time: hues that people with any colour vision tell apart, on white and on black.
+PART_COLORS = dict(zip(PARTS, ("#e69f00", "#d55e00", "#2a7fc4", "#56b4e9", "#009e73", "#c9b52e", "#9c6b3f",
+                               "#cc79a7", "#8a6fc0", "#8b94a3"), strict=True))  # fmt: skip
+_TIME_UNITS = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
 
 
 def round_palette(rounds: int) -> np.ndarray:
@@ -151,6 +157,34 @@ def loss_curve(events: Sequence[Mapping[str, Any]]) -> Markup | None:
         legend(figure, axes)
         ends = ", ".join(f"{points[-1][1]:.3g}" for points in curves.values())
         return svg(figure, "losses", f"Training loss; at the end of each training: {ends}")
+
+
+def time_chart(summary: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Markup | None:
+    """Every round's time, stacked by part; None where metrics.jsonl does not tell it."""
+    rounds = time_by_part(events)
+    seconds = np.array([[parts[part] for part in PARTS] for parts in rounds.values()]).reshape(-1, len(PARTS))
+    longest = seconds.sum(1).max(initial=0.0)
+    if not longest:
+        return None
+    scale, unit = next((s, name) for s, name in _TIME_UNITS if longest >= 2 * s or s == 1)
+    entries = {entry["round"]: entry for entry in summary["rounds"]}
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_axes(4.6, 1.2 + 0.3 * len(rounds))
+        rows, left = np.arange(len(rounds)), np.zeros(len(rounds))
+        for part, values in zip(PARTS, seconds.T / scale, strict=True):
+            if values.any():
+                axes.barh(rows, values, left=left, height=0.68, color=PART_COLORS[part], label=part)
+                left += values
+        axes.set_yticks(rows, [_legend_name(entries[k]) if k in entries else f"round {k}" for k in rounds])
+        axes.set(xlabel=unit, ylim=(len(rounds) - 0.4, -0.6))
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.grid(axis="x")
+        legend(figure, axes)
+        whole = seconds.sum(0) / seconds.sum()
+        alt = "Share of the run's time by part: " + ", ".join(
+            f"{part} {100 * share:.1f}%" for part, share in zip(PARTS, whole, strict=True) if share
+        )
+        return svg(figure, "time", alt)
 
 
 def _beside(values: Sequence[float], k: int) -> tuple[tuple[int, int], str]:

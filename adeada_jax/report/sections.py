@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from adeada_jax.evaluation.tables import gain, means, number, round_name
+from adeada_jax.report.profile import PARTS, time_by_part
 
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -132,6 +133,37 @@ def fit_rows(densities: Mapping[int, Mapping[str, Any]], class_names: Sequence[s
         rows.append([name, *pairs[0], "-" if components is None else str(components), *pairs[1], *likelihood,
                      str(record.get("status", "none"))])  # fmt: skip
     return {"round": last, "rows": rows}
+
+
+def time_section(summary: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Seconds with parts in rows and rounds in columns, shaded by their share of the round; None if unknown.
+
+    Behind the rounds stand the whole run and its shares in percent. Parts that took no time are left out.
+    """
+    rounds = time_by_part(events)
+    whole = {part: sum(seconds[part] for seconds in rounds.values()) for part in PARTS}
+    if not any(whole.values()):
+        return None
+    columns = [*rounds.values(), *([whole] if len(rounds) > 1 else [])]
+
+    def row(name: str, parts: Sequence[str]) -> tuple[str, tuple[Cell, ...]]:
+        values = [sum(column[part] for part in parts) for column in columns]
+        shares = [value / max(sum(column.values()), 1e-9)
+                  for value, column in zip(values, columns, strict=True)]  # fmt: skip
+        cells = (Cell(duration(value), _clip(share)) for value, share in zip(values, shares, strict=True))
+        return name, (*cells, Cell(f"{100 * shares[-1]:.1f}%"))
+
+    names = {entry["round"]: round_name(entry) for entry in summary["rounds"]}
+    headings = (*(names.get(k, str(k)) for k in rounds), *(["whole run"] if len(rounds) > 1 else []), "share")
+    rows = tuple(row(part, [part]) for part in PARTS if whole[part])
+    return {"matrix": Matrix(headings, rows), "total": row("total", PARTS)}
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them: `0.3`, `12.0`, `1,234`, and `-` for none."""
+    if not seconds:
+        return "-"
+    return f"{seconds:,.1f}" if seconds < 99.95 else f"{seconds:,.0f}"
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -73,9 +73,10 @@ def make_workload(point: Point) -> Workload:
     images = rng.integers(0, 256, (*size, 3)).astype(np.uint8)
     if point.stage == "inference":
         return _inference(segmenter, images)
-    batch = {"image": images, "label": rng.integers(0, _CLASSES, size).astype(np.uint8)}
+    label = rng.integers(0, _CLASSES, size).astype(np.uint8)
+    batch = {"image": images, "label": label, "place": np.arange(point.batch)}
     if point.stage == "warmup":
-        batch["target_image"] = images[::-1]
+        batch |= {"target_image": images[::-1], "target_place": point.batch + batch["place"]}
         return _warmup(segmenter, batch, point.dtype)
     return _finetune(segmenter, batch)
 

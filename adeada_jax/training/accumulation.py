@@ -8,30 +8,29 @@ import jax.numpy as jnp
 
 
 def accumulate(
-    part: Callable[[Any, Any, jax.Array], tuple[Any, Any]], carry: Any, batch: Any, key: jax.Array, parts: int
+    part: Callable[[Any, Any], tuple[Any, Any]], carry: Any, batch: Any, parts: int
 ) -> tuple[Any, Any]:
     """Sums what a function gives for the parts of a batch, which need memory for one part only.
 
     Args:
-      part: `part(carry, batch part, key) -> (carry, sums)`, such as batch-norm statistics and gradients.
+      part: `part(carry, batch part) -> (carry, sums)`, such as batch-norm statistics and gradients.
       carry: handed from part to part.
       batch: pytree of `(b, ...)` arrays, b a multiple of `parts`.
-      key: of random numbers; each part gets its own.
       parts: how many.
 
     Returns:
       The last carry and the sums over all parts.
     """
     if parts == 1:
-        return part(carry, batch, key)
+        return part(carry, batch)
     split = jax.tree.map(lambda array: array.reshape(parts, -1, *array.shape[1:]), batch)
     first = jax.tree.map(lambda array: array[0], split)
-    shapes = jax.eval_shape(part, carry, first, key)[1]
+    shapes = jax.eval_shape(part, carry, first)[1]
     zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
 
-    def body(state: tuple[Any, Any], index_and_part: tuple[jax.Array, Any]) -> tuple[Any, None]:
-        (carried, total), (index, one) = state, index_and_part
-        carried, sums = part(carried, one, jax.random.fold_in(key, index))
+    def body(state: tuple[Any, Any], one: Any) -> tuple[Any, None]:
+        carried, total = state
+        carried, sums = part(carried, one)
         return (carried, jax.tree.map(jnp.add, total, sums)), None
 
-    return jax.lax.scan(body, (carry, zeros), (jnp.arange(parts), split))[0]
+    return jax.lax.scan(body, (carry, zeros), split)[0]

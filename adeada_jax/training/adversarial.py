@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adeada_jax.models import normalize, upsample
+from adeada_jax.models import Draw, normalize, upsample
 from adeada_jax.training import losses, parallel
 from adeada_jax.training.accumulation import accumulate
 from adeada_jax.training.losses import SOURCE_DOMAIN, TARGET_DOMAIN
@@ -32,7 +32,7 @@ def adversarial_step(
     forward pass of the segmenter over source and target together.
 
     Args:
-      apply: the segmenter, `apply(params, batch_stats, images, train=, dropout_key=)`.
+      apply: the segmenter, `apply(params, batch_stats, images, train=, draw=)`.
       discriminate: the discriminator, `discriminate(params, softmax maps (b, H, W, C)) -> scores`.
       optimizer: of the segmenter.
       discriminator_optimizer: of the discriminator.
@@ -41,17 +41,18 @@ def adversarial_step(
 
     Returns:
       `step(state, batch, key) -> (state, losses)`; the batch has "image" and "label" from the source and
-      "target_image" from the target, b images of each on this device.
+      "target_image" from the target, b images of each on this device, and their places in the whole batch,
+      "place" and "target_place".
     """
 
     def step(state: AdversarialState, batch: dict[str, jax.Array], key: jax.Array) -> tuple[Any, dict]:
-        counts = _counts(batch["label"])
+        counts, dropout_key = _counts(batch["label"]), jax.random.fold_in(key, 0)
 
-        def part(batch_stats: Any, images: dict[str, jax.Array], key: jax.Array) -> tuple[Any, Any]:
+        def part(batch_stats: Any, images: dict[str, jax.Array]) -> tuple[Any, Any]:
             def segmenter_loss(params: Any) -> tuple[jax.Array, Any]:
                 return _segmenter_loss(
-                    apply, params, batch_stats, partial(discriminate, state.discriminator), images, key,
-                    counts=counts, adversarial_weight=adversarial_weight, parts=parts,
+                    apply, params, batch_stats, partial(discriminate, state.discriminator), images,
+                    dropout_key, counts=counts, adversarial_weight=adversarial_weight, parts=parts,
                 )  # fmt: skip
 
             grads, (values, new_stats, maps) = jax.grad(segmenter_loss, has_aux=True)(state.segmenter.params)
@@ -60,8 +61,7 @@ def adversarial_step(
             )
             return new_stats, (grads, judge_grads, values)
 
-        dropout_key = jax.random.fold_in(key, jax.lax.axis_index(parallel.AXIS))
-        batch_stats, sums = accumulate(part, state.segmenter.batch_stats, batch, dropout_key, parts)
+        batch_stats, sums = accumulate(part, state.segmenter.batch_stats, batch, parts)
         grads, discriminator_grads, values = parallel.sum_over_devices(sums)
         updates, opt_state = discriminator_optimizer.update(
             discriminator_grads, state.discriminator_opt_state, state.discriminator
@@ -83,7 +83,8 @@ def _segmenter_loss(
     """This part's share of the segmenter's loss; also both losses, the statistics, both softmax maps."""
     labels = batch["label"]
     images = normalize(jnp.concatenate([batch["image"], batch["target_image"]]))
-    segmentation, new_stats = apply(params, batch_stats, images, train=True, dropout_key=key)
+    draw = Draw(key, jnp.concatenate([batch["place"], batch["target_place"]]))
+    segmentation, new_stats = apply(params, batch_stats, images, train=True, draw=draw)
     logits = upsample(segmentation.logits, *labels.shape[1:])
     source_logits, target_logits = jnp.split(logits, [len(labels)])
     target_maps = jax.nn.softmax(target_logits)

@@ -8,10 +8,12 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from adeada_jax import timers
 from adeada_jax.errors import InputError
 from adeada_jax.models.norm_places import rearranged
 
 
+@timers.timed("checkpoint")
 def save(path: Path, tree: Any) -> None:
     """Writes a pytree of arrays to the directory `path`, replacing what is there; from one process."""
     if jax.process_count() > 1:  # orbax takes arrays of one process's devices for a mistake
@@ -20,6 +22,7 @@ def save(path: Path, tree: Any) -> None:
         checkpointer.save(Path(path).absolute(), tree, force=True)
 
 
+@timers.timed("checkpoint")
 def restore(path: Path, like: Any) -> Any:
     """Reads a pytree with the structure, shapes and types of `like`.
 

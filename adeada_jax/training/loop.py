@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from adeada_jax import processes
+from adeada_jax import processes, timers
 from adeada_jax.errors import InputError
 from adeada_jax.telemetry import track
 from adeada_jax.training import parallel
@@ -45,13 +45,14 @@ def run_steps(
     """Runs steps `start` to `options.steps`.
 
     The host never waits for a step's numbers except every `log_every` steps, where all losses since are
-    looked at together.
+    looked at together, while the device works on the next step.
 
     Args:
       step: a step of `parallel.parallelize`.
       state: the state before step `start`; its buffers are given away.
       batches: the batches from step `start` on.
-      log: called with the number of steps done and the means of the metrics since the last call.
+      log: called with the number of steps done, the means of the metrics since the last call, and what
+        `timers.between` says of the time since.
       save: called with the number of steps done and the state; not called at the end.
 
     Returns:
@@ -60,18 +61,26 @@ def run_steps(
     Raises:
       InputError: a loss is not finite; the message names the step. Nothing is saved after it.
     """
+    logged = timers.now()
     key = jax.random.key(options.seed)
     state = parallel.replicate(state)
     pending: list[dict[str, jax.Array]] = []
 
     def flush(done: int) -> None:
+        nonlocal logged
         if pending:
-            log(done, _finite_means(jax.device_get(pending), done - len(pending), options.description))
+            means = _finite_means(jax.device_get(pending), done - len(pending), options.description)
             pending.clear()
+            since, logged = logged, timers.now()
+            log(done, {**means, **timers.between(since, logged)})
 
     for t in track(range(start, options.steps), total=options.steps - start, description=options.description):
+        with timers.timed("data"):
+            batch = next(batches)
         try:
-            state, metrics = step(state, parallel.shard(next(batches)), jax.random.fold_in(key, t))
+            state, metrics = step(state, parallel.shard(batch), jax.random.fold_in(key, t))
+            if t % options.log_every == 0:
+                flush(t)
         except jax.errors.JaxRuntimeError as error:
             if processes.count() > 1:
                 processes.leave(error)
@@ -79,10 +88,11 @@ def run_steps(
         pending.append(metrics)
         done = t + 1
         saving = done % options.checkpoint_every == 0 and done < options.steps
-        if done % options.log_every == 0 or done == options.steps or saving:
+        if saving or done == options.steps:
             flush(done)
         if saving:
-            save(done, state)
+            with timers.timed("checkpoint"):
+                save(done, state)
     return state
 
 

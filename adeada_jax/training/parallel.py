@@ -1,6 +1,6 @@
 """Running a step on all devices of all processes. The only module that names `pmap`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -58,6 +58,17 @@ def spread(array: np.ndarray) -> jax.Array | np.ndarray:
         return array
     mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
     return jax.device_put(array, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS)))
+
+
+def fetched(results: Iterable[Any]) -> Iterator[Any]:
+    """Copies pytrees to the host in turn, each while the devices work on the next."""
+    newest = None
+    for result in results:
+        if newest is not None:
+            yield jax.device_get(newest)
+        newest = result
+    if newest is not None:
+        yield jax.device_get(newest)
 
 
 def whole_batch(batch_size: int) -> int:

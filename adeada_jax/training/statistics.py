@@ -8,22 +8,23 @@ from typing import Any
 
 import jax
 
-from adeada_jax.models import normalize
+from adeada_jax.models import Draw, normalize
 
 
 def statistics_step(apply: Callable[..., Any]) -> Callable[..., Any]:
     """Makes the step for `parallel.parallelize`: moves the running statistics towards a batch's.
 
     Args:
-      apply: the segmenter, `apply(params, batch_stats, images, train=, dropout_key=)`.
+      apply: the segmenter, `apply(params, batch_stats, images, train=, draw=)`.
 
     Returns:
-      `step((params, batch_stats), {"image": (b, H, W, 3) uint8}, key) -> ((params, batch_stats), {})`.
+      `step((params, batch_stats), {"image": (b, H, W, 3) uint8, "place": (b,)}, key) -> (state, {})`.
     """
 
     def step(state: tuple[Any, Any], batch: dict[str, jax.Array], key: jax.Array) -> tuple[Any, dict]:
         params, batch_stats = state
-        _, batch_stats = apply(params, batch_stats, normalize(batch["image"]), train=True, dropout_key=key)
+        draw = Draw(key, batch["place"])
+        _, batch_stats = apply(params, batch_stats, normalize(batch["image"]), train=True, draw=draw)
         return (params, batch_stats), {}
 
     return step

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import optax
 
-from adeada_jax.models import normalize, upsample
+from adeada_jax.models import Draw, normalize, upsample
 from adeada_jax.training import losses, parallel
 from adeada_jax.training.accumulation import accumulate
 from adeada_jax.training.state import TrainState
@@ -18,22 +18,24 @@ def supervised_step(
     """Makes the step for `parallel.parallelize`.
 
     Args:
-      apply: the segmenter, `apply(params, batch_stats, images, train=, dropout_key=)`.
+      apply: the segmenter, `apply(params, batch_stats, images, train=, draw=)`.
       optimizer: of its parameters.
       parts: in which a device works through its b images (gradient accumulation).
 
     Returns:
-      `step(state, {"image": (b, H, W, 3) uint8, "label": (b, H, W)}, key) -> (state, {"loss": scalar})`,
-      b images on this device.
+      `step(state, {"image": (b, H, W, 3) uint8, "label": (b, H, W), "place": (b,)}, key) ->
+      (state, {"loss": scalar})`, b images on this device; their places are those in the whole batch.
     """
 
     def step(state: TrainState, batch: dict[str, jax.Array], key: jax.Array) -> tuple[TrainState, dict]:
-        dropout_key = jax.random.fold_in(key, jax.lax.axis_index(parallel.AXIS))
+        dropout_key = jax.random.fold_in(key, 0)
 
-        def part(batch_stats: Any, images: dict[str, jax.Array], key: jax.Array) -> tuple[Any, Any]:
+        def part(batch_stats: Any, images: dict[str, jax.Array]) -> tuple[Any, Any]:
+            draw = Draw(dropout_key, images["place"])
+
             def loss_fn(params: Any) -> tuple[jax.Array, Any]:
                 segmentation, new_stats = apply(
-                    params, batch_stats, normalize(images["image"]), train=True, dropout_key=key
+                    params, batch_stats, normalize(images["image"]), train=True, draw=draw
                 )
                 logits = upsample(segmentation.logits, *images["label"].shape[1:])
                 loss, count = losses.cross_entropy(logits, images["label"])
@@ -42,7 +44,7 @@ def supervised_step(
             (loss, (count, new_stats)), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
             return new_stats, (loss, count, grads)
 
-        batch_stats, sums = accumulate(part, state.batch_stats, batch, dropout_key, parts)
+        batch_stats, sums = accumulate(part, state.batch_stats, batch, parts)
         loss, count, grads = parallel.sum_over_devices(sums)
         count = jax.numpy.maximum(count, 1.0)
         grads = jax.tree.map(lambda g: g / count, grads)

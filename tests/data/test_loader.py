@@ -154,7 +154,7 @@ def test_an_example_is_augmented_anew_each_epoch(toy_dir):
 def test_batches_hold_image_and_label_of_the_size_asked_for(toy_dir):
     source = sources.open_labelled("toy/filmed", toy_dir, "train")
     (batch,) = take(1, source, batch_size=5, seed=0)
-    assert set(batch) == {"image", "label"}
+    assert set(batch) == {"image", "label", "place"}
     assert batch["image"].shape == (5, 32, 64, 3)
     assert batch["label"].shape == (5, 32, 64)
     assert batch["image"].dtype == batch["label"].dtype == np.uint8
@@ -162,7 +162,7 @@ def test_batches_hold_image_and_label_of_the_size_asked_for(toy_dir):
 
 def test_sources_without_labels_give_batches_without_labels(toy_dir):
     (batch,) = take(1, sources.open_images("toy/filmed", toy_dir, "train"), batch_size=2, seed=0)
-    assert set(batch) == {"image"}
+    assert set(batch) == {"image", "place"}
 
 
 def test_fewer_examples_than_a_batch_holds_repeat():

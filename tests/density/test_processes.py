@@ -1,29 +1,54 @@
 """What needs a process of its own: several devices, and that nothing hangs."""
 
 import os
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 DEVICES = """
 import jax, numpy as np
 from adeada_jax.density import fit_mixtures
-assert len(jax.local_devices()) == 3
+assert len(jax.local_devices()) == 8
 rng = np.random.default_rng(0)
 sets = [np.maximum(rng.normal(size=(n, 70)) + rng.normal(size=70), 0).astype(np.float32) for n in (700, 90)]
 starts = [np.eye(k)[rng.integers(k, size=len(s))] for s, k in zip(sets, (3, 2))]
 for kind in ("full", "tied", "diag"):
     options = dict(covariance_type=kind, responsibilities=starts, max_iter=5)
     one = fit_mixtures(sets, [3, 2], **options)
-    many = fit_mixtures(sets, [3, 2], devices=jax.local_devices(), **options)
-    for a, b in zip(one, many):
-        np.testing.assert_allclose(a.lower_bounds, b.lower_bounds, rtol=1e-5)
-        np.testing.assert_allclose(a.means, b.means, atol=1e-3)
+    for count in (2, 8):
+        many = fit_mixtures(sets, [3, 2], devices=jax.local_devices()[:count], **options)
+        for a, b in zip(one, many):
+            np.testing.assert_allclose(a.lower_bounds, b.lower_bounds, rtol=1e-5)
+            np.testing.assert_allclose(a.means, b.means, atol=1e-3)
 clustered = [fit_mixtures(sets, [3, 2], devices=d) for d in (None, jax.local_devices())]
 for a, b in zip(*clustered):
     np.testing.assert_allclose(a.log_likelihood, b.log_likelihood, rtol=1e-3)
 print("same")
+"""
+
+# The whole comparison of two domains, in this process alone or as one of two.
+PEERS = """
+import sys
+import jax, numpy as np
+from adeada_jax import processes
+from adeada_jax.density import density_difference
+out, *place = sys.argv[1:]
+if place:
+    processes.start(place[0], 2, int(place[1]))
+rng = np.random.default_rng(0)
+classes = rng.permutation(np.repeat(np.arange(6), [400, 250, 60, 12, 3, 1]))
+features = (rng.gamma(0.7, 1.0, (len(classes), 70)) + 0.3 * classes[:, None]).astype(np.float32)
+source = features + rng.normal(0.1, 0.1, features.shape).astype(np.float32)
+for kind in ("full", "tied", "diag"):
+    found = density_difference(
+        features, classes, source, classes, num_classes=6, covariance_type=kind,
+        devices=jax.devices() if place else None,
+    )
+    np.savez(f"{out}-{kind}.npz", importance=found.importance, kl=found.kl)
 """
 
 # Many mixtures at the method's own width: the shape of work that two batched chains of Cholesky and
@@ -42,9 +67,9 @@ print("done")
 """
 
 
-def run(script: str, limit: float, **environment: str) -> str:
+def run(script: str, limit: float, *, arguments=(), **environment: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", script, *map(str, arguments)],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -57,8 +82,24 @@ def run(script: str, limit: float, **environment: str) -> str:
 
 @pytest.mark.slow
 def test_samples_spread_over_devices_give_the_same_mixtures():
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=3"}
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
     assert "same" in run(DEVICES, 300, **flags)
+
+
+@pytest.mark.slow
+def test_two_processes_find_what_one_finds(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    run(PEERS, 300, arguments=(tmp_path / "one",))
+    with ThreadPoolExecutor() as threads:
+        both = [threads.submit(run, PEERS, 300, arguments=(tmp_path / p, address, p)) for p in "01"]
+    assert [done.result() for done in both]
+    for kind in ("full", "tied", "diag"):
+        one, *two = (np.load(tmp_path / f"{name}-{kind}.npz") for name in ("one", "0", "1"))
+        for found in two:
+            np.testing.assert_allclose(found["importance"], one["importance"], rtol=1e-6)
+            np.testing.assert_allclose(found["kl"], one["kl"], rtol=1e-6)
 
 
 @pytest.mark.slow

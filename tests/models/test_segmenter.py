@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adeada_jax.errors import InputError
-from adeada_jax.models import Discriminator, Segmenter, normalize, upsample
+from adeada_jax.models import Discriminator, Draw, Segmenter, normalize, upsample
 from adeada_jax.training.step_cost import peak_bytes
 
 
@@ -58,6 +58,7 @@ def small():
 
 
 IMAGES = np.random.default_rng(0).normal(size=(2, 33, 49, 3)).astype(np.float32)
+DRAW = Draw(jax.random.key(0), jnp.arange(len(IMAGES)))
 
 
 def test_logits_are_the_classifier_on_the_features(small):
@@ -72,13 +73,13 @@ def test_frozen_batch_norm_never_changes_and_has_no_parameters(small):
     segmenter, params, batch_stats = small[True]
     names = {path[-2].key for path, _ in jax.tree_util.tree_flatten_with_path(params)[0]}
     assert not any(name.startswith("bn") for name in names)
-    _, after = segmenter.apply(params, batch_stats, IMAGES, train=True, dropout_key=jax.random.key(0))
+    _, after = segmenter.apply(params, batch_stats, IMAGES, train=True, draw=DRAW)
     jax.tree.map(np.testing.assert_array_equal, after, batch_stats)
 
 
 def test_trained_batch_norm_moves_towards_the_batchs_statistics(small):
     segmenter, params, batch_stats = small[False]
-    _, after = segmenter.apply(params, batch_stats, IMAGES, train=True, dropout_key=jax.random.key(0))
+    _, after = segmenter.apply(params, batch_stats, IMAGES, train=True, draw=DRAW)
     stem = segmenter_stem(params, IMAGES)
     mean, var = stem.mean((0, 1, 2)), stem.var((0, 1, 2))
     norm = after["backbone"]["bn1"]["norm"]
@@ -98,8 +99,8 @@ def test_dropout_only_drops_in_training(small):
     segmenter, params, batch_stats = small[True]
 
     def features(train, key):
-        key = jax.random.key(key)
-        return segmenter.apply(params, batch_stats, IMAGES, train=train, dropout_key=key)[0].features
+        draw = Draw(jax.random.key(key), DRAW.places)
+        return segmenter.apply(params, batch_stats, IMAGES, train=train, draw=draw)[0].features
 
     np.testing.assert_array_equal(features(False, 0), features(False, 1))
     assert np.abs(features(True, 0) - features(True, 1)).max() > 1e-3
@@ -161,9 +162,7 @@ def test_rematerialisation_needs_less_memory_and_changes_nothing(frozen):
         params, batch_stats = segmenter.init(0)
 
         def loss(params, images, segmenter=segmenter, batch_stats=batch_stats):
-            segmentation, stats = segmenter.apply(
-                params, batch_stats, images, train=True, dropout_key=jax.random.key(0)
-            )
+            segmentation, stats = segmenter.apply(params, batch_stats, images, train=True, draw=DRAW)
             return (segmentation.logits**2).mean(), stats
 
         gradients = jax.jit(jax.grad(loss, has_aux=True))

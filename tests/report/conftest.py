@@ -78,10 +78,21 @@ def events(rounds=ROUNDS):
         for step in range(20, steps + 1, 20):
             loss = low + (2.4 if k == 0 else 0.3) * np.exp(-step / 120) + rng.normal(0, 0.02)
             written.append(
-                {"round": k, "stage": stage, "step": step, "time": 1.8e9 + step, "loss": float(loss)}
-            )
+                {"round": k, "stage": stage, "step": step, "time": 1.8e9 + step, "loss": float(loss),
+                 **_times(9.0, data=1.0, compile=30.0 * (step == 20), checkpoint=0.5)}
+            )  # fmt: skip
+        if k:
+            for name, seconds in (("inference_target", 40.0), ("inference_source", 80.0), ("density", 21.0),
+                                  ("selection", 1.25), ("labels", 3.0)):  # fmt: skip
+                times = _times(seconds, compile=1.0)
+                written.append({"round": k, "stage": name, "step": 0, "time": 1.8e9, **times})
         written.append({"round": k, "stage": "evaluation", "step": 0, "time": 1.8e9, "miou": 50.0})
     return written
+
+
+def _times(seconds, *, data=0.0, compile=0.0, checkpoint=0.0):
+    return {"seconds": seconds + compile, "data_seconds": data, "compile_seconds": compile,
+            "checkpoint_seconds": checkpoint}  # fmt: skip
 
 
 def galleries(count=2, height=16, width=32):

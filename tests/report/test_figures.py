@@ -17,6 +17,7 @@ def charts(run):
         "classes": figures.iou_chart(run.summary()),
         "purchases": figures.purchase_chart(run.selections(), list(run.summary()["rounds"][0]["iou"])),
         "losses": figures.loss_curve(run.events()),
+        "time": figures.time_chart(run.summary(), run.events()),
     }
 
 
@@ -94,6 +95,23 @@ def test_purchases_are_shares_of_all_bought_pixels():
     svg = figures.purchase_chart(rows, ["sky", "road"])
     assert "road 60.0%, unlisted 40.0%" in svg
     assert "sky" in texts(svg)
+
+
+def test_time_is_stacked_in_a_unit_that_people_read(charts, run):
+    assert {"hours", "minutes", "seconds"} & set(texts(charts["time"])) == {"minutes"}
+    assert {"warm-up", "round 1", "round 5", "data", "compile", "density"} <= set(texts(charts["time"]))
+    assert "other" not in texts(charts["time"])
+    shares = re.findall(r"\w+ ([\d.]+)%", ElementTree.fromstring(charts["time"]).get("aria-label"))
+    assert sum(map(float, shares)) == pytest.approx(100, abs=0.5)
+    slow = [{**event, "seconds": 1000 * event.get("seconds", 1.0)} for event in run.events()]
+    quick = [{**event, "seconds": 1.0, "compile_seconds": 0.0} for event in run.events()]
+    assert "hours" in texts(figures.time_chart(run.summary(), slow))
+    assert "seconds" in texts(figures.time_chart(run.summary(), quick[-8:]))
+
+
+def test_no_times_no_chart(run):
+    old = [{"round": 0, "stage": "warmup", "step": 1, "loss": 1.0}]
+    assert figures.time_chart(run.summary(), old) is None
 
 
 def test_losses_follow_each_other():

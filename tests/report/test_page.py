@@ -87,7 +87,8 @@ def test_nothing_is_asked_of_the_network(page):
 
 
 def test_every_section_is_there(page):
-    sections = {"curve", "losses", "iou", "purchases", "density", "divergence", "budget", "legend", "config"}
+    sections = {"curve", "losses", "iou", "purchases", "density", "divergence", "budget", "time", "legend",
+                "config"}  # fmt: skip
     assert sections <= set(page.ids())
     assert len(page.ids()) == len(set(page.ids()))
     for heading in ("Evaluation images", "Mixtures of round 5"):
@@ -144,6 +145,23 @@ def test_methods_of_a_round_add_up(page, run):
     pixels = sum(row["pixels"] for row in density)
     share = round(100 * pixels / sum(row["pixels"] for row in rows))
     assert page.row("2", "density") == ["2", "density", str(len(density)), f"{pixels:,}", f"{share}%"]
+
+
+def test_the_seconds_of_a_round_by_part(page):
+    columns = ["warm-up", "1", "2", "3", "4", "5", "whole run", "share"]
+    assert page.row("part") == ["part", *columns]
+    assert page.row("data") == ["data", "40.0", *["15.0"] * 5, "115", "5.8%"]
+    assert page.row("compile") == ["compile", "30.0", *["35.0"] * 5, "205", "10.4%"]
+    assert page.row("train", "300") == ["train", "300", *["112"] * 5, "862", "43.9%"]
+    assert page.row("selection")[1:3] == ["-", "1.2"]
+    assert page.row("total")[1] == "390"
+    assert page.row("total")[-1] == "100.0%"
+    assert not [row for row in page.rows if row and row[0] == "other"]
+
+
+def test_a_run_that_did_not_count_its_time_has_no_such_section(write, run):
+    old = [{k: v for k, v in event.items() if not k.endswith("_seconds")} for event in run.events()]
+    assert "time" not in write(events=old).ids()
 
 
 def test_the_configuration_is_listed_by_key(page):

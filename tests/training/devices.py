@@ -18,19 +18,21 @@ from adeada_jax.training.supervised import supervised_step
 
 
 def batch() -> dict[str, np.ndarray]:
-    """Four images of which one has no label and one has few."""
+    """Eight images of which one has no label and one has few."""
     rng = np.random.default_rng(0)
-    label = rng.integers(0, 3, (4, 32, 64)).astype(np.uint8)
+    label = rng.integers(0, 3, (8, 32, 64)).astype(np.uint8)
     label[1] = 255
     label[2, 4:] = 255
-    image = rng.integers(0, 256, (2, 4, 32, 64, 3)).astype(np.uint8)
-    return {"image": image[0], "target_image": image[1], "label": label}
+    image = rng.integers(0, 256, (2, 8, 32, 64, 3)).astype(np.uint8)
+    places = np.arange(16).reshape(2, 8)
+    return {"image": image[0], "target_image": image[1], "label": label, "place": places[0],
+            "target_place": places[1]}  # fmt: skip
 
 
 def steps(frozen: bool, parts: int) -> dict[str, np.ndarray]:
     options = paper_defaults().optimizer
     segmenter = Segmenter(
-        "deeplabv2",
+        "deeplabv3plus",
         backbone="resnet18_half",
         num_classes=3,
         freeze_batch_norm=frozen,

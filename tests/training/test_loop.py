@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from adeada_jax import timers
 from adeada_jax.errors import InputError
 from adeada_jax.training import parallel
 from adeada_jax.training.loop import LoopOptions, run_steps
@@ -45,6 +46,48 @@ def test_a_loss_that_is_not_finite_stops_with_its_step_and_saves_nothing_after()
     with pytest.raises(InputError, match="training: loss is nan at step 6;"):
         saved = run(steps=12, bad_step=6)[2]
     assert saved == []
+
+
+def test_numbers_are_looked_at_while_the_next_step_runs_but_before_a_save():
+    done = []
+
+    def step(state, batch, key):
+        done.append(f"step {len([d for d in done if d.startswith('step')]) + 1}")
+        return state, {"loss": jnp.float32(0)}
+
+    run_steps(
+        step, jnp.float32(0), ({"image": np.zeros((1, 1))} for _ in itertools.count()),
+        LoopOptions("training", 5, log_every=2, checkpoint_every=3, seed=0),
+        log=lambda steps, _: done.append(f"log {steps}"), save=lambda *_: done.append("save"),
+    )  # fmt: skip
+    assert done == [
+        "step 1", "step 2", "step 3", "log 2", "log 3", "save", "step 4", "step 5", "log 4", "log 5"
+    ]  # fmt: skip
+
+
+def test_logs_say_where_the_time_went_and_lose_none(monkeypatch):
+    clock, logged = [0.0], []
+
+    def spend(seconds, result=None):
+        clock[0] += seconds
+        return result
+
+    monkeypatch.setattr(timers, "_clock", lambda: clock[0])
+    monkeypatch.setattr(timers, "_seconds", dict.fromkeys(timers.PARTS, 0.0))
+    monkeypatch.setattr(timers, "_spans", [])
+    run_steps(
+        lambda state, batch, key: spend(1.0, (state, {"loss": np.float32(0)})), np.float32(0),
+        (spend(0.5, {"image": np.zeros((1, 1))}) for _ in itertools.count()),
+        LoopOptions("training", 6, log_every=2, checkpoint_every=3, seed=0),
+        log=lambda done, values: logged.append((done, values)), save=lambda *_: spend(4.0),
+    )  # fmt: skip
+    assert [done for done, _ in logged] == [2, 3, 4, 6]
+    assert [set(values) for _, values in logged] == 4 * [
+        {"loss", "seconds", "data_seconds", "compile_seconds", "checkpoint_seconds"}
+    ]
+    assert [values["seconds"] for _, values in logged] == [4.5, 0.0, 7.0, 1.5]
+    assert [values["data_seconds"] for _, values in logged] == [1.5, 0.0, 1.0, 0.5]
+    assert [values["checkpoint_seconds"] for _, values in logged] == [0.0, 0.0, 4.0, 0.0]
 
 
 def test_no_steps_leave_the_state_alone():

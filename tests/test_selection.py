@@ -1,0 +1,105 @@
+"""Region tables in parts: what processes and killed attempts leave is one table in the end."""
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from adeada_jax import inference, processes, selection
+from adeada_jax.inference import RegionTable, join_tables
+from adeada_jax.workdir import Workdir
+
+NAMES = tuple("abcdefg")
+
+
+def table(names):
+    """Two regions an image; every number says which."""
+    image = np.repeat(np.arange(len(names), dtype=np.int32), 2)
+    region = np.tile(np.arange(2, dtype=np.int32), len(names))
+    number = np.array([10 * NAMES.index(names[i]) for i in image]) + region
+    values = {name: number.astype(np.float32) for name in ("entropy", "margin", "confidence")}
+    return RegionTable(
+        names=tuple(names), image=image, region=region, pixels=number,
+        features=np.stack([number, -number], axis=1).astype(np.float32),
+        probabilities=np.ones((len(number), 3), np.float32), **values,
+    )  # fmt: skip
+
+
+def same(found, expected):
+    assert found.names == expected.names
+    assert found.arrays.keys() == expected.arrays.keys()
+    for name, array in expected.arrays.items():
+        assert found.arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(found.arrays[name], array)
+
+
+def test_parts_of_a_region_table_join_in_the_order_of_the_images(tmp_path, monkeypatch):
+    monkeypatch.setattr(inference, "_ROWS", 3)
+    join_tables([table("aceg"), table("b"), table("df")], NAMES, tmp_path / "t.safetensors")
+    same(RegionTable.load(tmp_path / "t.safetensors"), table(NAMES))
+
+
+def test_a_join_that_is_killed_leaves_no_table(tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "cumsum", killed)
+    with pytest.raises(KeyboardInterrupt):
+        join_tables([table(NAMES)], NAMES, tmp_path / "t.safetensors")
+    assert not (tmp_path / "t.safetensors").exists()
+
+
+@pytest.fixture
+def experiment(tmp_path, monkeypatch):
+    """One whose inference is the table above, and counts the images it was asked for."""
+    asked = []
+
+    def infer(segmenter, params, stats, images, **_):
+        asked.extend(images.names)
+        return table(images.names)
+
+    monkeypatch.setattr(inference, "infer_regions", infer)
+    monkeypatch.setattr(selection, "_IMAGES_A_PART", 2)
+    images = type("Images", (), {"names": NAMES, "__len__": lambda self: len(NAMES)})()
+    return SimpleNamespace(
+        workdir=Workdir(tmp_path), target_images=images, segmenter=None, size={}, asked=asked,
+        config=SimpleNamespace(inference=SimpleNamespace(batch_size=1)),
+        load_weights=lambda _: SimpleNamespace(params=None, batch_stats=None),
+        stage=lambda *_: nullcontext(),
+    )  # fmt: skip
+
+
+def test_what_a_killed_attempt_measured_is_not_measured_again(experiment, monkeypatch):
+    path = experiment.workdir.region_table(1, "target")
+    save = RegionTable.save
+
+    def killed(self, part):
+        save(self, part)
+        if len(experiment.asked) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RegionTable, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        selection.infer(experiment, 1, "target")
+    assert not path.exists()
+    monkeypatch.setattr(RegionTable, "save", save)
+    selection.infer(experiment, 1, "target")
+    assert sorted(experiment.asked) == list(NAMES)
+    same(RegionTable.load(path), table(NAMES))
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_writer_joins_the_parts_of_all_processes(experiment, monkeypatch):
+    path = experiment.workdir.region_table(1, "target")
+    path.parent.mkdir(parents=True)
+    path.with_name(".regions_target.0-of-3.0.part").touch()  # an attempt of three processes
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    monkeypatch.setattr(processes, "agreed", lambda value: value)
+    monkeypatch.setattr(processes, "once", lambda path, make: make() if processes.index() == 0 else None)
+    for process in (1, 0):
+        monkeypatch.setattr(processes, "index", lambda process=process: process)
+        selection.infer(experiment, 1, "target")
+    assert sorted(experiment.asked) == list(NAMES)
+    same(RegionTable.load(path), table(NAMES))
+    assert list(path.parent.iterdir()) == [path]

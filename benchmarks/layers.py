@@ -6,8 +6,8 @@ Lists the convolutions of DeepLabV3+ with ResNet-101 as its program has them, ti
 it as often as it occurs: forward, the gradient of its input, and that of its weights. Ours and PyTorch's
 (channels-last) take turns, with the same threads; the least time of each counts. Below the table stands
 what the whole forward pass takes: the difference is what is no convolution. Other ways to compute the same
-are timed beside ours: a 1x1 convolution, a matrix product in the models, as XLA's convolution; a dilated one as
-several without dilation (space to batch); the gradient of weights as a matrix product for each tap.
+are timed beside ours: a 1x1 convolution, a matrix product in the models, as XLA's convolution; a dilated
+one as several without dilation (space to batch); the gradient of weights as a matrix product for each tap.
 """
 
 import collections

@@ -1,0 +1,98 @@
+"""What a whole GTA5 -> Cityscapes experiment costs by stage: FLOPs and bytes counted, seconds from rates.
+
+    python benchmarks/experiment_cost.py [--scale=10000]
+
+FLOPs are those that --dry_run shows, at the paper's settings; nothing is compiled or run. Bytes are what
+convolutions read and write, as if all else were fused into them: a training step's are as many times a
+forward pass's as its FLOPs, for each of a convolution's gradients has the same three arrays. Hours are the
+longer of FLOPs and bytes over a device's rates, which are assumed below; core hours are a host's, for loading
+and densities as measured (docs/loading.md, docs/density.md). `--scale` multiplies images, regions and steps
+alike.
+"""
+
+import math
+
+import jax
+import jax.extend.core as jex
+import jax.numpy as jnp
+from absl import app, flags
+
+from adeada_jax import plan
+from adeada_jax.command_line import run_app
+from adeada_jax.config import paper_defaults
+from adeada_jax.experiment import Experiment, create_segmenter
+
+_SCALE = flags.DEFINE_float("scale", 1.0, "Times the paper's data and steps.", lower_bound=0.001)
+
+# Images, of source, target and its evaluation split; rounds are the configuration's.
+SOURCE, TARGET, EVALUATION = 24_966, 2_975, 500
+REGIONS_AN_IMAGE = 40
+
+# FLOP/s and bytes/s that are reached: 40% of a H100's dense bfloat16 peak and half of its memory's rate, both
+# assumed; of a CPU core what its forward pass was measured at (docs/scaling.md), its memory being no bound.
+DEVICES = {"H100": (0.4 * 989e12, 0.5 * 3.35e12), "a core": (137e9, math.inf)}
+ITEMSIZE = {"H100": 2, "a core": 4}
+
+# Measured, in seconds: of a CPU core for an image that is loaded and augmented (docs/loading.md), of one
+# that is loaded alone, and for a region: its density's fit and score (docs/density.md, 6.6 s for 100,000).
+LOAD_AUGMENTED, LOAD, DENSITY = 0.083, 0.065, 6.6e-5
+
+
+def traffic(program: jex.Jaxpr) -> float:
+    """Numbers in operands and results of a program's convolutions and products."""
+    total = 0.0
+    for equation in program.eqns:
+        if equation.primitive.name in ("conv_general_dilated", "dot_general"):
+            total += sum(math.prod(var.aval.shape) for var in (*equation.invars, *equation.outvars))
+        for value in equation.params.values():
+            if isinstance(value, jex.ClosedJaxpr):
+                total += traffic(value.jaxpr)
+            elif isinstance(value, jex.Jaxpr):
+                total += traffic(value)
+    return total
+
+
+def counted(own: Experiment) -> dict[str, tuple[float, float]]:
+    """FLOPs and numbers moved by a warm-up step, a fine-tuning step and a forward pass of one image."""
+    flops = {
+        "warm-up": plan._adversarial_step(own).flops,
+        "fine-tuning": plan._supervised_step(own).flops,
+        "forward": plan._forward_cost(own).flops,
+    }
+    images = jax.ShapeDtypeStruct((1, own.config.data.height, own.config.data.width, 3), jnp.float32)
+    program = jax.make_jaxpr(lambda weights, images: own.segmenter.apply(*weights, images, train=False)[0])
+    moved = traffic(program(own.segmenter.shapes, images).jaxpr)
+    return {kind: (number, moved * number / flops["forward"]) for kind, number in flops.items()}
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument '{argv[1]}'")
+    options, scale = paper_defaults(), _SCALE.value
+    counts = counted(Experiment(options, None, None, create_segmenter(options), None, None, None, None))
+    rounds = options.acquisition.rounds
+    # Stage, what is counted, how often in all, and core-seconds of each that are not the device's.
+    work = (
+        ("warm-up", "warm-up", options.warmup.steps, 2 * LOAD_AUGMENTED),
+        ("fine-tuning", "fine-tuning", rounds * options.finetune.steps, LOAD_AUGMENTED),
+        ("inference", "forward", rounds * (SOURCE + TARGET), LOAD),
+        ("evaluation", "forward", (rounds + 1) * EVALUATION, LOAD),
+    )
+    names = list(DEVICES)
+    print("| stage | images or steps | FLOPs | " + " | ".join(f"bytes, {n} | hours, {n}" for n in names)
+          + " | core hours besides |")  # fmt: skip
+    print("| --- |" + " ---: |" * (3 + 2 * len(names)))
+    for stage, kind, times, core in work:
+        flops, numbers = (scale * times * value for value in counts[kind])
+        cells = [f"{scale * times:,.0f}", f"{flops:.3g}"]
+        for name, (rate, bandwidth) in DEVICES.items():
+            moved = numbers * ITEMSIZE[name]
+            cells += [f"{moved:.3g}", f"{max(flops / rate, moved / bandwidth) / 3600:,.4g}"]
+        print(f"| {stage} | " + " | ".join([*cells, f"{scale * times * core / 3600:,.3g}"]) + " |")
+    regions = scale * rounds * REGIONS_AN_IMAGE * (SOURCE + TARGET)
+    empty = " | ".join([""] * (1 + 2 * len(names)))
+    print(f"| densities | {regions:,.0f} regions | {empty} | {regions * DENSITY / 3600:,.3g} |")
+
+
+if __name__ == "__main__":
+    run_app(main)

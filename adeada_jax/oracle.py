@@ -1,7 +1,7 @@
 """Who gives labels. The only module that opens the target's training labels, and a region at a time."""
 
 from collections.abc import Iterable, Sequence
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -14,9 +14,11 @@ from adeada_jax.errors import InputError
 from adeada_jax.files import write_png_atomic
 from adeada_jax.types import IGNORE_LABEL
 
+_IMAGES_AT_ONCE = 4
+
 
 class Oracle(Protocol):
-    """Someone who labels regions: ground truth now, people later."""
+    """Someone who labels regions: ground truth now, people later. Asked for several images at a time."""
 
     def reveal(self, image: str, regions: Sequence[int]) -> np.ndarray:
         """Labels the named regions of an image.
@@ -85,13 +87,18 @@ def buy_labels(oracle: Oracle, regions_by_image: dict[str, list[int]], directory
     label twice. Of several processes one asks, and all have the answers when this returns.
     """
 
-    def ask(path: Path, image: str, regions: list[int]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_png_atomic(path, oracle.reveal(image, regions))
-
-    for image, regions in sorted(regions_by_image.items()):
+    def ask(image: str) -> None:
         path = directory / f"{image}.png"
-        processes.once(path, partial(ask, path, image, regions))
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_png_atomic(path, oracle.reveal(image, regions_by_image[image]))
+
+    images = sorted(regions_by_image)
+    if processes.is_writer():
+        with ThreadPoolExecutor(_IMAGES_AT_ONCE) as threads:
+            list(threads.map(ask, images))
+    for image in images:
+        processes.wait_for(directory / f"{image}.png")
 
 
 class PurchasedLabels:

@@ -121,7 +121,7 @@ def make_plan(experiment: Experiment) -> Plan:
         parameters=_count(experiment.segmenter.shapes[0]),
         discriminator_parameters=_count(experiment.discriminator().shapes) if has_discriminator else 0,
         trainings=trainings,
-        forward=_forward_cost(experiment),
+        forward=forward_cost(experiment),
         inferred=rounds * sum(split.images for split in measured) + (rounds + 1) * validation.images,
         files=tuple(_files(experiment, trainings, target, measured, rounds)),
     )
@@ -173,7 +173,7 @@ def _trainings(experiment: Experiment, source: Split, target: Split) -> Iterator
     if config.experiment in ("active", "warmup_only"):
         if not config.warmup.checkpoint:
             adversarial = config.warmup.method == "adversarial"
-            cost = _cost(experiment, _adversarial_step if adversarial else _supervised_step)
+            cost = _cost(experiment, adversarial_cost if adversarial else supervised_cost)
             name = "warm-up, adversarial" if adversarial else "warm-up, source only"
             yield Training(name, 1, warmup, warmup * batch, cost)
         if config.experiment == "active":
@@ -182,15 +182,15 @@ def _trainings(experiment: Experiment, source: Split, target: Split) -> Iterator
                 rounds,
                 finetune,
                 rounds * finetune * batch,
-                _cost(experiment, _supervised_step),
+                _cost(experiment, supervised_cost),
             )
     elif config.experiment == "adaptation_only":
         yield Training(
-            "adaptation, adversarial", 1, in_all, in_all * batch, _cost(experiment, _adversarial_step)
+            "adaptation, adversarial", 1, in_all, in_all * batch, _cost(experiment, adversarial_cost)
         )
     else:
         name = config.experiment.replace("_", " ")
-        yield Training(name, 1, in_all, in_all * batch, _cost(experiment, _supervised_step))
+        yield Training(name, 1, in_all, in_all * batch, _cost(experiment, supervised_cost))
 
 
 def _cost(experiment: Experiment, step_of: Callable[[Experiment], StepCost]) -> StepCost:
@@ -203,7 +203,8 @@ def _cost(experiment: Experiment, step_of: Callable[[Experiment], StepCost]) -> 
     return replace(cost, flops=step_of(replace(experiment, config=config)).flops)
 
 
-def _supervised_step(experiment: Experiment) -> StepCost:
+def supervised_cost(experiment: Experiment) -> StepCost:
+    """Of a fine-tuning step, or one of a reference's."""
     options = experiment.config.finetune
     initial_state, step = stages.supervised_training(
         experiment.segmenter, experiment.config.optimizer.to_json(), options.learning_rate, options.steps,
@@ -213,7 +214,8 @@ def _supervised_step(experiment: Experiment) -> StepCost:
     return step_cost(step, state, _batch(experiment, "image", "label", "place"), _key())
 
 
-def _adversarial_step(experiment: Experiment) -> StepCost:
+def adversarial_cost(experiment: Experiment) -> StepCost:
+    """Of a warm-up step with discriminator."""
     initial_state, step = stages.adversarial_training(experiment, experiment.config.warmup)
     state = jax.eval_shape(initial_state, *experiment.segmenter.shapes, experiment.discriminator().shapes)
     return step_cost(
@@ -221,7 +223,8 @@ def _adversarial_step(experiment: Experiment) -> StepCost:
     )
 
 
-def _forward_cost(experiment: Experiment) -> StepCost:
+def forward_cost(experiment: Experiment) -> StepCost:
+    """Of a forward pass of an inference batch."""
     size = experiment.config.inference.batch_size, experiment.config.data.height, experiment.config.data.width
     segmenter = experiment.segmenter
 

@@ -1,15 +1,16 @@
 """Several processes of one run, on one machine or many: who writes, and how the others learn of it.
 
-All processes see one working directory. What needs no accelerator of the others (the pool, densities, a
-selection, labels, the report) is done by the writer, process 0, while the others wait for the file it leaves.
-Training is done by all together; inference and evaluation by each for its share of the images. A process that
-dies is noticed by JAX's distributed runtime, which ends the others; the same command then resumes the run.
+All processes see one working directory. What needs no accelerator of the others (the pool, a selection,
+labels, the report) is done by the writer, process 0, while the others wait for the file it leaves. Training
+and densities are done by all together; inference and evaluation by each for its share of the images. A process
+that dies is noticed by JAX's distributed runtime, which ends the others; the same command then resumes the run.
 """
 
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -117,11 +118,19 @@ def discard(name: str, directory: Path) -> None:
             _part(directory, name, process).unlink(missing_ok=True)
 
 
-def leave(error: Exception) -> NoReturn:
-    """Ends this process because a step failed in which another did not take part.
+@contextmanager
+def together() -> Iterator[None]:
+    """For work of all processes together: ends this one where another does not take part any more."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if count() > 1:
+            _leave(error)
+        raise
 
-    At once: an orderly end would wait for the other process.
-    """
+
+def _leave(error: Exception) -> NoReturn:
+    """Ends this process at once: an orderly end would wait for the other process."""
     print(
         f"error: process {index()} of {count()}: another process of this run ended; its output says why "
         f"({type(error).__name__}: {str(error).splitlines()[0]}). Start all again to resume the run",

@@ -87,13 +87,14 @@ def _infer(experiment: Experiment, number: int, domain: str, path: Path, with_di
     images = experiment.target_images if domain == "target" else experiment.source_images
     with experiment.stage(number, f"inference_{domain}"):
         weights = experiment.load_weights(experiment.workdir.checkpoint(number - 1))
+        discriminator = experiment.load_discriminator() if with_discriminator else None
         for part, share in _parts(path, len(images), processes.index()):
             if not part.exists():
                 inference.infer_regions(
                     experiment.segmenter, weights.params, weights.batch_stats, Subset(images, share),
                     **experiment.size, batch_size=experiment.config.inference.batch_size,
                     description=f"round {number}: {domain} regions",
-                    discriminator=experiment.load_discriminator() if with_discriminator else None,
+                    discriminator=discriminator,
                 ).save(part)  # fmt: skip
     processes.once(path, lambda: _join(images.names, path))
 
@@ -125,7 +126,7 @@ def estimate_density(experiment: Experiment, number: int) -> None:
     target, source = (
         RegionTable.load(experiment.workdir.region_table(number, domain)) for domain in ("target", "source")
     )
-    with experiment.stage(number, "density"):
+    with experiment.stage(number, "density"), processes.together():
         difference = density_difference(
             target.features, target.predicted, source.features, source.predicted,
             num_classes=experiment.config.num_classes, class_names=experiment.class_names,

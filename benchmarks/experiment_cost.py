@@ -30,7 +30,7 @@ REGIONS_AN_IMAGE = 40
 
 # FLOP/s and bytes/s that are reached: 40% of a H100's dense bfloat16 peak and half of its memory's rate, both
 # assumed; of a CPU core what its forward pass was measured at (docs/scaling.md), its memory being no bound.
-DEVICES = {"H100": (0.4 * 989e12, 0.5 * 3.35e12), "a core": (137e9, math.inf)}
+DEVICES = {"H100": (0.4 * 989e12, 0.5 * 3.35e12), "a core": (126e9, math.inf)}
 ITEMSIZE = {"H100": 2, "a core": 4}
 
 # Measured, in seconds: of a CPU core for an image that is loaded and augmented (docs/loading.md), of one
@@ -55,9 +55,9 @@ def traffic(program: jex.Jaxpr) -> float:
 def counted(own: Experiment) -> dict[str, tuple[float, float]]:
     """FLOPs and numbers moved by a warm-up step, a fine-tuning step and a forward pass of one image."""
     flops = {
-        "warm-up": plan._adversarial_step(own).flops,
-        "fine-tuning": plan._supervised_step(own).flops,
-        "forward": plan._forward_cost(own).flops,
+        "warm-up": plan.adversarial_cost(own).flops,
+        "fine-tuning": plan.supervised_cost(own).flops,
+        "forward": plan.forward_cost(own).flops,
     }
     images = jax.ShapeDtypeStruct((1, own.config.data.height, own.config.data.width, 3), jnp.float32)
     program = jax.make_jaxpr(lambda weights, images: own.segmenter.apply(*weights, images, train=False)[0])

@@ -4,7 +4,7 @@
     python benchmarks/models.py
 
 Both have the same weights, images and labels, and work in turn on the same device and threads; first their
-outputs and losses are compared. On a GPU also in bfloat16, PyTorch's convolutions with channels last.
+outputs and losses are compared. PyTorch works with channels last, the faster for it; on a GPU also in bfloat16.
 """
 
 import statistics
@@ -22,6 +22,7 @@ from absl import app, flags, logging
 
 from adeada_jax.command_line import run_app
 from adeada_jax.config import paper_defaults
+from adeada_jax.errors import InputError
 from adeada_jax.evaluation.tables import markdown
 from adeada_jax.import_weights import import_weights
 from adeada_jax.models import Segmenter, normalize
@@ -86,10 +87,9 @@ def torch_tasks(network: Any, batch: dict[str, np.ndarray], dtype: str, device: 
     """The same in PyTorch; batch norm is frozen, as it is with us."""
     import torch
 
-    layout = torch.contiguous_format if device == "cpu" else torch.channels_last
-    network = network.to(device, memory_format=layout).eval()
+    network = network.to(device, memory_format=torch.channels_last).eval()
     image = torch.from_numpy(np.asarray(normalize(batch["image"])).transpose(0, 3, 1, 2).copy())
-    image = image.to(device, memory_format=layout)
+    image = image.to(device, memory_format=torch.channels_last)
     label = torch.from_numpy(batch["label"].astype(np.int64)).to(device)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -151,8 +151,11 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'")
     logging.set_verbosity(logging.ERROR)
-    import torch
-    import torch_reference
+    try:
+        import torch
+        import torch_reference
+    except ImportError as error:
+        raise InputError("there is no PyTorch to compare with; pip install torch") from error
 
     device = "cuda" if torch.cuda.is_available() and jax.default_backend() == "gpu" else "cpu"
     torch.manual_seed(0)

@@ -77,14 +77,10 @@ def run_steps(
     for t in track(range(start, options.steps), total=options.steps - start, description=options.description):
         with timers.timed("data"):
             batch = next(batches)
-        try:
+        with processes.together():
             state, metrics = step(state, parallel.shard(batch), jax.random.fold_in(key, t))
             if t % options.log_every == 0:
                 flush(t)
-        except jax.errors.JaxRuntimeError as error:
-            if processes.count() > 1:
-                processes.leave(error)
-            raise
         pending.append(metrics)
         done = t + 1
         saving = done % options.checkpoint_every == 0 and done < options.steps

@@ -28,7 +28,7 @@ def supervised_step(
     """
 
     def step(state: TrainState, batch: dict[str, jax.Array], key: jax.Array) -> tuple[TrainState, dict]:
-        dropout_key = jax.random.fold_in(key, 0)
+        dropout_key = jax.random.fold_in(key, 0)  # the same on all devices: places tell their images apart
 
         def part(batch_stats: Any, images: dict[str, jax.Array]) -> tuple[Any, Any]:
             draw = Draw(dropout_key, images["place"])

@@ -94,7 +94,8 @@ def test_two_processes_find_what_one_finds(tmp_path):
     run(PEERS, 300, arguments=(tmp_path / "one",))
     with ThreadPoolExecutor() as threads:
         both = [threads.submit(run, PEERS, 300, arguments=(tmp_path / p, address, p)) for p in "01"]
-    assert [done.result() for done in both]
+    for done in both:
+        done.result()
     for kind in ("full", "tied", "diag"):
         one, *two = (np.load(tmp_path / f"{name}-{kind}.npz") for name in ("one", "0", "1"))
         for found in two:

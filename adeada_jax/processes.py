@@ -2,8 +2,8 @@
 
 All processes see one working directory. What needs no accelerator of the others (the pool, a selection,
 labels, the report) is done by the writer, process 0, while the others wait for the file it leaves. Training
-and densities are done by all together; inference and evaluation by each for its share of the images. A process
-that dies is noticed by JAX's distributed runtime, which ends the others; the same command then resumes the run.
+and densities are done by all together; inference and evaluation by each for its share of the images. JAX's
+distributed runtime notices a process that dies and ends the others; the same command then resumes the run.
 """
 
 import os

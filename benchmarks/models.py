@@ -4,7 +4,7 @@
     python benchmarks/models.py
 
 Both have the same weights, images and labels, and work in turn on the same device and threads; first their
-outputs and losses are compared. PyTorch works with channels last, the faster for it; on a GPU also in bfloat16.
+outputs and losses are compared. PyTorch works with channels last, faster for it; on a GPU also in bfloat16.
 """
 
 import statistics

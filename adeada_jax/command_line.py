@@ -1,5 +1,6 @@
 """How scripts start and how they fail: one line for the user's mistakes, a traceback for ours."""
 
+import importlib.util
 import os
 import re
 import sys
@@ -7,9 +8,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import jaxlib
 from absl import app, flags
 
 from adeada_jax.errors import InputError
+
+# XLA's CPU backend computes convolutions by a new library from jaxlib 0.10 on, slower than the one before,
+# most of all in kernels' gradients (docs/scaling.md). The new one keeps what it is good at: products, sums.
+_TRIED_JAXLIB = "0.10."
+_CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
+_CPU_KINDS = "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
 
 
 def checked_config(config: Any) -> Any:
@@ -34,8 +42,21 @@ def keep_compiled_programs() -> None:
         jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "adeada_jax"))
 
 
+def prefer_faster_convolutions() -> None:
+    """Has XLA's CPU backend compute convolutions by the faster of its libraries; before JAX's first use.
+
+    Only with the jaxlib that this was tried with, as XLA ends the process on a flag that it does not know,
+    where no accelerator's plugin is installed, and unless XLA_FLAGS says what to do.
+    """
+    given = os.environ.get("XLA_FLAGS", "")
+    accelerated = any(importlib.util.find_spec(name) for name in ("jax_plugins", "libtpu"))
+    if jaxlib.__version__.startswith(_TRIED_JAXLIB) and not accelerated and _CPU_FLAG not in given:
+        os.environ["XLA_FLAGS"] = f"{given} {_CPU_FLAG}={_CPU_KINDS}".strip()
+
+
 def run_app(main: Callable[[list[str]], object]) -> None:
     """`app.run` with one-line errors: wrong flags and InputErrors end with status 2."""
+    prefer_faster_convolutions()
 
     def guarded(argv: list[str]) -> object:
         try:

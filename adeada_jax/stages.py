@@ -196,20 +196,20 @@ def _run(
     steps: int, description: str,
 ) -> Any:  # fmt: skip
     """Trains from the newest checkpoint of this stage, if a killed run left one."""
-    progress = checkpoints.Progress(experiment.workdir.training_progress(number))
-    start = processes.agreed(progress.latest_step())
-    if start:
-        state = progress.restore(start, state)
-    experiment.metrics.rewind(number, name, start)
     options = LoopOptions(
         description=description, steps=steps, log_every=experiment.config.training.log_every,
         checkpoint_every=experiment.config.training.checkpoint_every, seed=experiment.seed(number, name),
     )  # fmt: skip
-    return run_steps(
-        step, state, batches(start), options, start=start,
-        log=lambda done, values: experiment.metrics.write(round=number, stage=name, step=done, **values),
-        save=progress.save if processes.is_writer() else lambda *_: None,
-    )  # fmt: skip
+    with checkpoints.Progress(experiment.workdir.training_progress(number)) as progress:
+        start = processes.agreed(progress.latest_step())
+        if start:
+            state = progress.restore(start, state)
+        experiment.metrics.rewind(number, name, start)
+        return run_steps(
+            step, state, batches(start), options, start=start,
+            log=lambda done, values: experiment.metrics.write(round=number, stage=name, step=done, **values),
+            save=progress.save if processes.is_writer() else lambda *_: None,
+        )  # fmt: skip
 
 
 def _finish(experiment: Experiment, number: int, weights: Weights, *, discriminator: Any = None) -> None:

@@ -1,5 +1,6 @@
 """What a user sees who mistypes: one line, status 2, no traceback."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -71,3 +72,35 @@ def test_programs_that_compile_quickly_are_kept_too_unless_the_environment_says_
         assert getattr(jax.config, name) == 0.1
     finally:
         jax.config.update(name, before)
+
+
+CONVOLUTION = """
+import sys
+import jax
+import jax.numpy as jnp
+from adeada_jax.command_line import run_app
+
+def main(argv):
+    def program(x, kernel):
+        order = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=order)
+    arguments = jnp.ones((1, 32, 32, 64)), jnp.ones((3, 3, 64, 64))
+    print(jax.jit(program).lower(*arguments).compile().as_text())
+
+run_app(main)
+"""
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="of XLA's CPU backend")
+@pytest.mark.parametrize(
+    ("given", "library"), [("", False), ("--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_"
+                                         "INDIVIDUAL_CONVOLUTION", True)],
+)  # fmt: skip
+def test_scripts_choose_the_library_for_convolutions_unless_the_user_does(given, library):
+    environment = {**os.environ, "XLA_FLAGS": given}
+    done = subprocess.run(
+        [sys.executable, "-c", CONVOLUTION], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "convolution(" in done.stdout
+    assert ("ynn_fusion" in done.stdout) == library

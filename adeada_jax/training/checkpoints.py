@@ -122,7 +122,9 @@ def _difference(stored: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int,
 
 
 class Progress:
-    """The newest checkpoint of a stage in training, for a run that is killed.
+    """The newest checkpoint of a stage in training, for a run that is killed; written in the background.
+
+    As a context manager it waits at the end, however that comes, for what is being written.
 
     Attributes:
       directory: holds one directory a saved step.
@@ -130,16 +132,35 @@ class Progress:
 
     def __init__(self, directory: Path):
         self.directory = Path(directory)
+        self._writing: ocp.StandardCheckpointer | None = None
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
 
     def latest_step(self) -> int:
         """Steps done at the newest complete checkpoint, 0 if there is none."""
         return max((int(path.name) for path in self.directory.glob("*") if path.name.isdigit()), default=0)
 
     def save(self, step: int, state: Any) -> None:
-        """Keeps `state` as of `step` and drops older ones."""
-        save(self.directory / str(step), state)
+        """Begins to write `state` as of `step`, of which it keeps a copy until that is done."""
+        self.finish()
+        copy = jax.device_get(state)  # no copy on a CPU, where JAX does not reuse a buffer that is held
+        self.directory.mkdir(parents=True, exist_ok=True)  # orbax would wait ten minutes before it says no
+        self._writing = _checkpointer()
+        self._writing.save((self.directory / str(step)).absolute(), copy, force=True)
+
+    def finish(self) -> None:
+        """Waits until what was begun is written, and drops what is older."""
+        if self._writing is None:
+            return
+        writing, self._writing = self._writing, None
+        writing.close()
+        newest = str(self.latest_step())
         for path in self.directory.glob("*"):
-            if path.name != str(step):
+            if path.name != newest:
                 shutil.rmtree(path)
 
     def restore(self, step: int, like: Any) -> Any:
@@ -148,4 +169,5 @@ class Progress:
 
     def clear(self) -> None:
         """Removes all of it: the stage is finished."""
+        self.finish()
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -59,12 +59,41 @@ def test_progress_keeps_the_newest_and_ignores_torn_ones(tmp_path):
     assert progress.latest_step() == 0
     progress.save(10, tree(1.0))
     progress.save(20, tree(2.0))
+    progress.finish()
     assert [path.name for path in progress.directory.iterdir()] == ["20"]
     # What a process killed while saving leaves behind.
     (progress.directory / "30.orbax-checkpoint-tmp").mkdir()
     assert progress.latest_step() == 20
     assert_equal(progress.restore(20, tree()), tree(2.0))
     progress.save(30, tree(3.0))
+    progress.finish()
     assert [path.name for path in progress.directory.iterdir()] == ["30"]
     progress.clear()
     assert progress.latest_step() == 0
+
+
+def test_a_checkpoint_in_writing_is_of_the_step_it_was_saved_at(tmp_path):
+    step = jax.jit(lambda state: jax.tree.map(lambda leaf: leaf + 1, state), donate_argnums=0)
+    state = {"w": jnp.zeros(1_000_000)}
+    with checkpoints.Progress(tmp_path) as progress:
+        progress.save(10, state)
+        for _ in range(5):
+            state = step(state)
+    np.testing.assert_array_equal(progress.restore(10, state)["w"], 0.0)
+
+
+def test_what_is_being_written_is_complete_when_the_training_fails(tmp_path):
+    def train():
+        with checkpoints.Progress(tmp_path) as progress:
+            progress.save(10, tree(1.0))
+            raise InputError("loss is nan")
+
+    with pytest.raises(InputError, match="loss"):
+        train()
+    assert_equal(checkpoints.Progress(tmp_path).restore(10, tree()), tree(1.0))
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_the_training(tmp_path):
+    (tmp_path / "progress").touch()
+    with pytest.raises(OSError, match="progress"), checkpoints.Progress(tmp_path / "progress") as progress:
+        progress.save(10, tree(1.0))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -18,20 +19,22 @@ from adeada_jax.errors import InputError
 ROOT = Path(__file__).parents[1]
 # Frozen batch norm and a small rate: what two devices sum in another order stays small.
 TINY = {
-    "data.height": 32, "data.width": 64, "data.batch_size": 4, "model.name": "deeplabv2",
+    "data.height": 32, "data.width": 64, "data.batch_size": 8, "model.name": "deeplabv2",
     "model.freeze_batch_norm": True, "warmup.steps": 6, "warmup.learning_rate": 1e-4, "finetune.steps": 4,
     "finetune.learning_rate": 1e-4, "acquisition.rounds": 1, "acquisition.budget": 0.1,
-    "training.checkpoint_every": 2, "training.log_every": 1, "inference.batch_size": 4,
+    "training.checkpoint_every": 2, "training.log_every": 1, "inference.batch_size": 8,
 }  # fmt: skip
 
 
-def start(toy_dir, workdir, *extra):
+def start(toy_dir, workdir, *extra, devices=1):
     overrides = {**TINY, "source.dir": toy_dir, "target.dir": toy_dir}
     flags = [f"--config.{key}={value}" for key, value in overrides.items()]
     command = [sys.executable, "scripts/main.py", "--config=configs/toy.py", f"--workdir={workdir}", *flags]
+    environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
     return subprocess.Popen(
-        [*command, *extra], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+        [*command, *extra], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True,
+    )  # fmt: skip
 
 
 def start_two(toy_dir, workdir):
@@ -53,9 +56,35 @@ def purchases(workdir):
         return [tuple(row.values()) for row in csv.DictReader(file)]
 
 
+def assert_same(found, one):
+    """Equal purchases; scores and mIoU but for rounding, as devices add up in another order."""
+    assert [row[:-1] for row in purchases(found)] == [row[:-1] for row in purchases(one)]
+    scores = [[float(row[-1]) for row in purchases(workdir)] for workdir in (one, found)]
+    np.testing.assert_allclose(scores[1], scores[0], rtol=1e-4)
+    mious = [
+        [entry["miou"] for entry in json.loads((workdir / "summary.json").read_text())["rounds"]]
+        for workdir in (one, found)
+    ]
+    np.testing.assert_allclose(mious[1], mious[0], rtol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def one(toy_dir, tmp_path_factory):
+    """A run of one process on one device."""
+    workdir = tmp_path_factory.mktemp("runs") / "one"
+    finish(start(toy_dir, workdir))
+    return workdir
+
+
 @pytest.mark.slow
-def test_two_processes_of_which_one_was_killed_end_as_one_process_does(toy_dir, tmp_path):
-    finish(start(toy_dir, tmp_path / "one"))
+@pytest.mark.parametrize("devices", [2, 8])
+def test_several_devices_end_as_one_does(devices, one, toy_dir, tmp_path):
+    finish(start(toy_dir, tmp_path / "run", devices=devices))
+    assert_same(tmp_path / "run", one)
+
+
+@pytest.mark.slow
+def test_two_processes_of_which_one_was_killed_end_as_one_process_does(one, toy_dir, tmp_path):
     two = tmp_path / "two"
     writer, other = start_two(toy_dir, two)
     while writer.poll() is None and not list(two.glob("rounds/00/progress/*")):
@@ -70,15 +99,7 @@ def test_two_processes_of_which_one_was_killed_end_as_one_process_does(toy_dir, 
     outputs = [finish(process) for process in start_two(toy_dir, two)]
     assert "mIoU" in outputs[0]
     assert "mIoU" not in outputs[1]
-    one = tmp_path / "one"
-    assert [row[:-1] for row in purchases(two)] == [row[:-1] for row in purchases(one)]
-    scores = [[float(row[-1]) for row in purchases(workdir)] for workdir in (one, two)]
-    np.testing.assert_allclose(scores[1], scores[0], rtol=1e-4)
-    mious = [
-        [entry["miou"] for entry in json.loads((workdir / "summary.json").read_text())["rounds"]]
-        for workdir in (one, two)
-    ]
-    np.testing.assert_allclose(mious[1], mious[0], rtol=1e-3)
+    assert_same(two, one)
     assert not list(two.rglob("*.part"))
 
 

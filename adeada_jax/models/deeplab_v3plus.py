@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from adeada_jax.models.dropout import Draw, dropout
-from adeada_jax.models.layers import NormFactory, classifier, conv, upsample
+from adeada_jax.models.layers import NormFactory, classifier, conv, relu, upsample
 
 FEATURES = 256
 LOW_LEVEL_FEATURES = 48
@@ -22,7 +22,7 @@ class ConvNorm(nnx.Module):
         self.bn = norm(features)
 
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        return jax.nn.relu(self.bn(self.conv(x), train))
+        return relu(self.bn(self.conv(x), train))
 
 
 class Aspp(nnx.Module):

@@ -90,6 +90,15 @@ def _pointwise(
     return jnp.matmul(x.reshape(-1, x.shape[-1]), kernel[0, 0]).reshape(*x.shape[:3], -1)
 
 
+def relu(x: jax.Array) -> jax.Array:
+    """max(x, 0) as a choice; NaN stays NaN.
+
+    A maximum XLA's CPU backend (jaxlib 0.10) takes into every product that it goes to, and with it the sum of
+    residuals before, and so all of a stage: they were added up anew, and kept, for each block.
+    """
+    return jnp.where(x <= 0, jnp.zeros((), x.dtype), x)
+
+
 class FrozenBatchNorm(nnx.Module):
     """Batch norm as a fixed affine map: statistics and affine parameters alike are never trained."""
 

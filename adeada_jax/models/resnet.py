@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from adeada_jax.models.layers import NormFactory, conv, run_block, stage_geometry
+from adeada_jax.models.layers import NormFactory, conv, relu, run_block, stage_geometry
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class BasicBlock(nnx.Module):
         self.downsample = _shortcut(in_features, width, stride, make_conv, norm)
 
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        y = jax.nn.relu(self.bn1(self.conv1(x), train))
+        y = relu(self.bn1(self.conv1(x), train))
         y = self.bn2(self.conv2(y), train)
-        return jax.nn.relu(y + (x if self.downsample is None else self.downsample(x, train)))
+        return relu(y + (x if self.downsample is None else self.downsample(x, train)))
 
 
 class Bottleneck(nnx.Module):
@@ -81,10 +81,10 @@ class Bottleneck(nnx.Module):
         self.downsample = _shortcut(in_features, 4 * width, stride, make_conv, norm)
 
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        y = jax.nn.relu(self.bn1(self.conv1(x), train))
-        y = jax.nn.relu(self.bn2(self.conv2(y), train))
+        y = relu(self.bn1(self.conv1(x), train))
+        y = relu(self.bn2(self.conv2(y), train))
         y = self.bn3(self.conv3(y), train)
-        return jax.nn.relu(y + (x if self.downsample is None else self.downsample(x, train)))
+        return relu(y + (x if self.downsample is None else self.downsample(x, train)))
 
 
 def _shortcut(in_features: int, features: int, stride: int, make_conv: ConvFactory, norm: NormFactory):
@@ -151,7 +151,7 @@ class ResNet(nnx.Module):
 
     def __call__(self, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
         """`(B, H, W, 3)` to the first stage's `(B, H/4, W/4, .)` and the last stage's features."""
-        x = jax.nn.relu(self.bn1(self.conv1(x), train))
+        x = relu(self.bn1(self.conv1(x), train))
         x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
         low_level = self.layer1(x, train)
         x = self.layer2(low_level, train)

@@ -7,6 +7,7 @@ import pytest
 
 from adeada_jax.errors import InputError
 from adeada_jax.models import Discriminator, Draw, Segmenter, normalize, upsample
+from adeada_jax.models.layers import relu
 from adeada_jax.training.step_cost import peak_bytes
 
 
@@ -171,3 +172,11 @@ def test_rematerialisation_needs_less_memory_and_changes_nothing(frozen):
     assert found[True][1] < 0.9 * found[False][1]
     for plain, again in zip(jax.tree.leaves(found[False][0]), jax.tree.leaves(found[True][0]), strict=True):
         np.testing.assert_allclose(again, plain, rtol=1e-4, atol=1e-5 * float(np.abs(plain).max() + 1e-9))
+
+
+def test_relu_is_a_maximum_and_hides_no_nan():
+    x = jnp.array([-2.0, -0.0, 0.0, 3.0, jnp.inf, jnp.nan])
+    np.testing.assert_array_equal(relu(x), jax.nn.relu(x))
+    gradient = jax.grad(lambda x: relu(x).sum())(x)
+    np.testing.assert_array_equal(gradient, [0, 0, 0, 1, 1, 1])
+    assert relu(x.astype(jnp.bfloat16)).dtype == jnp.bfloat16

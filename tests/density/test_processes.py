@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 DEVICES = """
 import jax, numpy as np
-from adeada_jax.density import fit_mixtures
+from adeada_jax.density import density_difference, fit_mixtures
 assert len(jax.local_devices()) == 8
 rng = np.random.default_rng(0)
 sets = [np.maximum(rng.normal(size=(n, 70)) + rng.normal(size=70), 0).astype(np.float32) for n in (700, 90)]
@@ -27,6 +28,17 @@ for kind in ("full", "tied", "diag"):
 clustered = [fit_mixtures(sets, [3, 2], devices=d) for d in (None, jax.local_devices())]
 for a, b in zip(*clustered):
     np.testing.assert_allclose(a.log_likelihood, b.log_likelihood, rtol=1e-3)
+classes = np.repeat(np.arange(2), [700, 90])
+target = np.concatenate(sets)
+source = target + rng.normal(0.1, 0.1, target.shape).astype(np.float32)
+compared = [
+    density_difference(target, classes, source, classes, num_classes=2, devices=jax.local_devices()[:n])
+    for n in (1, 2, 8)
+]
+for found in compared[1:]:
+    np.testing.assert_allclose(found.importance, compared[0].importance, rtol=1e-4)
+    np.testing.assert_allclose(found.kl, compared[0].kl, rtol=1e-4)
+    np.testing.assert_array_equal(*(np.argsort(-one.importance) for one in (found, compared[0])))
 print("same")
 """
 
@@ -44,10 +56,12 @@ classes = rng.permutation(np.repeat(np.arange(6), [400, 250, 60, 12, 3, 1]))
 features = (rng.gamma(0.7, 1.0, (len(classes), 70)) + 0.3 * classes[:, None]).astype(np.float32)
 source = features + rng.normal(0.1, 0.1, features.shape).astype(np.float32)
 for kind in ("full", "tied", "diag"):
-    found = density_difference(
-        features, classes, source, classes, num_classes=6, covariance_type=kind,
-        devices=jax.devices() if place else None,
-    )
+    print(kind, flush=True)
+    with processes.together():
+        found = density_difference(
+            features, classes, source, classes, num_classes=6, covariance_type=kind,
+            devices=jax.devices() if place else None,
+        )
     np.savez(f"{out}-{kind}.npz", importance=found.importance, kl=found.kl)
 """
 
@@ -86,11 +100,15 @@ def test_samples_spread_over_devices_give_the_same_mixtures():
     assert "same" in run(DEVICES, 300, **flags)
 
 
-@pytest.mark.slow
-def test_two_processes_find_what_one_finds(tmp_path):
+def free_address():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.mark.slow
+def test_two_processes_find_what_one_finds(tmp_path):
+    address = free_address()
     run(PEERS, 300, arguments=(tmp_path / "one",))
     with ThreadPoolExecutor() as threads:
         both = [threads.submit(run, PEERS, 300, arguments=(tmp_path / p, address, p)) for p in "01"]
@@ -101,6 +119,24 @@ def test_two_processes_find_what_one_finds(tmp_path):
         for found in two:
             np.testing.assert_allclose(found["importance"], one["importance"], rtol=1e-6)
             np.testing.assert_allclose(found["kl"], one["kl"], rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_when_one_of_two_processes_dies_in_the_fits_the_other_stops(tmp_path):
+    address = free_address()
+    survivor, victim = (
+        subprocess.Popen([sys.executable, "-c", PEERS, tmp_path / p, address, p],
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for p in "01"
+    )  # fmt: skip
+    assert victim.stdout.readline() == "full\n"
+    time.sleep(1)
+    victim.kill()
+    victim.communicate()
+    _, errors = survivor.communicate(timeout=60)
+    assert survivor.returncode != 0
+    assert "another process of this run ended" in errors or "another task died" in errors
+    assert not (tmp_path / "0-diag.npz").exists()
 
 
 @pytest.mark.slow

@@ -37,9 +37,9 @@ class GroundTruthOracle:
         self._index = {name: i for i, name in enumerate(self._source.names)}
 
     def reveal(self, image: str, regions: Sequence[int]) -> np.ndarray:
-        example = self._source[self._index[image]]
-        asked = np.isin(example["regions"], np.asarray(regions))
-        return np.where(asked, example["label"], IGNORE_LABEL).astype(np.uint8)
+        maps = self._source.maps(self._index[image])
+        asked = np.isin(maps["regions"], np.asarray(regions))
+        return np.where(asked, maps["label"], IGNORE_LABEL).astype(np.uint8)
 
 
 class LabelStore:

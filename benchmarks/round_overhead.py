@@ -3,9 +3,10 @@
     python benchmarks/round_overhead.py
 
 Regions are the paper's (119,000 of the target, 998,640 of the source) times `--share`; what was measured is
-divided by that. A round of the paper saves a checkpoint every 5,000 of its 120,000 steps, joins both
-domains' region tables, fits and compares their densities, and stores labels of some 1,200 images. Training
-and inference take what their FLOPs (benchmarks/experiment_cost.py) do at 40% of a H100's peak in bfloat16.
+divided by that. A round of the paper saves a checkpoint every 5,000 of its 120,000 steps, in the background,
+and its weights at the end, joins both domains' region tables, fits and compares their densities, and stores
+labels of some 1,200 images, four at a time. Training and inference take what their FLOPs
+(benchmarks/experiment_cost.py) do at 40% of a H100's peak in bfloat16.
 """
 
 import tempfile
@@ -35,7 +36,7 @@ from adeada_jax.types import IGNORE_LABEL
 _SHARE = flags.DEFINE_float("share", 0.1, "Of the paper's regions.", 0.001, 1.0)
 
 IMAGES = {"target": 2_975, "source": 24_966}
-REGIONS_AN_IMAGE, CLASSES, IMAGES_A_PART, LABELLED = 40, 19, 8192, 1_200
+REGIONS_AN_IMAGE, CLASSES, IMAGES_A_PART, LABELLED, AT_ONCE = 40, 19, 8192, 1_200, 4
 # A step and a forward pass of 1024x2048, and the H100's rate.
 STEP_FLOPS, FORWARD_FLOPS, RATE, EVALUATED = 3.71e12, 1.22e12, 0.4 * 989e12, 500
 
@@ -47,13 +48,24 @@ def seconds(function: Callable[[], Any]) -> float:
 
 
 def checkpoint(directory: Path) -> float:
-    """A training's state saved once, after a first time."""
+    """What a training waits for a checkpoint, which is written behind its back; after a first one."""
     options = paper_defaults()
     segmenter = Segmenter(options.model.name, backbone=options.model.backbone, num_classes=CLASSES)
     optimizer = optimizers.segmenter_optimizer(options.optimizer, learning_rate=1e-3, steps=10)
     state = create_train_state(*segmenter.init(0), optimizer)
-    checkpoints.save(directory / "first", state)
-    return seconds(lambda: checkpoints.save(directory / "state", state))
+    with checkpoints.Progress(directory / "progress") as progress:
+        progress.save(1, state)
+        progress.finish()
+        return seconds(lambda: progress.save(2, state))
+
+
+def weights(directory: Path) -> float:
+    """A round's weights saved at its end, which the next stage waits for; after a first time."""
+    options = paper_defaults().model
+    params, stats = Segmenter(options.name, backbone=options.backbone, num_classes=CLASSES).init(0)
+    tree = {"params": params, "batch_stats": stats}
+    checkpoints.save(directory / "first", tree)
+    return seconds(lambda: checkpoints.save(directory / "weights", tree))
 
 
 def table(domain: Any, images: int) -> RegionTable:
@@ -108,16 +120,15 @@ def densities(target: RegionTable, source: RegionTable) -> float:
 
 
 def labels(directory: Path, images: int = 10) -> float:
-    """An image's label read whole, and stored for one region; seconds an image."""
+    """An image's label and regions read, and stored for one region; seconds an image."""
     rng = np.random.default_rng(0)
     small = rng.integers(0, CLASSES, (32, 64)).astype(np.uint8)
     label = cv2.resize(small, (2048, 1024), interpolation=cv2.INTER_NEAREST)
-    image = cv2.resize(rng.integers(0, 256, (256, 512, 3)).astype(np.uint8), (2048, 1024))
-    stored = [cv2.imencode(".png", array)[1] for array in (image, label, label)]
+    stored = [cv2.imencode(".png", label)[1] for _ in range(2)]
 
     def work() -> None:
         for i in range(images):
-            _, read, regions = (cv2.imdecode(array, cv2.IMREAD_UNCHANGED) for array in stored)
+            read, regions = (cv2.imdecode(array, cv2.IMREAD_UNCHANGED) for array in stored)
             revealed = np.where(np.isin(regions, [3]), read, IGNORE_LABEL)
             write_png_atomic(directory / f"{i}.png", revealed)
 
@@ -137,9 +148,10 @@ def main(argv: list[str]) -> None:
         directory = Path(name)
         measured = [
             ("checkpoint", checkpoint(directory), steps // options.training.checkpoint_every),
+            ("weights", weights(directory), 1),
             ("region tables", joining(directory, target) + joining(directory, source), 1 / share),
             ("densities", densities(target, source), 1 / share),
-            ("labels, an image", labels(directory), LABELLED),
+            ("labels, an image", labels(directory), LABELLED / AT_ONCE),
         ]
     work = {
         "training": steps * STEP_FLOPS / RATE,

@@ -93,8 +93,8 @@ def test_nothing_of_a_run_imports_the_study_or_the_scoring():
 
 def test_ground_truth_reveals_the_asked_regions_only(monkeypatch):
     class Labelled(Images):
-        def __getitem__(self, i):
-            return {**super().__getitem__(i), "label": np.arange(8, dtype=np.uint8).reshape(2, 4)}
+        def maps(self, i):
+            return {"regions": self[i]["regions"], "label": np.arange(8, dtype=np.uint8).reshape(2, 4)}
 
     monkeypatch.setattr(oracle.sources, "open_labelled", lambda *_: Labelled())
     revealed = oracle.GroundTruthOracle("any", "dir").reveal("city/b", [1])

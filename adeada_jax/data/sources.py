@@ -197,11 +197,11 @@ class ImageSource:
           InputError: image or regions cannot be decoded; names the image.
           IndexError: index out of range.
         """
-        if not 0 <= index < len(self):
-            raise IndexError(f"index {index} of {len(self)} images")
         return self._decode(self._parse(index), self.names[index])
 
     def _parse(self, index: int) -> dict[str, bytes]:
+        if not 0 <= index < len(self):
+            raise IndexError(f"index {index} of {len(self)} images")
         try:
             record = self._records[index]
             return self._features.deserialize_example_np(record, decoders=self._decoders)
@@ -214,8 +214,7 @@ class ImageSource:
             ) from error
 
     def _decode(self, fields: dict[str, bytes], name: str) -> dict[str, Any]:
-        image = decode_image(fields["image"], name)
-        regions = decode_map(fields["regions"], f"region map of '{name}'").astype(np.int32)
+        image, regions = decode_image(fields["image"], name), _decode_regions(fields, name)
         if regions.shape != image.shape[:2]:
             raise InputError(
                 f"image '{name}' is {_size(image)} but its region map {_size(regions)}; "
@@ -240,12 +239,27 @@ class LabelledSource(ImageSource):
                 f"split '{split}' of data set '{dataset}' in '{data_dir}' was prepared without labels"
             )
 
+    def maps(self, index: int) -> dict[str, np.ndarray]:
+        """An example's `regions` and `label` without its image, which takes longest to decode.
+
+        Raises:
+          InputError: one cannot be decoded, or they are of different sizes; names the image.
+          IndexError: index out of range.
+        """
+        name, fields = self.names[index], self._parse(index)
+        regions = _decode_regions(fields, name)
+        return {"regions": regions, "label": self._decode_label(fields, name, regions.shape)}
+
     def _decode(self, fields: dict[str, bytes], name: str) -> dict[str, Any]:
         example = super()._decode(fields, name)
+        example["label"] = self._decode_label(fields, name, example["image"].shape[:2])
+        return example
+
+    def _decode_label(self, fields: dict[str, bytes], name: str, size: tuple[int, ...]) -> np.ndarray:
         label = decode_map(fields["label"], f"label of '{name}'")
-        if label.shape != example["image"].shape[:2]:
+        if label.shape != size:
             raise InputError(
-                f"image '{name}' is {_size(example['image'])} but its label {_size(label)}; "
+                f"image '{name}' is {size[0]}x{size[1]} but its label {_size(label)}; "
                 "leave the image out or replace its label, then prepare the data again"
             )
         unknown = (label >= len(self.class_names)) & (label != IGNORE_LABEL)
@@ -255,8 +269,11 @@ class LabelledSource(ImageSource):
                 f"label of '{name}' has ids that are no class: {ids}; known: "
                 f"0 to {len(self.class_names) - 1} and {IGNORE_LABEL} (ignore)"
             )
-        example["label"] = label.astype(np.uint8)
-        return example
+        return label.astype(np.uint8)
+
+
+def _decode_regions(fields: dict[str, bytes], name: str) -> np.ndarray:
+    return decode_map(fields["regions"], f"region map of '{name}'").astype(np.int32)
 
 
 def _open_split(dataset: str, data_dir: str | Path, split: str) -> Any:

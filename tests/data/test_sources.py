@@ -126,10 +126,24 @@ def test_an_image_that_cannot_be_decoded_is_named(broken_dir):
         source[3]
 
 
+def test_maps_are_an_examples_without_its_image(broken_dir, toy_dir):
+    sound = sources.open_labelled("toy/filmed", toy_dir, "train")
+    rewrite(broken_dir, lambda index, fields: fields.update(image=b"no image at all"))
+    maps = sources.open_labelled("toy/filmed", broken_dir, "train").maps(4)
+    assert maps.keys() == {"regions", "label"}
+    for name, array in maps.items():
+        np.testing.assert_array_equal(array, sound[4][name])
+        assert array.dtype == sound[4][name].dtype
+    with pytest.raises(IndexError):
+        sound.maps(-1)
+
+
 def test_a_label_of_another_size_is_named_with_both_sizes(broken_dir):
     rewrite(broken_dir, lambda index, fields: fields.update(label=encode_png(np.zeros((64, 127), np.uint8))))
     with pytest.raises(InputError, match="'filmed_train_00001' is 64x128 but its label 64x127"):
         sources.open_labelled("toy/filmed", broken_dir, "train")[1]
+    with pytest.raises(InputError, match="'filmed_train_00001' is 64x128 but its label 64x127"):
+        sources.open_labelled("toy/filmed", broken_dir, "train").maps(1)
 
 
 def test_label_ids_that_are_no_class_are_named(broken_dir):

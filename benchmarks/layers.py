@@ -61,7 +61,7 @@ class Shape(NamedTuple):
 
 
 def shapes_of(program: Any) -> collections.Counter[Shape]:
-    """The convolutions of a jaxpr and how often each occurs; a matrix product of images is a 1x1 one."""
+    """The convolutions of a jaxpr and how often each occurs; a product of two matrices is a 1x1 one."""
     found: collections.Counter[Shape] = collections.Counter()
     for equation in program.eqns:
         for value in equation.params.values():
@@ -71,8 +71,8 @@ def shapes_of(program: Any) -> collections.Counter[Shape]:
             continue
         image, kernel = (var.aval.shape for var in equation.invars)
         if equation.primitive.name == "dot_general":
-            if len(image) == 4 and len(kernel) == 2 and image[3] == kernel[0]:  # not the upsampling's
-                found[Shape(image, (1, 1, *kernel), 1, 1, 0)] += 1
+            if equation.params["dimension_numbers"] == (((1,), (0,)), ((), ())):  # not the upsampling's
+                found[Shape((1, 1, *image), (1, 1, *kernel), 1, 1, 0)] += 1
         else:
             options = equation.params
             found[
@@ -93,8 +93,8 @@ def convolution(shape: Shape, x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def product(shape: Shape, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """A 1x1 convolution as a matrix product."""
-    return jnp.matmul(x, kernel[0, 0])
+    """A 1x1 convolution as a product of two matrices."""
+    return jnp.matmul(x.reshape(-1, x.shape[3]), kernel[0, 0]).reshape(*x.shape[:3], -1)
 
 
 def space_to_batch(shape: Shape, x: jax.Array, kernel: jax.Array) -> jax.Array:

@@ -42,6 +42,7 @@ _BATCH = flags.DEFINE_integer("batch", 1, "Images a step.", lower_bound=1)
 _REPEAT = flags.DEFINE_integer("repeat", 5, "Timed steps of each.", lower_bound=1)
 _MODEL = flags.DEFINE_string("model", "deeplabv3plus", "deeplabv2 or deeplabv3plus.")
 _BACKBONE = flags.DEFINE_string("backbone", "resnet101", "resnet18 or resnet101.")
+_TRACE = flags.DEFINE_string("trace", "", "Directory for a trace of one of our steps, for Perfetto or xprof.")
 
 CLASSES, RATE, STRIDE = 19, 1e-3, 16
 Task = Callable[[], np.ndarray]  # does one forward pass or step, waits, and returns logits or the loss
@@ -173,6 +174,9 @@ def main(argv: list[str]) -> None:
             network.load_state_dict(torch.load(Path(directory) / "model.pth")["model_state_dict"])
             theirs = torch_tasks(network, batch, dtype, device)
             rows += [compare(name, ours[name], theirs[name], flops[name], dtype) for name in ours]
+            if _TRACE.value:
+                with jax.profiler.trace(f"{_TRACE.value}/{dtype}"):
+                    ours["step"]()
     print(
         f"{jax.devices()[0].device_kind}, torch {torch.__version__} with {torch.get_num_threads()} threads\n"
     )

@@ -45,7 +45,8 @@ def measure(point: Point, *, simulate: bool) -> Result:
     environment = dict(os.environ)
     if simulate:
         environment["JAX_PLATFORMS"] = "cpu"
-        environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={point.devices}"
+        count = f"--xla_force_host_platform_device_count={point.devices}"
+        environment["XLA_FLAGS"] = f"{environment.get('XLA_FLAGS', '')} {count}"
     else:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(point.devices)))
     done = subprocess.run(

@@ -153,7 +153,7 @@ def evaluate(experiment: Experiment, pool: Pool, number: int) -> dict:
 
 def confusion_matrix(experiment: Experiment, number: int) -> np.ndarray:
     """A round's model on the evaluation split; complete on the writer, on the others of their images."""
-    images = experiment.validation
+    images = experiment.validation.without_regions()
     with experiment.stage(number, "evaluation"):
         weights = experiment.load_weights(experiment.workdir.checkpoint(number))
         matrix = confusion.evaluate(

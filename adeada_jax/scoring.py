@@ -31,7 +31,7 @@ def evaluate_split(
     Raises:
       InputError: the split is not there or has no labels; a checkpoint of another model; other classes.
     """
-    source = sources.open_labelled(dataset, data_dir, split)
+    source = sources.open_labelled(dataset, data_dir, split).without_regions()
     if len(source.class_names) != config.num_classes:
         raise InputError(
             f"the model has {config.num_classes} classes, but data set '{dataset}' in '{data_dir}' "

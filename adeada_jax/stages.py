@@ -31,7 +31,7 @@ def warm_up(experiment: Experiment) -> None:
     elif options.method == "adversarial":
         _warm_up_adversarially(experiment, options)
     else:
-        batches = _batches(experiment, experiment.source, 0, "warmup")
+        batches = _batches(experiment, experiment.source.without_regions(), 0, "warmup")
         _train_supervised(experiment, 0, experiment.initial_weights(), batches, options, "warm-up")
 
 
@@ -40,7 +40,8 @@ def finetune(experiment: Experiment, number: int) -> None:
     if processes.agreed(experiment.workdir.checkpoint(number).exists()):
         return
     weights = experiment.load_weights(experiment.workdir.checkpoint(number - 1))
-    batches = _mixed_batches(experiment, experiment.source, _purchased(experiment, number), number)
+    source = experiment.source.without_regions()
+    batches = _mixed_batches(experiment, source, _purchased(experiment, number), number)
     name = f"round {number}: fine-tuning"
     _train_supervised(experiment, number, weights, batches, experiment.config.finetune, name)
 
@@ -54,7 +55,7 @@ def train_reference(experiment: Experiment) -> None:
         _warm_up_adversarially(experiment, _all_steps(config, config.warmup))
         return
     source_only = config.experiment == "source_only"
-    examples = experiment.source if source_only else _purchased(experiment, 0)
+    examples = experiment.source.without_regions() if source_only else _purchased(experiment, 0)
     _train_supervised(
         experiment, 0, experiment.initial_weights(), _batches(experiment, examples, 0, "finetune"),
         _all_steps(config, config.finetune), "source only" if source_only else "target only",
@@ -84,7 +85,7 @@ def _save(path: Path, tree: Any) -> None:
 
 def _purchased(experiment: Experiment, number: int) -> PurchasedLabels:
     store = LabelStore(experiment.workdir.labels(n) for n in range(number + 1))
-    return PurchasedLabels(experiment.target_images, store)
+    return PurchasedLabels(experiment.target_images.without_regions(), store)
 
 
 def _mixed_batches(
@@ -178,10 +179,11 @@ def _warm_up_adversarially(experiment: Experiment, options: Any) -> None:
     weights = experiment.initial_weights()
     discriminator = experiment.discriminator().init(seed=experiment.seed(0, "discriminator"))
     state = initial_state(weights.params, weights.batch_stats, discriminator)
+    source, target = (d.without_regions() for d in (experiment.source, experiment.target_images))
 
     def batches(start: int) -> Iterator[dict[str, np.ndarray]]:
-        labelled = _batches(experiment, experiment.source, 0, "warmup")(start)
-        unlabelled = _batches(experiment, experiment.target_images, 0, "warmup target")(start)
+        labelled = _batches(experiment, source, 0, "warmup")(start)
+        unlabelled = _batches(experiment, target, 0, "warmup target")(start)
         for source_batch, target_batch in zip(labelled, unlabelled, strict=True):
             places = config.data.batch_size + target_batch["place"]
             yield {**source_batch, "target_image": target_batch["image"], "target_place": places}
@@ -228,7 +230,8 @@ def _adapt_statistics(experiment: Experiment, number: int, weights: Weights) -> 
     steps = experiment.config.training.target_statistics_steps
     if not steps or experiment.config.model.freeze_batch_norm:
         return weights
-    batches = _batches(experiment, experiment.target_images, number, "statistics")(0)
+    target = experiment.target_images.without_regions()
+    batches = _batches(experiment, target, number, "statistics")(0)
     options = LoopOptions(
         description="target statistics", steps=steps, log_every=steps, checkpoint_every=steps,
         seed=experiment.seed(number, "statistics"),

@@ -37,7 +37,8 @@ def open_union(data_dir: str, images: int) -> Any:
     domains = ("toy/rendered", "toy/filmed")
     for domain in domains:
         sources.prepare(domain, data_dir, counts={"train": images}, **SIZE)
-    return loader.concatenate([sources.open_labelled(domain, data_dir, "train") for domain in domains])
+    opened = [sources.open_labelled(domain, data_dir, "train") for domain in domains]
+    return loader.concatenate([source.without_regions() for source in opened])
 
 
 def processor_seconds() -> float:
@@ -98,7 +99,6 @@ def time_stages(source: Any) -> None:
     encoded = {
         "image": [encode_png(example["image"]) for example in examples],
         "label": [encode_png(example["label"]) for example in examples],
-        "regions": [encode_png(example["regions"].astype(np.uint16)) for example in examples],
     }
     scales = np.linspace(*transforms.SCALES, count)
     rng = np.random.default_rng(0)
@@ -111,7 +111,6 @@ def time_stages(source: Any) -> None:
         "read and check an example": lambda i: source[i % len(source)],
         "… its image decoded": lambda i: decode_image(encoded["image"][i % len(pairs)], ""),
         "… its label decoded": lambda i: decode_map(encoded["label"][i % len(pairs)], ""),
-        "… its region map decoded": lambda i: decode_map(encoded["regions"][i % len(pairs)], ""),
         "augment": lambda i: transforms.augment(pair(i), rng, **SIZE),
         "… scale and back": lambda i: transforms.scale_and_back(pair(i), scales[i], **SIZE),
         "… colour jitter": lambda i: transforms.color_jitter(pair(i)["image"], (1.2, 0.8, 1.3), (0, 1, 2)),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -164,10 +164,10 @@ class ImageSource:
     # Only these are taken from a record; others in it are never parsed.
     _FIELDS: tuple[str, ...] = ("name", "image", "regions")
 
-    def __init__(self, dataset: str, data_dir: str | Path, split: str):
+    def __init__(self, dataset: str, data_dir: str | Path, split: str, with_regions: bool = True):
         import tensorflow_datasets as tfds
 
-        self._arguments = (dataset, str(data_dir), split)
+        self._arguments = (dataset, str(data_dir), split, with_regions)
         info = _open_split(dataset, data_dir, split)
         self.names: tuple[str, ...] = tuple(info.metadata["names"][split])
         self.class_names: tuple[str, ...] = tuple(info.metadata["class_names"])
@@ -175,11 +175,16 @@ class ImageSource:
         self.regions: dict[str, Any] = dict(info.metadata["regions"])
         self.labelled: bool = split not in info.metadata.get("unlabelled", ())
         self._records = _open_records(info, dataset, data_dir, split)
-        self._features = tfds.features.FeaturesDict({name: info.features[name] for name in self._FIELDS})
-        self._decoders = {field: tfds.decode.SkipDecoding() for field in self._FIELDS if field != "name"}
+        fields = [name for name in self._FIELDS if with_regions or name != "regions"]
+        self._features = tfds.features.FeaturesDict({name: info.features[name] for name in fields})
+        self._decoders = {field: tfds.decode.SkipDecoding() for field in fields if field != "name"}
 
     def __reduce__(self) -> tuple:
         return type(self), self._arguments
+
+    def without_regions(self) -> Self:
+        """The same without the examples' `regions`, where only images and labels are needed: read faster."""
+        return type(self)(*self._arguments[:3], with_regions=False)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -206,7 +211,7 @@ class ImageSource:
             record = self._records[index]
             return self._features.deserialize_example_np(record, decoders=self._decoders)
         except (RuntimeError, ValueError, IndexError, KeyError) as error:
-            dataset, data_dir, _ = self._arguments
+            dataset, data_dir, *_ = self._arguments
             raise InputError(
                 f"record of image '{self.names[index]}' of data set '{dataset}' in '{data_dir}' is damaged; "
                 f"delete '{Path(data_dir) / find_dataset(dataset).directory}', "
@@ -214,13 +219,15 @@ class ImageSource:
             ) from error
 
     def _decode(self, fields: dict[str, bytes], name: str) -> dict[str, Any]:
-        image, regions = decode_image(fields["image"], name), _decode_regions(fields, name)
-        if regions.shape != image.shape[:2]:
-            raise InputError(
-                f"image '{name}' is {_size(image)} but its region map {_size(regions)}; "
-                "prepare the data again"
-            )
-        return {"name": name, "image": image, "regions": regions}
+        example = {"name": name, "image": decode_image(fields["image"], name)}
+        if "regions" in fields:
+            example["regions"] = _decode_regions(fields, name)
+            if example["regions"].shape != example["image"].shape[:2]:
+                raise InputError(
+                    f"image '{name}' is {_size(example['image'])} but its region map "
+                    f"{_size(example['regions'])}; prepare the data again"
+                )
+        return example
 
 
 class LabelledSource(ImageSource):
@@ -232,8 +239,8 @@ class LabelledSource(ImageSource):
 
     _FIELDS = ("name", "image", "regions", "label")
 
-    def __init__(self, dataset: str, data_dir: str | Path, split: str):
-        super().__init__(dataset, data_dir, split)
+    def __init__(self, dataset: str, data_dir: str | Path, split: str, with_regions: bool = True):
+        super().__init__(dataset, data_dir, split, with_regions)
         if not self.labelled:
             raise InputError(
                 f"split '{split}' of data set '{dataset}' in '{data_dir}' was prepared without labels"

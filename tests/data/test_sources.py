@@ -114,6 +114,17 @@ def test_sources_can_be_pickled_copied_and_read_by_threads(toy_dir):
             assert np.array_equal(example["image"], twin[index]["image"])
 
 
+def test_without_regions_they_are_not_read(toy_dir, broken_dir):
+    rewrite(broken_dir, lambda index, fields: fields.update(regions=b"no map"))
+    whole = sources.open_labelled("toy/filmed", toy_dir, "train")[2]
+    source = sources.open_labelled("toy/filmed", broken_dir, "train").without_regions()
+    for example in (source[2], pickle.loads(pickle.dumps(source))[2]):
+        assert set(example) == {"name", "image", "label"}
+        assert all(np.array_equal(example[key], whole[key]) for key in example)
+    images = sources.open_images("toy/filmed", broken_dir, "train").without_regions()
+    assert set(images[2]) == {"name", "image"}
+
+
 def test_an_image_that_cannot_be_decoded_is_named(broken_dir):
     def spoil(index, fields):
         if index == 3:

@@ -34,8 +34,8 @@ DEVICES = {"H100": (0.4 * 989e12, 0.5 * 3.35e12), "a core": (118e9, math.inf)}
 ITEMSIZE = {"H100": 2, "a core": 4}
 
 # Measured, in seconds: of a CPU core for an image that is loaded and augmented (docs/loading.md), of one
-# that is loaded alone, and for a region: its density's fit and score (docs/density.md, 6.6 s for 100,000).
-LOAD_AUGMENTED, LOAD, DENSITY = 0.083, 0.065, 6.6e-5
+# that is only loaded, and for a region: its density's fit and score (docs/density.md, 6.6 s for 100,000).
+LOAD_AUGMENTED, LOAD, DENSITY = 0.061, 0.041, 6.6e-5
 
 
 def traffic(program: jex.Jaxpr) -> float:

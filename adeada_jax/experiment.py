@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import config_dict
 
 from adeada_jax import config as config_lib
-from adeada_jax import timers
+from adeada_jax import processes, timers
 from adeada_jax.acquisition.registry import create_strategy
 from adeada_jax.acquisition.schedule import SCHEDULES
 from adeada_jax.data import sources
@@ -104,7 +104,8 @@ class Experiment:
     def load_discriminator(self) -> tuple[Discriminator, Any]:
         """The warm-up's discriminator and its parameters."""
         discriminator = self.discriminator()
-        return discriminator, checkpoints.restore(self.workdir.discriminator(), discriminator.shapes)
+        params = checkpoints.restore(self.workdir.discriminator(), discriminator.shapes)
+        return discriminator, parallel.replicate(params)
 
 
 def create_segmenter(config: config_dict.ConfigDict) -> Segmenter:
@@ -126,8 +127,8 @@ def create_segmenter(config: config_dict.ConfigDict) -> Segmenter:
 
 
 def load_weights(segmenter: Segmenter, checkpoint: Path) -> Weights:
-    """A segmenter's numbers from a checkpoint directory; raises as `checkpoints.restore`."""
-    tree = checkpoints.restore(checkpoint, Weights(*segmenter.shapes).tree())
+    """A segmenter's numbers from a checkpoint, on all local devices; raises as `checkpoints.restore`."""
+    tree = parallel.replicate(checkpoints.restore(checkpoint, Weights(*segmenter.shapes).tree()))
     return Weights(tree["params"], tree["batch_stats"])
 
 
@@ -141,6 +142,12 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
     """
     config_lib.validate(config, schedules=SCHEDULES)
     parallel.check_batch_size(config.data.batch_size, config.training.accumulation)
+    if config.finetune.mixing == "half" and config.data.batch_size // 2 % processes.count():
+        raise InputError(
+            f"config.data.batch_size: half of {config.data.batch_size} images, of each domain with "
+            f"finetune.mixing='half', cannot be divided among {processes.count()} processes; "
+            f"use a multiple of {2 * processes.count()}"
+        )
     segmenter = create_segmenter(config)
     _check_checkpoints(config, segmenter)
     _check_strategy(config)

@@ -3,16 +3,17 @@
 All processes see one working directory. What needs no accelerator of the others (the pool, a selection,
 labels, the report) is done by the writer, process 0, while the others wait for the file it leaves. Training
 and densities are done by all together; inference and evaluation by each for its share of the images. JAX's
-distributed runtime notices a process that dies and ends the others; the same command then resumes the run.
+distributed runtime notices a process that ends and ends the others; the same command then resumes the run.
 """
 
 import os
+import re
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 import jax
 import numpy as np
@@ -23,9 +24,12 @@ from adeada_jax.errors import InputError
 # Seconds without a sign of life after which a process counts as dead.
 HEARTBEAT_SECONDS = 20
 _POLL_SECONDS = 0.1
+# What is in the message of an error that comes of another process's end: who was to pass numbers on, or that
+# there was no answer.
+_LOST = ("gloo", "NCCL", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 
 
-def start(coordinator: str = "", count: int = 0, index: int = -1) -> None:
+def start(coordinator: str = "", count: int = 0, index: int | None = None) -> None:
     """Joins the run's processes; before any other use of JAX.
 
     Args:
@@ -35,11 +39,17 @@ def start(coordinator: str = "", count: int = 0, index: int = -1) -> None:
         TPU pods).
 
     Raises:
-      InputError: some are given and some not, or the others cannot be reached.
+      InputError: some are given and some not, they make no sense, or the others cannot be reached.
     """
-    given = [bool(coordinator), count > 0, index >= 0]
+    given = [bool(coordinator), count > 0, index is not None]
     if any(given) and not all(given):
         raise InputError("--coordinator, --num_processes and --process_id: give all three or none")
+    if coordinator and not re.fullmatch(r".+:\d+", coordinator):
+        raise InputError(f"--coordinator: '{coordinator}' has no port; give HOST:PORT of process 0")
+    if all(given) and index >= count:
+        raise InputError(f"--process_id: {index}, but --num_processes is {count}; they count from 0")
+    # Else the runtime takes SIGTERM to itself, for a notice that this program has no use for.
+    jax.config.update("jax_enable_preemption_service", False)
     if jax.config.jax_platforms in (None, "cpu"):
         # Collectives between processes on CPUs; without effect on accelerators.
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
@@ -119,24 +129,31 @@ def discard(name: str, directory: Path) -> None:
 
 
 @contextmanager
-def together() -> Iterator[None]:
-    """For work of all processes together: ends this one where another does not take part any more."""
+def ending_together() -> Iterator[None]:
+    """For the whole of a run: where one of several processes fails, none of the others may wait for it.
+
+    An orderly end would: it says good-bye to the others, who are waiting for this one's work. So this one
+    says what happened and ends at once; that the others notice within `HEARTBEAT_SECONDS`.
+    """
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
-        if count() > 1:
-            _leave(error)
-        raise
+    except BaseException as error:
+        if count() == 1:
+            raise
+        print(f"error: process {index()} of {count()}: {_reason(error)}", file=sys.stderr, flush=True)
+        os._exit(2)
 
 
-def _leave(error: Exception) -> NoReturn:
-    """Ends this process at once: an orderly end would wait for the other process."""
-    print(
-        f"error: process {index()} of {count()}: another process of this run ended; its output says why "
-        f"({type(error).__name__}: {str(error).splitlines()[0]}). Start all again to resume the run",
-        file=sys.stderr, flush=True,
-    )  # fmt: skip
-    os._exit(2)
+def _reason(error: BaseException) -> str:
+    again = "Start all again to resume the run"
+    if isinstance(error, InputError):
+        return f"{error}. {again}"
+    if isinstance(error, KeyboardInterrupt):
+        return f"interrupted. {again}"
+    said = " ".join(str(error).split())
+    if any(word in said for word in _LOST):
+        return f"another process of this run ended; its output says why ({said[:300]}). {again}"
+    return "".join(traceback.format_exception(error)) + again
 
 
 def _part(directory: Path, name: str, process: int) -> Path:

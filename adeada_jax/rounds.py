@@ -185,8 +185,9 @@ def main(config: config_dict.ConfigDict, workdir: str) -> dict:
     directory, writes = Workdir(workdir), processes.is_writer()
     console.quiet = not writes
     lock = directory.locked() if writes else nullcontext()
-    with lock, Metrics(directory.root, writes=writes) as metrics:
+    with processes.ending_together(), lock, Metrics(directory.root, writes=writes) as metrics:
         directory.check_config(config.to_dict())
         experiment = create_experiment(config, directory, metrics)
         processes.once(directory.config, lambda: directory.write_config(config.to_dict()))
+        directory.check_config(config.to_dict())  # of the writer's, where there was none before
         return run(experiment)

@@ -57,12 +57,13 @@ def select(experiment: Experiment, pool: Pool, number: int) -> list[Purchase]:
     request = Request(round=number, budget=min(asked, left), seed=experiment.seed(0, "acquisition"))
     with experiment.stage(number, "selection"):
         selection = strategy.select(candidates(pool, target, density=density, edges=edges), request)
+        predicted = target.predicted
     pool.buy([pick.index for pick in selection.picks], round=number, budget=request.budget)
     if density is not None:
         _write_density(experiment, number, density, selection)
     return [
         Purchase(number, pool.names[pool.image[pick.index]], int(pool.region[pick.index]),
-                 int(pool.pixels[pick.index]), experiment.class_names[target.predicted[pick.index]],
+                 int(pool.pixels[pick.index]), experiment.class_names[predicted[pick.index]],
                  pick.method, pick.score)
         for pick in selection.picks
     ]  # fmt: skip
@@ -96,7 +97,7 @@ def _infer(experiment: Experiment, number: int, domain: str, path: Path, with_di
                     description=f"round {number}: {domain} regions",
                     discriminator=discriminator,
                 ).save(part)  # fmt: skip
-    processes.once(path, lambda: _join(images.names, path))
+        processes.once(path, lambda: _join(images.names, path))
 
 
 def _parts(path: Path, images: int, process: int) -> list[tuple[Path, range]]:
@@ -126,7 +127,7 @@ def estimate_density(experiment: Experiment, number: int) -> None:
     target, source = (
         RegionTable.load(experiment.workdir.region_table(number, domain)) for domain in ("target", "source")
     )
-    with experiment.stage(number, "density"), processes.together():
+    with experiment.stage(number, "density"):
         difference = density_difference(
             target.features, target.predicted, source.features, source.predicted,
             num_classes=experiment.config.num_classes, class_names=experiment.class_names,

@@ -4,6 +4,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from adeada_jax.command_line import checked_config, keep_compiled_programs, run_app
+from adeada_jax.errors import InputError
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Configuration file, such as configs/toy.py; override keys with --config.KEY=VALUE."
@@ -20,7 +21,7 @@ _COORDINATOR = flags.DEFINE_string(
     "coordinator", "", "host:port of process 0, where several processes make one run."
 )
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", 0, "How many processes make the run.", lower_bound=0)
-_PROCESS_ID = flags.DEFINE_integer("process_id", -1, "Number of this process, from 0 on.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Number of this process, from 0 on.", lower_bound=0)
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "Several processes that find each other: by Slurm, Open MPI, GKE or a TPU pod."
 )
@@ -32,7 +33,9 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.ERROR)
     config = checked_config(_CONFIG.value)
     # Imported late, so that --help and wrong flags answer at once.
-    if _DISTRIBUTED.value or _COORDINATOR.value or _NUM_PROCESSES.value or _PROCESS_ID.value >= 0:
+    if _DISTRIBUTED.value or _COORDINATOR.value or _NUM_PROCESSES.value or _PROCESS_ID.value is not None:
+        if _DRY_RUN.value:
+            raise InputError("--dry_run needs one process alone; leave out what makes several of them")
         from adeada_jax import processes
 
         processes.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 
 from adeada_jax import processes
 from adeada_jax.errors import InputError
+from adeada_jax.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
 # Frozen batch norm and a small rate: what two devices sum in another order stays small.
@@ -37,12 +39,13 @@ def start(toy_dir, workdir, *extra, devices=1):
     )  # fmt: skip
 
 
-def start_two(toy_dir, workdir):
+def start_two(toy_dir, workdir, *others_flags):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = (f"--coordinator=127.0.0.1:{port}", "--num_processes=2")
-    return [start(toy_dir, workdir, *shared, f"--process_id={p}") for p in (0, 1)]
+    flags = ((), others_flags)
+    return [start(toy_dir, workdir, *shared, f"--process_id={p}", *flags[p]) for p in (0, 1)]
 
 
 def finish(process, timeout=300):
@@ -76,10 +79,24 @@ def one(toy_dir, tmp_path_factory):
     return workdir
 
 
+def killed_after(toy_dir, workdir, pattern, devices):
+    """A run on some devices that is killed once a file is there."""
+    process = start(toy_dir, workdir, devices=devices)
+    while process.poll() is None and not list(workdir.glob(pattern)):
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
 @pytest.mark.slow
-def test_eight_devices_end_as_one_does(one, toy_dir, tmp_path):
-    finish(start(toy_dir, tmp_path / "eight", devices=8))
-    assert_same(tmp_path / "eight", one)
+def test_eight_devices_and_one_by_turns_end_as_one_does(one, toy_dir, tmp_path):
+    """Checkpoints on the way and of rounds are for any number of devices."""
+    run = tmp_path / "run"
+    killed_after(toy_dir, run, "rounds/00/progress/2", devices=8)
+    killed_after(toy_dir, run, "rounds/00/evaluation.json", devices=1)
+    finish(start(toy_dir, run, devices=8))
+    assert_same(run, one)
 
 
 @pytest.mark.slow
@@ -102,9 +119,44 @@ def test_two_processes_of_which_one_was_killed_end_as_one_process_does(one, toy_
     assert not list(two.rglob("*.part"))
 
 
-def test_some_flags_without_the_others_are_refused():
-    with pytest.raises(InputError, match="give all three or none"):
-        processes.start(coordinator="localhost:1", count=2)
+@pytest.mark.slow
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_mistake_that_only_one_process_meets_stops_both(failing, toy_dir, tmp_path):
+    with Workdir(tmp_path).locked() if failing == 0 else nullcontext():
+        pair = start_two(toy_dir, tmp_path, "--config.data.height=48")
+        began = time.monotonic()
+        outputs = [process.communicate(timeout=120)[0] for process in pair]
+    assert time.monotonic() - began < 60
+    assert all(process.returncode for process in pair)
+    message = "another process is running there" if failing == 0 else "configuration differs in: data.height"
+    assert f"error: process {failing} of 2: workdir '{tmp_path}'" in outputs[failing]
+    assert message in outputs[failing]
+
+
+@pytest.mark.slow
+def test_a_process_that_is_asked_to_end_does(toy_dir, tmp_path):
+    writer, other = start_two(toy_dir, tmp_path)
+    while writer.poll() is None and not list(tmp_path.glob("rounds/00/progress/*")):
+        time.sleep(0.01)
+    other.terminate()
+    other.communicate(timeout=30)
+    writer.communicate(timeout=60)
+    assert other.returncode == -signal.SIGTERM
+    assert writer.returncode
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"coordinator": "localhost:1", "count": 2}, "give all three or none"),
+        ({"index": 0}, "give all three or none"),
+        ({"coordinator": "localhost", "count": 2, "index": 0}, "'localhost' has no port"),
+        ({"coordinator": "localhost:1", "count": 2, "index": 2}, "they count from 0"),
+    ],
+)
+def test_wrong_flags_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        processes.start(**arguments)
 
 
 def test_shares_are_disjoint_and_complete(monkeypatch):

@@ -118,12 +118,10 @@ class Pool:
         Raises:
           InputError: a purchase names a region that this pool does not hold.
         """
-        position = {
-            (self.names[i], int(r)): n for n, (i, r) in enumerate(zip(self.image, self.region, strict=True))
-        }
+        images = {name: i for i, name in enumerate(self.names)}
         bought = self.bought.copy()
         for purchase in purchases:
-            index = position.get((purchase.image, purchase.region))
+            index = self._find(images.get(purchase.image, -1), purchase.region)
             if index is None or self.pixels[index] != purchase.pixels:
                 raise InputError(
                     f"selection.csv of round {purchase.round}: image '{purchase.image}' has no region "
@@ -132,6 +130,12 @@ class Pool:
                 )
             bought[index] = purchase.round
         return Pool(self.names, self.image, self.region, self.pixels, bought)
+
+    def _find(self, image: int, region: int) -> int | None:
+        """Position of a region, which are listed by image, then region id; None if it is not there."""
+        low, high = np.searchsorted(self.image, np.array([image, image + 1], self.image.dtype))
+        index = low + np.searchsorted(self.region[low:high], self.region.dtype.type(region))
+        return index if index < high and self.region[index] == region else None
 
 
 def purchases_to_csv(purchases: Iterable[Purchase]) -> str:

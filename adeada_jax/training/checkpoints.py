@@ -16,15 +16,14 @@ from adeada_jax.models.norm_places import rearranged
 @timers.timed("checkpoint")
 def save(path: Path, tree: Any) -> None:
     """Writes a pytree of arrays to the directory `path`, replacing what is there; from one process."""
-    if jax.process_count() > 1:  # orbax takes arrays of one process's devices for a mistake
-        tree = jax.device_get(tree)
+    tree = jax.device_get(tree)  # else orbax notes the devices, and restores onto no others
     with _checkpointer() as checkpointer:
         checkpointer.save(Path(path).absolute(), tree, force=True)
 
 
 @timers.timed("checkpoint")
 def restore(path: Path, like: Any) -> Any:
-    """Reads a pytree with the structure, shapes and types of `like`.
+    """Reads NumPy arrays with the structure, shapes and types of `like`, whatever devices saved them.
 
     Of a segmenter, frozen batch norm is read as trained and trained as frozen, as `like` has it.
 
@@ -35,10 +34,7 @@ def restore(path: Path, like: Any) -> Any:
     with _checkpointer() as checkpointer:
         stored = checkpointer.metadata(path).item_metadata.tree
         _compare(path, rearranged(stored, like), like)
-        template = rearranged(like, stored)
-        if jax.process_count() > 1:
-            template = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template)
-        return rearranged(checkpointer.restore(path, template), like)
+        return rearranged(checkpointer.restore(path, _on_the_host(rearranged(like, stored))), like)
 
 
 def check(path: Path, like: Any, name: str | None = None) -> None:
@@ -62,9 +58,9 @@ def restore_subtree(path: Path, like: dict[str, Any], name: str) -> dict[str, An
     """
     path = _checked(path)
     with _checkpointer() as checkpointer:
-        stored = rearranged(checkpointer.metadata(path).item_metadata.tree, like)
-        _compare(path, _part(stored, name), _part(like, name))
-        loaded = rearranged(checkpointer.restore(path), like)
+        stored = checkpointer.metadata(path).item_metadata.tree
+        _compare(path, _part(rearranged(stored, like), name), _part(like, name))
+        loaded = rearranged(checkpointer.restore(path, _on_the_host(stored)), like)
     return {
         key: {part: loaded[key][part] if part == name else value for part, value in parts.items()}
         for key, parts in like.items()
@@ -81,6 +77,11 @@ def _checkpointer() -> ocp.StandardCheckpointer:
             primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process{own}"
         )
     )
+
+
+def _on_the_host(tree: Any) -> Any:
+    """What tells orbax to restore to NumPy arrays, which ask for no devices."""
+    return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), tree)
 
 
 def _part(tree: dict[str, Any], name: str) -> dict[str, Any]:

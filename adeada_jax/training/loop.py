@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from adeada_jax import processes, timers
+from adeada_jax import timers
 from adeada_jax.errors import InputError
 from adeada_jax.telemetry import track
 from adeada_jax.training import parallel
@@ -62,7 +62,7 @@ def run_steps(
       InputError: a loss is not finite; the message names the step. Nothing is saved after it.
     """
     logged = timers.now()
-    key = jax.random.key(options.seed)
+    keys = _keys(options.seed, start, options.steps)
     state = parallel.replicate(state)
     pending: list[dict[str, jax.Array]] = []
 
@@ -77,10 +77,9 @@ def run_steps(
     for t in track(range(start, options.steps), total=options.steps - start, description=options.description):
         with timers.timed("data"):
             batch = next(batches)
-        with processes.together():
-            state, metrics = step(state, parallel.shard(batch), jax.random.fold_in(key, t))
-            if t % options.log_every == 0:
-                flush(t)
+        state, metrics = step(state, parallel.shard(batch), jax.random.wrap_key_data(keys[t - start]))
+        if t % options.log_every == 0:
+            flush(t)
         pending.append(metrics)
         done = t + 1
         saving = done % options.checkpoint_every == 0 and done < options.steps
@@ -90,6 +89,14 @@ def run_steps(
             with timers.timed("checkpoint"):
                 save(done, state)
     return state
+
+
+def _keys(seed: int, start: int, stop: int) -> np.ndarray:
+    """The numbers of fold_in(key(seed), t) for every step t, made before any: what several processes hand to
+    a step passes through the host, which would wait there for a device that is at work."""
+    key = jax.random.key(seed)
+    keys = jax.vmap(lambda t: jax.random.fold_in(key, t))(np.arange(start, stop, dtype=np.uint32))
+    return np.asarray(jax.random.key_data(keys))
 
 
 def _finite_means(records: list[dict[str, Any]], first: int, description: str) -> dict[str, float]:

@@ -80,8 +80,8 @@ def _inner(equation: jex.JaxprEqn) -> list[jex.Jaxpr]:
     """The programs an equation calls."""
     values = [item for value in equation.params.values()
               for item in (value if isinstance(value, (list, tuple)) else [value])]  # fmt: skip
-    closed = [value.jaxpr for value in values if isinstance(value, jex.ClosedJaxpr)]
-    return closed + [value for value in values if isinstance(value, jex.Jaxpr)]
+    kinds = (jex.ClosedJaxpr, jex.Jaxpr)  # one and the same from jax 0.11 on
+    return [getattr(value, "jaxpr", value) for value in values if isinstance(value, kinds)]
 
 
 def _bytes(var: jex.Var) -> int:

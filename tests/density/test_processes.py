@@ -57,7 +57,7 @@ features = (rng.gamma(0.7, 1.0, (len(classes), 70)) + 0.3 * classes[:, None]).as
 source = features + rng.normal(0.1, 0.1, features.shape).astype(np.float32)
 for kind in ("full", "tied", "diag"):
     print(kind, flush=True)
-    with processes.together():
+    with processes.ending_together():
         found = density_difference(
             features, classes, source, classes, num_classes=6, covariance_type=kind,
             devices=jax.devices() if place else None,

@@ -11,7 +11,7 @@ _STAGES = flags.DEFINE_list("stages", "warmup,finetune,inference,density", "What
 _DEVICES = flags.DEFINE_list("devices", None, "Numbers of devices; by default 1, 2, 4, ... up to all.")
 _SIMULATE = flags.DEFINE_bool("simulate", False, "Simulate devices on the CPU; they share its cores.")
 _DTYPES = flags.DEFINE_list("dtypes", "float32,bfloat16", "Of the computation.")
-_BATCH = flags.DEFINE_integer("batch", 8, "Images: in all (strong scaling), a device (weak).", lower_bound=1)
+_BATCH = flags.DEFINE_list("batch", ["8"], "Numbers of images: in all (strong scaling), a device (weak).")
 _REGIONS = flags.DEFINE_integer("regions", 20_000, "Regions of a fit, likewise.", lower_bound=100)
 _MODEL = flags.DEFINE_string("model", "deeplabv3plus", "deeplabv2 or deeplabv3plus.")
 _BACKBONE = flags.DEFINE_string("backbone", "resnet101", "Of the segmenter.")
@@ -29,9 +29,10 @@ def main(argv: list[str]) -> None:
     from adeada_jax.scaling import experiment
     from adeada_jax.telemetry import console, track
 
+    batches = _whole_numbers("batch", _BATCH.value)
     points = list(
         experiment.points(
-            stages=_stages(), devices=_devices(), batch=_BATCH.value, regions=_REGIONS.value,
+            stages=_stages(), devices=_devices(), batches=batches, regions=_REGIONS.value,
             dtypes=_DTYPES.value, model=_MODEL.value, backbone=_BACKBONE.value, height=_HEIGHT.value,
             width=_WIDTH.value, freeze_batch_norm=_FREEZE.value, steps=_STEPS.value,
         )
@@ -60,19 +61,23 @@ def _stages() -> list[str]:
 
 
 def _devices() -> list[int]:
+    if _DEVICES.value is None:
+        from adeada_jax.scaling.experiment import devices_here
+
+        present = 1 if _SIMULATE.value else devices_here()
+        return [2**i for i in range(present.bit_length()) if 2**i <= present]
+    return _whole_numbers("devices", _DEVICES.value)
+
+
+def _whole_numbers(flag: str, values: list[str]) -> list[int]:
     from adeada_jax.errors import InputError
 
-    if _DEVICES.value is None:
-        import jax
-
-        present = 1 if _SIMULATE.value else jax.local_device_count()
-        return [2**i for i in range(present.bit_length()) if 2**i <= present]
     try:
-        numbers = [int(number) for number in _DEVICES.value]
+        numbers = [int(number) for number in values]
     except ValueError as error:
-        raise InputError(f"--devices: whole numbers, not '{','.join(_DEVICES.value)}'") from error
+        raise InputError(f"--{flag}: whole numbers, not '{','.join(values)}'") from error
     if min(numbers) < 1:
-        raise InputError(f"--devices: from 1 on, not {min(numbers)}")
+        raise InputError(f"--{flag}: from 1 on, not {min(numbers)}")
     return sorted(set(numbers))
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,24 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
+from adeada_jax.errors import InputError
 from adeada_jax.scaling.workloads import Point
 
 Result = dict[str, Any]
 
 
 def points(
-    *, stages: Sequence[str], devices: Sequence[int], batch: int, regions: int, dtypes: Sequence[str],
-    **common: Any,
+    *, stages: Sequence[str], devices: Sequence[int], batches: Sequence[int], regions: int,
+    dtypes: Sequence[str], **common: Any,
 ) -> Iterator[Point]:  # fmt: skip
-    """All points: `batch` images over all devices (strong) or a device (weak); of densities, `regions`."""
+    """All points: each batch over all devices (strong) or a device (weak); of densities, `regions`."""
     for stage in stages:
-        for dtype in dtypes if stage != "density" else ["float32"]:
-            amount = regions if stage == "density" else batch
-            for scaling in ("strong", "weak"):
-                for count in devices:
-                    whole = amount if scaling == "strong" else amount * count
-                    yield Point(stage, scaling, count, whole, dtype, **common)
+        density = stage == "density"
+        series = product(["float32"] if density else dtypes, [regions] if density else batches)
+        for (dtype, amount), scaling in product(series, ("strong", "weak")):
+            for count in devices:
+                whole = amount if scaling == "strong" else amount * count
+                yield Point(stage, scaling, count, whole, dtype, **common)
 
 
 def measure(point: Point, *, simulate: bool) -> Result:
@@ -48,7 +50,9 @@ def measure(point: Point, *, simulate: bool) -> Result:
         count = f"--xla_force_host_platform_device_count={point.devices}"
         environment["XLA_FLAGS"] = f"{environment.get('XLA_FLAGS', '')} {count}"
     else:
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(point.devices)))
+        own = environment.get("CUDA_VISIBLE_DEVICES")
+        visible = own.split(",") if own else [str(i) for i in range(point.devices)]
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(visible[: point.devices])
     done = subprocess.run(
         [sys.executable, "-m", "adeada_jax.scaling.worker", json.dumps(asdict(point))],
         env=environment, capture_output=True, text=True,
@@ -59,6 +63,15 @@ def measure(point: Point, *, simulate: bool) -> Result:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def devices_here() -> int:
+    """Local devices, counted by another process: one that counts them takes hold of their memory."""
+    script = "import jax; print(jax.local_device_count())"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    if done.returncode:
+        raise InputError(f"JAX finds no devices: {done.stderr.strip().splitlines()[-1]}")
+    return int(done.stdout.split()[-1])
+
+
 def with_efficiency(results: Sequence[Result]) -> list[Result]:
     """Adds `efficiency`: the rate a device, over that of the fewest devices of the same series."""
     first: dict[tuple, float] = {}
@@ -67,10 +80,16 @@ def with_efficiency(results: Sequence[Result]) -> list[Result]:
         if "error" in result:
             found.append(dict(result))
             continue
-        series = tuple(result[key] for key in ("stage", "scaling", "dtype"))
+        series = _series(result)
         rate = result["rate"] / result["devices"]
         found.append({**result, "efficiency": rate / first.setdefault(series, rate)})
     return found
+
+
+def _series(result: Result) -> tuple:
+    """What results have in common that differ in the number of devices alone; last, the batch."""
+    amount = result["batch"] if result["scaling"] == "strong" else result["batch"] // result["devices"]
+    return (*(result[key] for key in ("stage", "dtype", "scaling")), amount)
 
 
 def share_of_peak(result: Mapping[str, Any]) -> float | None:
@@ -122,17 +141,18 @@ def markdown(results: Sequence[Result]) -> str:
 
 
 def plot(results: Sequence[Result], path: Path) -> None:
-    """Rates over devices, a panel a stage; a dotted line is what perfect scaling would be."""
+    """Rates over devices, a panel a stage, a line a type, scaling and batch; dotted: perfect scaling."""
     good = [result for result in results if "error" not in result]
     stages = list(dict.fromkeys(result["stage"] for result in good))
     figure = Figure(figsize=(4 * max(len(stages), 1), 3.4), layout="constrained")
     for panel, stage in enumerate(stages):
         axes = figure.add_subplot(1, len(stages), panel + 1)
         own = [result for result in good if result["stage"] == stage]
-        for dtype, scaling in dict.fromkeys((result["dtype"], result["scaling"]) for result in own):
-            line = [r for r in own if (r["dtype"], r["scaling"]) == (dtype, scaling)]
+        for series in dict.fromkeys(_series(result) for result in own):
+            line = [result for result in own if _series(result) == series]
             devices = [r["devices"] for r in line]
-            axes.plot(devices, [r["rate"] for r in line], marker="o", label=f"{dtype}, {scaling}")
+            label = ", ".join(map(str, series[1:]))
+            axes.plot(devices, [r["rate"] for r in line], marker="o", label=label)
             axes.plot(devices, [line[0]["rate"] * d / devices[0] for d in devices], ":", color="grey")
         axes.set_title(stage)
         axes.set_xlabel("devices")

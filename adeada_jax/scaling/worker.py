@@ -7,6 +7,8 @@ import sys
 import time
 from typing import Any
 
+from adeada_jax.errors import InputError
+
 # Peak FLOP/s of a device without sparsity, by words in its name: bfloat16, and float32 as JAX multiplies it
 # by default (TF32 on NVIDIA's since Ampere, bfloat16 passes on TPUs). From the makers' data sheets.
 PEAKS = {
@@ -27,11 +29,19 @@ def run(point: dict[str, Any]) -> dict[str, Any]:
       The point with `compile_seconds` (making the weights, tracing, compiling), `seconds` (a step, the
       median), `rate` (images or regions a second), `flops` (a device's in a step), `peak` (FLOP/s of a
       device; of a CPU device its part of the machine's measured matmul rate), `memory` (bytes) and `device`.
+
+    Raises:
+      InputError: this process sees another number of devices than the point names.
     """
     import jax
 
     from adeada_jax.scaling.workloads import Point, make_workload
 
+    if jax.local_device_count() != point["devices"]:
+        raise InputError(
+            f"{jax.local_device_count()} {jax.default_backend()} devices are here, not {point['devices']}, "
+            "and only of NVIDIA's can some be left out; give --devices accordingly"
+        )
     begin = time.perf_counter()
     workload = make_workload(Point(**point))
     workload.step()

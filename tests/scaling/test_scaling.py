@@ -13,8 +13,8 @@ COMMON = {"model": "deeplabv2", "backbone": "resnet18_half", "height": 32, "widt
           "freeze_batch_norm": True, "steps": 1}  # fmt: skip
 
 
-def made(stages=("finetune",), devices=(1, 2), batch=4, dtypes=("float32",)):
-    options = {"stages": stages, "devices": devices, "batch": batch, "regions": 300, "dtypes": dtypes}
+def made(stages=("finetune",), devices=(1, 2), batches=(4,), dtypes=("float32",)):
+    options = {"stages": stages, "devices": devices, "batches": batches, "regions": 300, "dtypes": dtypes}
     return list(experiment.points(**options, **COMMON))
 
 
@@ -31,6 +31,16 @@ def test_strong_points_share_a_batch_and_weak_ones_have_one_a_device():
     assert batches["finetune", "bfloat16", "weak", 2] == 8
     assert batches["density", "float32", "weak", 2] == 600
     assert ("density", "bfloat16", "strong", 1) not in batches
+
+
+def test_every_batch_is_a_series_of_its_own():
+    points = made(stages=("finetune", "density"), batches=(2, 4))
+    found = [(p.stage, p.scaling, p.devices, p.batch) for p in points]
+    assert len(set(found)) == len(found) == 12
+    results = experiment.with_efficiency([result(p, 1.0) for p in points if p.stage == "finetune"])
+    assert [(r["scaling"], r["devices"], r["batch"]) for r in results if r["efficiency"] == 1.0] == [
+        ("strong", 1, 2), ("weak", 1, 2), ("weak", 2, 4), ("strong", 1, 4), ("weak", 1, 4), ("weak", 2, 8)
+    ]  # fmt: skip
 
 
 def test_efficiency_is_the_rate_a_device_over_that_of_the_fewest():
@@ -64,7 +74,7 @@ def test_devices_without_a_known_peak_have_none():
 
 
 def test_a_point_is_measured_on_two_simulated_devices():
-    point = made(stages=("inference",), devices=(2,), batch=2)[0]
+    point = made(stages=("inference",), devices=(2,), batches=(2,))[0]
     measured = experiment.measure(point, simulate=True)
     assert measured.get("error") is None
     assert measured["rate"] == pytest.approx(2 / measured["seconds"])
@@ -72,9 +82,16 @@ def test_a_point_is_measured_on_two_simulated_devices():
     assert 0 < experiment.share_of_peak(measured) < 1.5
 
 
+def test_another_number_of_devices_than_was_asked_for_is_an_error(monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    point = made(stages=("inference",), devices=(2,), batches=(2,))[0]
+    assert "1 cpu devices are here, not 2" in experiment.measure(point, simulate=False)["error"]
+
+
 @pytest.mark.parametrize(
     ("flag", "words"),
     [("--stages=training", "--stages: unknown 'training'; known: warmup"), ("--devices=1,x", "whole numbers"),
+     ("--batch=0", "--batch: from 1 on, not 0"),
      ("--devices=3", "--batch: 8 images cannot be divided among 3 devices"),
      ("--dtypes=float8", "--dtypes: unknown 'float8'")],
 )  # fmt: skip

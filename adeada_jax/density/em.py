@@ -8,8 +8,8 @@ import numpy as np
 
 from adeada_jax.density.engines import COVARIANCE_TYPES, Group, Options, make_engine, plan_groups
 from adeada_jax.density.kmeans import kmeans, kmeans_plusplus
-from adeada_jax.density.layout import Samples, Selection, chunks, mean
-from adeada_jax.density.peers import completed
+from adeada_jax.density.layout import Samples, Selection, chunks, total
+from adeada_jax.density.peers import completed, own_rows, summed
 from adeada_jax.density.result import FITTED, ILL_DEFINED, TOO_FEW, Mixture
 
 INITIALISATIONS = ("kmeans", "k-means++", "random", "random_from_data")
@@ -93,13 +93,14 @@ def fit_mixtures(
         raise ValueError(f"reg_covar must be positive, got {reg_covar!r}")
     if len({a.shape[1] for a in arrays}) > 1:
         raise ValueError(f"features must share one width, got {sorted({a.shape[1] for a in arrays})}")
+    options = Options(covariance_type, reg_covar, tuple(devices) if devices else None, resident_bytes)
+    _check_finite(arrays, options.device_list())
     starts = None
     if responsibilities is not None:
         starts = [
             Start(responsibilities=_given(r, a, k))
             for r, a, k in zip(responsibilities, arrays, components, strict=True)
         ]
-    options = Options(covariance_type, reg_covar, tuple(devices) if devices else None, resident_bytes)
     seeds = [(seed, i) for i in range(len(arrays))] if isinstance(seed, int | np.integer) else list(seed)
     generators = [np.random.default_rng(one) for one in seeds]
     return fit(
@@ -122,10 +123,15 @@ def _samples(features: Samples, index: int) -> Samples:
         raise ValueError(f"features[{index}] must have shape (N, D), got {array.shape}")
     if array.dtype not in (np.float32, np.float64):
         array = np.asarray(array).astype(np.float32 if array.dtype.itemsize <= 2 else np.float64)
-    for _, chunk in chunks(array):
-        if not np.isfinite(chunk).all():
-            raise ValueError(f"features[{index}] contains NaN or infinity; remove those samples")
     return array
+
+
+def _check_finite(arrays: Sequence[Samples], devices: Sequence[jax.Device]) -> None:
+    """Each process looks at its part of the samples, and all learn of what one finds."""
+    parts = [own_rows(array, devices) for array in arrays]
+    bad = [not all(np.isfinite(chunk).all() for _, chunk in chunks(part)) for part in parts]
+    for i in np.flatnonzero(summed(devices, np.array(bad, np.int32))):
+        raise ValueError(f"features[{i}] contains NaN or infinity; remove those samples")
 
 
 def _numbers(n_components, arrays) -> list[int]:
@@ -215,7 +221,9 @@ def fit(
 def _fit_group(
     group: Group, arrays, options, generators, starts, *, tol, max_iter, n_init, init_params, report
 ) -> list[Mixture]:
-    centres = np.stack([mean(a) for a in arrays])
+    devices = options.device_list()
+    sums = summed(devices, np.stack([total(own_rows(a, devices)) for a in arrays]))
+    centres = sums / np.array([[len(a)] for a in arrays])
     engine = make_engine(group, arrays, centres, options)
     best: list[Mixture | None] = [None] * len(arrays)
     for attempt in range(n_init):

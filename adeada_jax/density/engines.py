@@ -8,6 +8,7 @@ import numpy as np
 
 from adeada_jax.density.full import FullEngine
 from adeada_jax.density.layout import Layout, Shard, bucket, make_layout, make_shards
+from adeada_jax.density.peers import least
 from adeada_jax.density.shared import SharedEngine
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
@@ -41,7 +42,11 @@ class Options:
         return local[:1] if local[0].platform == "cpu" else local
 
     def resident_limit(self) -> int:
-        """Bytes of samples that may stay on a device."""
+        """Bytes of samples that may stay on a device; call it in all processes whose devices are used."""
+        # The shards follow from it, which all processes have to cut alike.
+        return least(self.device_list(), self._resident_here())
+
+    def _resident_here(self) -> int:
         if self.resident_bytes is not None:
             return self.resident_bytes
         device = jax.local_devices()[0]

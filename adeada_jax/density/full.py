@@ -139,7 +139,7 @@ class FullEngine:
                 arguments = (rows, state.responsibilities, sums, chunk, count)
                 sums = programs.first_moments(*arguments, block=SMALL_BLOCK)
             totals += np.asarray(sums)
-        totals = summed(self.everywhere, totals)
+        totals = summed(self.everywhere[0].devices, totals)
         means = totals[:, :-1] / np.maximum(totals[:, -1:], 1e-12)
         self.centres = np.where(totals[:, -1:] > 0, means, 0.0).astype(self.dtype)
 
@@ -207,7 +207,7 @@ class FullEngine:
             if maximise:
                 self._accumulate(shard, state, rows, np.asarray(mask), changes)
         if maximise:
-            self.changed = summed(self.everywhere, self.changed.astype(np.float64)) > 0
+            self.changed = summed(self.everywhere[0].devices, self.changed.astype(np.float64)) > 0
             if self.changed.any():
                 self._update()
         return self._means()
@@ -217,7 +217,7 @@ class FullEngine:
         for shard, norms in zip(self.shards, self.norms, strict=True):
             sums = np.concatenate([[0.0], np.cumsum(norms, dtype=np.float64)])
             totals += np.diff(sums[shard.starts])
-        return summed(self.everywhere, totals) / self.layout.sizes
+        return summed(self.everywhere[0].devices, totals) / self.layout.sizes
 
     def _expect(self, shard: Shard, state: _State, rows: jax.Array, mixtures: np.ndarray, slots) -> None:
         """Renew the scores of the changed slots in the given mixtures."""
@@ -283,7 +283,7 @@ class FullEngine:
             if device != self.device:
                 moved = jax.device_put(part, self.device)
                 total = jax.tree.map(jnp.add, total, moved)
-        total = summed(self.everywhere, total)
+        total = summed(self.everywhere[0].devices, total)
         chosen = np.flatnonzero(self.changed).astype(np.int32)
         counts = np.asarray(total.counts) + 10 * np.finfo(np.float64).eps
         totals = np.bincount(self.mixture_of, counts, len(self.layout.sizes) + 1)

@@ -271,7 +271,7 @@ def _assign_all(shards, layout, active, state, weights, centres):
         pending.append((sums, counts, moved))
     for part in pending:
         totals = [total + np.asarray(value) for total, value in zip(totals, part, strict=True)]
-    return summed(shards, totals)
+    return summed(shards[0].devices, totals)
 
 
 def _labels(shards: Sequence[Shard], state) -> list[np.ndarray]:

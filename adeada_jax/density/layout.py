@@ -135,9 +135,15 @@ def chunks(samples: Samples, rows: int = 4096) -> Iterator[tuple[int, np.ndarray
         yield low, np.asarray(samples[low : low + rows])
 
 
+def total(samples: Samples) -> np.ndarray:
+    """Sum (D,) float64 over samples (N, D)."""
+    parts = (part.sum(axis=0, dtype=np.float64) for _, part in chunks(samples))
+    return sum(parts, np.zeros(samples.shape[1]))
+
+
 def mean(samples: Samples) -> np.ndarray:
     """Mean (D,) float64 over samples (N, D)."""
-    return sum(part.sum(axis=0, dtype=np.float64) for _, part in chunks(samples)) / len(samples)
+    return total(samples) / len(samples)
 
 
 @dataclass
@@ -150,6 +156,7 @@ class Shard:
         starts: (M + 1,) first row of every mixture here.
         capacity: rows of the device's array.
         device: where the shard's work is done.
+        devices: all that the layout's samples are spread over.
         resident: whether the rows stay there; otherwise every pass uploads them anew.
     """
 
@@ -160,6 +167,7 @@ class Shard:
     padded_dim: int
     dtype: np.dtype
     device: jax.Device
+    devices: Sequence[jax.Device]
     resident: bool
     _rows: jax.Array | None = None
 
@@ -224,7 +232,7 @@ def make_shards(
         device = devices[index * len(devices) // -(-total // run)]
         size = max(capacity if len(devices) == 1 and resident else 0, bucket(high - low, 256))
         shards.append(
-            Shard(parts, centres, starts, size, layout.padded_dim, np.dtype(dtype), device, resident)
+            Shard(parts, centres, starts, size, layout.padded_dim, np.dtype(dtype), device, devices, resident)
         )
     return shards
 

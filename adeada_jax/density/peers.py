@@ -14,7 +14,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from adeada_jax.density.layout import Shard
+from adeada_jax.density.layout import Samples, Shard
 
 _AXIS = "processes"
 
@@ -24,22 +24,41 @@ def own(shards: Sequence[Shard]) -> list[Shard]:
     return [shard for shard in shards if shard.process == jax.process_index()]
 
 
-def spread(shards: Sequence[Shard]) -> bool:
-    """Whether several processes hold shards."""
-    return len({shard.process for shard in shards}) > 1
+def own_rows(samples: Samples, devices: Sequence[jax.Device]) -> Samples:
+    """This process's run of samples (N, D), for work that the devices' processes share without shards.
+
+    All rows where the devices are of one process, none in a process that has none of them.
+    """
+    processes = _processes(devices)
+    if len(processes) == 1:
+        return samples
+    if jax.process_index() not in processes:
+        return samples[:0]
+    place, number = processes.index(jax.process_index()), len(processes)
+    return samples[len(samples) * place // number : len(samples) * (place + 1) // number]
 
 
-def summed(shards: Sequence[Shard], tree: Any) -> Any:
+def least(devices: Sequence[jax.Device], value: int) -> int:
+    """The least of the processes' values, if the devices are of several; call it in all processes."""
+    if len(_processes(devices)) == 1:
+        return value
+    # As bytes, because JAX may cut an int64 down to 32 bits.
+    sent = np.frombuffer(np.int64(value).tobytes(), np.uint8)
+    received = np.ascontiguousarray(multihost_utils.process_allgather(sent), np.uint8)
+    return int(received.view(np.int64).min())
+
+
+def summed(devices: Sequence[jax.Device], tree: Any) -> Any:
     """Sums a pytree of arrays over the processes; call it in all of them.
 
     Args:
-        shards: all.
-        tree: this process's, zeros where it has no shard.
+        devices: all that the samples are spread over.
+        tree: this process's, zeros where it has nothing to add.
 
     Returns:
-        NumPy arrays of the inputs' shapes; the tree as it is if one process holds all shards.
+        NumPy arrays of the inputs' shapes; the tree as it is if the devices are of one process.
     """
-    if not spread(shards):
+    if len(_processes(devices)) == 1:
         return tree
     mesh, add = _adder()
 
@@ -62,7 +81,7 @@ def completed(
         dtype: of the values, which a process without shards cannot know.
         leading: their other dimensions.
     """
-    if not spread(shards):
+    if len(_processes(shards[0].devices)) == 1:
         return list(values)
     counts = np.zeros(jax.process_count(), np.int64)
     for shard in shards:
@@ -78,6 +97,10 @@ def completed(
         found.append(np.asarray(received[shard.process])[..., low : low + shard.count])
         taken[shard.process] += shard.count
     return found
+
+
+def _processes(devices: Sequence[jax.Device]) -> list[int]:
+    return sorted({device.process_index for device in devices})
 
 
 @cache

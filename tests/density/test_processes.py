@@ -47,10 +47,12 @@ PEERS = """
 import sys
 import jax, numpy as np
 from adeada_jax import processes
-from adeada_jax.density import density_difference
+from adeada_jax.density import density_difference, engines, fit_mixtures
 out, *place = sys.argv[1:]
 if place:
     processes.start(place[0], 2, int(place[1]))
+    # As devices of unequal memory: the first's samples would stay, the other's would have to be streamed.
+    engines.Options._resident_here = lambda self: (1 << 62, 100_000)[int(place[1])]
 rng = np.random.default_rng(0)
 classes = rng.permutation(np.repeat(np.arange(6), [400, 250, 60, 12, 3, 1]))
 features = (rng.gamma(0.7, 1.0, (len(classes), 70)) + 0.3 * classes[:, None]).astype(np.float32)
@@ -63,6 +65,11 @@ for kind in ("full", "tied", "diag"):
             devices=jax.devices() if place else None,
         )
     np.savez(f"{out}-{kind}.npz", importance=found.importance, kl=found.kl)
+features[5] = np.nan
+try:
+    fit_mixtures([source, features], 2, devices=jax.devices())
+except ValueError as error:
+    print(error)
 """
 
 # Many mixtures at the method's own width: the shape of work that two batched chains of Cholesky and
@@ -109,11 +116,11 @@ def free_address():
 @pytest.mark.slow
 def test_two_processes_find_what_one_finds(tmp_path):
     address = free_address()
-    run(PEERS, 300, arguments=(tmp_path / "one",))
+    outputs = [run(PEERS, 300, arguments=(tmp_path / "one",))]
     with ThreadPoolExecutor() as threads:
         both = [threads.submit(run, PEERS, 300, arguments=(tmp_path / p, address, p)) for p in "01"]
-    for done in both:
-        done.result()
+    outputs += [done.result() for done in both]
+    assert all("features[1] contains NaN" in output for output in outputs)
     for kind in ("full", "tied", "diag"):
         one, *two = (np.load(tmp_path / f"{name}-{kind}.npz") for name in ("one", "0", "1"))
         for found in two:

@@ -118,7 +118,7 @@ def infer_regions(
 
     for index, sums in parallel.fetched(measured()):
         for position, i in enumerate(index):
-            rows[i] = jax.tree.map(lambda array, p=position: array[p], sums)
+            rows[i] = _rows({name: array[position] for name, array in sums.items()})
     return _table(source.names, rows)
 
 
@@ -197,25 +197,28 @@ def pixel_values(logits: jax.Array) -> jax.Array:
     return jnp.concatenate([p, measures], axis=-1)
 
 
-def _table(names: tuple[str, ...], rows: list[dict[str, np.ndarray]]) -> RegionTable:
-    present = [np.flatnonzero(row["values"][:, -1]) for row in rows]
-    values = np.concatenate([row["values"][ids] for row, ids in zip(rows, present, strict=True)])
-    features = np.concatenate([row["features"][ids] for row, ids in zip(rows, present, strict=True)])
+def _rows(sums: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """An image's rows of the table, by column, from sums over region ids, of which some have no pixels."""
+    present = np.flatnonzero(sums["values"][:, -1])
+    values = sums["values"][present]
     pixels = values[:, -1:]
     means = values[:, :-1] / pixels
-    probability = None
-    if "target_probability" in rows[0]:
-        sums = [row["target_probability"][ids, 0] for row, ids in zip(rows, present, strict=True)]
-        probability = np.concatenate(sums) / pixels[:, 0]
-    return RegionTable(
-        names=tuple(names),
-        image=np.repeat(np.arange(len(rows), dtype=np.int32), [len(ids) for ids in present]),
-        region=np.concatenate(present).astype(np.int32),
-        pixels=pixels[:, 0].astype(np.int64),
-        features=features / pixels,
-        probabilities=means[:, :-3],
-        entropy=means[:, -3],
-        margin=means[:, -2],
-        confidence=means[:, -1],
-        target_probability=probability,
-    )
+    rows = {
+        "region": present.astype(np.int32),
+        "pixels": pixels[:, 0].astype(np.int64),
+        "features": sums["features"][present] / pixels,
+        "probabilities": means[:, :-3],
+        "entropy": means[:, -3],
+        "margin": means[:, -2],
+        "confidence": means[:, -1],
+    }
+    if "target_probability" in sums:
+        rows["target_probability"] = sums["target_probability"][present, 0] / pixels[:, 0]
+    return rows
+
+
+def _table(names: tuple[str, ...], rows: list[dict[str, np.ndarray]]) -> RegionTable:
+    """A column at a time, whose pieces are let go: beside the rows, memory holds one column."""
+    image = np.repeat(np.arange(len(rows), dtype=np.int32), [len(row["region"]) for row in rows])
+    columns = {name: np.concatenate([row.pop(name) for row in rows]) for name in list(rows[0])}
+    return RegionTable(names=tuple(names), image=image, **columns)

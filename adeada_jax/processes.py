@@ -122,10 +122,13 @@ def gather(name: str, arrays: dict[str, np.ndarray], directory: Path) -> list[di
 
 
 def discard(name: str, directory: Path) -> None:
-    """Removes the files that `gather` made, once what was made of them is written."""
+    """Removes the files that `gather` made, once what was made of them is written.
+
+    Those that a killed attempt of another number of processes left, too.
+    """
     if is_writer():
-        for process in range(count()):
-            _part(directory, name, process).unlink(missing_ok=True)
+        for part in directory.glob(f".{name}.*.part"):
+            part.unlink()
 
 
 @contextmanager

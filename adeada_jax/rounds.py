@@ -5,7 +5,9 @@ output exists is not run again. So a run that is killed continues where it was.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 from ml_collections import config_dict
@@ -91,17 +93,29 @@ def run_reference(experiment: Experiment, pool: Pool) -> dict:
 def list_pool(experiment: Experiment) -> Pool:
     """Counts every target training region's pixels once; every image is decoded and so checked."""
     path, images = experiment.workdir.pool, experiment.target_images
-
-    def count() -> None:
+    if not processes.agreed(path.exists()):
+        share = processes.share(len(images))
         with experiment.stage(0, "pool"):
             counts = [
                 np.bincount(images[i]["regions"].ravel())
-                for i in track(range(len(images)), total=len(images), description="listing regions")
+                for i in track(share, total=len(share), description="listing regions")
             ]
-        Pool.from_counts(images.names, counts).save(path)
-
-    processes.once(path, count)
+            bounds = np.cumsum([0, *(len(count) for count in counts)])
+            arrays = {"pixels": np.concatenate([np.zeros(0, np.int64), *counts]), "bounds": bounds}
+            parts = processes.gather("pool", arrays, path.parent)
+        processes.once(path, lambda: _pool(images.names, parts).save(path))
+        processes.discard("pool", path.parent)
     return Pool.load(path)
+
+
+def _pool(names: Sequence[str], parts: Sequence[dict[str, np.ndarray]]) -> Pool:
+    """The pool of all processes' counts."""
+    counts: list[Any] = [None] * len(names)
+    for process, part in enumerate(parts):
+        bounds = part["bounds"]
+        for place, i in enumerate(processes.share(len(names), process)):
+            counts[i] = part["pixels"][bounds[place] : bounds[place + 1]]
+    return Pool.from_counts(names, counts)
 
 
 def acquire(experiment: Experiment, pool: Pool, number: int) -> None:

@@ -26,20 +26,11 @@ def results(tmp_path_factory):
 @pytest.mark.parametrize("way", [(8, 1), (1, 2)], ids=["eight devices", "two parts"])
 def test_however_a_batch_is_divided_the_step_is_the_same(results, way):
     one, other = results[1, 1], results[way]
-    assert one.keys() == other.keys()
-    for name, value in one.items():
-        scale, tolerance = np.abs(value).max() + 1e-12, 1e-5
-        if ".discriminator" in name:
-            # An untrained discriminator's gradient is what its two halves leave of each other, and Adam's
-            # first step is that gradient's sign: compared with the largest of its kind.
-            kind = name.split("['")[0]
-            scale = max(np.abs(leaf).max() for each, leaf in one.items() if each.startswith(kind))
-            tolerance = 1e-2
-        elif ".trace" in name and "pooling" in name:
-            tolerance = (
-                5e-5  # batch norm over one value an image leaves little of a gradient but its rounding
-            )
-        assert np.abs(other[name] - value).max() <= tolerance * scale, name
+    kinds = {" ".join(name.split()[:2]) for name in other}
+    assert kinds == {f"{kind} {norm}" for kind in ("supervised", "adversarial")
+                     for norm in (("frozen", "trained") if way == (8, 1) else ("frozen",))}  # fmt: skip
+    for name, value in other.items():
+        assert np.abs(one[name] - value).max() <= 1e-5 * np.abs(one[name]).max(), name
 
 
 def test_both_networks_learned_something(results):
@@ -48,9 +39,14 @@ def test_both_networks_learned_something(results):
     assert all(np.abs(value).max() > 0 for value in moments)
 
 
-def test_untrained_losses_are_near_chance(results):
-    one = results[1, 1]
-    assert one["adversarial[1]['discriminator_loss']"] == pytest.approx(np.log(2), rel=0.1)
-    assert one["adversarial[1]['adversarial_loss']"] == pytest.approx(np.log(2), rel=0.2)
-    assert one["supervised[1]['loss']"] == pytest.approx(np.log(3), rel=0.2)
-    assert one["adversarial[1]['loss']"] == pytest.approx(np.log(3), rel=0.2)
+def test_untrained_losses_are_what_the_first_weights_say(results):
+    """Near chance for the segmenter; the discriminator takes all for the target with a logit of about 2."""
+    losses = {name: value for name, value in results[1, 1].items() if "loss" in name}
+    assert len(losses) == 8
+    confident = {
+        "discriminator_loss": np.log(1 + np.exp([2, -2])).mean(),
+        "adversarial_loss": np.log(1 + np.exp(2)),
+    }
+    for name, value in losses.items():
+        expected = confident.get(name.split("'")[1], np.log(3))
+        assert value == pytest.approx(expected, rel=0.2), name

@@ -145,6 +145,40 @@ def test_a_process_that_is_asked_to_end_does(toy_dir, tmp_path):
     assert writer.returncode
 
 
+# What a cluster tells each task, of two tasks on this machine.
+CLUSTERS = {
+    "Slurm": {"SLURM_JOB_ID": "{job}", "SLURM_STEP_NODELIST": "localhost", "SLURM_STEP_NUM_NODES": "1",
+              "SLURM_NTASKS": "2", "SLURM_PROCID": "{place}", "SLURM_LOCALID": "{place}"},
+    "Open MPI": {"OMPI_MCA_orte_hnp_uri": "{job}.0;tcp://127.0.0.1:1", "OMPI_COMM_WORLD_SIZE": "2",
+                 "OMPI_COMM_WORLD_RANK": "{place}", "OMPI_COMM_WORLD_LOCAL_RANK": "{place}"},
+}  # fmt: skip
+JOIN = """
+from adeada_jax import processes
+processes.start()
+place = processes.index()
+print("process", place, "of", processes.count(), "agrees on", processes.agreed(7 + place))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cluster", list(CLUSTERS))
+def test_processes_find_each_other_by_the_clusters_environment(cluster):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    pair = [
+        subprocess.Popen(
+            [sys.executable, "-c", JOIN], stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "JAX_COORDINATOR_PORT": str(port),
+                 **{key: value.format(job=4096, place=p) for key, value in CLUSTERS[cluster].items()}},
+        )
+        for p in (0, 1)
+    ]  # fmt: skip
+    outputs = [finish(process, timeout=60) for process in pair]
+    for place, output in enumerate(outputs):
+        assert f"process {place} of 2 agrees on 7" in output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -21,7 +21,7 @@ from adeada_jax.regions.edges import edge_shares
 from adeada_jax.regions.pool import Pool, Purchase
 from adeada_jax.telemetry import console, track
 
-# Images of a part of a region table: at 40 regions of 256 numbers some 350 MB.
+# Images of a part of a region table: at 40 regions of 256 numbers 370 MB, and twice that while it is made.
 _IMAGES_A_PART = 8192
 
 
@@ -119,7 +119,7 @@ def _join(names: Sequence[str], path: Path) -> None:
 def estimate_density(experiment: Experiment, number: int) -> None:
     """Importance (Eq. 2) and KL (Eq. 5) from GMMs of both domains, target labelled or not.
 
-    Each process reads from the tables only what its devices work on.
+    Each process reads all probabilities, for the classes, and of the features its part.
     """
     path = experiment.workdir.importance(number)
     if processes.agreed(path.exists()):

@@ -62,6 +62,8 @@ def start(coordinator: str = "", count: int = 0, index: int | None = None) -> No
             f"the processes could not find each other: {reason}. Give --coordinator=HOST:PORT, "
             "--num_processes and --process_id, or start them by Slurm, Open MPI or on a TPU pod"
         ) from error
+    with ending_together():
+        jax.devices()  # JAX starts them here, all processes' together
 
 
 def index() -> int:
@@ -141,10 +143,17 @@ def ending_together() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if count() == 1:
+        if not jax.distributed.is_initialized():
             raise
-        print(f"error: process {index()} of {count()}: {_reason(error)}", file=sys.stderr, flush=True)
+        print(f"error: {_name()}: {_reason(error)}", file=sys.stderr, flush=True)
         os._exit(2)
+
+
+def _name() -> str:
+    try:
+        return f"process {index()} of {count()}"
+    except (RuntimeError, AssertionError):  # It is the devices that could not be started.
+        return "a process"
 
 
 def _reason(error: BaseException) -> str:
@@ -154,6 +163,8 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return f"interrupted. {again}"
     said = " ".join(str(error).split())
+    if said.startswith("Unable to initialize backend"):
+        return f"its devices cannot be used: {said}. {again}"
     if any(word in said for word in _LOST):
         return f"another process of this run ended; its output says why ({said[:300]}). {again}"
     return "".join(traceback.format_exception(error)) + again

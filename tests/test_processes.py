@@ -160,23 +160,39 @@ print("process", place, "of", processes.count(), "agrees on", processes.agreed(7
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("cluster", list(CLUSTERS))
-def test_processes_find_each_other_by_the_clusters_environment(cluster):
+def join_two(cluster, **seconds_environment):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    pair = [
-        subprocess.Popen(
-            [sys.executable, "-c", JOIN], stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "JAX_COORDINATOR_PORT": str(port),
-                 **{key: value.format(job=4096, place=p) for key, value in CLUSTERS[cluster].items()}},
-        )
-        for p in (0, 1)
-    ]  # fmt: skip
-    outputs = [finish(process, timeout=60) for process in pair]
+    pair = []
+    for place, more in enumerate(({}, seconds_environment)):
+        told = {key: value.format(job=4096, place=place) for key, value in CLUSTERS[cluster].items()}
+        environment = {**os.environ, "JAX_COORDINATOR_PORT": str(port), **told, **more}
+        pair.append(
+            subprocess.Popen(
+                [sys.executable, "-c", JOIN], env=environment, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True,
+            )
+        )  # fmt: skip
+    return pair
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cluster", list(CLUSTERS))
+def test_processes_find_each_other_by_the_clusters_environment(cluster):
+    outputs = [finish(process, timeout=60) for process in join_two(cluster)]
     for place, output in enumerate(outputs):
         assert f"process {place} of 2 agrees on 7" in output
+
+
+def test_a_process_whose_devices_cannot_be_used_does_not_wait_for_the_others():
+    """An orderly end would: for minutes."""
+    other, failing = join_two("Slurm", JAX_PLATFORMS="cuda")
+    output = failing.communicate(timeout=20)[0]
+    assert failing.returncode == 2
+    assert "Start all again" in output
+    other.kill()
+    other.communicate()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from adeada_jax.errors import InputError
 
 # XLA's CPU backend computes convolutions by a new library from jaxlib 0.10 on, slower than the one before,
 # most of all in kernels' gradients (docs/scaling.md). The new one keeps what it is good at: products, sums.
-_TRIED_JAXLIB = "0.10."
+_TRIED_JAXLIBS = ("0.10.", "0.11.", "0.12.")
 _CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 _CPU_KINDS = "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
 
@@ -45,12 +45,12 @@ def keep_compiled_programs() -> None:
 def prefer_faster_convolutions() -> None:
     """Has XLA's CPU backend compute convolutions by the faster of its libraries; before JAX's first use.
 
-    Only with the jaxlib that this was tried with, as XLA ends the process on a flag that it does not know,
+    Only with jaxlibs that this was tried with, as XLA ends the process on a flag that it does not know,
     where no accelerator's plugin is installed, and unless XLA_FLAGS says what to do.
     """
     given = os.environ.get("XLA_FLAGS", "")
     accelerated = any(importlib.util.find_spec(name) for name in ("jax_plugins", "libtpu"))
-    if jaxlib.__version__.startswith(_TRIED_JAXLIB) and not accelerated and _CPU_FLAG not in given:
+    if jaxlib.__version__.startswith(_TRIED_JAXLIBS) and not accelerated and _CPU_FLAG not in given:
         os.environ["XLA_FLAGS"] = f"{given} {_CPU_FLAG}={_CPU_KINDS}".strip()
 
 

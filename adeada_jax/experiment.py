@@ -94,9 +94,9 @@ class Experiment:
             params, batch_stats = loaded["params"], loaded["batch_stats"]
         return Weights(params, batch_stats)
 
-    def load_weights(self, checkpoint: Path) -> Weights:
-        """A segmenter from a checkpoint directory."""
-        return load_weights(self.segmenter, checkpoint)
+    def load_weights(self, checkpoint: Path, statistics: Path | None = None) -> Weights:
+        """A segmenter from a checkpoint directory; see `load_weights`."""
+        return load_weights(self.segmenter, checkpoint, statistics)
 
     def discriminator(self) -> Discriminator:
         return Discriminator(self.config.num_classes, dtype=self.config.model.dtype)
@@ -126,9 +126,21 @@ def create_segmenter(config: config_dict.ConfigDict) -> Segmenter:
     )
 
 
-def load_weights(segmenter: Segmenter, checkpoint: Path) -> Weights:
-    """A segmenter's numbers from a checkpoint, on all local devices; raises as `checkpoints.restore`."""
-    tree = parallel.replicate(checkpoints.restore(checkpoint, Weights(*segmenter.shapes).tree()))
+def load_weights(segmenter: Segmenter, checkpoint: Path, statistics: Path | None = None) -> Weights:
+    """A segmenter's numbers from a checkpoint, on all local devices.
+
+    Args:
+      segmenter: the network.
+      checkpoint: its directory.
+      statistics: of other batch-norm statistics that take the place of the checkpoint's, if given.
+
+    Raises:
+      InputError: as `checkpoints.restore`.
+    """
+    tree = checkpoints.restore(checkpoint, Weights(*segmenter.shapes).tree())
+    if statistics:
+        tree["batch_stats"] = checkpoints.restore(statistics, segmenter.shapes[1])
+    tree = parallel.replicate(tree)
     return Weights(tree["params"], tree["batch_stats"])
 
 

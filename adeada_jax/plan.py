@@ -267,6 +267,9 @@ def _files(
         yield Written("rounds/*/regions_*.safetensors", len(measured) * rounds,
                       rounds * rows * _row_bytes(experiment))  # fmt: skip
         if len(measured) > 1:
+            if stages.adapts_statistics(config):
+                statistics = tree_bytes(experiment.segmenter.shapes[1])
+                yield Written("rounds/*/source_statistics/", rounds, rounds * statistics)
             yield Written("rounds/*/importance.safetensors", rounds, rounds * 8 * target.regions)
     bought = 1.0 if config.experiment == "target_only" else min(1.0, rounds * config.acquisition.budget)
     if bought:

@@ -5,11 +5,13 @@ from typing import Any
 
 from ml_collections import config_dict
 
+from adeada_jax import stages
 from adeada_jax.data import sources
 from adeada_jax.errors import InputError
 from adeada_jax.evaluation import confusion
 from adeada_jax.experiment import create_segmenter, load_weights
 from adeada_jax.files import write_json_atomic
+from adeada_jax.telemetry import console
 
 
 def evaluate_split(
@@ -38,7 +40,7 @@ def evaluate_split(
             f"{len(source.class_names)}"
         )
     segmenter = create_segmenter(config)
-    weights = load_weights(segmenter, checkpoint)
+    weights = load_weights(segmenter, checkpoint, _statistics(config, checkpoint, dataset, data_dir))
     matrix = confusion.evaluate(
         segmenter, weights.params, weights.batch_stats, source, height=config.data.height,
         width=config.data.width, batch_size=config.inference.batch_size,
@@ -52,6 +54,22 @@ def evaluate_split(
         "pixels": int(matrix.sum()),
         **confusion.scores(confusion.iou(matrix), source.class_names, config.shared_classes),
     }
+
+
+def _statistics(config: config_dict.ConfigDict, checkpoint: Path, dataset: str, data_dir: str) -> Path | None:
+    """Where the source's batch-norm statistics are, if it is the source that is scored."""
+    source = config.source.dataset, str(config.source.dir)
+    if (dataset, str(data_dir)) != source or not stages.adapts_statistics(config):
+        return None
+    statistics = Path(checkpoint).parent / "source_statistics"
+    if statistics.exists():
+        return statistics
+    console.print(
+        "[bold yellow]warning:[/] the checkpoint has the target's batch-norm statistics, and those of the "
+        f"source are not beside it ('{statistics}'), so the network scores lower than it could",
+        highlight=False,
+    )
+    return None
 
 
 def write_scores(path: str | Path, scores: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from adeada_jax import inference, processes
+from adeada_jax import inference, processes, stages
 from adeada_jax.acquisition.base import Candidates, Request, Selection
 from adeada_jax.acquisition.registry import create_strategy
 from adeada_jax.arrays import load_arrays, save_arrays
@@ -30,6 +30,7 @@ def measure(experiment: Experiment, number: int) -> None:
     strategy = create_strategy(experiment.config.acquisition.strategy, experiment.config.acquisition)
     infer(experiment, number, "target", with_discriminator="target_probability" in strategy.needs)
     if "density" in strategy.needs:
+        stages.adapt_to_source(experiment, number - 1)
         infer(experiment, number, "source")
         estimate_density(experiment, number)
 
@@ -87,7 +88,7 @@ def infer(experiment: Experiment, number: int, domain: str, *, with_discriminato
 def _infer(experiment: Experiment, number: int, domain: str, path: Path, with_discriminator: bool) -> None:
     images = experiment.target_images if domain == "target" else experiment.source_images
     with experiment.stage(number, f"inference_{domain}"):
-        weights = experiment.load_weights(experiment.workdir.checkpoint(number - 1))
+        weights = stages.load_weights(experiment, number - 1, domain)
         discriminator = experiment.load_discriminator() if with_discriminator else None
         for part, share in _parts(path, len(images), processes.index()):
             if not part.exists():

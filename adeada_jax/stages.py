@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ml_collections import config_dict
 
 from adeada_jax import processes
 from adeada_jax.data import loader
@@ -216,7 +217,8 @@ def _run(
 
 def _finish(experiment: Experiment, number: int, weights: Weights, *, discriminator: Any = None) -> None:
     """The stage's output; after it the checkpoints on the way are of no more use."""
-    weights = _adapt_statistics(experiment, number, weights)
+    if adapts_statistics(experiment.config):
+        weights = _adapt_statistics(experiment, number, weights, "target")
     with experiment.stage(number, "checkpoint"):
         if discriminator is not None:
             _save(experiment.workdir.discriminator(), discriminator)
@@ -225,19 +227,47 @@ def _finish(experiment: Experiment, number: int, weights: Weights, *, discrimina
         checkpoints.Progress(experiment.workdir.training_progress(number)).clear()
 
 
-def _adapt_statistics(experiment: Experiment, number: int, weights: Weights) -> Weights:
-    """The batch-norm statistics of the target, where `training.target_statistics_steps` asks for it."""
+def adapt_to_source(experiment: Experiment, number: int) -> None:
+    """Makes the batch-norm statistics with which a round's model looks at the source, as far as it needs any.
+
+    Batch norm is adapted to each domain by itself (AdaBN): the checkpoint has the target's statistics; those
+    of the source are made by as many steps on source images.
+    """
+    path = experiment.workdir.source_statistics(number)
+    if not adapts_statistics(experiment.config) or processes.agreed(path.exists()):
+        return
+    weights = experiment.load_weights(experiment.workdir.checkpoint(number))
+    _save(path, _adapt_statistics(experiment, number, weights, "source").batch_stats)
+
+
+def load_weights(experiment: Experiment, number: int, domain: str) -> Weights:
+    """A round's model with the batch-norm statistics of a domain, "source" or "target".
+
+    The source's are there once `adapt_to_source` made them; where nothing is adapted, both domains share the
+    checkpoint's.
+    """
+    own = domain == "source" and adapts_statistics(experiment.config)
+    statistics = experiment.workdir.source_statistics(number) if own else None
+    return experiment.load_weights(experiment.workdir.checkpoint(number), statistics)
+
+
+def adapts_statistics(config: config_dict.ConfigDict) -> bool:
+    """Whether batch-norm statistics are made anew after training, which frozen batch norm has no need of."""
+    return config.training.target_statistics_steps > 0 and not config.model.freeze_batch_norm
+
+
+def _adapt_statistics(experiment: Experiment, number: int, weights: Weights, domain: str) -> Weights:
+    """The batch-norm statistics of a domain's training images, "source" or "target"."""
+    images = experiment.source_images if domain == "source" else experiment.target_images
+    name = "statistics" if domain == "target" else "source_statistics"
+    batches = _batches(experiment, images.without_regions(), number, name)(0)
     steps = experiment.config.training.target_statistics_steps
-    if not steps or experiment.config.model.freeze_batch_norm:
-        return weights
-    target = experiment.target_images.without_regions()
-    batches = _batches(experiment, target, number, "statistics")(0)
     options = LoopOptions(
-        description="target statistics", steps=steps, log_every=steps, checkpoint_every=steps,
-        seed=experiment.seed(number, "statistics"),
+        description=f"{domain} statistics", steps=steps, log_every=steps, checkpoint_every=steps,
+        seed=experiment.seed(number, name),
     )  # fmt: skip
     step, state = _statistics(experiment.segmenter), (weights.params, weights.batch_stats)
-    with experiment.stage(number, "statistics"):
+    with experiment.stage(number, name):
         state = run_steps(step, state, batches, options, log=lambda *_: None, save=lambda *_: None)
     return Weights(*state)
 

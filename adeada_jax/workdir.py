@@ -50,6 +50,10 @@ class Workdir:
     def checkpoint(self, round: int) -> Path:
         return self.round(round) / "checkpoint"
 
+    def source_statistics(self, round: int) -> Path:
+        """Batch-norm statistics of the source for the round's checkpoint, which has the target's."""
+        return self.round(round) / "source_statistics"
+
     def discriminator(self) -> Path:
         return self.round(0) / "discriminator"
 

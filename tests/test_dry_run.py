@@ -116,6 +116,7 @@ def test_it_prints_everything_and_leaves_no_trace(planned, tmp_path, toy_dir):
     text = console.file.getvalue()
     for words in ("toy/filmed", "49,152", "adeada buys 4,915 pixels a round (10%", "resnet18_half",
                   "warm-up, adversarial", "700 steps in all", "rounds/*/checkpoint/", "are free",
+                  "rounds/*/source_statistics/",
                   "would begin anew"):  # fmt: skip
         assert words in text
     assert not experiment.workdir.root.exists()

@@ -63,7 +63,7 @@ def experiment(tmp_path, monkeypatch):
     return SimpleNamespace(
         workdir=Workdir(tmp_path), target_images=images, segmenter=None, size={}, asked=asked,
         config=SimpleNamespace(inference=SimpleNamespace(batch_size=1)),
-        load_weights=lambda _: SimpleNamespace(params=None, batch_stats=None),
+        load_weights=lambda *_: SimpleNamespace(params=None, batch_stats=None),
         stage=lambda *_: nullcontext(),
     )  # fmt: skip
 

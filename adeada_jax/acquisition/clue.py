@@ -4,7 +4,7 @@ import numpy as np
 
 from adeada_jax.acquisition import ranking
 from adeada_jax.acquisition.base import Candidates, Pick, Request, Selection
-from adeada_jax.density.clustering import cluster
+from adeada_jax.density.clustering import Clusters, cluster
 
 _ROWS = 4096
 
@@ -12,9 +12,9 @@ _ROWS = 4096
 class Clue:
     """The nearest region to each centre of as many clusters as regions can be bought.
 
-    As many: the budget over the mean price of the available regions. Clusters come in order of their weight,
-    heaviest first; when every cluster gave its nearest region and budget is left, they give the second
-    nearest of their own, and so on.
+    As many: the budget over the mean price of the available regions, or fewer, until a region of each
+    cluster can be paid. Clusters come in order of their weight, heaviest first; when every cluster gave its
+    nearest region and budget is left, they give the second nearest of their own, and so on.
     """
 
     needs = ()
@@ -24,20 +24,41 @@ class Clue:
         pixels = candidates.pixels[order]
         if not len(order) or request.budget < pixels.min():
             return Selection(())
-        number = int(np.clip(request.budget // pixels.mean(), 1, len(order)))
         weights = candidates.entropy[order].astype(np.float64)
-        found = cluster(
-            candidates.features[order],
-            number,
-            weights=weights if weights.sum() > 0 else None,
+        number, found = affordable_clusters(
+            candidates.features[order], weights, pixels, budget=request.budget,
             seed=(request.seed, request.round),
-        )
+        )  # fmt: skip
         turn = turns(found.labels, found.distances)
         mass = np.bincount(found.labels, weights, minlength=number)[found.labels]
         # Regions of the first turn before those of the second; within a turn the heaviest cluster first.
         queue = np.lexsort((np.arange(len(order)), -mass, turn))
         taken = ranking.affordable(queue, pixels, request.budget)
         return Selection(tuple(Pick(int(order[i]), "clue", float(weights[i])) for i in taken))
+
+
+def affordable_clusters(
+    features: np.ndarray, weights: np.ndarray, pixels: np.ndarray, *, budget: int, seed: tuple[int, ...]
+) -> tuple[int, Clusters]:
+    """As many clusters as regions can be bought, so that the region nearest to each centre is paid for.
+
+    Args:
+      features: `(N, D)`.
+      weights: `(N,)` of the regions in k-means; equal if all are zero.
+      pixels: `(N,)` prices.
+      budget: in pixels.
+      seed: of k-means.
+
+    Returns:
+      The number of clusters, at least 1, and k-means with that many.
+    """
+    number = int(np.clip(budget // pixels.mean(), 1, len(pixels)))
+    while True:
+        found = cluster(features, number, weights=weights if weights.sum() > 0 else None, seed=seed)
+        price = int(pixels[turns(found.labels, found.distances) == 0].sum())
+        if price <= budget or number == 1:
+            return number, found
+        number = int(np.clip(number * budget // price, 1, number - 1))
 
 
 def turns(labels: np.ndarray, distances: np.ndarray) -> np.ndarray:

@@ -10,9 +10,9 @@ PARTS = ("data", "compile", "train", "inference", "density", "selection", "label
 _COUNTED = ("data", "compile", "checkpoint")
 _PART_OF = {
     "pool": "data", "warmup": "train", "finetune": "train", "statistics": "train",
-    "inference_target": "inference", "inference_source": "inference", "density": "density",
-    "edges": "selection", "selection": "selection", "labels": "labels", "evaluation": "evaluation",
-    "checkpoint": "checkpoint",
+    "source_statistics": "train", "inference_target": "inference", "inference_source": "inference",
+    "density": "density", "edges": "selection", "selection": "selection", "labels": "labels",
+    "evaluation": "evaluation", "checkpoint": "checkpoint",
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
-"""Batch-norm statistics of the target after training (AdaBN, Li et al. 2018). Differs from the paper.
+"""Batch-norm statistics of one domain after training (AdaBN, Li et al. 2018). Differs from the paper.
 
-Training on source and target together leaves statistics of the mixture; the network is used on the target.
+Training on source and target together leaves statistics of the mixture; AdaBN gives each domain its own. A
+network that looks at a domain with the other's statistics gives features whose densities mean nothing.
 """
 
 from collections.abc import Callable

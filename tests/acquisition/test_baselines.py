@@ -8,7 +8,7 @@ import pytest
 from adeada_jax.acquisition.aada import Aada
 from adeada_jax.acquisition.badge import Badge
 from adeada_jax.acquisition.base import Candidates, Request
-from adeada_jax.acquisition.clue import Clue
+from adeada_jax.acquisition.clue import Clue, affordable_clusters, turns
 from adeada_jax.acquisition.confidence import Confidence
 from adeada_jax.acquisition.margin import Margin
 from adeada_jax.acquisition.redal import Redal
@@ -144,6 +144,28 @@ def test_clue_takes_the_region_nearest_to_each_weighted_centre(candidates):
     assert chosen(Clue(), equal, 40) == [nearest[kind][0] for kind in heaviest]
     # Nine pixels more are not enough for another one.
     assert chosen(Clue(), equal, 49) == chosen(Clue(), equal, 40)
+
+
+def test_clue_makes_fewer_clusters_where_a_region_of_each_would_cost_more_than_the_budget(candidates):
+    # The mean price says eight regions, but those nearest to the centres are dear: a dear one lies amid six
+    # cheap ones.
+    centres = np.repeat(np.eye(8) * 50, 7, axis=0)
+    amid = np.tile(np.arange(7), 8) == 0
+    away = np.where(amid[:, None], 0.0, np.tile(np.eye(7, 8) - 1 / 7, (8, 1)))
+    dear = replace(
+        candidates, image=np.zeros(56, np.int32), region=np.arange(56, dtype=np.int32),
+        pixels=np.where(amid, 40, 10), available=np.ones(56, bool), entropy=np.ones(56),
+        features=(centres + away).astype(np.float32),
+    )  # fmt: skip
+    mean_price = dear.pixels.mean()
+    bought = chosen(Clue(), dear, int(8 * mean_price) + 1)
+    number, found = affordable_clusters(
+        dear.features, dear.entropy, dear.pixels, budget=int(8 * mean_price) + 1, seed=(7, 1)
+    )
+    assert 1 < number < 8
+    first = np.flatnonzero(turns(found.labels, found.distances) == 0)
+    assert set(first) <= set(bought)
+    assert len(np.unique(found.labels[bought])) == number
 
 
 def test_clue_goes_round_the_clusters_again_while_the_budget_lasts(candidates):

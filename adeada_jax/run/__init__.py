@@ -1,0 +1,1 @@
+"""An experiment as a list of stages, and what makes them."""

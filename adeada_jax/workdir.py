@@ -77,6 +77,10 @@ class Workdir:
         """The labels bought in a round, a PNG an image."""
         return self.round(round) / "labels"
 
+    def answered(self, round: int) -> Path:
+        """What was answered of a round's purchases, once all of it is."""
+        return self.round(round) / "labels.json"
+
     def evaluation(self, round: int) -> Path:
         return self.round(round) / "evaluation.json"
 

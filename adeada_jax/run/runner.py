@@ -5,6 +5,7 @@ of its outputs exist, and each output is written under a temporary name and rena
 do again is just what is missing.
 """
 
+import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy as np
 
 from adeada_jax import processes, timers
 from adeada_jax.arrays import save_arrays
+from adeada_jax.run.costs import Cost
 from adeada_jax.telemetry import Metrics
 
 _POLL_SECONDS = 0.1
@@ -81,6 +83,7 @@ class Stage:
       work: who does it, and how.
       reads: the files that must be there.
       writes: what it leaves; a stage that names nothing is made anew at every start.
+      temporary: directories that it needs until it is finished.
       cost: what it takes, for the dry run.
       timed: whether its seconds are one event in metrics.jsonl; a training tells them step by step.
     """
@@ -90,7 +93,8 @@ class Stage:
     work: Alone | Together | Divided
     reads: tuple[Path, ...] = ()
     writes: tuple[Path, ...] = ()
-    cost: Any = None
+    temporary: tuple[Path, ...] = ()
+    cost: Cost = Cost()  # noqa: RUF009 - frozen
     timed: bool = True
 
     @property
@@ -183,7 +187,10 @@ def _await(stage: Stage, sign: Path | None = None) -> Outcome:
 
 
 def _clean(stage: Stage) -> None:
-    """Removes the pieces and signs of this and earlier attempts, whatever their number of processes."""
+    """Removes what a stage needed until now: of all attempts, whatever their number of processes."""
+    if processes.is_writer():
+        for path in stage.temporary:
+            shutil.rmtree(path, ignore_errors=True)
     if processes.is_writer() and stage.writes:
         output = stage.writes[0]
         for path in output.parent.glob(f".{output.name}.*"):

@@ -1,0 +1,1 @@
+"""Who labels the regions that a run buys."""

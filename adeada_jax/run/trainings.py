@@ -1,0 +1,326 @@
+"""The trainings of an experiment as stages: warm-up, fine-tuning of a round, references, statistics by domain."""
+
+import json
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import config_dict
+
+from adeada_jax import processes
+from adeada_jax.data import loader
+from adeada_jax.experiment import Experiment, Weights
+from adeada_jax.models import Segmenter
+from adeada_jax.oracle import LabelStore, PurchasedLabels
+from adeada_jax.run.costs import Cost
+from adeada_jax.run.runner import Alone, Stage, Together
+from adeada_jax.training import checkpoints, optimizers, parallel
+from adeada_jax.training.adversarial import adversarial_step
+from adeada_jax.training.loop import LoopOptions, run_steps
+from adeada_jax.training.state import AdversarialState, create_adversarial_state, create_train_state
+from adeada_jax.training.statistics import statistics_step
+from adeada_jax.training.supervised import supervised_step
+
+# What people read over the bar of a training before the first round.
+_DESCRIPTIONS = {"warmup": "warm-up", "finetune": "training"}
+
+Batches = Callable[[int], Iterator[dict[str, np.ndarray]]]  # by the step to start from
+
+
+def warm_up(experiment: Experiment) -> Stage:
+    """The model before any label is bought: AdaptSegNet or source only, or `warmup.checkpoint`'s."""
+    options = experiment.config.warmup
+    if options.checkpoint:
+        return _taken_over(experiment, Path(options.checkpoint))
+    if options.method == "adversarial":
+        return adaptation(experiment, options)
+    return on_source(experiment, options, "warmup")
+
+
+def adaptation(experiment: Experiment, options: config_dict.ConfigDict) -> Stage:
+    """Adversarial training on the source's labels and the target's images; leaves the discriminator, too."""
+    workdir = experiment.workdir
+    return _training(
+        experiment, 0, "warmup", "adversarial training", options,
+        partial(_train_adversarially, experiment, options),
+        writes=(workdir.discriminator(), workdir.checkpoint(0)),
+    )  # fmt: skip
+
+
+def on_source(experiment: Experiment, options: config_dict.ConfigDict, name: str) -> Stage:
+    """Supervised training on the source alone, from the first weights."""
+
+    def train(start: int) -> tuple[Weights]:
+        batches = _batches(experiment, experiment.source.without_regions(), 0, name)
+        return _train_supervised(experiment, 0, name, experiment.initial_weights(), batches, options, start)
+
+    return _training(experiment, 0, name, "training on the source", options, train)
+
+
+def on_bought_labels(experiment: Experiment, options: config_dict.ConfigDict) -> Stage:
+    """Supervised training on the target's bought labels alone, from the first weights."""
+
+    def train(start: int) -> tuple[Weights]:
+        batches = _batches(experiment, _purchased(experiment, 0), 0, "finetune")
+        weights = experiment.initial_weights()
+        return _train_supervised(experiment, 0, "finetune", weights, batches, options, start)
+
+    return _training(experiment, 0, "finetune", "training on the target", options, train)
+
+
+def finetune(experiment: Experiment, number: int) -> Stage:
+    """Tunes the model of the round before on D_S and D_T^L together; what is not bought is ignored."""
+    options = experiment.config.finetune
+
+    def train(start: int) -> tuple[Weights]:
+        weights = experiment.load_weights(experiment.workdir.checkpoint(number - 1))
+        source = experiment.source.without_regions()
+        batches = _mixed_batches(experiment, source, _purchased(experiment, number), number)
+        return _train_supervised(experiment, number, "finetune", weights, batches, options, start)
+
+    before = experiment.workdir.checkpoint(number - 1), experiment.workdir.answered(number)
+    return _training(experiment, number, "finetune", "fine-tuning", options, train, reads=before)
+
+
+def all_steps(config: config_dict.ConfigDict, options: config_dict.ConfigDict) -> config_dict.ConfigDict:
+    """A training's options with the steps of warm-up and all rounds together, as a reference has them."""
+    options = options.copy_and_resolve_references()
+    options.steps = config.warmup.steps + config.acquisition.rounds * config.finetune.steps
+    return options
+
+
+def adapts_statistics(config: config_dict.ConfigDict) -> bool:
+    """Whether batch-norm statistics are made anew after training, which frozen batch norm has no need of."""
+    return config.training.target_statistics_steps > 0 and not config.model.freeze_batch_norm
+
+
+def source_statistics(experiment: Experiment, number: int) -> Stage:
+    """The batch-norm statistics with which a round's model looks at the source.
+
+    Batch norm is adapted to each domain by itself (AdaBN): the checkpoint has the target's statistics; those
+    of the source are made by as many steps on source images.
+    """
+    path, checkpoint = experiment.workdir.source_statistics(number), experiment.workdir.checkpoint(number)
+
+    def make(_: int) -> Any:
+        return _adapt_statistics(
+            experiment, number, experiment.load_weights(checkpoint), "source"
+        ).batch_stats
+
+    return Stage(
+        "source_statistics", number, Together(make, partial(checkpoints.save, path)), reads=(checkpoint,),
+        writes=(path,), cost=Cost(files=lambda survey: {path: survey.statistics_bytes}), timed=False,
+    )  # fmt: skip
+
+
+def load_weights(experiment: Experiment, number: int, domain: str) -> Weights:
+    """A round's model with the batch-norm statistics of a domain, "source" or "target".
+
+    The source's are there once `source_statistics` made them; where nothing is adapted, both domains share the
+    checkpoint's.
+    """
+    own = domain == "source" and adapts_statistics(experiment.config)
+    statistics = experiment.workdir.source_statistics(number) if own else None
+    return experiment.load_weights(experiment.workdir.checkpoint(number), statistics)
+
+
+def _taken_over(experiment: Experiment, checkpoint: Path) -> Stage:
+    """Another run's warm-up: its segmenter and, where it lies beside that, its discriminator."""
+    workdir = experiment.workdir
+
+    def make() -> None:
+        discriminator = checkpoint.parent / "discriminator"
+        if discriminator.exists():
+            shapes = experiment.discriminator().shapes
+            checkpoints.save(workdir.discriminator(), checkpoints.restore(discriminator, shapes))
+        checkpoints.save(workdir.checkpoint(0), experiment.load_weights(checkpoint).tree())
+
+    def files(survey: Any) -> dict[Path, int]:
+        return {workdir.checkpoint(0): survey.weights_bytes}
+
+    return Stage("warmup", 0, Alone(make), writes=(workdir.checkpoint(0),), cost=Cost(files=files))
+
+
+def _training(
+    experiment: Experiment, number: int, name: str, title: str, options: config_dict.ConfigDict,
+    train: Callable[[int], tuple[Any, ...]], *, reads: tuple[Path, ...] = (),
+    writes: tuple[Path, ...] | None = None,
+) -> Stage:  # fmt: skip
+    """A stage that trains to a checkpoint; `train` gives weights and perhaps a discriminator."""
+    workdir = experiment.workdir
+    progress = workdir.training_progress(number)
+
+    def write(weights: Weights, discriminator: Any = None) -> None:
+        with experiment.stage(number, "checkpoint"):
+            if discriminator is not None:
+                checkpoints.save(workdir.discriminator(), discriminator)
+            checkpoints.save(workdir.checkpoint(number), weights.tree())
+
+    writes = writes or (workdir.checkpoint(number),)
+    return Stage(
+        name, number,
+        Together(train, lambda result: write(*result), checkpoints.Progress(progress).latest_step),
+        reads=reads, writes=writes, temporary=(progress,), timed=False,
+        cost=Cost(title=title, steps=options.steps, adversarial=len(writes) > 1),
+    )  # fmt: skip
+
+
+def _purchased(experiment: Experiment, number: int) -> PurchasedLabels:
+    store = LabelStore(experiment.workdir.labels(n) for n in range(number + 1))
+    return PurchasedLabels(experiment.target_images.without_regions(), store)
+
+
+def _mixed_batches(experiment: Experiment, source: Any, target: Any, number: int) -> Batches:
+    """Batches of the shuffled union of D_S and D_T^L (the paper), or half of each in every batch."""
+    if experiment.config.finetune.mixing == "union":
+        return _batches(experiment, loader.concatenate([source, target]), number, "finetune")
+    halves = [
+        _batches(experiment, examples, number, purpose, share=2)
+        for examples, purpose in ((source, "finetune source"), (target, "finetune target"))
+    ]
+    size = experiment.config.data.batch_size // 2
+    return lambda start: loader.joined(*(half(start) for half in halves), size=size)
+
+
+def _batches(experiment: Experiment, examples: Any, number: int, purpose: str, *, share: int = 1) -> Batches:
+    """Training batches by the step to start from; `share` of the batch size each."""
+    config = experiment.config
+    return lambda step: loader.training_batches(
+        examples, batch_size=config.data.batch_size // share, seed=experiment.seed(number, purpose),
+        augment=config.training.augment, start_step=step, process_index=processes.index(),
+        process_count=processes.count(), workers=config.training.workers, **experiment.size,
+    )  # fmt: skip
+
+
+def _train_supervised(
+    experiment: Experiment,
+    number: int,
+    name: str,
+    weights: Weights,
+    batches: Batches,
+    options: Any,
+    start: int,
+) -> tuple[Weights]:
+    initial_state, step = supervised_training(
+        experiment.segmenter, experiment.config.optimizer.to_json(), options.learning_rate, options.steps,
+        options.learning_rate_steps, experiment.config.training.accumulation,
+    )  # fmt: skip
+    state = initial_state(weights.params, weights.batch_stats)
+    state = _run(experiment, number, name, step, state, batches, options.steps, start)
+    return (_adapted_to_target(experiment, number, Weights(state.params, state.batch_stats)),)
+
+
+@cache
+def supervised_training(
+    segmenter: Segmenter, options: str, learning_rate: float, steps: int, increase_steps: int, parts: int
+) -> tuple[Callable[..., Any], Any]:
+    """What makes a state of (params, batch_stats), and the step: one for all rounds, so compiled once.
+
+    `options` is `config.optimizer` as JSON; the rest as of `optimizers.segmenter_optimizer`.
+    """
+    optimizer = optimizers.segmenter_optimizer(
+        json.loads(options), learning_rate=learning_rate, steps=steps, increase_steps=increase_steps
+    )
+    step = parallel.parallelize(supervised_step(segmenter.apply, optimizer, parts=parts))
+    return partial(create_train_state, optimizer=optimizer), step
+
+
+def adversarial_training(experiment: Experiment, options: Any) -> tuple[Callable[..., Any], Any]:
+    """What makes a state of (params, batch_stats, discriminator's params), and the step.
+
+    `options` is `config.warmup`, or with other steps.
+    """
+    config = experiment.config
+    optimizer = optimizers.segmenter_optimizer(
+        config.optimizer, learning_rate=options.learning_rate, steps=options.steps,
+        increase_steps=options.learning_rate_steps,
+    )  # fmt: skip
+    discriminator_optimizer = optimizers.discriminator_optimizer(
+        config.optimizer, learning_rate=options.discriminator_learning_rate, steps=options.steps
+    )
+    step = adversarial_step(
+        experiment.segmenter.apply, experiment.discriminator().apply, optimizer, discriminator_optimizer,
+        adversarial_weight=options.adversarial_weight, parts=config.training.accumulation,
+    )  # fmt: skip
+
+    def initial_state(params: Any, batch_stats: Any, discriminator: Any) -> AdversarialState:
+        state = create_train_state(params, batch_stats, optimizer)
+        return create_adversarial_state(state, discriminator, discriminator_optimizer)
+
+    return initial_state, parallel.parallelize(step)
+
+
+def _train_adversarially(experiment: Experiment, options: Any, start: int) -> tuple[Weights, Any]:
+    config = experiment.config
+    initial_state, step = adversarial_training(experiment, options)
+    weights = experiment.initial_weights()
+    discriminator = experiment.discriminator().init(seed=experiment.seed(0, "discriminator"))
+    state = initial_state(weights.params, weights.batch_stats, discriminator)
+    source, target = (d.without_regions() for d in (experiment.source, experiment.target_images))
+
+    def batches(start: int) -> Iterator[dict[str, np.ndarray]]:
+        labelled = _batches(experiment, source, 0, "warmup")(start)
+        unlabelled = _batches(experiment, target, 0, "warmup target")(start)
+        for source_batch, target_batch in zip(labelled, unlabelled, strict=True):
+            places = config.data.batch_size + target_batch["place"]
+            yield {**source_batch, "target_image": target_batch["image"], "target_place": places}
+
+    state = _run(experiment, 0, "warmup", step, state, batches, options.steps, start)
+    weights = Weights(state.segmenter.params, state.segmenter.batch_stats)
+    return _adapted_to_target(experiment, 0, weights), state.discriminator
+
+
+def _run(
+    experiment: Experiment,
+    number: int,
+    name: str,
+    step: Any,
+    state: Any,
+    batches: Batches,
+    steps: int,
+    start: int,
+) -> Any:
+    """Trains from the newest checkpoint of this stage, if a killed run left one."""
+    options = LoopOptions(
+        description=f"round {number}: fine-tuning" if number else _DESCRIPTIONS[name], steps=steps,
+        log_every=experiment.config.training.log_every,
+        checkpoint_every=experiment.config.training.checkpoint_every, seed=experiment.seed(number, name),
+    )  # fmt: skip
+    with checkpoints.Progress(experiment.workdir.training_progress(number)) as progress:
+        if start:
+            state = progress.restore(start, state)
+        experiment.metrics.rewind(number, name, start)
+        return run_steps(
+            step, state, batches(start), options, start=start,
+            log=lambda done, values: experiment.metrics.write(round=number, stage=name, step=done, **values),
+            save=progress.save if processes.is_writer() else lambda *_: None,
+        )  # fmt: skip
+
+
+def _adapted_to_target(experiment: Experiment, number: int, weights: Weights) -> Weights:
+    if not adapts_statistics(experiment.config):
+        return weights
+    return _adapt_statistics(experiment, number, weights, "target")
+
+
+def _adapt_statistics(experiment: Experiment, number: int, weights: Weights, domain: str) -> Weights:
+    """The batch-norm statistics of a domain's training images, "source" or "target"."""
+    images = experiment.source_images if domain == "source" else experiment.target_images
+    name = "statistics" if domain == "target" else "source_statistics"
+    batches = _batches(experiment, images.without_regions(), number, name)(0)
+    steps = experiment.config.training.target_statistics_steps
+    options = LoopOptions(
+        description=f"{domain} statistics", steps=steps, log_every=steps, checkpoint_every=steps,
+        seed=experiment.seed(number, name),
+    )  # fmt: skip
+    step, state = _statistics(experiment.segmenter), (weights.params, weights.batch_stats)
+    with experiment.stage(number, name):
+        state = run_steps(step, state, batches, options, log=lambda *_: None, save=lambda *_: None)
+    return Weights(*state)
+
+
+@cache
+def _statistics(segmenter: Segmenter) -> Any:
+    return parallel.parallelize(statistics_step(segmenter.apply))

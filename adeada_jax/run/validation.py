@@ -1,0 +1,75 @@
+"""How good a round's model is, as stages: mIoU on the evaluation split, and the summary of all rounds so far."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adeada_jax.arrays import load_arrays
+from adeada_jax.data.subset import Subset
+from adeada_jax.evaluation import confusion, tables
+from adeada_jax.experiment import Experiment
+from adeada_jax.files import read_json, write_json_atomic
+from adeada_jax.regions.pool import Pool
+from adeada_jax.run.costs import Cost
+from adeada_jax.run.runner import Alone, Divided, Stage
+from adeada_jax.telemetry import console
+
+
+def evaluate(experiment: Experiment, number: int) -> Iterator[Stage]:
+    """The confusion matrix of a round's model, then the table of all rounds until then."""
+    yield _scores(experiment, number)
+    yield _summary(experiment, number)
+
+
+def _scores(experiment: Experiment, number: int) -> Stage:
+    workdir, images = experiment.workdir, experiment.validation.without_regions()
+
+    def measure(indices: Sequence[int]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        weights = experiment.load_weights(workdir.checkpoint(number))
+        matrix = confusion.evaluate(
+            experiment.segmenter, weights.params, weights.batch_stats, Subset(images, indices),
+            **experiment.size, batch_size=experiment.config.inference.batch_size,
+            description=f"round {number}: evaluation",
+        )  # fmt: skip
+        return {"matrix": matrix}, {}
+
+    def join(pieces: Sequence[Path]) -> None:
+        matrix = np.sum([load_arrays(piece)[0]["matrix"] for piece in pieces], axis=0)
+        result = round_entry(experiment, number, confusion.iou(matrix))
+        experiment.metrics.write(round=number, stage="evaluation", step=0, miou=result["miou"])
+        write_json_atomic(workdir.evaluation(number), result)
+
+    return Stage(
+        "evaluation", number, Divided(len(images), len(images), measure, join),
+        reads=(workdir.checkpoint(number), workdir.pool), writes=(workdir.evaluation(number),),
+        cost=Cost(images=len(images)),
+    )  # fmt: skip
+
+
+def round_entry(experiment: Experiment, number: int, iou: np.ndarray) -> dict[str, Any]:
+    """One object of summary.json's list, IoU in percent, null for classes that do not occur."""
+    workdir = experiment.workdir
+    total = Pool.load(workdir.pool).total_pixels
+    labelled = sum(purchase.pixels for purchase in workdir.purchases(number))
+    return {
+        "round": number,
+        **confusion.scores(iou, experiment.class_names, experiment.config.shared_classes),
+        "labelled_pixels": labelled,
+        "target_pixels": total,
+        "labelled_fraction": labelled / total,
+    }
+
+
+def _summary(experiment: Experiment, number: int) -> Stage:
+    """summary.json and the table on the terminal; made anew at every start."""
+    workdir = experiment.workdir
+
+    def make() -> None:
+        rounds = [read_json(workdir.evaluation(n)) for n in range(number + 1)]
+        summary = {"experiment": experiment.config.experiment, "rounds": rounds}
+        write_json_atomic(workdir.summary, summary)
+        console.print(tables.round_table(summary))
+
+    return Stage("summary", number, Alone(make), reads=(workdir.evaluation(number),), timed=False)

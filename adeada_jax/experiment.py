@@ -11,8 +11,11 @@ from ml_collections import config_dict
 
 from adeada_jax import config as config_lib
 from adeada_jax import processes, timers
+from adeada_jax.acquisition.base import Strategy
 from adeada_jax.acquisition.registry import create_strategy
 from adeada_jax.acquisition.schedule import SCHEDULES
+from adeada_jax.annotators.base import Annotator
+from adeada_jax.annotators.ground_truth import GroundTruth
 from adeada_jax.data import sources
 from adeada_jax.errors import InputError
 from adeada_jax.labels import CLASS_NAMES
@@ -51,6 +54,8 @@ class Experiment:
       source: D_S.
       target_images: D_T without labels; this object cannot give any.
       validation: the target's evaluation split.
+      strategy: what chooses regions.
+      annotator: who labels what was bought.
     """
 
     config: config_dict.ConfigDict
@@ -61,6 +66,8 @@ class Experiment:
     source: Any
     target_images: Any
     validation: Any
+    strategy: Strategy
+    annotator: Annotator
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -175,6 +182,8 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
         source=source,
         target_images=sources.open_images(config.target.dataset, config.target.dir, "train"),
         validation=sources.open_labelled(config.target.dataset, config.target.dir, "val"),
+        strategy=create_strategy(config.acquisition.strategy, config.acquisition),
+        annotator=GroundTruth(config.target.dataset, config.target.dir),
     )
     for domain, opened in (("source", source), ("target", experiment.validation)):
         if len(opened.class_names) != config.num_classes:

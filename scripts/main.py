@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
     if _DRY_RUN.value:
         from adeada_jax.dry_run import main as run
     else:
-        from adeada_jax.rounds import main as run
+        from adeada_jax.run.main import main as run
 
     keep_compiled_programs()
     run(config, _WORKDIR.value)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from adeada_jax import rounds
 from adeada_jax.data import sources
 from adeada_jax.errors import InputError
+from adeada_jax.run import main as rounds
 
 ROOT = Path(__file__).parents[1]
 TINY = {

@@ -1,6 +1,6 @@
 """Algorithm 1 as a list of stages; the only place that asks which experiment it is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from adeada_jax.experiment import Experiment
 from adeada_jax.run import acquisition, trainings, validation
@@ -10,6 +10,11 @@ from adeada_jax.run.runner import Stage
 def stages(experiment: Experiment) -> list[Stage]:
     """All stages of the experiment that the configuration asks for, in order."""
     return list(EXPERIMENTS[experiment.config.experiment](experiment))
+
+
+def rounds(stages: Sequence[Stage]) -> int:
+    """Rounds of bought labels; 0 for a reference."""
+    return max(stage.round for stage in stages)
 
 
 def active(experiment: Experiment) -> Iterator[Stage]:

@@ -1,4 +1,4 @@
-"""The trainings of an experiment as stages: warm-up, fine-tuning of a round, references, statistics by domain."""
+"""The trainings of an experiment as stages: warm-up, fine-tuning, references, batch-norm statistics."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -10,10 +10,10 @@ import numpy as np
 from ml_collections import config_dict
 
 from adeada_jax import processes
+from adeada_jax.annotators.labels import LabelStore, PurchasedLabels
 from adeada_jax.data import loader
 from adeada_jax.experiment import Experiment, Weights
 from adeada_jax.models import Segmenter
-from adeada_jax.oracle import LabelStore, PurchasedLabels
 from adeada_jax.run.costs import Cost
 from adeada_jax.run.runner import Alone, Stage, Together
 from adeada_jax.training import checkpoints, optimizers, parallel
@@ -118,8 +118,8 @@ def source_statistics(experiment: Experiment, number: int) -> Stage:
 def load_weights(experiment: Experiment, number: int, domain: str) -> Weights:
     """A round's model with the batch-norm statistics of a domain, "source" or "target".
 
-    The source's are there once `source_statistics` made them; where nothing is adapted, both domains share the
-    checkpoint's.
+    The source's are there once `source_statistics` made them; where nothing is adapted, both domains share
+    the checkpoint's.
     """
     own = domain == "source" and adapts_statistics(experiment.config)
     statistics = experiment.workdir.source_statistics(number) if own else None

@@ -1,4 +1,4 @@
-"""How good a round's model is, as stages: mIoU on the evaluation split, and the summary of all rounds so far."""
+"""How good a round's model is, as stages: mIoU on the evaluation split, and the summary of all rounds."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

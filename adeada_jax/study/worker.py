@@ -38,10 +38,10 @@ def run(config: dict[str, Any], workdir: str) -> None:
     """Runs or resumes what scripts/main.py would with this configuration."""
     from ml_collections import config_dict
 
-    from adeada_jax.rounds import main as run_rounds
+    from adeada_jax.run.main import main as run_experiment
 
     keep_compiled_programs()
-    run_rounds(config_dict.ConfigDict(config), workdir)
+    run_experiment(config_dict.ConfigDict(config), workdir)
 
 
 def _end_with_the_study() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from adeada_jax.annotators.labels import LabelStore
 from adeada_jax.experiment import Experiment
 from adeada_jax.files import read_json
 from adeada_jax.labels import colorize
-from adeada_jax.oracle import LabelStore
 from adeada_jax.prediction import Predictor, predictor
 from adeada_jax.regions.pool import Purchase
 from adeada_jax.report.figures import bought_overlay
@@ -19,9 +19,11 @@ from adeada_jax.report.page import Gallery, Strip, write_report
 _STRIPS = 4
 
 
-def publish(experiment: Experiment, summary: dict) -> None:
+def publish(experiment: Experiment) -> None:
     """Writes report.html from what lies in the working directory."""
-    workdir, last = experiment.workdir, summary["rounds"][-1]["round"]
+    workdir = experiment.workdir
+    summary = read_json(workdir.summary)
+    last = summary["rounds"][-1]["round"]
     purchases = workdir.purchases(last)
     segmenter, size = experiment.segmenter, experiment.size
     before = predictor(segmenter, experiment.load_weights(workdir.checkpoint(0)), **size)

@@ -1,45 +1,13 @@
-"""Who gives labels. The only module that opens the target's training labels, and a region at a time."""
+"""The labels that were bought, and the target's images with them as training examples."""
 
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from adeada_jax import processes
-from adeada_jax.data import sources
 from adeada_jax.data.images import read_png
 from adeada_jax.errors import InputError
-from adeada_jax.files import write_png_atomic
 from adeada_jax.types import IGNORE_LABEL
-
-_IMAGES_AT_ONCE = 4
-
-
-class Oracle(Protocol):
-    """Someone who labels regions: ground truth now, people later. Asked for several images at a time."""
-
-    def reveal(self, image: str, regions: Sequence[int]) -> np.ndarray:
-        """Labels the named regions of an image.
-
-        Returns:
-          `(H, W)` uint8, IGNORE_LABEL outside the regions.
-        """
-        ...
-
-
-class GroundTruthOracle:
-    """Answers from a data set that is fully labelled, as the paper's experiments do."""
-
-    def __init__(self, dataset: str, data_dir: str | Path, split: str = "train"):
-        self._source = sources.open_labelled(dataset, data_dir, split)
-        self._index = {name: i for i, name in enumerate(self._source.names)}
-
-    def reveal(self, image: str, regions: Sequence[int]) -> np.ndarray:
-        maps = self._source.maps(self._index[image])
-        asked = np.isin(maps["regions"], np.asarray(regions))
-        return np.where(asked, maps["label"], IGNORE_LABEL).astype(np.uint8)
 
 
 class LabelStore:
@@ -78,27 +46,6 @@ class LabelStore:
                 f"image '{image}': no bought labels under {', '.join(map(str, self.directories))}"
             )
         return merged
-
-
-def buy_labels(oracle: Oracle, regions_by_image: dict[str, list[int]], directory: Path) -> None:
-    """Asks the oracle for one round's regions and stores each answer as soon as it is given.
-
-    An image whose answer is already stored is not asked for again, so that a killed run pays for no
-    label twice. Of several processes one asks, and all have the answers when this returns.
-    """
-
-    def ask(image: str) -> None:
-        path = directory / f"{image}.png"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_png_atomic(path, oracle.reveal(image, regions_by_image[image]))
-
-    images = sorted(regions_by_image)
-    if processes.is_writer():
-        with ThreadPoolExecutor(_IMAGES_AT_ONCE) as threads:
-            list(threads.map(ask, images))
-    for image in images:
-        processes.wait_for(directory / f"{image}.png")
 
 
 class PurchasedLabels:

@@ -1,0 +1,72 @@
+"""Runs or resumes an experiment in a directory: what scripts/main.py and the runs of a study call."""
+
+from contextlib import nullcontext
+from functools import partial
+from typing import Any
+
+from ml_collections import config_dict
+
+from adeada_jax import processes
+from adeada_jax.experiment import Experiment, create_experiment
+from adeada_jax.files import read_json
+from adeada_jax.regions.pool import Pool
+from adeada_jax.run import publish, recipe, runner
+from adeada_jax.run.runner import Alone, Outcome, Stage
+from adeada_jax.telemetry import Metrics, console
+from adeada_jax.workdir import Workdir
+
+
+def main(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any] | None:
+    """Runs or resumes the experiment of `config` in `workdir`.
+
+    Returns:
+      The content of summary.json; None if the run waits for labels.
+
+    Raises:
+      InputError: something in the configuration, the data or the working directory is wrong.
+    """
+    directory, writes = Workdir(workdir), processes.is_writer()
+    console.quiet = not writes
+    lock = directory.locked() if writes else nullcontext()
+    with processes.ending_together(), lock, Metrics(directory.root, writes=writes) as metrics:
+        directory.check_config(config.to_dict())
+        experiment = create_experiment(config, directory, metrics)
+        processes.once(directory.config, lambda: directory.write_config(config.to_dict()))
+        directory.check_config(config.to_dict())  # of the writer's, where there was none before
+        return run(experiment)
+
+
+def run(experiment: Experiment) -> dict[str, Any] | None:
+    """Makes what is not there yet of an experiment's stages and its report."""
+    stages = recipe.stages(experiment)
+    last = max(stage.round for stage in stages)
+    report = Stage(
+        "report", last, Alone(partial(publish.publish, experiment)), reads=(experiment.workdir.summary,)
+    )
+    outcome = runner.run([stages[0]], experiment.metrics)
+    describe(experiment)
+    if outcome is Outcome.DONE:
+        outcome = runner.run([*stages[1:], report], experiment.metrics)
+    if outcome is Outcome.WAITING:
+        return None
+    console.print(f"report: {experiment.workdir.report}", soft_wrap=True)
+    return read_json(experiment.workdir.summary)
+
+
+def describe(experiment: Experiment) -> None:
+    """Says what is about to be done, with which data."""
+    config, pool = experiment.config, Pool.load(experiment.workdir.pool)
+    console.print(
+        f"source {config.source.dataset}: {len(experiment.source)} images\n"
+        f"target {config.target.dataset}: {len(experiment.target_images)} images to buy labels of, "
+        f"{len(pool.image):,} regions, {pool.total_pixels:,} pixels; "
+        f"{len(experiment.validation)} to evaluate",
+        highlight=False,
+    )
+    rounds = recipe.rounds(recipe.stages(experiment))
+    if rounds:
+        console.print(
+            f"{config.acquisition.strategy}: {pool.budget(config.acquisition.budget):,} pixels in each of "
+            f"{rounds} rounds",
+            highlight=False,
+        )

@@ -1,7 +1,6 @@
 """Convolutions in torch's geometry, batch norm trained or frozen, and bilinear upsampling."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -99,46 +98,36 @@ def relu(x: jax.Array) -> jax.Array:
     return jnp.where(x <= 0, jnp.zeros((), x.dtype), x)
 
 
-class FrozenBatchNorm(nnx.Module):
-    """Batch norm as a fixed affine map: statistics and affine parameters alike are never trained."""
+class BatchNorm(nnx.Module):
+    """Batch norm, trained or frozen; both have the same parameters and statistics.
 
-    def __init__(self, features: int, *, epsilon: float = EPSILON):
-        self.epsilon = epsilon
-        self.scale = nnx.BatchStat(jnp.ones(features))
-        self.bias = nnx.BatchStat(jnp.zeros(features))
-        self.mean = nnx.BatchStat(jnp.zeros(features))
-        self.var = nnx.BatchStat(jnp.ones(features))
+    Trained, its statistics in training are those of the whole batch over all devices. Frozen, it is a fixed
+    affine map, and no gradient reaches its parameters; the optimiser must not change them either.
+    """
 
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        factor = self.scale[...] * jax.lax.rsqrt(self.var[...] + self.epsilon)
-        offset = self.bias[...] - self.mean[...] * factor
-        return x * factor.astype(x.dtype) + offset.astype(x.dtype)
-
-
-class TrainedBatchNorm(nnx.Module):
-    """Batch norm whose statistics in training are those of the whole batch over all devices."""
-
-    def __init__(self, features: int, *, epsilon: float = EPSILON, axis_name: str | None, dtype: jnp.dtype,
-                 rngs: nnx.Rngs):  # fmt: skip
+    def __init__(self, features: int, *, epsilon: float = EPSILON, frozen: bool, axis_name: str | None,
+                 dtype: jnp.dtype, rngs: nnx.Rngs):  # fmt: skip
+        self.frozen = frozen
         self.norm = nnx.BatchNorm(
             features, momentum=MOMENTUM, epsilon=epsilon, axis_name=axis_name, dtype=dtype, rngs=rngs
         )
 
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        return self.norm(x, use_running_average=not train)
+        if not self.frozen:
+            return self.norm(x, use_running_average=not train)
+        scale, bias = jax.lax.stop_gradient((self.norm.scale[...], self.norm.bias[...]))
+        factor = scale * jax.lax.rsqrt(self.norm.var[...] + self.norm.epsilon)
+        offset = bias - self.norm.mean[...] * factor
+        return x * factor.astype(x.dtype) + offset.astype(x.dtype)
 
 
 # Makes the batch norm of a given number of features, with `epsilon` where it is not EPSILON.
-NormFactory = Callable[..., FrozenBatchNorm | TrainedBatchNorm]
+NormFactory = Callable[..., BatchNorm]
 
 
-def norm_factory(
-    *, frozen: bool, axis_name: str | None, dtype: jnp.dtype, rngs: nnx.Rngs
-) -> NormFactory:  # fmt: skip
-    """The kind of batch norm a whole network uses."""
-    if frozen:
-        return FrozenBatchNorm
-    return partial(TrainedBatchNorm, axis_name=axis_name, dtype=dtype, rngs=rngs)
+def is_norm(path: Sequence[str]) -> bool:
+    """Whether a parameter's path leads into a BatchNorm."""
+    return "norm" in path
 
 
 def run_block(block: nnx.Module, x: jax.Array, train: bool, *, remat: bool) -> jax.Array:

@@ -1,42 +1,38 @@
-"""Where a segmenter's tree has its batch norms: frozen and trained ones keep the same numbers elsewhere."""
+"""Reading checkpoints that kept frozen batch norm wholly among the statistics."""
 
 from typing import Any
 
-import jax
-
 _COLLECTIONS = {"params", "batch_stats"}
+_FORMER = {"scale", "bias", "mean", "var"}
 
 
-def rearranged(tree: Any, like: Any) -> Any:
-    """A segmenter's tree with batch norm where `like` has it.
-
-    Frozen batch norm has scale and bias among the statistics, trained batch norm among the parameters and all
-    four numbers one level deeper. No number changes; a leaf that `like` does not know stays where it is.
+def with_norms_as_now(tree: Any) -> Any:
+    """A segmenter's tree with frozen batch norm where trained batch norm is.
 
     Args:
-      tree: `{"params": ..., "batch_stats": ...}`; anything else is returned as it is.
-      like: of the same kind, with leaves of any type.
+      tree: `{"params": ..., "batch_stats": ...}` with leaves of any type; anything else, and a tree that has
+        its norms in place, is returned as it is.
     """
-    if not all(isinstance(one, dict) and one.keys() == _COLLECTIONS for one in (tree, like)):
+    if not isinstance(tree, dict) or tree.keys() != _COLLECTIONS:
         return tree
-    places = {_identity(path): path for path, _ in _leaves(like)}
-    result: dict[str, Any] = {key: {} for key in tree}
-    for path, leaf in _leaves(tree):
-        *parents, last = places.get(_identity(path), path)
-        parent = result
-        for name in parents:
-            parent = parent.setdefault(name, {})
-        parent[last] = leaf
+    affine, statistics = _moved(tree["batch_stats"])
+    return {"params": _merged(tree["params"], affine), "batch_stats": statistics}
+
+
+def _moved(statistics: Any) -> tuple[dict[str, Any], Any]:
+    """The affine parameters that a tree of statistics holds, and the statistics without them."""
+    if not isinstance(statistics, dict):
+        return {}, statistics
+    if statistics.keys() == _FORMER:
+        scale, bias, mean, var = (statistics[name] for name in ("scale", "bias", "mean", "var"))
+        return {"norm": {"scale": scale, "bias": bias}}, {"norm": {"mean": mean, "var": var}}
+    parts = {name: _moved(part) for name, part in statistics.items()}
+    affine = {name: moved for name, (moved, _) in parts.items() if moved}
+    return affine, {name: kept for name, (_, kept) in parts.items()}
+
+
+def _merged(tree: Any, added: dict[str, Any]) -> Any:
+    result = dict(tree)
+    for name, part in added.items():
+        result[name] = _merged(tree[name], part) if name in tree else part
     return result
-
-
-def _leaves(tree: Any) -> list[tuple[tuple[str, ...], Any]]:
-    return [
-        (tuple(entry.key for entry in path), leaf)
-        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
-    ]
-
-
-def _identity(path: tuple[str, ...]) -> tuple[str, ...]:
-    """A leaf's path without what depends on the kind of batch norm."""
-    return tuple(name for name in path[1:] if name != "norm")

@@ -13,7 +13,7 @@ from adeada_jax.models.deeplab_v3plus import DeepLabV3PlusHead
 from adeada_jax.models.dropout import Draw
 from adeada_jax.models.efficientnet_lite import EfficientNetLite0
 from adeada_jax.models.initialization import draw, segmenter_value
-from adeada_jax.models.layers import norm_factory
+from adeada_jax.models.layers import BatchNorm
 from adeada_jax.models.resnet import RESNETS, ResNet
 
 BACKBONES = {name: partial(ResNet, name) for name in RESNETS} | {"efficientnet_lite0": EfficientNetLite0}
@@ -38,7 +38,7 @@ class SegmentationNetwork(nnx.Module):
 
     def __init__(self, name: str, backbone: str, num_classes: int, output_stride: int, dtype: jnp.dtype,
                  freeze_batch_norm: bool, axis_name: str | None, remat: bool, rngs: nnx.Rngs):  # fmt: skip
-        norm = norm_factory(frozen=freeze_batch_norm, axis_name=axis_name, dtype=dtype, rngs=rngs)
+        norm = partial(BatchNorm, frozen=freeze_batch_norm, axis_name=axis_name, dtype=dtype, rngs=rngs)
         options = {"output_stride": output_stride, "norm": norm, "dtype": dtype, "rngs": rngs}
         self.backbone = BACKBONES[backbone](**options, remat=remat)
         features = self.backbone.features, self.backbone.low_level_features
@@ -54,6 +54,7 @@ class Segmenter:
 
     Attributes:
       num_classes: C.
+      freeze_batch_norm: whether batch norm stays as it is.
       shapes: of the parameters and of the batch-norm statistics, nested dicts.
     """
 
@@ -68,7 +69,8 @@ class Segmenter:
           num_classes: C.
           output_stride: 8, 16 or 32.
           dtype: of the computation, 'float32' or 'bfloat16'; parameters and statistics are float32.
-          freeze_batch_norm: statistics and affine parameters stay as they are.
+          freeze_batch_norm: statistics and affine parameters stay as they are (the latter by the optimiser's
+            mask, `optimizers.segmenter_optimizer`).
           axis_name: the pmapped axis over which trained batch norm takes its statistics.
           remat: in training keeps of the backbone only its blocks' outputs, and computes what lies between
             them again for the gradients: less memory, up to a third more FLOPs.
@@ -95,7 +97,7 @@ class Segmenter:
                 nnx.Rngs(0),
             )
 
-        self.num_classes = num_classes
+        self.num_classes, self.freeze_batch_norm = num_classes, freeze_batch_norm
         split = nnx.split(nnx.eval_shape(create), nnx.Param, nnx.BatchStat)
         self._graph = split[0]
         self.shapes: tuple[Any, Any] = tuple(nnx.to_pure_dict(state) for state in split[1:])

@@ -62,7 +62,7 @@ DISCRIMINATOR: Renames = (
 
 def torch_key(path: Iterable[str], renames: Renames) -> str:
     """A parameter's name in PyTorch: `("layer1", "block0", "bn1", "scale")` is 'layer1.0.bn1.weight'."""
-    *modules, leaf = path
+    *modules, leaf = (name for name in path if name != "norm")  # batch norm's own, inside ours
     module = ".".join(modules)
     for pattern, replacement in renames:
         if match := re.fullmatch(pattern, module):

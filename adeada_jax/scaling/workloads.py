@@ -81,13 +81,13 @@ def make_workload(point: Point) -> Workload:
 
 
 def _finetune(segmenter: Segmenter, batch: dict[str, np.ndarray]) -> Workload:
-    optimizer = _optimizer()
+    optimizer = _optimizer(segmenter)
     step = parallel.parallelize(supervised_step(segmenter.apply, optimizer))
     return _training(step, create_train_state(*segmenter.init(0), optimizer), batch)
 
 
 def _warmup(segmenter: Segmenter, batch: dict[str, np.ndarray], dtype: str) -> Workload:
-    options, optimizer = paper_defaults(), _optimizer()
+    options, optimizer = paper_defaults(), _optimizer(segmenter)
     judge = Discriminator(_CLASSES, dtype=dtype)
     judge_optimizer = optimizers.discriminator_optimizer(
         options.optimizer,
@@ -104,10 +104,13 @@ def _warmup(segmenter: Segmenter, batch: dict[str, np.ndarray], dtype: str) -> W
     )
 
 
-def _optimizer() -> Any:
+def _optimizer(segmenter: Segmenter) -> Any:
     options = paper_defaults()
     return optimizers.segmenter_optimizer(
-        options.optimizer, learning_rate=options.finetune.learning_rate, steps=options.finetune.steps
+        options.optimizer,
+        learning_rate=options.finetune.learning_rate,
+        steps=options.finetune.steps,
+        freeze_batch_norm=segmenter.freeze_batch_norm,
     )
 
 

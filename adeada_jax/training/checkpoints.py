@@ -10,7 +10,7 @@ import orbax.checkpoint as ocp
 
 from adeada_jax import timers
 from adeada_jax.errors import InputError
-from adeada_jax.models.norm_places import rearranged
+from adeada_jax.models.norm_places import with_norms_as_now
 
 
 @timers.timed("checkpoint")
@@ -25,23 +25,21 @@ def save(path: Path, tree: Any) -> None:
 def restore(path: Path, like: Any) -> Any:
     """Reads NumPy arrays with the structure, shapes and types of `like`, whatever devices saved them.
 
-    Of a segmenter, frozen batch norm is read as trained and trained as frozen, as `like` has it.
-
     Raises:
       InputError: there is no checkpoint, or it holds other arrays; the message names the first few.
     """
     path = _checked(path)
     with _checkpointer() as checkpointer:
         stored = checkpointer.metadata(path).item_metadata.tree
-        _compare(path, rearranged(stored, like), like)
-        return rearranged(checkpointer.restore(path, _on_the_host(rearranged(like, stored))), like)
+        _compare(path, with_norms_as_now(stored), like)
+        return with_norms_as_now(checkpointer.restore(path, _on_the_host(stored)))
 
 
 def check(path: Path, like: Any, name: str | None = None) -> None:
     """Raises what `restore` (or, with a part's name, `restore_subtree`) would, without reading arrays."""
     path = _checked(path)
     with _checkpointer() as checkpointer:
-        stored = rearranged(checkpointer.metadata(path).item_metadata.tree, like)
+        stored = with_norms_as_now(checkpointer.metadata(path).item_metadata.tree)
     _compare(path, _part(stored, name) if name else stored, _part(like, name) if name else like)
 
 
@@ -59,8 +57,8 @@ def restore_subtree(path: Path, like: dict[str, Any], name: str) -> dict[str, An
     path = _checked(path)
     with _checkpointer() as checkpointer:
         stored = checkpointer.metadata(path).item_metadata.tree
-        _compare(path, _part(rearranged(stored, like), name), _part(like, name))
-        loaded = rearranged(checkpointer.restore(path, _on_the_host(stored)), like)
+        _compare(path, _part(with_norms_as_now(stored), name), _part(like, name))
+        loaded = with_norms_as_now(checkpointer.restore(path, _on_the_host(stored)))
     return {
         key: {part: loaded[key][part] if part == name else value for part, value in parts.items()}
         for key, parts in like.items()

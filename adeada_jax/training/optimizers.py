@@ -1,31 +1,35 @@
 """Optimisers of the segmenter and the discriminator, with learning rates by parameter group."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
 import optax
 
+from adeada_jax.models.layers import is_norm
+
 # Groups by the first element of a parameter's path: everything before the head is 'backbone'.
 _GROUPS = {"backbone": "backbone", "head": "head"}
 
 
-def group_of(path: tuple[str, ...]) -> str:
-    """The group a parameter belongs to.
+def group_of(path: tuple[str, ...], *, freeze_batch_norm: bool) -> str:
+    """The group a parameter belongs to: "backbone", "head", or "frozen", which is not trained.
 
     Raises:
       ValueError: no group covers the path, so it would silently not be trained.
     """
     if path[0] not in _GROUPS:
         raise ValueError(f"parameter '{'/'.join(path)}' belongs to no optimiser group ({', '.join(_GROUPS)})")
-    return _GROUPS[path[0]]
+    return "frozen" if freeze_batch_norm and is_norm(path) else _GROUPS[path[0]]
 
 
-def _groups(params: Any) -> Any:
-    def name(path: tuple) -> tuple[str, ...]:
-        return tuple(str(getattr(key, "key", getattr(key, "name", key))) for key in path)
+def _groups(params: Any, *, freeze_batch_norm: bool) -> Any:
+    def group(path: tuple, _: Any) -> str:
+        names = tuple(str(getattr(key, "key", getattr(key, "name", key))) for key in path)
+        return group_of(names, freeze_batch_norm=freeze_batch_norm)
 
-    return jax.tree_util.tree_map_with_path(lambda path, _: group_of(name(path)), params)
+    return jax.tree_util.tree_map_with_path(group, params)
 
 
 def polynomial_decay(
@@ -46,7 +50,12 @@ def polynomial_decay(
 
 
 def segmenter_optimizer(
-    options: Mapping[str, Any], *, learning_rate: float, steps: int, increase_steps: int = 0
+    options: Mapping[str, Any],
+    *,
+    learning_rate: float,
+    steps: int,
+    increase_steps: int = 0,
+    freeze_batch_norm: bool = False,
 ) -> optax.GradientTransformation:
     """SGD with momentum and weight decay; the head learns `head_multiplier` times faster.
 
@@ -57,6 +66,7 @@ def segmenter_optimizer(
       learning_rate: the backbone's, at its highest.
       steps: length of the decay, in steps.
       increase_steps: linear increase at the start, in steps.
+      freeze_batch_norm: leaves batch norm's scales and biases as they are, weight decay included.
     """
 
     def sgd(rate: float) -> optax.GradientTransformation:
@@ -69,9 +79,12 @@ def segmenter_optimizer(
             optax.sgd(schedule, momentum=options["momentum"]),
         )
 
-    return optax.partition(
-        {"backbone": sgd(learning_rate), "head": sgd(learning_rate * options["head_multiplier"])}, _groups
-    )
+    rules = {
+        "backbone": sgd(learning_rate),
+        "head": sgd(learning_rate * options["head_multiplier"]),
+        "frozen": optax.set_to_zero(),
+    }
+    return optax.partition(rules, partial(_groups, freeze_batch_norm=freeze_batch_norm))
 
 
 def discriminator_optimizer(

@@ -15,7 +15,7 @@ from adeada_jax.models import Segmenter, normalize
 from adeada_jax.models import depthwise as depthwise_lib
 from adeada_jax.models.depthwise import depthwise
 from adeada_jax.models.efficientnet_lite import EfficientNetLite0
-from adeada_jax.models.layers import norm_factory
+from adeada_jax.models.layers import BatchNorm
 from adeada_jax.training import checkpoints
 
 # Blocks of each stage: kernel, stride, expansion, channels (TensorFlow's efficientnet_lite_builder.py).
@@ -156,7 +156,7 @@ def backbone_features(tree, output_stride, image):
 
     def create():
         options = {"dtype": jnp.float32, "rngs": nnx.Rngs(0)}
-        norm = norm_factory(frozen=True, axis_name=None, **options)
+        norm = partial(BatchNorm, frozen=True, axis_name=None, **options)
         return EfficientNetLite0(output_stride=output_stride, norm=norm, **options)
 
     graph, *_ = nnx.split(nnx.eval_shape(create), nnx.Param, nnx.BatchStat)

@@ -108,17 +108,15 @@ def test_a_backbone_becomes_a_checkpoint_to_start_from(kind, backbone, torch_byt
         like = shapes("deeplabv2", freeze_batch_norm=frozen)
         checkpoints.check(output, like, "backbone")
         tree = checkpoints.restore_subtree(output, like, "backbone")
-        assert_is_backbone(tree, frozen, backbone)
+        assert_is_backbone(tree, backbone)
 
 
-def assert_is_backbone(tree, frozen, backbone):
+def assert_is_backbone(tree, backbone):
     params, stats = tree["params"]["backbone"], tree["batch_stats"]["backbone"]
     downsample = params["layer3"]["block0"]["downsample"]["conv"]["kernel"]
     np.testing.assert_array_equal(downsample, kernel(backbone["layer3.0.downsample.0.weight"]))
     np.testing.assert_array_equal(params["conv1"]["kernel"], kernel(backbone["conv1.weight"]))
-    norm = stats["layer4"]["block1"]["bn2"]
-    affine = norm if frozen else params["layer4"]["block1"]["bn2"]["norm"]
-    statistics = norm if frozen else norm["norm"]
+    affine, statistics = (part["layer4"]["block1"]["bn2"]["norm"] for part in (params, stats))
     for ours, theirs in (("scale", "weight"), ("bias", "bias")):
         np.testing.assert_array_equal(affine[ours], backbone[f"layer4.1.bn2.{theirs}"])
     for ours, theirs in (("mean", "running_mean"), ("var", "running_var")):
@@ -171,7 +169,7 @@ def test_the_authors_checkpoint_becomes_a_warm_up(name, torch_bytes, tmp_path):
     final = tree["params"]["head"]["classifier"]
     np.testing.assert_array_equal(final["kernel"], kernel(state["classifier.final.weight"]))
     np.testing.assert_array_equal(final["bias"], state["classifier.final.bias"])
-    assert_is_backbone(tree, True, {k[9:]: v for k, v in state.items() if k.startswith("backbone.")})
+    assert_is_backbone(tree, {k[9:]: v for k, v in state.items() if k.startswith("backbone.")})
     stored = checkpoints.restore(output.parent / "discriminator", Discriminator(5).shapes)
     np.testing.assert_array_equal(stored["conv0"]["kernel"], kernel(judge["conv1.weight"]))
     np.testing.assert_array_equal(stored["conv4"]["bias"], judge["classifier.bias"])
@@ -331,7 +329,7 @@ def test_an_experiment_starts_from_what_was_imported(backbone, torch_bytes, toy_
     for frozen in (True, False):
         config.model.freeze_batch_norm = frozen
         experiment = create_experiment(config, Workdir(tmp_path / "run"), Metrics(tmp_path))
-        assert_is_backbone(experiment.initial_weights().tree(), frozen, backbone)
+        assert_is_backbone(experiment.initial_weights().tree(), backbone)
         warm = experiment.load_weights(tmp_path / "warm")
         final = warm.params["head"]["classifier"]["kernel"]
         np.testing.assert_array_equal(final, kernel(state["classifier.final.weight"]))

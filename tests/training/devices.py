@@ -44,16 +44,22 @@ def batch(kind: str) -> dict[str, np.ndarray]:
             "target_place": places[8:]}  # fmt: skip
 
 
+def _optimizer(segmenter: Segmenter) -> optax.GradientTransformation:
+    options = paper_defaults().optimizer
+    frozen = segmenter.freeze_batch_norm
+    return optimizers.segmenter_optimizer(options, learning_rate=0.01, steps=10, freeze_batch_norm=frozen)
+
+
 def supervised(segmenter: Segmenter, parts: int) -> tuple[Any, Any]:
     """A state and its step."""
-    optimizer = optimizers.segmenter_optimizer(paper_defaults().optimizer, learning_rate=0.01, steps=10)
+    optimizer = _optimizer(segmenter)
     state = create_train_state(*segmenter.init(0), optimizer)
     return state, supervised_step(segmenter.apply, optimizer, parts=parts)
 
 
 def adversarial(segmenter: Segmenter, parts: int) -> tuple[Any, Any]:
     """Likewise."""
-    optimizer = optimizers.segmenter_optimizer(paper_defaults().optimizer, learning_rate=0.01, steps=10)
+    optimizer = _optimizer(segmenter)
     judge, judge_optimizer = Discriminator(3), optax.adam(0.001, eps=1e-3)
     params = judge.init(1)
     params["conv4"]["bias"] += 2.0
@@ -78,10 +84,37 @@ def results(kind: str, norm: str, parts: int) -> dict[str, np.ndarray]:
     return {f"{kind} {norm} {jax.tree_util.keystr(path)}": np.asarray(leaf) for path, leaf in leaves}
 
 
+def twin(kind: str) -> dict[str, np.ndarray]:
+    """The leaves of two steps that differ: pmapped, and by jit of shard_map, which pmap stands for."""
+    segmenter = Segmenter("deeplabv3plus", backbone="resnet18_half", num_classes=3, axis_name=parallel.AXIS)
+    state, step = {"supervised": supervised, "adversarial": adversarial}[kind](segmenter, 1)
+    mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (parallel.AXIS,))
+    spec = jax.sharding.PartitionSpec
+
+    def on_a_device(state: Any, images: Any, key: Any) -> Any:
+        return step(state, jax.tree.map(lambda leaf: leaf[0], images), key)
+
+    sharded = jax.jit(
+        jax.shard_map(
+            on_a_device, mesh=mesh, in_specs=(spec(), spec(parallel.AXIS), spec()), out_specs=spec(),
+            check_vma=False,
+        )
+    )  # fmt: skip
+    images, key = parallel.shard(batch(kind)), jax.random.key(0)
+    expected = sharded(jax.tree.map(np.array, state), images, key)
+    pmapped = parallel.parallelize(step)(parallel.replicate(state), images, key)
+    pairs = jax.tree.map(lambda a, b: np.array_equal(a, b), pmapped, expected)
+    leaves = jax.tree_util.tree_flatten_with_path(pairs)[0]
+    different = [jax.tree_util.keystr(path) for path, same in leaves if not same]
+    return {f"{kind} twin: leaves": np.array(len(leaves)), f"{kind} twin: different": np.array(different)}
+
+
 if __name__ == "__main__":
     parts = int(sys.argv[2])
     made: dict[str, Any] = {"devices": jax.local_device_count()}
     for norm in ("frozen", "trained") if parts == 1 else ("frozen",):
         for kind in ("supervised", "adversarial"):
             made |= results(kind, norm, parts)
+    if parts == 1 and jax.local_device_count() > 1:
+        made |= twin("supervised") | twin("adversarial")
     np.savez(sys.argv[1], **made)

@@ -41,3 +41,15 @@ def test_a_parameter_that_no_group_covers_is_an_error():
     optimizer = optimizers.segmenter_optimizer(paper_defaults().optimizer, learning_rate=0.1, steps=10)
     with pytest.raises(ValueError, match="'neck/w' belongs to no optimiser group"):
         optimizer.init({"neck": {"w": jnp.ones(1)}})
+
+
+def test_frozen_batch_norm_is_masked_weight_decay_and_momentum_included():
+    options = paper_defaults().optimizer
+    optimizer = optimizers.segmenter_optimizer(options, learning_rate=0.1, steps=10, freeze_batch_norm=True)
+    params = {"backbone": {"bn1": {"norm": {"scale": jnp.ones(2)}}, "conv1": {"kernel": jnp.ones(2)}}}
+    state = optimizer.init(params)
+    updates, _ = optimizer.update(jax.tree.map(jnp.ones_like, params), state, params)
+    np.testing.assert_array_equal(updates["backbone"]["bn1"]["norm"]["scale"], 0)
+    assert np.all(np.asarray(updates["backbone"]["conv1"]["kernel"]) < 0)
+    sizes = [leaf.size for leaf in jax.tree.leaves(state)]
+    assert sizes.count(2) == 1  # the kernel's momentum; batch norm has none

@@ -20,7 +20,15 @@ def results(tmp_path_factory):
         subprocess.run([sys.executable, script, path, str(parts)], check=True, env=environment, timeout=300)
         made[devices, parts] = dict(np.load(path))
         assert made[devices, parts].pop("devices") == devices
+    twins = [name for name in made[8, 1] if "twin" in name]
+    made["twins"] = {name: made[8, 1].pop(name) for name in twins}
     return made
+
+
+@pytest.mark.parametrize("kind", ["supervised", "adversarial"])
+def test_a_pmapped_step_equals_jit_of_shard_map_bit_for_bit(results, kind):
+    assert results["twins"][f"{kind} twin: leaves"] > 50
+    assert results["twins"][f"{kind} twin: different"].tolist() == []
 
 
 @pytest.mark.parametrize("way", [(8, 1), (1, 2)], ids=["eight devices", "two parts"])

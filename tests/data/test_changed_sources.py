@@ -101,6 +101,19 @@ def test_a_changed_source_is_listed_and_nothing_is_done(own, tmp_path, add, caps
     assert "  altered: images/train/b.png" in printed
 
 
+def test_a_label_that_came_without_an_image_is_named(own, tmp_path):
+    shutil.copy(own / "labels/train/a.png", own / "labels/train/lone.png")
+    with pytest.raises(InputError, match=r"label '.*lone.png' has no image"):
+        prepare(tmp_path)
+
+
+def test_images_that_were_left_out_are_no_change(tmp_path, miniatures):
+    miniatures.gta5(tmp_path / "gta5")  # of which one differs in size from its label
+    for _ in range(2):
+        sources.prepare("gta5", tmp_path / "data", source_dir=tmp_path / "gta5", progress=False)
+    assert sources.split_sizes("gta5", tmp_path / "data") == {"train": 2}
+
+
 @pytest.mark.parametrize("name", ["labels/val/v.png", "classes.yaml"])
 def test_labels_and_the_class_file_count_too(own, tmp_path, name):
     text = (own / name).read_bytes()

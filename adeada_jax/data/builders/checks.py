@@ -5,7 +5,7 @@ import functools
 import io
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +88,7 @@ def check(content: Content, *, jobs: int | None, bar: Bar) -> Content:
     if counts.any() and not counts[: len(content.class_names)].any():
         problems.append("no pixel of any label belongs to a class; is the map from ids to classes right?")
     if problems:
-        _refuse(content, problems)
+        refuse(content, problems)
     files.update((path, read_source(path)[1]) for path in content.others)
     known = {name: files[path] for name, path in relative(files, content.source_dir).items()}
     return dataclasses.replace(content, splits=kept, pixels=pixels, files=known)
@@ -99,7 +99,8 @@ def _with_digests(item: Item, files: dict[Path, SourceFile]) -> Item:
     return dataclasses.replace(item, image_digest=digests[0], label_digest=digests[1])
 
 
-def _refuse(content: Content, problems: list[str]) -> None:
+def refuse(content: Content, problems: Sequence[str]) -> None:
+    """Prints what is wrong with a folder, and ends with an InputError that names the first."""
     if len(problems) == 1:
         raise InputError(f"source_dir '{content.source_dir}': {problems[0]}")
     print(f"{len(problems)} problems in '{content.source_dir}':")

@@ -136,10 +136,14 @@ def source_changes(
       jobs: processes that read those whose size or time changed.
 
     Raises:
-      InputError: the folder is not one of such a data set.
+      InputError: the folder is not one of such a data set; nothing changed but that something is wrong now,
+        such as a label without an image.
     """
     content = importlib.import_module(f"adeada_jax.data.builders.{module}").find(source_dir)
-    return source_files.find_changes(directory, content.paths, jobs=jobs)
+    changes = source_files.find_changes(directory, content.paths, jobs=jobs)
+    if content.problems and not changes:
+        importlib.import_module("adeada_jax.data.builders.checks").refuse(content, content.problems)
+    return changes
 
 
 @contextlib.contextmanager

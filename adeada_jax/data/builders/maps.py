@@ -52,6 +52,10 @@ class MapMaker:
         """The file of a map, `kind` 'regions' or 'label'."""
         return self.directory / f"{key}_{kind}.png"
 
+    def is_made(self, item: Item) -> bool:
+        """Whether all maps of an image are there."""
+        return all(self.path(kind, key).exists() for kind, key in self.keys(item).items())
+
     def make(self, item: Item) -> None:
         """Makes the maps of an image unless they are there; runs in worker processes.
 
@@ -98,8 +102,9 @@ def make_maps(
     if beam_options is not None:
         _run_on_beam(functools.partial(_try_to_make, maker), items, beam_options)
     # After Beam only what failed is left, and fails here with its reason.
-    with bar("dividing images into regions", len(items)) as advance:
-        for _ in ordered_map(maker.make, items, processes=jobs):
+    missing = [item for item in items if not maker.is_made(item)]
+    with bar("dividing images into regions", len(missing)) as advance:
+        for _ in ordered_map(maker.make, missing, processes=jobs):
             advance()
 
 

@@ -150,7 +150,8 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
     The toy streets are made on first use.
 
     Raises:
-      InputError: naming the key, file or value that cannot work.
+      InputError: naming the key, file or value that cannot work; the data are not those that the run of
+        this working directory began with.
     """
     config_lib.validate(config, schedules=SCHEDULES)
     parallel.check_batch_size(config.data.batch_size, config.training.accumulation)
@@ -189,7 +190,21 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
             f"{', '.join(experiment.validation.class_names)}; they must be the same, in one order"
         )
     _check_labels(experiment)
+    workdir.check_data(data_of(config))
     return experiment
+
+
+def data_of(config: config_dict.ConfigDict) -> dict[str, Any]:
+    """The data that a run works with, by domain: what `workdir.check_data` compares."""
+    splits = {"source": ("train",), "target": ("train", "val")}
+    return {
+        domain: {
+            "dataset": config[domain].dataset,
+            "dir": str(Path(config[domain].dir).resolve()),
+            "fingerprint": sources.fingerprint(config[domain].dataset, config[domain].dir, used),
+        }
+        for domain, used in splits.items()
+    }
 
 
 def _check_labels(experiment: Experiment) -> None:

@@ -14,8 +14,9 @@ from ml_collections import config_dict
 
 from adeada_jax import oracle, processes, publish, selection, stages, timers
 from adeada_jax.data.subset import Subset
+from adeada_jax.errors import InputError
 from adeada_jax.evaluation import confusion, tables
-from adeada_jax.experiment import Experiment, create_experiment
+from adeada_jax.experiment import Experiment, create_experiment, data_of
 from adeada_jax.files import read_json, write_json_atomic, write_text_atomic
 from adeada_jax.regions.pool import Pool, Purchase, purchases_to_csv
 from adeada_jax.telemetry import Metrics, console, track
@@ -91,7 +92,11 @@ def run_reference(experiment: Experiment, pool: Pool) -> dict:
 
 
 def list_pool(experiment: Experiment) -> Pool:
-    """Counts every target training region's pixels once; every image is decoded and so checked."""
+    """Counts every target training region's pixels once; every image is decoded and so checked.
+
+    Raises:
+      InputError: an image cannot be read; the pool that is there lists other images than the target has.
+    """
     path, images = experiment.workdir.pool, experiment.target_images
     if not processes.agreed(path.exists()):
         share = processes.share(len(images))
@@ -105,7 +110,12 @@ def list_pool(experiment: Experiment) -> Pool:
             parts = processes.gather("pool", arrays, path.parent)
         processes.once(path, lambda: _pool(images.names, parts).save(path))
         processes.discard("pool", path.parent)
-    return Pool.load(path)
+    pool = Pool.load(path)
+    if pool.names != tuple(images.names):
+        raise InputError(
+            f"'{path}' lists other images than the target's data set has; give another --workdir"
+        )
+    return pool
 
 
 def _pool(names: Sequence[str], parts: Sequence[dict[str, np.ndarray]]) -> Pool:
@@ -140,7 +150,8 @@ def buy_labels(experiment: Experiment, number: int) -> None:
             regions[purchase.image].append(purchase.region)
     if regions:
         target = experiment.config.target
-        oracle.buy_labels(oracle.GroundTruthOracle(target.dataset, target.dir), regions, directory)
+        truth = oracle.GroundTruthOracle(target.dataset, target.dir, experiment.target_images.digest)
+        oracle.buy_labels(truth, regions, directory)
         experiment.metrics.write(round=number, stage="labels", step=0, **timers.between(start, timers.now()))
 
 
@@ -151,7 +162,8 @@ def evaluate(experiment: Experiment, pool: Pool, number: int) -> dict:
         matrix = confusion_matrix(experiment, number)
 
         def write() -> None:
-            result = round_summary(experiment, pool, number, confusion.iou(matrix))
+            known = stages.purchased(experiment, number).known_pixels
+            result = round_summary(experiment, pool, number, confusion.iou(matrix), known)
             experiment.metrics.write(round=number, stage="evaluation", step=0, miou=result["miou"])
             write_json_atomic(path, result)
 
@@ -179,12 +191,16 @@ def confusion_matrix(experiment: Experiment, number: int) -> np.ndarray:
     return np.sum([part["matrix"] for part in parts], axis=0)
 
 
-def round_summary(experiment: Experiment, pool: Pool, number: int, iou: np.ndarray) -> dict:
-    """One object of summary.json's list, IoU in percent, null for classes that do not occur."""
+def round_summary(experiment: Experiment, pool: Pool, number: int, iou: np.ndarray, known: int) -> dict:
+    """One object of summary.json's list, IoU in percent, null for classes that do not occur.
+
+    `known` counts the bought pixels whose label is a class.
+    """
     return {
         "round": number,
         **confusion.scores(iou, experiment.class_names, experiment.config.shared_classes),
         "labelled_pixels": pool.labelled_pixels,
+        "known_pixels": known,
         "target_pixels": pool.total_pixels,
         "labelled_fraction": pool.labelled_pixels / pool.total_pixels,
     }
@@ -203,5 +219,8 @@ def main(config: config_dict.ConfigDict, workdir: str) -> dict:
         directory.check_config(config.to_dict())
         experiment = create_experiment(config, directory, metrics)
         processes.once(directory.config, lambda: directory.write_config(config.to_dict()))
-        directory.check_config(config.to_dict())  # of the writer's, where there was none before
+        processes.once(directory.data, lambda: directory.write_data(data_of(config)))
+        # The writer's, where there was none before.
+        directory.check_config(config.to_dict())
+        directory.check_data(data_of(config))
         return run(experiment)

@@ -11,9 +11,12 @@ from ml_collections import config_dict
 
 from adeada_jax import processes
 from adeada_jax.data import loader
+from adeada_jax.errors import InputError
+from adeada_jax.evaluation import tables
 from adeada_jax.experiment import Experiment, Weights
 from adeada_jax.models import Segmenter
 from adeada_jax.oracle import LabelStore, PurchasedLabels
+from adeada_jax.telemetry import console
 from adeada_jax.training import checkpoints, optimizers, parallel
 from adeada_jax.training.adversarial import adversarial_step
 from adeada_jax.training.loop import LoopOptions, run_steps
@@ -42,7 +45,7 @@ def finetune(experiment: Experiment, number: int) -> None:
         return
     weights = experiment.load_weights(experiment.workdir.checkpoint(number - 1))
     source = experiment.source.without_regions()
-    batches = _mixed_batches(experiment, source, _purchased(experiment, number), number)
+    batches = _mixed_batches(experiment, source, _purchased_with_warning(experiment, number), number)
     name = f"round {number}: fine-tuning"
     _train_supervised(experiment, number, weights, batches, experiment.config.finetune, name)
 
@@ -56,7 +59,12 @@ def train_reference(experiment: Experiment) -> None:
         _warm_up_adversarially(experiment, _all_steps(config, config.warmup))
         return
     source_only = config.experiment == "source_only"
-    examples = experiment.source.without_regions() if source_only else _purchased(experiment, 0)
+    examples = experiment.source.without_regions() if source_only else _purchased_with_warning(experiment, 0)
+    if not len(examples):
+        raise InputError(
+            f"no label of the training images of '{config.target.dataset}' in '{config.target.dir}' is known "
+            "(all are 255), so there is nothing to train on"
+        )
     _train_supervised(
         experiment, 0, experiment.initial_weights(), _batches(experiment, examples, 0, "finetune"),
         _all_steps(config, config.finetune), "source only" if source_only else "target only",
@@ -84,15 +92,31 @@ def _save(path: Path, tree: Any) -> None:
     processes.once(path, partial(checkpoints.save, path, tree))
 
 
-def _purchased(experiment: Experiment, number: int) -> PurchasedLabels:
-    store = LabelStore(experiment.workdir.labels(n) for n in range(number + 1))
+def purchased(experiment: Experiment, number: int, first: int = 0) -> PurchasedLabels:
+    """The target's images with the labels bought in the rounds from `first` up to and including `number`."""
+    store = LabelStore(experiment.workdir.labels(n) for n in range(first, number + 1))
     return PurchasedLabels(experiment.target_images.without_regions(), store)
+
+
+def _purchased_with_warning(experiment: Experiment, number: int) -> PurchasedLabels:
+    """What is trained on, and a warning where the round's labels hold little of what was paid for."""
+    bought = sum(p.pixels for p in experiment.workdir.purchases(number) if p.round == number)
+    warning = tables.unknown_labels(number, bought, purchased(experiment, number, number).known_pixels)
+    if warning:
+        console.print(f"[bold yellow]warning:[/] {warning}", highlight=False, soft_wrap=True)
+    return purchased(experiment, number)
 
 
 def _mixed_batches(
     experiment: Experiment, source: Any, target: Any, number: int
 ) -> Callable[[int], Iterator]:
-    """Batches of the shuffled union of D_S and D_T^L (the paper), or half of each in every batch."""
+    """Batches of the shuffled union of D_S and D_T^L (the paper), or half of each in every batch.
+
+    Of D_S alone where no bought label is known.
+    """
+    if not len(target):
+        console.print("[bold yellow]warning:[/] no label is known: training on the source alone")
+        return _batches(experiment, source, number, "finetune")
     if experiment.config.finetune.mixing == "union":
         return _batches(experiment, loader.concatenate([source, target]), number, "finetune")
     halves = [

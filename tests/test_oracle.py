@@ -9,6 +9,7 @@ import pytest
 import adeada_jax
 from adeada_jax import oracle
 from adeada_jax.errors import InputError
+from adeada_jax.files import write_png_atomic
 from adeada_jax.oracle import LabelStore, PurchasedLabels, buy_labels
 
 
@@ -16,6 +17,9 @@ class Images:
     """Two images of 2x4 pixels with two regions each, and no labels."""
 
     names = ("a", "city/b")
+    sizes = ((2, 4), (2, 4))
+    class_names = ("road", "car", "sky")
+    digest = "0"
     regions = np.array([[0, 0, 1, 1], [0, 0, 1, 1]], np.int32)
 
     def __len__(self):
@@ -58,7 +62,35 @@ def test_what_was_paid_for_is_not_asked_for_again(tmp_path):
 
 def test_an_image_without_bought_labels_has_none(tmp_path):
     with pytest.raises(InputError, match="'a': no bought labels"):
-        LabelStore([tmp_path]).label("a")
+        LabelStore([tmp_path]).label("a", (2, 4), 3)
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        (np.zeros((2, 3)), r"city/b.png' is 2x3, but its image 2x4; remove it"),
+        (np.full((2, 4), 3), r"city/b.png' has ids that are no class: 3; known: 0 to 2 and 255"),
+    ],
+)
+def test_a_bought_label_that_does_not_fit_its_image_is_named_before_the_training(tmp_path, label, words):
+    write_png_atomic(tmp_path / "city/b.png", label)
+    with pytest.raises(InputError, match=words):
+        PurchasedLabels(Images(), LabelStore([tmp_path]))
+
+
+def test_a_bought_label_of_no_image_is_named(tmp_path):
+    write_png_atomic(tmp_path / "c.png", np.zeros((2, 4)))
+    with pytest.raises(InputError, match="bought label of image 'c', which the target does not have"):
+        PurchasedLabels(Images(), LabelStore([tmp_path]))
+
+
+def test_images_whose_labels_say_nothing_are_not_trained_on_and_not_counted(tmp_path):
+    write_png_atomic(tmp_path / "a.png", np.full((2, 4), 255))
+    write_png_atomic(tmp_path / "city/b.png", np.array([[255, 0, 1, 255], [255, 255, 255, 255]]))
+    bought = PurchasedLabels(Images(), LabelStore([tmp_path]))
+    assert bought.names == ("city/b",)
+    assert (bought.known, bought.known_pixels) == ({"a": 0, "city/b": 2}, 2)
+    assert bought[0]["label"][0, 2] == 1
 
 
 def test_only_the_oracle_opens_target_training_labels():
@@ -97,5 +129,5 @@ def test_ground_truth_reveals_the_asked_regions_only(monkeypatch):
             return {"regions": self[i]["regions"], "label": np.arange(8, dtype=np.uint8).reshape(2, 4)}
 
     monkeypatch.setattr(oracle.sources, "open_labelled", lambda *_: Labelled())
-    revealed = oracle.GroundTruthOracle("any", "dir").reveal("city/b", [1])
+    revealed = oracle.GroundTruthOracle("any", "dir", "0").reveal("city/b", [1])
     np.testing.assert_array_equal(revealed, [[255, 255, 2, 3], [255, 255, 6, 7]])

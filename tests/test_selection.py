@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from adeada_jax import inference, processes, selection
+from adeada_jax.errors import InputError
 from adeada_jax.inference import RegionTable, join_tables
+from adeada_jax.regions.pool import Pool
 from adeada_jax.workdir import Workdir
 
 NAMES = tuple("abcdefg")
@@ -101,3 +103,19 @@ def test_the_writer_joins_the_parts_of_all_processes(experiment, monkeypatch):
     assert sorted(experiment.asked) == list(NAMES)
     same(RegionTable.load(path), table(NAMES))
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"names": NAMES[::-1]}, "differ in images:"),
+        ({"region": np.tile(np.arange(1, 3, dtype=np.int32), 7)}, "differ in regions:"),
+        ({"pixels": np.ones(14, np.int64)}, "differ in prices:"),
+    ],
+)
+def test_a_region_table_of_other_data_than_the_pools_is_refused(change, words):
+    whole = table(NAMES)
+    pool = Pool.from_regions(whole.names, whole.image, whole.region, whole.pixels)
+    assert selection.candidates(pool, whole).image_names == NAMES
+    with pytest.raises(InputError, match=f"{words} the target's data changed under the run"):
+        selection.candidates(pool, replace(whole, **change))

@@ -157,7 +157,8 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
     The toy streets are made on first use.
 
     Raises:
-      InputError: naming the key, file or value that cannot work.
+      InputError: naming the key, file or value that cannot work; the data are not those that the run of
+        this working directory began with.
     """
     config_lib.validate(config, schedules=SCHEDULES)
     parallel.check_batch_size(config.data.batch_size, config.training.accumulation)
@@ -173,6 +174,7 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
     for domain in (config.source, config.target):
         sources.make_if_embedded(domain.dataset, domain.dir, **config.regions)
     source = sources.open_labelled(config.source.dataset, config.source.dir, "train")
+    target_images = sources.open_images(config.target.dataset, config.target.dir, "train")
     experiment = Experiment(
         config=config,
         workdir=workdir,
@@ -180,10 +182,10 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
         segmenter=segmenter,
         source_images=sources.open_images(config.source.dataset, config.source.dir, "train"),
         source=source,
-        target_images=sources.open_images(config.target.dataset, config.target.dir, "train"),
+        target_images=target_images,
         validation=sources.open_labelled(config.target.dataset, config.target.dir, "val"),
         strategy=create_strategy(config.acquisition.strategy, config.acquisition),
-        annotator=GroundTruth(config.target.dataset, config.target.dir),
+        annotator=GroundTruth(config.target.dataset, config.target.dir, target_images.digest),
     )
     for domain, opened in (("source", source), ("target", experiment.validation)):
         if len(opened.class_names) != config.num_classes:
@@ -198,7 +200,21 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
             f"{', '.join(experiment.validation.class_names)}; they must be the same, in one order"
         )
     _check_labels(experiment)
+    workdir.check_data(data_of(config))
     return experiment
+
+
+def data_of(config: config_dict.ConfigDict) -> dict[str, Any]:
+    """The data that a run works with, by domain: what `workdir.check_data` compares."""
+    splits = {"source": ("train",), "target": ("train", "val")}
+    return {
+        domain: {
+            "dataset": config[domain].dataset,
+            "dir": str(Path(config[domain].dir).resolve()),
+            "fingerprint": sources.fingerprint(config[domain].dataset, config[domain].dir, used),
+        }
+        for domain, used in splits.items()
+    }
 
 
 def _check_labels(experiment: Experiment) -> None:

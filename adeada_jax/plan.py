@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adeada_jax import stages
 from adeada_jax.acquisition.registry import create_strategy
 from adeada_jax.experiment import Experiment, Weights
 from adeada_jax.regions.pool import Pool
+from adeada_jax.run import trainings as stages
 from adeada_jax.training.step_cost import StepCost, step_cost, tree_bytes
 
 # Images of a split that are decoded to estimate what all of them hold.

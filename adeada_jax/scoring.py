@@ -5,12 +5,12 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from adeada_jax import stages
 from adeada_jax.data import sources
 from adeada_jax.errors import InputError
 from adeada_jax.evaluation import confusion
 from adeada_jax.experiment import create_segmenter, load_weights
 from adeada_jax.files import write_json_atomic
+from adeada_jax.run import trainings
 from adeada_jax.telemetry import console
 
 
@@ -59,7 +59,7 @@ def evaluate_split(
 def _statistics(config: config_dict.ConfigDict, checkpoint: Path, dataset: str, data_dir: str) -> Path | None:
     """Where the source's batch-norm statistics are, if it is the source that is scored."""
     source = config.source.dataset, str(config.source.dir)
-    if (dataset, str(data_dir)) != source or not stages.adapts_statistics(config):
+    if (dataset, str(data_dir)) != source or not trainings.adapts_statistics(config):
         return None
     statistics = Path(checkpoint).parent / "source_statistics"
     if statistics.exists():

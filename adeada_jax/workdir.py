@@ -7,10 +7,12 @@ so what a killed run must do again is just what is missing.
 import contextlib
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from adeada_jax.config import differing_keys
+from adeada_jax.data.fingerprint import differences
 from adeada_jax.errors import InputError
 from adeada_jax.files import read_json, write_json_atomic
 from adeada_jax.regions.pool import Purchase, purchases_from_csv
@@ -25,6 +27,11 @@ class Workdir:
     @property
     def config(self) -> Path:
         return self.root / "config.json"
+
+    @property
+    def data(self) -> Path:
+        """What the data sets held when the run began."""
+        return self.root / "data.json"
 
     @property
     def summary(self) -> Path:
@@ -112,6 +119,41 @@ class Workdir:
         """Makes the directory a run's, once everything that can be checked beforehand is."""
         if not self.config.exists():
             write_json_atomic(self.config, config)
+
+    def check_data(self, data: Mapping[str, Any]) -> None:
+        """Checks that the directory is new or of a run on these data.
+
+        Args:
+          data: by domain `dataset`, `dir` (absolute) and `fingerprint` (see `data.fingerprint`).
+
+        Raises:
+          InputError: the run began with other data, and says in what they differ; or by a version that did
+            not note them.
+        """
+        if not self.data.exists():
+            if self.pool.exists() or (self.root / "rounds").exists():
+                raise InputError(
+                    f"workdir '{self.root}' holds a run of an earlier version of adeada_jax, which did not "
+                    "note its data (there is no data.json). Finish it with that version, or give another "
+                    "--workdir"
+                )
+            return
+        stored = read_json(self.data)
+        for domain, now in data.items():
+            former = stored[domain]
+            found = differences(former["fingerprint"], now["fingerprint"])
+            if found:
+                place = "" if former["dir"] == now["dir"] else f" (then in '{former['dir']}')"
+                raise InputError(
+                    f"workdir '{self.root}' holds a run whose {domain} data, '{now['dataset']}' in "
+                    f"'{now['dir']}'{place}, were others: {'; '.join(found)}. "
+                    "Give another --workdir, or the former data"
+                )
+
+    def write_data(self, data: Mapping[str, Any]) -> None:
+        """Notes which data the run begins with."""
+        if not self.data.exists():
+            write_json_atomic(self.data, data)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -24,6 +24,9 @@ _BEAM_OPTIONS = flags.DEFINE_string(
     "beam_options", None, "Make the regions by an Apache Beam pipeline with these options, e.g. "
     "'--runner=DirectRunner'; its workers must see both directories."
 )  # fmt: skip
+_UPDATE = flags.DEFINE_bool(
+    "update", False, "Prepare anew what changed in --source_dir since; else a change is an error."
+)
 
 
 def main(argv: list[str]) -> None:
@@ -41,8 +44,9 @@ def main(argv: list[str]) -> None:
     for name in names:
         options = {} if sources.DATASETS[name].embedded else _options()
         sources.prepare(
-            name, _DATA_DIR.value, num_segments=_NUM_SEGMENTS.value, compactness=_COMPACTNESS.value, **options
-        )
+            name, _DATA_DIR.value, num_segments=_NUM_SEGMENTS.value, compactness=_COMPACTNESS.value,
+            update=_UPDATE.value, **options,
+        )  # fmt: skip
         splits = sources.split_sizes(name, _DATA_DIR.value)
         print(f"{name}: " + ", ".join(f"{split} {count} images" for split, count in splits.items()))
 

@@ -3,6 +3,7 @@
 import io
 import json
 import runpy
+import shutil
 import subprocess
 import sys
 from collections import namedtuple
@@ -16,7 +17,7 @@ from rich.console import Console
 from adeada_jax import dry_run
 from adeada_jax.data import sources
 from adeada_jax.errors import InputError
-from adeada_jax.experiment import create_experiment
+from adeada_jax.experiment import create_experiment, data_of
 from adeada_jax.plan import make_plan, survey
 from adeada_jax.telemetry import Metrics
 from adeada_jax.workdir import Workdir
@@ -166,6 +167,27 @@ def test_what_a_run_would_meet_at_its_start_is_met(toy_dir, tmp_path):
     ):
         with pytest.raises(InputError, match=words):
             dry_run.main(config_for(toy_dir, **changes), str(tmp_path / "run"))
+
+
+def test_a_relative_directory_with_other_data_is_refused_and_with_the_same_is_not(
+    toy_dir, tmp_path, monkeypatch
+):
+    config = config_for("data")
+    for place in ("here", "same", "other"):
+        shutil.copytree(toy_dir, tmp_path / place / "data")
+    shutil.rmtree(tmp_path / "other/data/toy_streets/filmed")
+    sources.prepare("toy/filmed", tmp_path / "other/data", progress=False, counts={"train": 5, "val": 4},
+                    height=64, width=128)  # fmt: skip
+    monkeypatch.chdir(tmp_path / "here")
+    Workdir(tmp_path / "run").write_data(data_of(config))
+    for place in ("here", "same"):
+        monkeypatch.chdir(tmp_path / place)
+        dry_run.main(config, str(tmp_path / "run"))
+    monkeypatch.chdir(tmp_path / "other")
+    with pytest.raises(
+        InputError, match=r"other/data' \(then in '.*here/data'\), were others: train: images remo"
+    ):
+        dry_run.main(config, str(tmp_path / "run"))
 
 
 def test_a_disk_that_would_fill_is_refused(planned, monkeypatch):

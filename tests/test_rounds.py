@@ -8,12 +8,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from adeada_jax.annotators.base import Answer
+from adeada_jax.annotators.ground_truth import GroundTruth
 from adeada_jax.data import sources
+from adeada_jax.data.images import read_png
 from adeada_jax.errors import InputError
+from adeada_jax.regions.pool import Pool
 from adeada_jax.run import main as rounds
+from adeada_jax.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
 TINY = {
@@ -58,7 +65,7 @@ def test_every_promised_file_is_there_and_consistent(finished, toy_dir):
     summary = json.loads((workdir / "summary.json").read_text())["rounds"]
     assert [entry["round"] for entry in summary] == [0, 1, 2]
     pixels = 6 * 64 * 128
-    spent = 0
+    spent = known = 0
     for number, entry in enumerate(summary):
         assert (workdir / f"rounds/{number:02d}/checkpoint/_CHECKPOINT_METADATA").exists()
         if number:
@@ -66,6 +73,8 @@ def test_every_promised_file_is_there_and_consistent(finished, toy_dir):
             assert 0.05 * pixels < bought <= 0.1 * pixels
             spent += bought
         assert (entry["labelled_pixels"], entry["target_pixels"]) == (spent, pixels)
+        known += sum((read_png(path) != 255).sum() for path in workdir.glob(f"rounds/{number:02d}/labels/*"))
+        assert entry["known_pixels"] == known <= spent
         assert entry["labelled_fraction"] == pytest.approx(spent / pixels)
         present = [value for value in entry["iou"].values() if value is not None]
         assert entry["miou"] == pytest.approx(sum(present) / len(present))
@@ -75,6 +84,7 @@ def test_every_promised_file_is_there_and_consistent(finished, toy_dir):
     assert {row["method"] for row in rows} <= {"density", "entropy"}
     density = json.loads((workdir / "rounds/01/density.json").read_text())
     assert set(density["road"]) >= {"regions", "components", "iterations", "log_likelihood", "kl", "budget"}
+    assert json.loads((workdir / "data.json").read_text())["target"]["dir"] == str(toy_dir)
     config = json.loads((workdir / "config.json").read_text())
     assert config["acquisition"]["budget"] == 0.1
     assert list((workdir / "tensorboard").iterdir())
@@ -87,8 +97,6 @@ def test_every_promised_file_is_there_and_consistent(finished, toy_dir):
 
 
 def test_bought_labels_are_the_ground_truth_and_nothing_else_is_stored(finished, toy_dir):
-    from adeada_jax.data.images import read_png
-
     workdir, _ = finished
     truth = sources.open_labelled("toy/filmed", toy_dir, "train")
     rows = read_selection(workdir, 1)
@@ -194,6 +202,34 @@ def test_a_run_can_stop_after_its_warm_up(finished, toy_dir, tmp_path):
     first = json.loads((finished[0] / "summary.json").read_text())["rounds"][0]
     assert [entry["round"] for entry in summary["rounds"]] == [0]
     assert summary["rounds"][0]["iou"] == pytest.approx(first["iou"])
+
+
+def test_labels_that_say_nothing_are_paid_for_but_do_not_count_as_known(
+    finished, toy_dir, tmp_path, monkeypatch, capsys
+):
+    def know_nothing(self):
+        unknown = np.full((64, 128), 255, np.uint8)
+        return [Answer(image, tuple(regions), unknown) for image, regions in self._regions.items()]
+
+    monkeypatch.setattr(GroundTruth, "collect", know_nothing)
+    changes = {"warmup__checkpoint": str(finished[0] / "rounds/00/checkpoint"),
+               "acquisition__strategy": "random", "acquisition__rounds": 1}  # fmt: skip
+    last = rounds.main(tiny_config(toy_dir, **changes), str(tmp_path))["rounds"][1]
+    assert last["labelled_pixels"] > 0
+    assert last["known_pixels"] == 0
+    printed = capsys.readouterr().out
+    assert f"round 1: of {last['labelled_pixels']:,} bought pixels 0 have a label (0.0%)" in printed
+    assert "training on the source alone" in printed
+    assert "bought pixels 0 have a label" in (tmp_path / "report.html").read_text()
+    with pytest.raises(InputError, match=r"of 'toy/filmed' in .* is known .* nothing to train on"):
+        rounds.main(tiny_config(toy_dir, "target_only"), str(tmp_path / "reference"))
+
+
+def test_a_pool_of_other_images_than_the_targets_is_refused(toy_dir, tmp_path):
+    Pool.from_counts(("a",), [np.array([2])]).save(Workdir(tmp_path).pool)
+    images = sources.open_images("toy/filmed", toy_dir, "train")
+    with pytest.raises(InputError, match=r"pool.safetensors' lists other images than the target's data set"):
+        rounds.describe(SimpleNamespace(config=None, workdir=Workdir(tmp_path), target_images=images))
 
 
 @pytest.mark.parametrize("strategy", ["aada", "redal"])

@@ -19,6 +19,40 @@ def test_another_configuration_is_refused_by_key(tmp_path):
         workdir.check_config({"seed": 1, "data": {"height": 9}, "names": ("a", "b")})
 
 
+def content(images=("a", "b"), digests=("1", "2"), regions=("5", "6")):
+    """The target's data as a run notes them."""
+    split = {"name": list(images), "size": ["2x4"] * len(images), "image": list(digests),
+             "label": [""] * len(images)}  # fmt: skip
+    partition = {"settings": {"num_segments": 4}, "splits": {"train": list(regions)}}
+    fingerprint = {"class_names": ["road"], "splits": {"train": split}, "partition": partition}
+    return {"target": {"dataset": "folder", "dir": "/data", "fingerprint": fingerprint}}
+
+
+def test_data_that_changed_under_a_run_are_refused(tmp_path):
+    workdir = Workdir(tmp_path)
+    workdir.check_data(content())
+    workdir.write_data(content())
+    workdir.check_data(content())
+    workdir.check_data({"target": {**content()["target"], "dir": "/moved"}})
+    changed = content(("a", "c"), ("9", "2"))
+    words = (
+        r"target data, 'folder' in '/data', were others: train: images added: 1 \(c\); "
+        r"train: images removed: 1 \(b\); train: images altered: 1 \(a\)\. Give another --workdir"
+    )
+    with pytest.raises(InputError, match=words):
+        workdir.check_data(changed)
+    with pytest.raises(InputError, match=r"in '/moved' \(then in '/data'\), were others: train: region maps"):
+        workdir.check_data({"target": {**content(regions=("5", "7"))["target"], "dir": "/moved"}})
+
+
+@pytest.mark.parametrize("left", ["pool.safetensors", "rounds/00/checkpoint/x"])
+def test_a_run_that_did_not_note_its_data_is_refused(tmp_path, left):
+    (tmp_path / left).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / left).touch()
+    with pytest.raises(InputError, match="earlier version of adeada_jax, which did not note its data"):
+        Workdir(tmp_path).check_data(content())
+
+
 def test_a_second_process_is_kept_out(tmp_path):
     code = (
         "import sys; from adeada_jax.workdir import Workdir\n"

@@ -18,14 +18,15 @@ from adeada_jax.types import IGNORE_LABEL
 class GroundTruth:
     """Knows every label, and tells those of the regions that it is asked for."""
 
-    def __init__(self, dataset: str, data_dir: str | Path, split: str = "train"):
+    def __init__(self, dataset: str, data_dir: str | Path, digest: str, split: str = "train"):
         """
         Args:
           dataset: with labels.
           data_dir: where it was prepared.
+          digest: of the data set, as the run opened it.
           split: whose images are labelled.
         """
-        self._arguments = (dataset, data_dir, split)
+        self._arguments, self._digest = (dataset, data_dir, split), digest
         self._regions: dict[str, list[int]] = {}
 
     def request(self, purchases: Sequence[Purchase]) -> None:
@@ -34,7 +35,11 @@ class GroundTruth:
             self._regions.setdefault(purchase.image, []).append(purchase.region)
 
     def collect(self) -> Iterable[Answer]:
-        return read_ahead(_Answers(sources.open_labelled(*self._arguments), self._regions))
+        if not self._regions:
+            return []
+        source = sources.open_labelled(*self._arguments)
+        sources.check_same(source, self._digest)
+        return read_ahead(_Answers(source, self._regions))
 
 
 class _Answers:

@@ -1,6 +1,7 @@
 """The labels that were bought, and the target's images with them as training examples."""
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import numpy as np
 from adeada_jax.data.images import read_png
 from adeada_jax.errors import InputError
 from adeada_jax.types import IGNORE_LABEL
+
+_IMAGES_AT_ONCE = 4
 
 
 class LabelStore:
@@ -29,17 +32,26 @@ class LabelStore:
         }
         return sorted(names)
 
-    def label(self, image: str) -> np.ndarray:
-        """`(H, W)` uint8: all bought labels of an image, IGNORE_LABEL elsewhere.
+    def label(self, image: str, size: tuple[int, int], num_classes: int) -> np.ndarray:
+        """All bought labels of an image.
+
+        Args:
+          image: its name.
+          size: its height and width.
+          num_classes: C.
+
+        Returns:
+          `(H, W)` uint8, IGNORE_LABEL where nothing is known.
 
         Raises:
-          InputError: nothing was bought of this image.
+          InputError: nothing was bought of this image; a label is of another size or has ids that are no
+            class.
         """
         merged = None
         for directory in self.directories:
             path = directory / f"{image}.png"
             if path.exists():
-                label = read_png(path)
+                label = read_label(path, size, num_classes)
                 merged = label if merged is None else np.where(label == IGNORE_LABEL, merged, label)
         if merged is None:
             raise InputError(
@@ -48,29 +60,74 @@ class LabelStore:
         return merged
 
 
+def read_label(path: Path, size: tuple[int, int], num_classes: int) -> np.ndarray:
+    """A bought label, `(H, W)` uint8.
+
+    Raises:
+      InputError: it cannot be decoded, is of another size than its image or has ids that are no class; names
+        the file.
+    """
+    label = read_png(path)
+    if label.shape != tuple(size):
+        raise InputError(
+            f"label '{path}' is {label.shape[0]}x{label.shape[1]}, but its image {size[0]}x{size[1]}; "
+            "remove it to have it made again"
+        )
+    ids = np.flatnonzero(np.bincount(label.ravel()))
+    unknown = ids[(ids >= num_classes) & (ids != IGNORE_LABEL)]
+    if len(unknown):
+        raise InputError(
+            f"label '{path}' has ids that are no class: {', '.join(map(str, unknown[:10]))}; known: 0 to "
+            f"{num_classes - 1} and {IGNORE_LABEL} (unknown); remove it to have it made again"
+        )
+    return label
+
+
 class PurchasedLabels:
     """The target's images with the labels bought so far: D_T^L as training examples.
 
+    Images whose bought labels say nothing, IGNORE_LABEL throughout, are none.
+
     Attributes:
-      names: images that hold at least one bought region.
+      names: images of which at least one pixel's class is known.
+      known: by image that holds a bought region the number of pixels whose class is known.
     """
 
     def __init__(self, images, store: LabelStore):
         """
         Args:
           images: the target's training images, without labels.
-          store: what was bought.
+          store: what was bought; every label is read once, so that a wrong one is found before the training.
+
+        Raises:
+          InputError: a label is of no image of these, of another size or has ids that are no class.
         """
-        index = {name: i for i, name in enumerate(images.names)}
         self._images = images
         self._store = store
-        self.names = tuple(store.images())
-        self._positions = [index[name] for name in self.names]
+        self._index = {name: i for i, name in enumerate(images.names)}
+        bought = store.images()
+        with ThreadPoolExecutor(_IMAGES_AT_ONCE) as threads:
+            counts = threads.map(lambda name: int((self._label(name) != IGNORE_LABEL).sum()), bought)
+            self.known = dict(zip(bought, counts, strict=True))
+        self.names = tuple(name for name, count in self.known.items() if count)
+
+    @property
+    def known_pixels(self) -> int:
+        """Pixels that were bought and whose class is known."""
+        return sum(self.known.values())
+
+    def _label(self, name: str) -> np.ndarray:
+        if name not in self._index:
+            raise InputError(
+                f"there is a bought label of image '{name}', which the target does not have, under "
+                f"{', '.join(map(str, self._store.directories))}"
+            )
+        return self._store.label(name, self._images.sizes[self._index[name]], len(self._images.class_names))
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, i: int) -> dict:
-        example = dict(self._images[self._positions[i]])
-        example["label"] = self._store.label(self.names[i])
+        example = dict(self._images[self._index[self.names[i]]])
+        example["label"] = self._label(self.names[i])
         return example

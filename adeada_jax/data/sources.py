@@ -1,11 +1,14 @@
 """Data sets by name: preparing them, and opening their splits with or without labels."""
 
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from adeada_jax.data import fingerprint as fingerprints
 from adeada_jax.data.builders import writing
 from adeada_jax.data.images import decode_image, decode_map
 from adeada_jax.errors import InputError
@@ -34,12 +37,12 @@ class Dataset:
 
 
 DATASETS = {
-    "toy/rendered": Dataset("toy", "rendered", "toy_streets/rendered/1.1.0", "toy", embedded=True),
-    "toy/filmed": Dataset("toy", "filmed", "toy_streets/filmed/1.1.0", "toy", embedded=True),
-    "gta5": Dataset("gta5", "", "gta5/1.0.0", "gta5"),
-    "synthia": Dataset("synthia", "", "synthia/1.0.0", "synthia"),
-    "cityscapes": Dataset("cityscapes", "", "cityscapes/1.0.0", "cityscapes"),
-    "folder": Dataset("folder", "", "folder/1.0.0", "folder"),
+    "toy/rendered": Dataset("toy", "rendered", "toy_streets/rendered/1.2.0", "toy", embedded=True),
+    "toy/filmed": Dataset("toy", "filmed", "toy_streets/filmed/1.2.0", "toy", embedded=True),
+    "gta5": Dataset("gta5", "", "gta5/1.1.0", "gta5"),
+    "synthia": Dataset("synthia", "", "synthia/1.1.0", "synthia"),
+    "cityscapes": Dataset("cityscapes", "", "cityscapes/1.1.0", "cityscapes"),
+    "folder": Dataset("folder", "", "folder/1.1.0", "folder"),
 }
 
 
@@ -56,11 +59,12 @@ def find_dataset(name: str) -> Dataset:
 
 def prepare(
     dataset: str, data_dir: str | Path, *, num_segments: int = 40, compactness: float = 10.0,
-    progress: bool = True, **options: Any,
+    progress: bool = True, update: bool = False, **options: Any,
 ) -> None:  # fmt: skip
     """Makes a data set below `data_dir`, SLIC regions included, unless it is there.
 
-    What a killed preparation finished is used, the rest made again; a second process waits for the first.
+    One that is there is compared with the files that it was prepared from. What a killed preparation finished
+    is used, the rest made again; a second process waits for the first.
 
     Args:
       dataset: a name of DATASETS.
@@ -68,23 +72,27 @@ def prepare(
       num_segments: of SLIC.
       compactness: of SLIC.
       progress: shows a progress bar.
+      update: prepares anew what changed in those files since; else a change is an error.
       **options: of the data set's builder; of one that lies on disk `source_dir`, `jobs` and
         `beam_options` (see `builders.writing.write_from_files`).
 
     Raises:
       InputError: unknown name; the directory cannot be written or is too small; something is wrong with the
         files that the data set is made from; the data set is there with other SLIC settings or from another
-        folder.
+        folder; its files changed since, which are listed in print, and `update` is not set.
     """
     spec = find_dataset(dataset)
     directory = Path(data_dir) / spec.directory
     regions = {"num_segments": num_segments, "compactness": compactness}
     with writing.locked(Path(data_dir)):
+        writing.tidy(directory)
         if _is_complete(directory):
             check_regions(dataset, data_dir, **regions)
-            _check_origin(dataset, data_dir, options.get("source_dir", ""))
-            return
-        writing.remove_half_written(directory)
+            if spec.embedded or not _outdated(dataset, data_dir, update=update, options=options):
+                shutil.rmtree(writing.parts_directory(directory), ignore_errors=True)
+                return
+        elif directory.exists():
+            shutil.rmtree(directory)
         if spec.embedded:
             writing.write_embedded(
                 spec.builder, dataset, spec.config, Path(data_dir), regions, progress, **options
@@ -118,6 +126,17 @@ def check_regions(dataset: str, data_dir: str | Path, *, num_segments: int, comp
             f"data set '{dataset}' in '{data_dir}' was prepared with SLIC {_settings(stored)}, "
             f"but {_settings(asked)} is asked for; ask for the former or prepare it in another data_dir"
         )
+
+
+def fingerprint(dataset: str, data_dir: str | Path, splits: Sequence[str]) -> dict[str, Any]:
+    """What some splits of a prepared data set hold, to be kept and compared; see `data.fingerprint`.
+
+    Raises:
+      InputError: unknown data set; not or half prepared; missing or empty split.
+    """
+    for split in splits:
+        info = _open_split(dataset, data_dir, split)
+    return fingerprints.fingerprint(info.metadata, splits)
 
 
 def split_sizes(dataset: str, data_dir: str | Path) -> dict[str, int]:
@@ -159,14 +178,14 @@ class ImageSource:
       palette: `(C, 3)` uint8 RGB, a colour a class.
       regions: settings of SLIC, `num_segments` and `compactness`.
       labelled: whether the split has labels.
+      sizes: height and width of each image in pixels.
+      digest: checksum of what the data set holds.
     """
 
     # Only these are taken from a record; others in it are never parsed.
     _FIELDS: tuple[str, ...] = ("name", "image", "regions")
 
     def __init__(self, dataset: str, data_dir: str | Path, split: str, with_regions: bool = True):
-        import tensorflow_datasets as tfds
-
         self._arguments = (dataset, str(data_dir), split, with_regions)
         info = _open_split(dataset, data_dir, split)
         self.names: tuple[str, ...] = tuple(info.metadata["names"][split])
@@ -174,17 +193,18 @@ class ImageSource:
         self.palette = np.asarray(info.metadata["palette"], np.uint8)
         self.regions: dict[str, Any] = dict(info.metadata["regions"])
         self.labelled: bool = split not in info.metadata.get("unlabelled", ())
-        self._records = _open_records(info, dataset, data_dir, split)
+        sizes = info.metadata["marks"][split]["size"]
+        self.sizes = tuple((int(height), int(width)) for height, width in (s.split("x") for s in sizes))
+        self.digest = fingerprints.digest((Path(info.data_dir) / "metadata.json").read_bytes())
         fields = [name for name in self._FIELDS if with_regions or name != "regions"]
-        self._features = tfds.features.FeaturesDict({name: info.features[name] for name in fields})
-        self._decoders = {field: tfds.decode.SkipDecoding() for field in fields if field != "name"}
+        self._records = _open_records(info, dataset, data_dir, split, fields)
 
     def __reduce__(self) -> tuple:
-        return type(self), self._arguments
+        return _open_again, (type(self), self._arguments, self.digest)
 
     def without_regions(self) -> Self:
         """The same without the examples' `regions`, where only images and labels are needed: read faster."""
-        return type(self)(*self._arguments[:3], with_regions=False)
+        return _open_again(type(self), (*self._arguments[:3], False), self.digest)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -208,15 +228,17 @@ class ImageSource:
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} of {len(self)} images")
         try:
-            record = self._records[index]
-            return self._features.deserialize_example_np(record, decoders=self._decoders)
-        except (RuntimeError, ValueError, IndexError, KeyError) as error:
+            fields = self._records[index]
+        except ValueError as error:  # DamagedRecordError
             dataset, data_dir, *_ = self._arguments
             raise InputError(
                 f"record of image '{self.names[index]}' of data set '{dataset}' in '{data_dir}' is damaged; "
                 f"delete '{Path(data_dir) / find_dataset(dataset).directory}', "
                 f"then {_remedy(dataset, data_dir)}"
             ) from error
+        if fields["name"].decode() != self.names[index]:  # a file that was opened only now
+            raise _replaced(self)
+        return fields
 
     def _decode(self, fields: dict[str, bytes], name: str) -> dict[str, Any]:
         example = {"name": name, "image": decode_image(fields["image"], name)}
@@ -295,25 +317,48 @@ def _open_split(dataset: str, data_dir: str | Path, split: str) -> Any:
     return info
 
 
-def _open_records(info: Any, dataset: str, data_dir: str | Path, split: str) -> Any:
+def _open_again(kind: type, arguments: tuple, digest: str) -> Any:
+    """Opens a source another time; of the same data."""
+    source = kind(*arguments)
+    check_same(source, digest)
+    return source
+
+
+def check_same(source: "ImageSource", digest: str) -> None:
+    """Checks that a source is of the data that had this checksum when they were opened first.
+
+    Raises:
+      InputError: the data set was prepared anew meanwhile.
+    """
+    if source.digest != digest:
+        raise _replaced(source)
+
+
+def _replaced(source: "ImageSource") -> InputError:
+    dataset, data_dir, *_ = source._arguments
+    return InputError(
+        f"data set '{dataset}' in '{data_dir}' was prepared anew while it was read; start again"
+    )
+
+
+def _open_records(info: Any, dataset: str, data_dir: str | Path, split: str, fields: Sequence[str]) -> Any:
     """Random access to the encoded records of a split."""
-    from array_record.python.array_record_data_source import ArrayRecordDataSource
+    from adeada_jax.data import records
 
     try:
-        records = ArrayRecordDataSource([str(path) for path in info.splits[split].filepaths])
-        count = len(records)
-    except (RuntimeError, OSError, ValueError) as error:
+        opened = records.Records(info, split, fields)
+    except records.DamagedRecordError as error:
         raise InputError(
             f"records of split '{split}' of data set '{dataset}' in '{data_dir}' are damaged; "
             f"delete '{info.data_dir}', then {_remedy(dataset, data_dir)}"
         ) from error
-    if count != len(info.metadata["names"][split]):
+    if len(opened) != len(info.metadata["names"][split]):
         raise InputError(
-            f"split '{split}' of data set '{dataset}' in '{data_dir}' has {count} records for "
+            f"split '{split}' of data set '{dataset}' in '{data_dir}' has {len(opened)} records for "
             f"{len(info.metadata['names'][split])} names; "
             f"delete '{info.data_dir}', then {_remedy(dataset, data_dir)}"
         )
-    return records
+    return opened
 
 
 def _open_builder(dataset: str, data_dir: str | Path) -> Any:
@@ -324,11 +369,21 @@ def _open_builder(dataset: str, data_dir: str | Path) -> Any:
     if not Path(data_dir).is_dir():
         raise InputError(f"data_dir '{data_dir}' does not exist; {_remedy(dataset, data_dir)}")
     if not _is_complete(directory):
-        begun = any(path.exists() for path in (directory, writing.parts_directory(directory)))
-        begun = begun or any(directory.parent.glob(f"incomplete.*_{directory.name}"))
-        state = "only half prepared" if begun else "not prepared"
+        state = _state(directory)
         raise InputError(f"data set '{dataset}' is {state} in '{data_dir}'; {_remedy(dataset, data_dir)}")
     return tfds.builder_from_directory(directory)
+
+
+def _state(directory: Path) -> str:
+    """What there is of a data set that is not complete."""
+    if any(path.exists() for path in (directory, writing.parts_directory(directory))) or any(
+        directory.parent.glob(f"incomplete.*_{directory.name}")
+    ):
+        return "only half prepared"
+    earlier = [path.parent.name for path in sorted(directory.parent.glob("[0-9]*/metadata.json"))]
+    if earlier:
+        return f"prepared by an earlier version of adeada_jax ({earlier[-1]}, now {directory.name})"
+    return "not prepared"
 
 
 def _is_complete(directory: Path) -> bool:
@@ -347,14 +402,35 @@ def _is_complete(directory: Path) -> bool:
     return bool(files) and all(path.is_file() and path.stat().st_size for path in files)
 
 
-def _check_origin(dataset: str, data_dir: str | Path, source_dir: str | Path) -> None:
-    """Refuses to take one folder's data for another's."""
-    stored = _open_builder(dataset, data_dir).info.metadata.get("source_dir")
-    if stored and source_dir and Path(stored) != Path(source_dir).resolve():
+def _outdated(dataset: str, data_dir: str | Path, *, update: bool, options: dict[str, Any]) -> bool:
+    """Whether a data set is to be prepared anew, as its files changed; refuses that without `update`.
+
+    Another folder with the same content will do; one with other content is another data set's, unless the
+    former is gone. Where no folder is given the former is looked at, if it is still there.
+    """
+    spec = find_dataset(dataset)
+    directory = Path(data_dir) / spec.directory
+    stored = _open_builder(dataset, data_dir).info.metadata["source_dir"]
+    source_dir = options.get("source_dir") or stored
+    if not options.get("source_dir") and not Path(stored).exists():
+        return False
+    options["source_dir"] = source_dir
+    changes = writing.source_changes(spec.builder, directory, source_dir, jobs=options.get("jobs"))
+    if not changes:
+        return False
+    if Path(stored) != Path(source_dir).resolve() and Path(stored).exists():
         raise InputError(
             f"data_dir '{data_dir}' holds '{dataset}' prepared from '{stored}', not from '{source_dir}'; "
-            f"give another --data_dir, or delete '{Path(data_dir) / find_dataset(dataset).directory}'"
+            f"give another --data_dir, or delete '{directory}'"
         )
+    print(f"'{source_dir}' changed since '{dataset}' was prepared in '{data_dir}':")
+    changes.show()
+    if not update:
+        raise InputError(
+            f"source_dir '{source_dir}' changed since '{dataset}' was prepared in '{data_dir}': {changes}; "
+            "give --update to prepare what changed anew, or another --data_dir"
+        )
+    return True
 
 
 def _remedy(dataset: str, data_dir: str | Path) -> str:

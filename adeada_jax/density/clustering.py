@@ -7,7 +7,8 @@ import numpy as np
 
 from adeada_jax.density.engines import Options, plan_groups
 from adeada_jax.density.kmeans import kmeans
-from adeada_jax.density.layout import make_shards, mean
+from adeada_jax.density.layout import make_shards
+from adeada_jax.density.range import centres_of, check_finite, working_types
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def cluster(
         tol: squared shift of the centres that ends them, over the features' mean variance.
 
     Raises:
-        ValueError: `number` or `weights` out of range.
+        ValueError: `number` or `weights` out of range; features that are not finite, or too large.
     """
     if not 1 <= number <= len(features):
         raise ValueError(f"number of clusters must be from 1 to {len(features)} samples, not {number}")
@@ -56,24 +57,26 @@ def cluster(
         raise ValueError("weights must be one for each sample, not negative and not all 0")
     weights = weights / weights.mean()
     options = Options()
-    (group,) = plan_groups([len(features)], [number], features.shape[1], features.dtype, options)
+    check_finite([features], options.device_list())
+    (dtype,) = working_types([features], options.device_list())
+    (group,) = plan_groups([len(features)], [number], features.shape[1], dtype, options)
     shards = make_shards(
         [features],
         group.layout,
-        mean(features)[None],
+        centres_of([features], dtype, options.device_list()),
         group.dtype,
         devices=options.device_list(),
         capacity=group.capacity,
         resident_bytes=options.resident_limit(),
     )
-    with jax.enable_x64(features.dtype == np.float64):
+    with jax.enable_x64(dtype == np.float64):
         (labels,) = kmeans(
             shards,
             group.layout,
             [np.random.default_rng(seed)],
             max_iter=max_iter,
             tol=tol,
-            weights=[weights.astype(features.dtype)],
+            weights=[weights.astype(dtype)],
         )
     return _clusters(features, labels, number, weights)
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from adeada_jax.density.engines import COVARIANCE_TYPES, Group, Options, make_engine, plan_groups
 from adeada_jax.density.kmeans import kmeans, kmeans_plusplus
-from adeada_jax.density.layout import Samples, Selection, chunks, total
-from adeada_jax.density.peers import completed, own_rows, summed
+from adeada_jax.density.layout import Samples, Selection
+from adeada_jax.density.peers import completed
+from adeada_jax.density.range import centres_of, check_finite, working_types
 from adeada_jax.density.result import FITTED, ILL_DEFINED, TOO_FEW, Mixture
 
 INITIALISATIONS = ("kmeans", "k-means++", "random", "random_from_data")
@@ -94,7 +95,7 @@ def fit_mixtures(
     if len({a.shape[1] for a in arrays}) > 1:
         raise ValueError(f"features must share one width, got {sorted({a.shape[1] for a in arrays})}")
     options = Options(covariance_type, reg_covar, tuple(devices) if devices else None, resident_bytes)
-    _check_finite(arrays, options.device_list())
+    check_finite(arrays, options.device_list())
     starts = None
     if responsibilities is not None:
         starts = [
@@ -124,14 +125,6 @@ def _samples(features: Samples, index: int) -> Samples:
     if array.dtype not in (np.float32, np.float64):
         array = np.asarray(array).astype(np.float32 if array.dtype.itemsize <= 2 else np.float64)
     return array
-
-
-def _check_finite(arrays: Sequence[Samples], devices: Sequence[jax.Device]) -> None:
-    """Each process looks at its part of the samples, and all learn of what one finds."""
-    parts = [own_rows(array, devices) for array in arrays]
-    bad = [not all(np.isfinite(chunk).all() for _, chunk in chunks(part)) for part in parts]
-    for i in np.flatnonzero(summed(devices, np.array(bad, np.int32))):
-        raise ValueError(f"features[{i}] contains NaN or infinity; remove those samples")
 
 
 def _numbers(n_components, arrays) -> list[int]:
@@ -192,8 +185,9 @@ def fit(
     """
     dim = arrays[0].shape[1] if len(arrays) else 0
     results = [Mixture(TOO_FEW, options.covariance_type, len(a), dim) for a in arrays]
+    kinds = working_types(arrays, options.device_list())
     for dtype in (np.float32, np.float64):
-        usable = [i for i, a in enumerate(arrays) if len(a) >= 2 and a.dtype == dtype]
+        usable = [i for i, a in enumerate(arrays) if len(a) >= 2 and kinds[i] == dtype]
         if not usable:
             continue
         with jax.enable_x64(True):
@@ -222,8 +216,7 @@ def _fit_group(
     group: Group, arrays, options, generators, starts, *, tol, max_iter, n_init, init_params, report
 ) -> list[Mixture]:
     devices = options.device_list()
-    sums = summed(devices, np.stack([total(own_rows(a, devices)) for a in arrays]))
-    centres = sums / np.array([[len(a)] for a in arrays])
+    centres = centres_of(arrays, group.dtype, devices)
     engine = make_engine(group, arrays, centres, options)
     best: list[Mixture | None] = [None] * len(arrays)
     for attempt in range(n_init):

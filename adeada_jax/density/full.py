@@ -7,7 +7,8 @@ the working precision:
   density lies within `cutoff` nats of another component's; the others' responsibilities are below
   the working precision;
 - the moments are kept, in float64, about fixed centres, and renewed by the *changes* of the
-  responsibilities; samples whose responsibilities stay cost nothing;
+  responsibilities; samples whose responsibilities stay cost nothing. A component that has lost most of its
+  mass is summed up anew, since what is left of its sums is mostly rounding;
 - components whose moments did not change keep their parameters and their samples' densities; so a
   mixture that converged costs nothing more.
 """
@@ -32,6 +33,11 @@ from adeada_jax.density.layout import (
 )
 from adeada_jax.density.peers import own, summed
 from adeada_jax.density.programs import Components, Moments
+
+# A component is summed up anew when it keeps less than this share of the mass that its sums have held.
+_WORN = 1e-3
+# A component is light when all changes that are left for later could add up to this share of its mass.
+_LIGHT = 1e-2
 
 
 @dataclass
@@ -63,6 +69,12 @@ class _State:
     row_mixture: np.ndarray
 
 
+@jax.jit
+def _masked(sums: jax.Array, kept: jax.Array) -> jax.Array:
+    """Sums (C, ...) without those of the slots that are not kept."""
+    return jnp.where(kept.reshape(-1, *[1] * (sums.ndim - 1)), sums, 0.0)
+
+
 class FullEngine:
     """E and M steps of all mixtures of a layout.
 
@@ -92,6 +104,9 @@ class FullEngine:
         self.parts = self._new_components()
         self.changed = np.zeros(layout.slots, bool)
         self.weights = np.zeros(layout.slots)
+        self.counts = np.zeros(layout.slots)
+        self.held = np.zeros(layout.slots)  # the most that a component's sums have held since they were new
+        self.renewed = 0  # components summed up anew
         self._moments: dict[jax.Device, Moments] | None = None
         self._copies: dict[jax.Device, Components] = {}
         self._host: Components | None = None
@@ -201,7 +216,7 @@ class FullEngine:
                 state.widths,
                 rows_following[state.row_mixture],
                 self.cutoff,
-                self.tolerance,
+                self._tolerances(state),
             )
             self.norms[s] = np.asarray(norms)[: shard.count]
             if maximise:
@@ -211,6 +226,22 @@ class FullEngine:
             if self.changed.any():
                 self._update()
         return self._means()
+
+    def _tolerances(self, state: _State) -> np.ndarray:
+        """(K, N) or scalar: changes up to this are left for later, none of a light component."""
+        sizes = np.append(self.layout.sizes, 1)[self.mixture_of]
+        light = (self.counts > 0) & (self.counts * _LIGHT < sizes * self.tolerance)
+        if not light.any():
+            return np.full((1, 1), self.tolerance)
+        slots, valid = self._slots(state)
+        return np.where(light[slots] & valid, 0, self.tolerance).astype(self.dtype)
+
+    def _slots(self, state: _State) -> tuple[np.ndarray, np.ndarray]:
+        """(K, N) slots of the pairs of a column and a row, and which pairs there are."""
+        column = np.arange(self.layout.columns)[:, None]
+        starts = np.append(self.layout.component_starts, 0)[state.row_mixture]
+        valid = column < np.append(self.layout.components, 0)[state.row_mixture]
+        return np.where(valid, starts + column, 0), valid
 
     def _means(self) -> np.ndarray:
         totals = np.zeros(len(self.layout.sizes))
@@ -276,16 +307,40 @@ class FullEngine:
             self._moments[device] = Moments(*(zeros(s, np.float64, device) for s in shapes))
         return self._moments[device]
 
-    def _update(self) -> None:
-        """Parameters of the changed slots from the moments, summed over devices and processes."""
+    def _total(self) -> Moments:
+        """The moments summed over devices and processes."""
         total = self._moments_on(self.device)
         for device, part in self._moments.items():
             if device != self.device:
                 moved = jax.device_put(part, self.device)
                 total = jax.tree.map(jnp.add, total, moved)
-        total = summed(self.everywhere[0].devices, total)
+        return summed(self.everywhere[0].devices, total)
+
+    def _sum_anew(self, worn: np.ndarray) -> None:
+        """Makes the moments of some slots from their responsibilities, not from changes."""
+        self.renewed += int(worn.sum())
+        for device, part in self._moments.items():
+            kept = jax.device_put(~worn, device)
+            self._moments[device] = jax.tree.map(lambda sums, kept=kept: _masked(sums, kept), part)
+        for shard, state in zip(self.shards, self.states, strict=True):
+            slots, valid = self._slots(state)
+            mask = valid & worn[slots] & (np.asarray(state.responsibilities) != 0)
+            if mask.any():
+                self._accumulate(shard, state, shard.rows(), mask, state.responsibilities)
+
+    def _update(self) -> None:
+        """Parameters of the changed slots from the moments, summed over devices and processes."""
+        total = self._total()
+        counts = np.asarray(total.counts)
+        worn = self.changed & (counts < _WORN * self.held)
+        if worn.any():
+            self._sum_anew(worn)
+            total = self._total()
+            counts = np.asarray(total.counts)
+            self.held[worn] = 0
+        self.counts, self.held = counts, np.maximum(self.held, counts)
         chosen = np.flatnonzero(self.changed).astype(np.int32)
-        counts = np.asarray(total.counts) + 10 * np.finfo(np.float64).eps
+        counts = counts + 10 * np.finfo(np.float64).eps
         totals = np.bincount(self.mixture_of, counts, len(self.layout.sizes) + 1)
         self.weights[chosen] = (counts / totals[self.mixture_of])[chosen]
         padded = np.zeros(-(-self.layout.slots // self.update_width) * self.update_width, np.int32)

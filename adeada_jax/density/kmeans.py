@@ -10,7 +10,7 @@ from jax import lax
 
 from adeada_jax.density.layout import SMALL_BLOCK, Layout, Shard, in_chunks, row_blocks, zeros
 from adeada_jax.density.peers import completed, own, summed
-from adeada_jax.density.programs import HIGHEST, LOWEST
+from adeada_jax.density.programs import HIGHEST
 
 
 def _distances(x: jax.Array, centres: jax.Array) -> jax.Array:
@@ -49,7 +49,7 @@ def _assign(rows, labels, distances, sums, counts, moved, weights, centres, widt
         labels, distances, sums, counts, moved = carry
         start, low, high, mixture = blocks[i]
         x = lax.dynamic_slice_in_dim(rows, start, block)
-        away = jnp.where(column < widths[mixture], _distances(x, centres[mixture]), -LOWEST)
+        away = jnp.where(column < widths[mixture], _distances(x, centres[mixture]), jnp.inf)
         nearest = jnp.min(away, axis=0)
         label = jnp.min(jnp.where(away == nearest, column, number), axis=0)
         index = start + jnp.arange(block, dtype=jnp.int32)

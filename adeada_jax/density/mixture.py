@@ -155,6 +155,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         """Where EM starts: the last fit's parameters, or what the constructor was given."""
         given = self._checked_inits(num_features)
         if self.warm_start and hasattr(self, "converged_"):
+            self._check_resumable(num_features)
             return Start(
                 weights=self.weights_,
                 means=self.means_,
@@ -163,8 +164,23 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             )
         return given
 
+    def _check_resumable(self, num_features: int) -> None:
+        """Raises ValueError where the last fit's parameters are of another shape than is asked for now."""
+        last = {
+            "n_components": (self.n_components, len(self.weights_)),
+            "number of features": (num_features, self.means_.shape[1]),
+            "covariance_type": (self.covariance_type, self._fitted_type),
+        }
+        for name, (asked, fitted) in last.items():
+            if asked != fitted:
+                raise ValueError(
+                    f"warm_start goes on with a fit whose {name} was {fitted!r}, but now it is {asked!r}; "
+                    "set warm_start=False or fit a new estimator"
+                )
+
     def _take(self, fitted: Mixture) -> None:
         dtype = fitted.precisions_cholesky.dtype
+        self._type_of_fit = fitted.covariance_type
         self.weights_ = fitted.weights.astype(dtype)
         self.means_ = fitted.means.astype(dtype)
         self.precisions_cholesky_ = fitted.precisions_cholesky
@@ -198,24 +214,23 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             means = check_array(means, dtype=floats, ensure_2d=False)
             _check_shape(means, (number, num_features), "means")
         if self.precisions_init is not None:
-            shapes = {
-                "full": (number, num_features, num_features),
-                "tied": (num_features, num_features),
-                "diag": (number, num_features),
-                "spherical": (number,),
-            }
             precisions = check_array(
                 self.precisions_init, dtype=floats, ensure_2d=False, allow_nd=kind == "full"
             )
-            _check_shape(precisions, shapes[kind], f"{kind} precision")
+            _check_shape(precisions, _precision_shape(kind, number, num_features), f"{kind} precision")
             factors = _precision_factors(precisions, kind)
         return Start(None, weights, means, factors)
+
+    @property
+    def _fitted_type(self) -> str:
+        """The covariance type of the fitted parameters, whatever `covariance_type` was set to since."""
+        return getattr(self, "_type_of_fit", self.covariance_type)
 
     def _mixture(self) -> Mixture:
         check_is_fitted(self)
         return Mixture(
             FITTED,
-            self.covariance_type,
+            self._fitted_type,
             0,
             self.means_.shape[1],
             self.weights_,
@@ -294,6 +309,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 def _check_shape(array: np.ndarray, shape: tuple[int, ...], name: str) -> None:
     if array.shape != shape:
         raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}")
+
+
+def _precision_shape(kind: str, number: int, dim: int) -> tuple[int, ...]:
+    shapes = {"full": (number, dim, dim), "tied": (dim, dim), "diag": (number, dim), "spherical": (number,)}
+    return shapes[kind]
 
 
 def _precision_factors(precisions: np.ndarray, kind: str) -> np.ndarray:

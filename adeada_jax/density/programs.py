@@ -22,7 +22,11 @@ from adeada_jax.density.factor import regularised_factor
 
 TAIL = 32
 HIGHEST = lax.Precision.HIGHEST
-LOWEST = -1e30  # stands for minus infinity, which would not survive subtraction
+
+
+def lowest(dtype: jnp.dtype) -> float:
+    """Stands for minus infinity, which would not survive subtraction."""
+    return float(jnp.finfo(dtype).min) / 4
 
 
 def tail_length(padded_dim: int) -> int:
@@ -127,7 +131,7 @@ def likely_pairs(scores, exact, responsibilities, widths):
     """(K, N) bool of inexact pairs that probably matter: held before, or of the highest bound."""
     column = jnp.arange(scores.shape[0])[:, None]
     valid = column < widths
-    highest = jnp.argmax(jnp.where(valid, scores, LOWEST), axis=0)
+    highest = jnp.argmax(jnp.where(valid, scores, lowest(scores.dtype)), axis=0)
     return valid & ~exact & ((responsibilities > 1e-3) | (column == highest))
 
 
@@ -135,7 +139,7 @@ def likely_pairs(scores, exact, responsibilities, widths):
 def doubtful_pairs(scores, exact, widths, cutoff):
     """(K, N) bool of inexact pairs whose bound is within `cutoff` nats of the row's best exact score."""
     valid = jnp.arange(scores.shape[0])[:, None] < widths
-    best = jnp.max(jnp.where(valid & exact, scores, LOWEST), axis=0)
+    best = jnp.max(jnp.where(valid & exact, scores, lowest(scores.dtype)), axis=0)
     return valid & ~exact & (scores > best - cutoff)
 
 
@@ -149,15 +153,15 @@ def normalise(scores, exact, responsibilities, widths, following, cutoff, tolera
         widths: (N,) components of the row's mixture, 0 for padding.
         following: (N,) bool, rows whose mixtures still change.
         cutoff: pairs this far (nats) below the best have responsibility zero.
-        tolerance: changes up to this are left for later.
+        tolerance: (K, N) changes up to this are left for later.
 
     Returns:
         norms (N,), changed (K, N) bool, changes (K, N), responsibilities (K, N).
     """
     valid = (jnp.arange(scores.shape[0])[:, None] < widths) & exact
-    best = jnp.max(jnp.where(valid, scores, LOWEST), axis=0)
+    best = jnp.max(jnp.where(valid, scores, lowest(scores.dtype)), axis=0)
     best = jnp.where(widths > 0, best, 0.0)
-    shifted = jnp.where(valid, scores - best, LOWEST)
+    shifted = jnp.where(valid, scores - best, lowest(scores.dtype))
     weights = jnp.where(shifted > -cutoff, jnp.exp(jnp.maximum(shifted, -cutoff)), 0.0)
     total = jnp.where(widths > 0, jnp.sum(weights, axis=0), 1.0)
     fresh = weights / total

@@ -8,6 +8,7 @@ import numpy as np
 
 from adeada_jax.density.engines import Options, make_engine, plan_groups
 from adeada_jax.density.peers import completed
+from adeada_jax.density.range import check_finite, working_types
 
 FITTED = "fitted"
 TOO_FEW = "too few samples"
@@ -84,9 +85,12 @@ def score_mixtures(
     """Log densities (N_i,) in nats of features[i] (N_i, D) under mixtures[i].
 
     Args:
-        mixtures: of one dimension and covariance type.
+        mixtures: of one dimension; their covariance types may differ.
         features: one array a mixture; NaN is returned where the mixture has no density.
         devices: as of `fit_mixtures`.
+
+    Raises:
+        ValueError: features of another width than the mixture's, or that are not finite; names which.
     """
     return [norms for norms, _ in _score(mixtures, features, every_pair=False, devices=devices)]
 
@@ -96,26 +100,44 @@ def _score(
 ) -> list[tuple[np.ndarray, np.ndarray | None]]:
     result = [(np.full(len(f), np.nan), None) for f in features]
     usable = [i for i, m in enumerate(mixtures) if m.status == FITTED and len(features[i])]
-    if not usable:
-        return result
-    options = Options(mixtures[usable[0]].covariance_type, devices=tuple(devices) if devices else None)
-    sizes = [len(features[i]) for i in usable]
-    components = [len(mixtures[i].weights) for i in usable]
-    dtype = np.result_type(*(mixtures[i].precisions_cholesky.dtype for i in usable))
+    _check_widths(mixtures, features, usable)
+    check_finite(features, list(devices) if devices else jax.local_devices())
+    for kind in sorted({mixtures[i].covariance_type for i in usable}):
+        options = Options(kind, devices=tuple(devices) if devices else None)
+        own = [i for i in usable if mixtures[i].covariance_type == kind]
+        kinds = working_types([features[i] for i in own], options.device_list())
+        dtype = np.result_type(*kinds, *(mixtures[i].precisions_cholesky.dtype for i in own))
+        _score_alike(own, mixtures, features, dtype, options, every_pair, result)
+    return result
+
+
+def _check_widths(mixtures, features, usable) -> None:
+    widths = {mixtures[i].num_features for i in usable}
+    if len(widths) > 1:
+        raise ValueError(f"the mixtures must share one number of features, got {sorted(widths)}")
+    for i in usable:
+        wanted, shape = mixtures[i].num_features, np.shape(features[i])
+        if len(shape) != 2 or shape[1] != wanted:
+            raise ValueError(f"features[{i}] must have shape (N, {wanted}), got {shape}")
+
+
+def _score_alike(members, mixtures, features, dtype, options: Options, every_pair: bool, result) -> None:
+    """Scores mixtures of one covariance type; puts log densities, and scores by component, into `result`."""
+    sizes = [len(features[i]) for i in members]
+    components = [len(mixtures[i].weights) for i in members]
     with jax.enable_x64(True):
-        for group in plan_groups(sizes, components, mixtures[usable[0]].num_features, dtype, options):
-            members = [usable[i] for i in group.members]
-            fitted = [mixtures[i] for i in members]
+        for group in plan_groups(sizes, components, mixtures[members[0]].num_features, dtype, options):
+            chosen = [members[i] for i in group.members]
+            fitted = [mixtures[i] for i in chosen]
             centres = np.stack([m.weights @ m.means.astype(np.float64) for m in fitted])
             engine = make_engine(
-                group, [features[i] for i in members], centres, options, every_pair=every_pair
+                group, [features[i] for i in chosen], centres, options, every_pair=every_pair
             )
             engine.load(dict(enumerate(fitted)), centres)
-            engine.step(np.zeros(len(members), bool), maximise=False)
+            engine.step(np.zeros(len(chosen), bool), maximise=False)
             norms = completed(engine.everywhere, engine.norms, np.float64)
             norms = group.split(engine.everywhere, norms)
-            scores = group.split(engine.everywhere, engine.scores()) if every_pair else [None] * len(members)
-            for i, norm, score in zip(members, norms, scores, strict=True):
+            scores = group.split(engine.everywhere, engine.scores()) if every_pair else [None] * len(chosen)
+            for i, norm, score in zip(chosen, norms, scores, strict=True):
                 kept = None if score is None else score[: len(mixtures[i].weights)].T.copy()
                 result[i] = (np.asarray(norm, np.float64), kept)
-    return result

@@ -12,7 +12,7 @@ from jax import lax
 from adeada_jax.density.factor import regularised_factor
 from adeada_jax.density.layout import SMALL_BLOCK, Layout, Shard, in_chunks, own_columns, row_blocks, zeros
 from adeada_jax.density.peers import own, summed
-from adeada_jax.density.programs import HIGHEST, LOWEST
+from adeada_jax.density.programs import HIGHEST, lowest
 
 
 class Spreads(NamedTuple):
@@ -58,7 +58,7 @@ def _sweep(rows, carry, spreads, widths, blocks, count, *, block, columns, tied,
             resp = old
         else:
             valid = jnp.arange(columns)[:, None] < widths[mixture]
-            found = jnp.where(valid, _scores(x, spreads, first, mixture, columns, tied), LOWEST)
+            found = jnp.where(valid, _scores(x, spreads, first, mixture, columns, tied), lowest(jnp.float64))
             best = jnp.max(found, axis=0)
             weights = jnp.exp(found - best)
             total = jnp.sum(weights, axis=0)

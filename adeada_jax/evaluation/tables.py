@@ -1,5 +1,6 @@
 """Results as tables: on the terminal and as Markdown."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,9 @@ from rich.text import Text
 
 # The means that a round of summary.json may have, as the paper names them.
 MEANS = {"miou": "mIoU", "miou_13": "mIoU*"}
+
+# A round's labels of which less is known are worth a warning.
+_LEAST_KNOWN = 0.5
 
 # How the paper's Table 8 heads its columns; other names stand as they are.
 HEADINGS = {
@@ -24,6 +28,33 @@ def round_name(entry: Mapping[str, Any]) -> str:
     if entry["round"] == 0:
         return "all labels" if entry["labelled_fraction"] else "warm-up"
     return str(entry["round"])
+
+
+def unknown_labels(number: int, bought: int, known: int) -> str:
+    """A sentence on a round's labels where less than half of the bought pixels have a class; else nothing.
+
+    Args:
+      number: of the round.
+      bought: pixels.
+      known: pixels of these whose label is a class.
+    """
+    if known >= _LEAST_KNOWN * bought:
+        return ""
+    return (
+        f"round {number}: of {bought:,} bought pixels {known:,} have a label ({100 * known / bought:.1f}%); "
+        "the others are 255 (unknown) and teach nothing"
+    )
+
+
+def unknown_label_warnings(summary: Mapping[str, Any]) -> list[str]:
+    """`unknown_labels` of all rounds; of summaries that do not say what is known, none."""
+    entries = [{"labelled_pixels": 0, "known_pixels": 0}, *summary["rounds"]]
+    warnings = []
+    for before, entry in itertools.pairwise(entries):
+        if "known_pixels" in entry and "known_pixels" in before:
+            gained = [entry[key] - before[key] for key in ("labelled_pixels", "known_pixels")]
+            warnings.append(unknown_labels(entry["round"], *gained))
+    return [warning for warning in warnings if warning]
 
 
 def means(summary: Mapping[str, Any]) -> dict[str, str]:

@@ -11,6 +11,7 @@ import jinja2
 import numpy as np
 
 from adeada_jax.data.images import encode_png
+from adeada_jax.evaluation.tables import unknown_label_warnings
 from adeada_jax.files import write_text_atomic
 from adeada_jax.report import figures, sections
 from adeada_jax.report.drawing import hex_color
@@ -74,6 +75,7 @@ def write_report(
         title=sections.title(config),
         subtitle=sections.subtitle(config),
         headlines=sections.headlines(summary, selections),
+        warnings=unknown_label_warnings(summary),
         curve=figures.label_curve(summary),
         losses=figures.loss_curve(events),
         iou=sections.iou_section(summary),

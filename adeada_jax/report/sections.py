@@ -61,6 +61,8 @@ def headlines(summary: Mapping[str, Any], selections: Sequence[Mapping[str, Any]
         lines.append((points[:-1] if points else "-", "points over the warm-up"))
     if last["labelled_fraction"] or last["round"]:
         lines.append((f"{100 * last['labelled_fraction']:.2f}%", "of the target's pixels labelled"))
+    if last.get("known_pixels", last.get("labelled_pixels")) != last.get("labelled_pixels"):
+        lines.append((_known(last), "of the target's pixels with a known class"))
     if selections:
         images = len({row["image"] for row in selections})
         lines.append((f"{len(selections):,}", f"regions bought, in {images:,} images"))
@@ -83,8 +85,13 @@ def iou_section(summary: Mapping[str, Any]) -> dict[str, Any]:
         "matrix": Matrix(columns, rows),
         "means": [row(name, [entry[key] for entry in entries]) for key, name in means(summary).items()],
         "labelled": [f"{100 * entry['labelled_fraction']:.2f}%" for entry in entries],
+        "known": [_known(entry) for entry in entries if "known_pixels" in entry],
         "changes": changes,
     }
+
+
+def _known(entry: Mapping[str, Any]) -> str:
+    return f"{100 * entry['known_pixels'] / entry['target_pixels']:.2f}%"
 
 
 def budget_matrix(densities: Mapping[int, Mapping[str, Any]], class_names: Sequence[str]) -> Matrix | None:

@@ -14,6 +14,7 @@ from adeada_jax.annotators.base import label
 from adeada_jax.arrays import load_arrays, save_arrays
 from adeada_jax.data.subset import Subset
 from adeada_jax.density import DensityDifference, density_difference
+from adeada_jax.errors import InputError
 from adeada_jax.experiment import Experiment
 from adeada_jax.files import write_json_atomic, write_text_atomic
 from adeada_jax.inference import RegionTable
@@ -234,9 +235,20 @@ def _purchases(experiment: Experiment, number: int) -> list[Purchase]:
 
 
 def candidates(pool: Pool, target: RegionTable, **needed: Any) -> Candidates:
-    """The pool and the region table side by side; both list regions by image, then region id."""
-    if not (np.array_equal(pool.image, target.image) and np.array_equal(pool.region, target.region)):
-        raise ValueError("the region table does not list the pool's regions")
+    """The pool and the region table side by side; both list regions by image, then region id.
+
+    Raises:
+      InputError: they are of different data: other images, regions or prices.
+    """
+    differing = [] if pool.names == target.names else ["images"]
+    for name in ("image", "region", "pixels"):
+        if not np.array_equal(getattr(pool, name), getattr(target, name)):
+            differing.append({"image": "images' regions", "region": "regions", "pixels": "prices"}[name])
+    if differing:
+        raise InputError(
+            f"the target's region table and pool.safetensors differ in {', '.join(differing)}: the target's "
+            "data changed under the run; start it in another --workdir"
+        )
     return Candidates(
         image_names=pool.names, image=pool.image, region=pool.region, pixels=pool.pixels,
         available=pool.available, features=target.features, probabilities=target.probabilities,

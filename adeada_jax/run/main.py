@@ -7,7 +7,8 @@ from typing import Any
 from ml_collections import config_dict
 
 from adeada_jax import processes
-from adeada_jax.experiment import Experiment, create_experiment
+from adeada_jax.errors import InputError
+from adeada_jax.experiment import Experiment, create_experiment, data_of
 from adeada_jax.files import read_json
 from adeada_jax.regions.pool import Pool
 from adeada_jax.run import publish, recipe, runner
@@ -32,7 +33,10 @@ def main(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any] | None:
         directory.check_config(config.to_dict())
         experiment = create_experiment(config, directory, metrics)
         processes.once(directory.config, lambda: directory.write_config(config.to_dict()))
-        directory.check_config(config.to_dict())  # of the writer's, where there was none before
+        processes.once(directory.data, lambda: directory.write_data(data_of(config)))
+        # The writer's, where there was none before.
+        directory.check_config(config.to_dict())
+        directory.check_data(data_of(config))
         return run(experiment)
 
 
@@ -56,6 +60,11 @@ def run(experiment: Experiment) -> dict[str, Any] | None:
 def describe(experiment: Experiment) -> None:
     """Says what is about to be done, with which data."""
     config, pool = experiment.config, Pool.load(experiment.workdir.pool)
+    if pool.names != tuple(experiment.target_images.names):
+        raise InputError(
+            f"'{experiment.workdir.pool}' lists other images than the target's data set has; give another "
+            "--workdir"
+        )
     console.print(
         f"source {config.source.dataset}: {len(experiment.source)} images\n"
         f"target {config.target.dataset}: {len(experiment.target_images)} images to buy labels of, "

@@ -78,13 +78,14 @@ def pool_gallery(
     strips = []
     for name in sorted(counts, key=lambda name: (-counts[name], name))[:_STRIPS]:
         example = images[images.names.index(name)]
+        label = store.label(name, example["image"].shape[:2], len(experiment.class_names))
         rounds = {p.region: p.round for p in purchases if p.image == name}
         panels = [
             ("image", example["image"]),
             *_predictions(experiment, example["image"], before, after, last),
         ]
         panels += [
-            ("ground truth bought", colorize(store.label(name), experiment.validation.palette)),
+            ("ground truth bought", colorize(label, experiment.validation.palette)),
             ("regions by round", bought_overlay(example["image"], example["regions"], rounds, rounds=last)),
         ]
         strips.append(Strip(name, tuple(panels)))

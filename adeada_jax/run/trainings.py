@@ -12,10 +12,13 @@ from ml_collections import config_dict
 from adeada_jax import processes
 from adeada_jax.annotators.labels import LabelStore, PurchasedLabels
 from adeada_jax.data import loader
+from adeada_jax.errors import InputError
+from adeada_jax.evaluation import tables
 from adeada_jax.experiment import Experiment, Weights
 from adeada_jax.models import Segmenter
 from adeada_jax.run.costs import Cost
 from adeada_jax.run.runner import Alone, Stage, Together
+from adeada_jax.telemetry import console
 from adeada_jax.training import checkpoints, optimizers, parallel
 from adeada_jax.training.adversarial import adversarial_step
 from adeada_jax.training.loop import LoopOptions, run_steps
@@ -63,7 +66,14 @@ def on_bought_labels(experiment: Experiment, options: config_dict.ConfigDict) ->
     """Supervised training on the target's bought labels alone, from the first weights."""
 
     def train(start: int) -> tuple[Weights]:
-        batches = _batches(experiment, _purchased(experiment, 0), 0, "finetune")
+        examples = _purchased_with_warning(experiment, 0)
+        if not len(examples):
+            target = experiment.config.target
+            raise InputError(
+                f"no label of the training images of '{target.dataset}' in '{target.dir}' is known (all are "
+                "255), so there is nothing to train on"
+            )
+        batches = _batches(experiment, examples, 0, "finetune")
         weights = experiment.initial_weights()
         return _train_supervised(experiment, 0, "finetune", weights, batches, options, start)
 
@@ -77,7 +87,7 @@ def finetune(experiment: Experiment, number: int) -> Stage:
     def train(start: int) -> tuple[Weights]:
         weights = experiment.load_weights(experiment.workdir.checkpoint(number - 1))
         source = experiment.source.without_regions()
-        batches = _mixed_batches(experiment, source, _purchased(experiment, number), number)
+        batches = _mixed_batches(experiment, source, _purchased_with_warning(experiment, number), number)
         return _train_supervised(experiment, number, "finetune", weights, batches, options, start)
 
     before = experiment.workdir.checkpoint(number - 1), experiment.workdir.answered(number)
@@ -167,13 +177,29 @@ def _training(
     )  # fmt: skip
 
 
-def _purchased(experiment: Experiment, number: int) -> PurchasedLabels:
-    store = LabelStore(experiment.workdir.labels(n) for n in range(number + 1))
+def purchased(experiment: Experiment, number: int, first: int = 0) -> PurchasedLabels:
+    """The target's images with the labels bought in the rounds from `first` up to and including `number`."""
+    store = LabelStore(experiment.workdir.labels(n) for n in range(first, number + 1))
     return PurchasedLabels(experiment.target_images.without_regions(), store)
 
 
+def _purchased_with_warning(experiment: Experiment, number: int) -> PurchasedLabels:
+    """What is trained on, and a warning where the round's labels hold little of what was paid for."""
+    bought = sum(p.pixels for p in experiment.workdir.purchases(number) if p.round == number)
+    warning = tables.unknown_labels(number, bought, purchased(experiment, number, number).known_pixels)
+    if warning:
+        console.print(f"[bold yellow]warning:[/] {warning}", highlight=False, soft_wrap=True)
+    return purchased(experiment, number)
+
+
 def _mixed_batches(experiment: Experiment, source: Any, target: Any, number: int) -> Batches:
-    """Batches of the shuffled union of D_S and D_T^L (the paper), or half of each in every batch."""
+    """Batches of the shuffled union of D_S and D_T^L (the paper), or half of each in every batch.
+
+    Of D_S alone where no bought label is known.
+    """
+    if not len(target):
+        console.print("[bold yellow]warning:[/] no label is known: training on the source alone")
+        return _batches(experiment, source, number, "finetune")
     if experiment.config.finetune.mixing == "union":
         return _batches(experiment, loader.concatenate([source, target]), number, "finetune")
     halves = [

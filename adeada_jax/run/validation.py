@@ -12,6 +12,7 @@ from adeada_jax.evaluation import confusion, tables
 from adeada_jax.experiment import Experiment
 from adeada_jax.files import read_json, write_json_atomic
 from adeada_jax.regions.pool import Pool
+from adeada_jax.run import trainings
 from adeada_jax.run.costs import Cost
 from adeada_jax.run.runner import Alone, Divided, Stage
 from adeada_jax.telemetry import console
@@ -57,6 +58,7 @@ def round_entry(experiment: Experiment, number: int, iou: np.ndarray) -> dict[st
         "round": number,
         **confusion.scores(iou, experiment.class_names, experiment.config.shared_classes),
         "labelled_pixels": labelled,
+        "known_pixels": trainings.purchased(experiment, number).known_pixels,
         "target_pixels": total,
         "labelled_fraction": labelled / total,
     }

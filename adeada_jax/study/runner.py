@@ -113,8 +113,9 @@ def share_warm_up(warm_up: Workdir, run: Workdir) -> None:
     temporary = run.round(0).with_name(".00.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.copytree(warm_up.round(0), temporary, copy_function=_link)
-    if not run.pool.exists():
-        _link(warm_up.pool, run.pool)
+    for given, own in ((warm_up.data, run.data), (warm_up.pool, run.pool)):
+        if given.exists() and not own.exists():
+            _link(given, own)
     metrics = (warm_up.root / "metrics.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     own = [line for line in metrics if json.loads(line)["stage"] != "report"]
     write_text_atomic(run.root / "metrics.jsonl", "".join(own))

@@ -12,6 +12,7 @@ import types
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -19,12 +20,13 @@ import pytest
 from adeada_jax.data import sources
 from adeada_jax.data.builders import cityscapes, from_files, maps, writing
 from adeada_jax.data.builders.base import RegionSettings
-from adeada_jax.data.builders.checks import inspect
+from adeada_jax.data.builders.checks import check, inspect
 from adeada_jax.data.builders.layout import Item
+from adeada_jax.data.fingerprint import digest
 from adeada_jax.errors import InputError
 from adeada_jax.regions.slic import slic_regions
 
-PARTS = "cityscapes/parts_1.0.0"
+PARTS = "cityscapes/parts_1.1.0"
 
 
 @pytest.fixture
@@ -54,7 +56,8 @@ def test_regions_are_of_the_stored_image_and_nothing_is_left_over(folder, tmp_pa
     assert source.regions == {"num_segments": 9, "compactness": 5.0}
     left = {path.name for path in (tmp_path / "data").rglob("*") if "array_record" not in path.name}
     assert left == {
-        ".prepare.lock", "1.0.0", "cityscapes", "dataset_info.json", "features.json", "metadata.json",
+        ".prepare.lock", "1.1.0", "cityscapes", "dataset_info.json", "features.json", "metadata.json",
+        "sources.json",
     }  # fmt: skip
 
 
@@ -82,29 +85,29 @@ def test_an_interrupted_preparation_goes_on(folder, tmp_path, monkeypatch, count
 
 
 def test_other_settings_and_changed_files_are_made_anew(folder, tmp_path, counted):
-    maker = maps.MapMaker(tmp_path, RegionSettings(), None, "1.0.0")
+    maker = maps.MapMaker(tmp_path, RegionSettings(), None, "1.1.0")
     path = next(folder.glob("leftImg8bit/val/*/*.png"))
-    item = Item("x", path, None)
+    item = Item("x", path, None, image_digest=digest(path.read_bytes()))
     maker.make(item)
     maker.make(item)
     assert len(counted) == 1
-    maps.MapMaker(tmp_path, RegionSettings(num_segments=8), None, "1.0.0").make(item)
+    maps.MapMaker(tmp_path, RegionSettings(num_segments=8), None, "1.1.0").make(item)
     assert len(counted) == 2
+    assert maker.read(item)["label"] == b""
     shutil.copy(next(folder.glob("leftImg8bit/train/*/*.png")), path)
-    maker.make(item)
+    maker.make(Item("x", path, None, image_digest=digest(path.read_bytes())))
     assert len(counted) == 3
-    assert maker.read(item)[1] == b""
 
 
 def test_the_work_can_be_sent_to_processes(folder, tmp_path):
-    content = cityscapes.find(folder)
-    maker = maps.MapMaker(tmp_path / "parts", RegionSettings(), content.read_label, "1.0.0")
+    content = check(cityscapes.find(folder), jobs=1, bar=lambda *_: nullcontext(lambda: None))
+    maker = maps.MapMaker(tmp_path / "parts", RegionSettings(), content.read_label, "1.1.0")
     sent = pickle.loads(pickle.dumps((maker.make, functools.partial(inspect, read_label=content.read_label))))
     make, inspect_item = sent
     for item in content.items:
         make(item)
         assert not inspect_item(item).problems
-        assert all(maker.read(item))
+        assert all(maker.read(item).values())
 
 
 def test_a_killed_preparation_goes_on(tmp_path, write_files, counted):
@@ -116,7 +119,7 @@ def test_a_killed_preparation_goes_on(tmp_path, write_files, counted):
         f"sources.prepare('folder', {str(tmp_path)!r}, source_dir={str(tmp_path / 'own')!r})"
     )
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL)
-    parts, deadline = tmp_path / "folder/parts_1.0.0", time.monotonic() + 60
+    parts, deadline = tmp_path / "folder/parts_1.1.0", time.monotonic() + 60
     while len(list(parts.glob("*_regions.png"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
@@ -203,7 +206,7 @@ def test_shards_keep_the_order(folder, tmp_path, monkeypatch, capsys):
     prepare(tmp_path / "one", folder)
     monkeypatch.setattr(from_files, "_SHARD_BYTES", 15_000)
     prepare(tmp_path / "many", folder)
-    assert len(list((tmp_path / "many/cityscapes/1.0.0").glob("*train.array_record*"))) > 1
+    assert len(list((tmp_path / "many/cityscapes/1.1.0").glob("*train.array_record*"))) > 1
     one, many = (sources.open_labelled("cityscapes", tmp_path / d, "train") for d in ("one", "many"))
     assert one.names == many.names
     for index in range(len(one)):

@@ -10,10 +10,10 @@ import numpy as np
 import psutil
 import pytest
 
+from adeada_jax.annotators.labels import LabelStore, PurchasedLabels
 from adeada_jax.data import loader, sources
 from adeada_jax.errors import InputError
 from adeada_jax.files import write_png_atomic
-from adeada_jax.oracle import LabelStore, PurchasedLabels
 from adeada_jax.types import IGNORE_LABEL
 
 SIZE = {"height": 32, "width": 64}

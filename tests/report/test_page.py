@@ -251,6 +251,18 @@ def test_nulls_everywhere_give_dashes(write, run):
     assert "nan" not in page.source.lower().replace("nance", "")
 
 
+def test_labels_of_which_little_is_known_are_warned_of(write, run):
+    summary = run.summary(2)
+    for entry, known in zip(summary["rounds"], (0, 65_500, 70_000), strict=True):
+        entry["known_pixels"] = known
+    page = write(summary=summary)
+    assert page.source.count('class="warning"') == 1
+    assert "round 2: of 65,500 bought pixels 4,500 have a label (6.9%)" in page.source
+    assert page.row("of known class") == ["of known class", "0.00%", "1.00%", "1.07%", ""]
+    assert "of the target&#39;s pixels with a known class" in page.source
+    assert 'class="warning"' not in write(summary=run.summary(2)).source
+
+
 def test_writing_again_replaces_the_page(write, warm_up, tmp_path):
     write(**warm_up, config={"seed": 3})
     page = write(**warm_up, config={"seed": 7})

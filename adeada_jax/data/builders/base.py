@@ -4,12 +4,13 @@ import contextlib
 import dataclasses
 import io
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
+from adeada_jax.data.fingerprint import record_marks
 from adeada_jax.errors import InputError
 
 FEATURES = ("name", "image", "regions", "label")
@@ -35,7 +36,8 @@ def dataset_info(
     """The `DatasetInfo` of a builder: records of `name`, `image`, `label` and `regions`.
 
     The metadata holds the settings of SLIC, class names, palette and what else is given, and, once generated,
-    the names of the images of each split in the order of the records.
+    of each split in the order of the records the images' `names` and the `marks` that its fingerprint is
+    made of (`note`).
     """
     return tfds.core.DatasetInfo(
         builder=builder,
@@ -54,12 +56,21 @@ def dataset_info(
                 "class_names": list(class_names),
                 "palette": np.asarray(palette).tolist(),
                 "names": {},
+                "marks": {},
                 **metadata,
             }
         ),
         # Records lie in the order of the names, so that an index means the same image everywhere.
         disable_shuffling=True,
     )
+
+
+def note(info: tfds.core.DatasetInfo, split: str, example: Mapping[str, Any]) -> None:
+    """Adds a record's name and marks to the metadata, when it is written."""
+    info.metadata["names"].setdefault(split, []).append(example["name"])
+    marks = info.metadata["marks"].setdefault(split, {})
+    for key, mark in record_marks(example).items():
+        marks.setdefault(key, []).append(mark)
 
 
 def write(builder: tfds.core.DatasetBuilder, *, on_example: Callable[[], None] | None = None) -> None:

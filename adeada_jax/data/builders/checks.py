@@ -5,7 +5,7 @@ import functools
 import io
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from adeada_jax.data.builders.examples import ordered_map
 from adeada_jax.data.builders.layout import Content, Item, LabelReader
+from adeada_jax.data.builders.source_files import SourceFile, read_source, relative
 from adeada_jax.errors import InputError
 from adeada_jax.types import IGNORE_LABEL
 
@@ -40,6 +41,7 @@ class Inspection:
     problems: tuple[str, ...]
     mismatch: str
     counts: np.ndarray
+    files: tuple[tuple[Path, SourceFile], ...]
 
 
 def check(content: Content, *, jobs: int | None, bar: Bar) -> Content:
@@ -53,13 +55,13 @@ def check(content: Content, *, jobs: int | None, bar: Bar) -> Content:
       bar: shows progress.
 
     Returns:
-      The content without what is to be left out, its pixels counted.
+      The content without what is to be left out, its pixels counted, its files known by their checksums.
 
     Raises:
       InputError: anything is wrong, or a split is empty.
     """
     inspect_item = functools.partial(inspect, read_label=content.read_label)
-    problems, mismatched = list(content.problems), {}
+    problems, mismatched, files = list(content.problems), {}, {}
     counts, pixels = np.zeros(256, np.int64), 0
     with bar(f"checking {content.title}", len(content.items)) as advance:
         found = ordered_map(inspect_item, content.items, processes=jobs)
@@ -67,6 +69,7 @@ def check(content: Content, *, jobs: int | None, bar: Bar) -> Content:
             problems += inspection.problems
             counts += inspection.counts
             pixels += inspection.pixels
+            files.update(inspection.files)
             if inspection.mismatch:
                 mismatched[item.image] = inspection.mismatch
             advance()
@@ -78,18 +81,26 @@ def check(content: Content, *, jobs: int | None, bar: Bar) -> Content:
     elif mismatched:
         problems += mismatched.values()
     kept = {
-        split: tuple(item for item in items if item.image not in mismatched)
+        split: tuple(_with_digests(item, files) for item in items if item.image not in mismatched)
         for split, items in content.splits.items()
     }
     problems += [f"split '{split}' of {content.title} is empty" for split in kept if not kept[split]]
     if counts.any() and not counts[: len(content.class_names)].any():
         problems.append("no pixel of any label belongs to a class; is the map from ids to classes right?")
     if problems:
-        _refuse(content, problems)
-    return dataclasses.replace(content, splits=kept, pixels=pixels)
+        refuse(content, problems)
+    files.update((path, read_source(path)[1]) for path in content.others)
+    known = {name: files[path] for name, path in relative(files, content.source_dir).items()}
+    return dataclasses.replace(content, splits=kept, pixels=pixels, files=known)
 
 
-def _refuse(content: Content, problems: list[str]) -> None:
+def _with_digests(item: Item, files: dict[Path, SourceFile]) -> Item:
+    digests = [files[path].digest if path in files else "" for path in (item.image, item.label)]
+    return dataclasses.replace(item, image_digest=digests[0], label_digest=digests[1])
+
+
+def refuse(content: Content, problems: Sequence[str]) -> None:
+    """Prints what is wrong with a folder, and ends with an InputError that names the first."""
     if len(problems) == 1:
         raise InputError(f"source_dir '{content.source_dir}': {problems[0]}")
     print(f"{len(problems)} problems in '{content.source_dir}':")
@@ -130,15 +141,19 @@ def inspect(item: Item, *, read_label: LabelReader | None) -> Inspection:
     """Reads an image and its label; runs in worker processes."""
     problems: list[str] = []
     height = width = 0
+    files = []
     try:
-        height, width = image_file_size(read_file(item.image), f"image '{item.image}'")
+        encoded, file = read_source(item.image)
+        files.append((item.image, file))
+        height, width = image_file_size(encoded, f"image '{item.image}'")
     except InputError as error:
         problems.append(str(error))
     mismatch, counts = "", np.zeros(256, np.int64)
     if item.label:
         what = f"label '{item.label}'"
         try:
-            encoded = read_file(item.label)
+            encoded, file = read_source(item.label)
+            files.append((item.label, file))
             image_file_size(encoded, what)
             label = read_label(encoded, what)
         except InputError as error:
@@ -148,19 +163,7 @@ def inspect(item: Item, *, read_label: LabelReader | None) -> Inspection:
             if height and label.shape != (height, width):
                 sizes = f"{height}x{width} but its label {label.shape[0]}x{label.shape[1]}"
                 mismatch = f"image '{item.name}' is {sizes} ('{item.label}')"
-    return Inspection(height * width, tuple(problems), mismatch, counts)
-
-
-def read_file(path: Path) -> bytes:
-    """A file's bytes.
-
-    Raises:
-      InputError: it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
+    return Inspection(height * width, tuple(problems), mismatch, counts, tuple(files))
 
 
 def image_file_size(encoded: bytes, what: str) -> tuple[int, int]:

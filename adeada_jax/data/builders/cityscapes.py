@@ -27,7 +27,7 @@ _SPLITS = {"train": 2975, "val": 500}
 class Cityscapes(FilesBuilder, skip_registration=True):
     """Cityscapes: filmed streets of 50 cities, finely labelled, splits train and val."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
 
 
 BUILDER = Cityscapes

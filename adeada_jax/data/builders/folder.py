@@ -18,7 +18,7 @@ _SPLITS = ("train", "val")
 class Folder(FilesBuilder, skip_registration=True):
     """A folder of images of one's own."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
 
 
 BUILDER = Folder
@@ -53,6 +53,7 @@ def find(source_dir: str) -> Content:
         read_label=classes.read_label if classes else None, class_names=classes.names if classes else (),
         palette=classes.palette if classes else np.zeros((0, 3), np.uint8), expected={},
         problems=tuple(problems), notes=tuple(notes),
+        others=tuple(root / name for name in NAMES if (root / name).is_file()),
     )  # fmt: skip
 
 

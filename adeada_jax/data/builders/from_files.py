@@ -12,8 +12,10 @@ import tensorflow_datasets as tfds
 
 from adeada_jax.data.builders import base
 from adeada_jax.data.builders.checks import Bar, check
-from adeada_jax.data.builders.layout import Content, Item
+from adeada_jax.data.builders.former import take_over
+from adeada_jax.data.builders.layout import Content
 from adeada_jax.data.builders.maps import MapMaker, make_maps
+from adeada_jax.data.builders.source_files import read_unchanged, write_sources
 from adeada_jax.errors import InputError
 
 # A shard's examples are in memory while it is written.
@@ -64,42 +66,46 @@ class FilesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         del dl_manager  # nothing to download
         shards = {}
         for split, items in self.content.splits.items():
-            self.info.metadata["names"][split] = [item.name for item in items]
             size = sum(item.image.stat().st_size for item in items)
             count = min(len(items), 1 + size // _SHARD_BYTES)
             ends = [round(len(items) * i / count) for i in range(count + 1)]
             shards[split] = [
-                functools.partial(self._examples, items, start, end)
+                functools.partial(self._examples, split, start, end)
                 for start, end in itertools.pairwise(ends)
             ]
         return shards
 
-    def _examples(
-        self, items: Sequence[Item], start: int, end: int
-    ) -> Iterator[tuple[int, dict[str, str | bytes]]]:
+    def _examples(self, split: str, start: int, end: int) -> Iterator[tuple[int, dict[str, str | bytes]]]:
         for index in range(start, end):
-            item = items[index]
-            regions, label = self.maker.read(item)
-            image = item.image.read_bytes()
-            yield index, {"name": item.name, "image": image, "regions": regions, "label": label}
+            item = self.content.splits[split][index]
+            image = read_unchanged(item.image, item.image_digest)
+            example = {"name": item.name, "image": image, **self.maker.read(item)}
+            base.note(self.info, split, example)
+            yield index, example
             self.on_example()
 
 
 def prepare(
-    builder: type[FilesBuilder], content: Content, data_dir: Path, *, regions: base.RegionSettings,
-    parts: Path, jobs: int | None, beam_options: Sequence[str] | None, bar: Bar,
-) -> None:  # fmt: skip
+    builder: type[FilesBuilder], content: Content, data_dir: Path, *, staging: Path,
+    regions: base.RegionSettings, parts: Path, former: Path, jobs: int | None,
+    beam_options: Sequence[str] | None, bar: Bar,
+) -> Path:  # fmt: skip
     """Checks what lies on disk, makes the maps and writes the records.
 
     Args:
       builder: of the data set.
       content: what lies on disk.
-      data_dir: where TFDS puts the data set.
+      data_dir: directory for prepared data sets.
+      staging: where TFDS puts this one.
       regions: settings of SLIC.
-      parts: directory of the maps while they are made; removed at the end.
+      parts: directory of the maps while they are made.
+      former: directory of the data set as it was prepared before, whose maps serve again; may be missing.
       jobs: processes; all cores unless given.
       beam_options: of a Beam pipeline that makes the maps, instead of processes.
       bar: shows progress.
+
+    Returns:
+      The directory of the data set.
 
     Raises:
       InputError: something is wrong with the files, listed in print; too little space on the disk.
@@ -108,13 +114,16 @@ def prepare(
         content = check(content, jobs=jobs, bar=bar)
         maker = MapMaker(parts, regions, content.read_label, str(builder.VERSION))
         _check_space(content, data_dir, parts)
+        take_over(former, maker, content.items)
         make_maps(maker, content.items, jobs=jobs, beam_options=beam_options, bar=bar)
     except BrokenProcessPool as error:
         raise InputError("a worker process was killed, perhaps for memory; try fewer --jobs") from error
-    made = builder(content=content, maker=maker, data_dir=str(data_dir))
+    made = builder(content=content, maker=maker, data_dir=str(staging))
     with bar("writing records", len(content.items)) as advance:
         base.write(made, on_example=advance)
-    shutil.rmtree(parts)
+    keys = {split: [maker.keys(item) for item in items] for split, items in content.splits.items()}
+    write_sources(Path(made.data_dir), content.files, keys)
+    return Path(made.data_dir)
 
 
 def _check_space(content: Content, data_dir: Path, parts: Path) -> None:

@@ -22,7 +22,7 @@ _LABELS = IdLabels(
 class Gta5(FilesBuilder, skip_registration=True):
     """GTA5: streets rendered by a computer game, all of them in the split train."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
 
 
 BUILDER = Gta5

@@ -1,11 +1,12 @@
 """What lies in the folder of a data set as it was downloaded: images, their labels, what is missing."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from adeada_jax.data.builders.source_files import SourceFile, relative
 from adeada_jax.errors import InputError
 
 # Encoded label file and its name to `(H, W)` uint8 class ids, 255 = ignore; InputError if it is none.
@@ -22,11 +23,15 @@ class Item:
       name: unique in its split; what selections and reports call it.
       image: its file.
       label: the file of its label; None where there is none.
+      image_digest: checksum of the image's file, once it is checked.
+      label_digest: likewise.
     """
 
     name: str
     image: Path
     label: Path | None
+    image_digest: str = ""
+    label_digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class Content:
       notes: what is remarkable but no mistake, one line each.
       pixels: of all images, once they are checked.
       drop_mismatched: whether images of another size than their label are left out; else they are problems.
+      others: files that the data set depends on besides, such as one that names the classes.
+      files: of the images, labels and others, by path below `source_dir`, once they are checked.
     """
 
     title: str
@@ -58,11 +65,19 @@ class Content:
     notes: tuple[str, ...] = ()
     pixels: int = 0
     drop_mismatched: bool = False
+    others: tuple[Path, ...] = ()
+    files: Mapping[str, SourceFile] = field(default_factory=dict)
 
     @property
     def items(self) -> list[Item]:
         """The images of all splits."""
         return [item for items in self.splits.values() for item in items]
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """All files that the data set is made from, by path below `source_dir`."""
+        files = [path for item in self.items for path in (item.image, item.label) if path]
+        return relative([*files, *self.others], self.source_dir)
 
 
 def find_root(title: str, source_dir: str | Path, needed: Iterable[str], *, inside: str = "") -> Path:

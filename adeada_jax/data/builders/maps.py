@@ -1,11 +1,11 @@
 """The maps that are made for each image, kept on disk until the records are written.
 
 This is the long part of a preparation, so each image's maps are files of their own: a preparation that was
-killed goes on where it stopped, and processes or machines need only share the directory.
+killed goes on where it stopped, and processes or machines need only share the directory. Their names are
+checksums of all that they are made from; so those of a data set that was prepared before can be taken over.
 """
 
 import functools
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from adeada_jax.data.builders.base import RegionSettings
-from adeada_jax.data.builders.checks import Bar, read_file
+from adeada_jax.data.builders.checks import Bar
 from adeada_jax.data.builders.examples import ordered_map
 from adeada_jax.data.builders.layout import Item, LabelReader
+from adeada_jax.data.builders.source_files import read_unchanged
+from adeada_jax.data.fingerprint import digest
 from adeada_jax.data.images import decode_image, encode_png
 from adeada_jax.errors import InputError
 from adeada_jax.files import write_bytes_atomic
@@ -38,40 +40,47 @@ class MapMaker:
     read_label: LabelReader | None
     version: str
 
-    def paths(self, item: Item) -> tuple[Path, Path | None]:
-        """Files of an image's region map and label; other settings or changed files give other names."""
-        made_of = [self.version, self.regions, self.read_label]
-        for path in (item.image, item.label):
-            stat = path.stat() if path else None
-            made_of.append((str(path), stat.st_size, stat.st_mtime_ns) if stat else None)
-        key = hashlib.blake2b(repr(made_of).encode(), digest_size=16).hexdigest()
-        label = self.directory / f"{key}_label.png" if item.label else None
-        return self.directory / f"{key}_regions.png", label
+    def keys(self, item: Item) -> dict[str, str]:
+        """Keys of an image's `regions` and, if it has one, `label`: other settings or files, other keys."""
+        made_of: dict[str, tuple] = {}
+        if item.label:
+            made_of["label"] = (self.version, self.read_label, item.label_digest)
+        made_of["regions"] = (self.version, self.regions, item.image_digest)
+        return {kind: digest(repr(parts).encode()) for kind, parts in made_of.items()}
+
+    def path(self, kind: str, key: str) -> Path:
+        """The file of a map, `kind` 'regions' or 'label'."""
+        return self.directory / f"{key}_{kind}.png"
+
+    def is_made(self, item: Item) -> bool:
+        """Whether all maps of an image are there."""
+        return all(self.path(kind, key).exists() for kind, key in self.keys(item).items())
 
     def make(self, item: Item) -> None:
         """Makes the maps of an image unless they are there; runs in worker processes.
 
         Raises:
-          InputError: a file cannot be decoded, or image and label differ in size.
+          InputError: a file cannot be decoded, or changed since it was checked.
         """
-        regions_path, label_path = self.paths(item)
-        if regions_path.exists():  # written last
-            return
-        image = decode_image(read_file(item.image), str(item.image))
-        if item.label:
-            label = self.read_label(read_file(item.label), f"label '{item.label}'")
-            if label.shape != image.shape[:2]:
-                raise InputError(f"image '{item.image}' is {image.shape[:2]} but its label {label.shape}")
-            write_bytes_atomic(label_path, encode_png(label))
-        regions = slic_regions(
-            image, num_segments=self.regions.num_segments, compactness=self.regions.compactness
-        )
-        write_bytes_atomic(regions_path, encode_png(regions.astype(np.uint16)))
+        make = {"label": self._label, "regions": self._regions}
+        for kind, key in self.keys(item).items():
+            path = self.path(kind, key)
+            if not path.exists():
+                write_bytes_atomic(path, encode_png(make[kind](item)))
 
-    def read(self, item: Item) -> tuple[bytes, bytes]:
-        """An image's encoded region map and label, which is empty where there is none."""
-        regions_path, label_path = self.paths(item)
-        return regions_path.read_bytes(), label_path.read_bytes() if label_path else b""
+    def _label(self, item: Item) -> np.ndarray:
+        return self.read_label(read_unchanged(item.label, item.label_digest), f"label '{item.label}'")
+
+    def _regions(self, item: Item) -> np.ndarray:
+        image = decode_image(read_unchanged(item.image, item.image_digest), str(item.image))
+        settings = self.regions
+        regions = slic_regions(image, num_segments=settings.num_segments, compactness=settings.compactness)
+        return regions.astype(np.uint16)
+
+    def read(self, item: Item) -> dict[str, bytes]:
+        """An image's encoded `regions` and `label`, which is empty where there is none."""
+        maps = {kind: self.path(kind, key).read_bytes() for kind, key in self.keys(item).items()}
+        return {"label": b"", **maps}
 
 
 def make_maps(
@@ -93,8 +102,9 @@ def make_maps(
     if beam_options is not None:
         _run_on_beam(functools.partial(_try_to_make, maker), items, beam_options)
     # After Beam only what failed is left, and fails here with its reason.
-    with bar("dividing images into regions", len(items)) as advance:
-        for _ in ordered_map(maker.make, items, processes=jobs):
+    missing = [item for item in items if not maker.is_made(item)]
+    with bar("dividing images into regions", len(missing)) as advance:
+        for _ in ordered_map(maker.make, missing, processes=jobs):
             advance()
 
 

@@ -24,7 +24,7 @@ _LABELS = SynthiaLabels(
 class Synthia(FilesBuilder, skip_registration=True):
     """SYNTHIA-RAND-CITYSCAPES: streets rendered from any place, all of them in the split train."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
 
 
 BUILDER = Synthia

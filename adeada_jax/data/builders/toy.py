@@ -48,8 +48,8 @@ class ToyStreets(tfds.core.GeneratorBasedBuilder):
       on_example: called after each example that is made.
     """
 
-    VERSION = tfds.core.Version("1.1.0")
-    RELEASE_NOTES = {"1.1.0": "As many regions as asked."}  # noqa: RUF012
+    VERSION = tfds.core.Version("1.2.0")
+    RELEASE_NOTES = {"1.1.0": "As many regions as asked.", "1.2.0": "With a fingerprint."}  # noqa: RUF012
     BUILDER_CONFIGS = [  # noqa: RUF012
         ToyConfig(name="rendered", settings=ToySettings(counts={"train": 400})),
         ToyConfig(name="filmed", settings=ToySettings(counts={"train": 200, "val": 60})),
@@ -84,9 +84,8 @@ class ToyStreets(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         make = functools.partial(make_example, self.builder_config.name, split, self.settings)
-        names = self.info.metadata["names"].setdefault(split, [])
         for index, example in enumerate(ordered_map(make, range(self.settings.counts[split]))):
-            names.append(example["name"])
+            base.note(self.info, split, example)
             yield index, example
             self.on_example()
 

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import importlib
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import IO, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from adeada_jax.data.builders import source_files
 from adeada_jax.errors import InputError
 
 # What an OSError says about the disk or directory rather than about the program.
@@ -24,11 +26,36 @@ def parts_directory(directory: Path) -> Path:
     return directory.parent / f"parts_{directory.name}"
 
 
-def remove_half_written(directory: Path) -> None:
-    """Removes what TFDS left of a data set that is not complete; the maps are kept."""
-    for leftover in (directory, *directory.parent.glob(f"incomplete.*_{directory.name}")):
+def _former_directory(directory: Path) -> Path:
+    """Where a data set lies for the moment in which another takes its place."""
+    return directory.parent / f"former_{directory.name}"
+
+
+def _staging_directory(directory: Path) -> Path:
+    """The data directory in which a data set's records are written before it takes its place."""
+    return directory.parent / f"new_{directory.name}"
+
+
+def tidy(directory: Path) -> None:
+    """Undoes what a killed preparation had begun: a data set that was there is there, the maps are kept."""
+    former = _former_directory(directory)
+    if former.exists() and not directory.exists():
+        os.rename(former, directory)
+    for leftover in (
+        former, _staging_directory(directory), *directory.parent.glob(f"incomplete.*_{directory.name}")
+    ):  # fmt: skip
         if leftover.exists():
             shutil.rmtree(leftover)
+
+
+def put_in_place(made: Path, directory: Path) -> None:
+    """Replaces a data set, if there is one; killed at any moment, it leaves what `tidy` makes whole."""
+    former = _former_directory(directory)
+    if directory.exists():
+        os.rename(directory, former)
+    os.rename(made, directory)
+    tidy(directory)
+    shutil.rmtree(parts_directory(directory))
 
 
 def write_embedded(
@@ -66,6 +93,8 @@ def write_from_files(
 ) -> None:  # fmt: skip
     """Makes a data set from what was downloaded; goes on where a killed preparation stopped.
 
+    One that is there is replaced at the end, and what did not change is taken over from it.
+
     Args:
       module: under `adeada_jax.data.builders`.
       directory: of the data set, below `data_dir`.
@@ -87,10 +116,34 @@ def write_from_files(
     def bar(description: str, total: int) -> contextlib.AbstractContextManager[Callable[[], None]]:
         return _bar(description, total, visible=progress)
 
-    from_files.prepare(
-        builders.BUILDER, content, Path(data_dir), regions=base.RegionSettings(**regions),
-        parts=parts_directory(directory), jobs=jobs, beam_options=beam_options, bar=bar,
+    made = from_files.prepare(
+        builders.BUILDER, content, Path(data_dir), staging=_staging_directory(directory),
+        regions=base.RegionSettings(**regions), parts=parts_directory(directory), former=directory,
+        jobs=jobs, beam_options=beam_options, bar=bar,
     )  # fmt: skip
+    put_in_place(made, directory)
+
+
+def source_changes(
+    module: str, directory: Path, source_dir: str | Path, *, jobs: int | None
+) -> source_files.Changes:
+    """What changed in the files that a data set was prepared from.
+
+    Args:
+      module: under `adeada_jax.data.builders`.
+      directory: of the prepared data set.
+      source_dir: where the files lie now.
+      jobs: processes that read those whose size or time changed.
+
+    Raises:
+      InputError: the folder is not one of such a data set; nothing changed but that something is wrong now,
+        such as a label without an image.
+    """
+    content = importlib.import_module(f"adeada_jax.data.builders.{module}").find(source_dir)
+    changes = source_files.find_changes(directory, content.paths, jobs=jobs)
+    if content.problems and not changes:
+        importlib.import_module("adeada_jax.data.builders.checks").refuse(content, content.problems)
+    return changes
 
 
 @contextlib.contextmanager

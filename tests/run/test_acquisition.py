@@ -1,14 +1,16 @@
 """Region tables in parts: what processes and killed attempts leave is one table in the end."""
 
-from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from adeada_jax import inference, processes, selection
+from adeada_jax import inference
+from adeada_jax.errors import InputError
 from adeada_jax.inference import RegionTable, join_tables
+from adeada_jax.regions.pool import Pool
+from adeada_jax.run import acquisition, runner
 from adeada_jax.workdir import Workdir
 
 NAMES = tuple("abcdefg")
@@ -58,46 +60,36 @@ def experiment(tmp_path, monkeypatch):
         return table(images.names)
 
     monkeypatch.setattr(inference, "infer_regions", infer)
-    monkeypatch.setattr(selection, "_IMAGES_A_PART", 2)
+    monkeypatch.setattr(acquisition, "_IMAGES_A_PIECE", 2)
     images = type("Images", (), {"names": NAMES, "__len__": lambda self: len(NAMES)})()
     return SimpleNamespace(
         workdir=Workdir(tmp_path), target_images=images, segmenter=None, size={}, asked=asked,
         config=SimpleNamespace(inference=SimpleNamespace(batch_size=1)),
         load_weights=lambda *_: SimpleNamespace(params=None, batch_stats=None),
-        stage=lambda *_: nullcontext(),
+        metrics=SimpleNamespace(rewind=lambda *_: None, write=lambda **_: None),
+        strategy=SimpleNamespace(needs=()),
     )  # fmt: skip
 
 
-def test_what_a_killed_attempt_measured_is_not_measured_again(experiment, monkeypatch):
+def test_a_region_table_is_of_all_images_and_each_is_asked_for_once(experiment):
     path = experiment.workdir.region_table(1, "target")
-    save = RegionTable.save
-
-    def killed(self, part):
-        save(self, part)
-        if len(experiment.asked) == 4:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(RegionTable, "save", killed)
-    with pytest.raises(KeyboardInterrupt):
-        selection.infer(experiment, 1, "target")
-    assert not path.exists()
-    monkeypatch.setattr(RegionTable, "save", save)
-    selection.infer(experiment, 1, "target")
+    runner.run([acquisition.infer(experiment, 1, "target")], experiment.metrics)
     assert sorted(experiment.asked) == list(NAMES)
     same(RegionTable.load(path), table(NAMES))
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_the_writer_joins_the_parts_of_all_processes(experiment, monkeypatch):
-    path = experiment.workdir.region_table(1, "target")
-    path.parent.mkdir(parents=True)
-    path.with_name(".regions_target.0-of-3.0.part").touch()  # an attempt of three processes
-    monkeypatch.setattr(processes, "count", lambda: 2)
-    monkeypatch.setattr(processes, "agreed", lambda value: value)
-    monkeypatch.setattr(processes, "once", lambda path, make: make() if processes.index() == 0 else None)
-    for process in (1, 0):
-        monkeypatch.setattr(processes, "index", lambda process=process: process)
-        selection.infer(experiment, 1, "target")
-    assert sorted(experiment.asked) == list(NAMES)
-    same(RegionTable.load(path), table(NAMES))
-    assert list(path.parent.iterdir()) == [path]
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"names": NAMES[::-1]}, "differ in images:"),
+        ({"region": np.tile(np.arange(1, 3, dtype=np.int32), 7)}, "differ in regions:"),
+        ({"pixels": np.ones(14, np.int64)}, "differ in prices:"),
+    ],
+)
+def test_a_region_table_of_other_data_than_the_pools_is_refused(change, words):
+    whole = table(NAMES)
+    pool = Pool.from_regions(whole.names, whole.image, whole.region, whole.pixels)
+    assert acquisition.candidates(pool, whole).image_names == NAMES
+    with pytest.raises(InputError, match=f"{words} the target's data changed under the run"):
+        acquisition.candidates(pool, replace(whole, **change))

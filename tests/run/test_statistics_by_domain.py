@@ -4,9 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from adeada_jax import scoring, stages
+from adeada_jax import scoring
 from adeada_jax.experiment import create_experiment
 from adeada_jax.models import normalize
+from adeada_jax.run import recipe, runner, trainings
 from adeada_jax.telemetry import Metrics
 from adeada_jax.training import checkpoints
 from adeada_jax.workdir import Workdir
@@ -18,10 +19,14 @@ def made(toy_dir, path, **changes):
     config = tiny_config(toy_dir, **changes)
     experiment = create_experiment(config, Workdir(path), Metrics(path))
     weights = experiment.initial_weights()
-    if stages.adapts_statistics(config):
-        weights = stages._adapt_statistics(experiment, 0, weights, "target")
+    if trainings.adapts_statistics(config):
+        weights = trainings._adapt_statistics(experiment, 0, weights, "target")
     checkpoints.save(experiment.workdir.checkpoint(0), weights.tree())
     return experiment
+
+
+def adapt_to_source(experiment):
+    runner.run([trainings.source_statistics(experiment, 0)], experiment.metrics)
 
 
 def first_means(experiment, images):
@@ -36,14 +41,14 @@ def first_means(experiment, images):
 
 def test_each_domain_is_seen_with_statistics_of_its_own_images(toy_dir, tmp_path):
     experiment = made(toy_dir, tmp_path, training__target_statistics_steps=20)
-    stages.adapt_to_source(experiment, 0)
+    adapt_to_source(experiment)
     expected = {
         "source": first_means(experiment, experiment.source_images),
         "target": first_means(experiment, experiment.target_images),
     }
     apart = np.abs(expected["source"] - expected["target"]).mean()
     for domain, other in (("source", "target"), ("target", "source")):
-        weights = stages.load_weights(experiment, 0, domain)
+        weights = trainings.load_weights(experiment, 0, domain)
         mean = np.asarray(weights.batch_stats["backbone"]["bn1"]["norm"]["mean"])
         assert np.abs(mean - expected[domain]).mean() < 0.3 * apart
         assert np.abs(mean - expected[other]).mean() > 0.7 * apart
@@ -51,13 +56,13 @@ def test_each_domain_is_seen_with_statistics_of_its_own_images(toy_dir, tmp_path
 
 def test_the_statistics_of_the_source_are_made_once_and_read_afterwards(toy_dir, tmp_path, monkeypatch):
     experiment = made(toy_dir, tmp_path)
-    stages.adapt_to_source(experiment, 0)
-    stored = stages.load_weights(experiment, 0, "source").batch_stats
-    monkeypatch.setattr(stages, "run_steps", lambda *_, **__: pytest.fail("made again"))
-    stages.adapt_to_source(experiment, 0)
-    again = stages.load_weights(experiment, 0, "source")
+    adapt_to_source(experiment)
+    stored = trainings.load_weights(experiment, 0, "source").batch_stats
+    monkeypatch.setattr(trainings, "run_steps", lambda *_, **__: pytest.fail("made again"))
+    adapt_to_source(experiment)
+    again = trainings.load_weights(experiment, 0, "source")
     jax.tree.map(np.testing.assert_array_equal, again.batch_stats, stored)
-    target = stages.load_weights(experiment, 0, "target")
+    target = trainings.load_weights(experiment, 0, "target")
     jax.tree.map(np.testing.assert_array_equal, again.params, target.params)
 
 
@@ -66,9 +71,9 @@ def test_the_statistics_of_the_source_are_made_once_and_read_afterwards(toy_dir,
 )
 def test_without_adapted_statistics_both_domains_share_the_checkpoint(toy_dir, tmp_path, changes):
     experiment = made(toy_dir, tmp_path, **changes)
-    stages.adapt_to_source(experiment, 0)
-    assert not experiment.workdir.source_statistics(0).exists()
-    both = [stages.load_weights(experiment, 0, domain).tree() for domain in ("source", "target")]
+    names = [stage.name for stage in recipe.stages(experiment)]
+    assert "source_statistics" not in names
+    both = [trainings.load_weights(experiment, 0, domain).tree() for domain in ("source", "target")]
     jax.tree.map(np.testing.assert_array_equal, *both)
 
 
@@ -83,6 +88,6 @@ def test_scores_on_the_source_are_of_the_network_with_the_sources_statistics(toy
 
     without = scores()
     assert "the target's batch-norm statistics" in capsys.readouterr().out
-    stages.adapt_to_source(experiment, 0)
+    adapt_to_source(experiment)
     assert scores()["iou"] != without["iou"]
     assert "warning" not in capsys.readouterr().out

@@ -1,0 +1,108 @@
+"""What a prepared data set holds, in a form that can be kept and compared later: its fingerprint."""
+
+import hashlib
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_SHOWN = 5  # names that a difference lists
+
+
+def digest(content: bytes) -> str:
+    """A checksum of 128 bits as 32 hexadecimal digits."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def record_marks(example: Mapping[str, Any]) -> dict[str, str]:
+    """What tells a record from another: the image's size and the checksums of its encoded parts.
+
+    Args:
+      example: PNG or JPEG bytes `image`, PNG bytes `regions` and `label`, which may be empty.
+
+    Returns:
+      `size` ('64x128', height first), `image`, `label` ('' where there is none), `regions`.
+    """
+    width, height = struct.unpack(">II", example["regions"][16:24])  # of a PNG's header
+    marks = {key: digest(example[key]) if example[key] else "" for key in ("image", "label", "regions")}
+    return {"size": f"{height}x{width}", **marks}
+
+
+def fingerprint(metadata: Mapping[str, Any], splits: Sequence[str]) -> dict[str, Any]:
+    """The fingerprint of some splits of a data set.
+
+    Args:
+      metadata: content of its metadata.json.
+      splits: that count.
+
+    Returns:
+      JSON: `class_names`; `splits`, each with `name`, `size`, `image` and `label`, lists in the order of the
+      records; and `partition`, its `settings` and by split the checksums of the region maps.
+    """
+    marks = metadata["marks"]
+    return {
+        "class_names": list(metadata["class_names"]),
+        "splits": {
+            split: {"name": list(metadata["names"][split])}
+            | {key: list(marks[split][key]) for key in ("size", "image", "label")}
+            for split in splits
+        },
+        "partition": {
+            "settings": dict(metadata["regions"]),
+            "splits": {split: list(marks[split]["regions"]) for split in splits},
+        },
+    }
+
+
+def differences(former: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """How two fingerprints differ, a phrase each; nothing where they are equal."""
+    found = []
+    if former["class_names"] != now["class_names"]:
+        found.append(f"classes {', '.join(former['class_names'])} became {', '.join(now['class_names'])}")
+    for split in dict.fromkeys([*former["splits"], *now["splits"]]):
+        found += _record_differences(split, *(side["splits"].get(split) for side in (former, now)))
+    return found + _partition_differences(former, now)
+
+
+def _record_differences(split: str, former: Any, now: Any) -> list[str]:
+    if former is None or now is None:
+        return [f"split '{split}' was {'added' if former is None else 'removed'}"]
+    if former["name"] != now["name"] and sorted(former["name"]) == sorted(now["name"]):
+        return [f"{split}: the images are in another order"]
+    before, after = (_by_name(side, ("size", "image")) for side in (former, now))
+    labels_before, labels_after = (_by_name(side, ("label",)) for side in (former, now))
+    both = [name for name in after if name in before]
+    lists = {
+        "images added": [name for name in after if name not in before],
+        "images removed": [name for name in before if name not in after],
+        "images altered": [name for name in both if before[name] != after[name]],
+        "labels altered": [name for name in both if labels_before[name] != labels_after[name]],
+    }
+    return [f"{split}: {what}: {len(names)} ({shown(names)})" for what, names in lists.items() if names]
+
+
+def _partition_differences(former: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    before, after = former["partition"], now["partition"]
+    if before["settings"] != after["settings"]:
+        return [f"the regions' settings {before['settings']} became {after['settings']}"]
+    found = []
+    for split in before["splits"].keys() & after["splits"].keys():
+        maps = [
+            dict(zip(side["splits"][split]["name"], side["partition"]["splits"][split], strict=True))
+            for side in (former, now)
+        ]
+        images = [_by_name(side["splits"][split], ("size", "image")) for side in (former, now)]
+        same = [name for name in images[0] if images[0][name] == images[1].get(name)]
+        altered = [name for name in same if maps[0][name] != maps[1][name]]
+        if altered:
+            found.append(f"{split}: region maps altered: {len(altered)} ({shown(altered)})")
+    return found
+
+
+def _by_name(split: Mapping[str, Sequence[str]], keys: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    return dict(zip(split["name"], zip(*(split[key] for key in keys), strict=True), strict=True))
+
+
+def shown(names: Sequence[str], count: int = _SHOWN) -> str:
+    """The first names, and how many more there are."""
+    rest = len(names) - count
+    return ", ".join(names[:count]) + (f" and {rest} more" if rest > 0 else "")

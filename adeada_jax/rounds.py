@@ -18,6 +18,7 @@ from adeada_jax.errors import InputError
 from adeada_jax.evaluation import confusion, tables
 from adeada_jax.experiment import Experiment, create_experiment, data_of
 from adeada_jax.files import read_json, write_json_atomic, write_text_atomic
+from adeada_jax.preflight import preflight, warn
 from adeada_jax.regions.pool import Pool, Purchase, purchases_to_csv
 from adeada_jax.telemetry import Metrics, console, track
 from adeada_jax.workdir import Workdir
@@ -218,9 +219,13 @@ def main(config: config_dict.ConfigDict, workdir: str) -> dict:
     with processes.ending_together(), lock, Metrics(directory.root, writes=writes) as metrics:
         directory.check_config(config.to_dict())
         experiment = create_experiment(config, directory, metrics)
-        processes.once(directory.config, lambda: directory.write_config(config.to_dict()))
-        processes.once(directory.data, lambda: directory.write_data(data_of(config)))
-        # The writer's, where there was none before.
-        directory.check_config(config.to_dict())
-        directory.check_data(data_of(config))
+        data = data_of(config)
+        if writes:
+            warn(experiment, preflight(experiment))
+            directory.write_config(config.to_dict())
+            directory.write_data(data)
+        processes.agreed(True)  # The others look at what the writer wrote once it is there.
+        processes.wait_for(directory.data)
+        directory.check_config(config.to_dict(), begun=True)
+        directory.check_data(data, begun=True)
         return run(experiment)

@@ -155,11 +155,13 @@ def check(config: config_dict.ConfigDict) -> None:
       InputError: keys are unknown or missing, or have values that cannot work: which, and what would.
     """
     values = dict(leaves(config.to_dict()))
-    complaints = list(_unknown(values)) + [f"config.{key}: missing" for key in RULES if key not in values]
-    for key in RULES.keys() & values.keys():
-        complaint = RULES[key].complaint(values[key])
-        complaints += [f"config.{key}: {complaint}"] if complaint else []
-    complaints = sorted(complaints) or list(_together(config))
+    complaints = (
+        sorted(_unknown(values))
+        or [f"config.{key}: missing" for key in RULES if key not in values]
+        or [f"config.{key}: {complaint}" for key, rule in RULES.items()
+            if (complaint := rule.complaint(values[key]))]
+        or list(_together(config))
+    )  # fmt: skip
     if len(complaints) == 1:
         raise InputError(complaints[0])
     if complaints:
@@ -177,12 +179,15 @@ def leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _unknown(values: Mapping[str, Any]) -> Iterator[str]:
-    """Keys that there are not; a strategy of one's own may have its own beside the known."""
+    """Keys that there are not; a strategy of one's own may have its own, which others let pass."""
     own_strategy = values.get("acquisition.strategy") not in STRATEGIES
     for key in values.keys() - RULES.keys():
-        if not (own_strategy and key.startswith("acquisition.")):
-            nearest = get_close_matches(key, RULES, n=1)
-            yield f"config.{key}: no such key" + (f"; did you mean config.{nearest[0]}?" if nearest else "")
+        section, _, name = key.rpartition(".")
+        names = [known.rpartition(".")[2] for known in RULES if known.rpartition(".")[0] == section]
+        meant = get_close_matches(name, names, n=1, cutoff=0.7)
+        if section != "acquisition" or (meant and not own_strategy):
+            hint = [f"{section}.{meant[0]}"] if meant and section else get_close_matches(key, RULES, n=1)
+            yield f"config.{key}: no such key" + (f"; did you mean config.{hint[0]}?" if hint else "")
 
 
 def _together(config: config_dict.ConfigDict) -> Iterator[str]:

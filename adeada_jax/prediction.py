@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from ml_collections import config_dict
 
+from adeada_jax import config_rules
 from adeada_jax.config import paper_defaults
 from adeada_jax.data import sources, transforms
 from adeada_jax.data.batches import read_ahead
@@ -62,12 +63,15 @@ def make_logits(segmenter: Segmenter) -> Callable[..., jax.Array]:
     return logits
 
 
-def config_of(checkpoint: Path) -> config_dict.ConfigDict:
-    """The configuration of the run that a checkpoint belongs to.
+def config_of(checkpoint: Path, *, given: config_dict.ConfigDict | None = None) -> config_dict.ConfigDict:
+    """The configuration of the run that a checkpoint belongs to, or the one given.
 
     Raises:
-      InputError: no directory above the checkpoint is a run's.
+      InputError: no directory above the checkpoint is a run's; a key of the one given is wrong.
     """
+    if given is not None:
+        config_rules.check(given)
+        return given
     for directory in Path(checkpoint).absolute().parents:
         if (directory / "config.json").is_file():
             config = paper_defaults()  # for keys that an older run did not have

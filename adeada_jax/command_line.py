@@ -69,7 +69,9 @@ def run_app(main: Callable[[list[str]], object]) -> None:
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
-        return flags.FLAGS(list(argv))
+        arguments = flags.FLAGS(list(argv))
+        _refuse_empty()
+        return arguments
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         # The configuration's own errors (an unknown key, a value of the wrong type) come as any of these.
         _fail(_in_one_line(error, argv))
@@ -87,10 +89,20 @@ def _in_one_line(error: Exception, argv: Sequence[str]) -> str:
 def _unknown_key(message: str, argv: Sequence[str]) -> str:
     for argument in argv:
         key = argument.split("=")[0].lstrip("-")
-        if "." in key and f"'{key.rsplit('.', 1)[1]}" in message:
+        parts = key.split(".")[1:]
+        unknown = any(re.search(rf"'{re.escape(part)}\\*'", message) for part in parts)
+        if unknown or (parts and message.strip("\"'").endswith(f"lookup: {'.'.join(parts)}")):
             hint = re.search(r'Did you mean "(\w+)"', message)
             return f"{key}: no such key" + (f"; did you mean {hint[1]}?" if hint else "")
     return message
+
+
+def _refuse_empty() -> None:
+    """An empty path is the current directory's, which nobody means: a variable of the shell was not set."""
+    for name in flags.FLAGS:
+        flag = flags.FLAGS[name]
+        if flag.present and flag.value == "" and flag.default != "" and "." not in name:
+            raise flags.IllegalFlagValueError(f"--{name}: is empty; give a value, or leave the flag out")
 
 
 def _fail(message: str) -> None:

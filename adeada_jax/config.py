@@ -1,4 +1,4 @@
-"""The configuration every experiment starts from, and the checks it must pass before the work starts.
+"""The configuration every experiment starts from; config_rules.py says what each key may be.
 
 `configs/*.py` change values of `paper_defaults()`; the command line changes values of those
 (`--config.acquisition.rounds=2`). Every number cites where it comes from: the paper, its supplement A, or
@@ -6,12 +6,10 @@
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from ml_collections import config_dict
 
 from adeada_jax.errors import InputError
-from adeada_jax.labels import SHARED_CLASSES
 
 EXPERIMENTS = ("active", "warmup_only", "source_only", "adaptation_only", "target_only")
 WARMUP_METHODS = ("adversarial", "source_only")
@@ -127,38 +125,6 @@ def _add_acquisition(config: config_dict.ConfigDict) -> None:
     )
 
 
-def validate(config: config_dict.ConfigDict, *, schedules: tuple[str, ...]) -> None:
-    """Raises InputError naming the first key whose value cannot work, and what would.
-
-    Data set, model, backbone and strategy names are checked by the parts that know them.
-    """
-    _one_of(config, "experiment", EXPERIMENTS)
-    _one_of(config, "shared_classes", tuple(SHARED_CLASSES))
-    _one_of(config, "warmup.method", WARMUP_METHODS)
-    _one_of(config, "finetune.mixing", MIXINGS)
-    if config.finetune.mixing == "half":
-        _check(config, "data.batch_size", lambda value: value % 2 == 0,
-               "must be even for finetune.mixing='half'")  # fmt: skip
-    _one_of(config, "acquisition.schedule", schedules)
-    for key in ("data.height", "data.width", "data.batch_size", "num_classes", "acquisition.rounds",
-                "training.accumulation", "training.log_every", "training.checkpoint_every",
-                "regions.num_segments", "inference.batch_size", "density.max_components",
-                "density.regions_per_component", "density.max_iter"):  # fmt: skip
-        _check(config, key, lambda value: value >= 1, "must be at least 1")
-    if config.warmup.method == "adversarial":
-        for key in ("data.height", "data.width"):
-            _check(config, key, lambda value: value >= 32,
-                   "must be at least 32 for the discriminator's five strides")  # fmt: skip
-    for key in ("warmup.steps", "finetune.steps", "warmup.learning_rate_steps", "training.workers",
-                "acquisition.beta"):  # fmt: skip
-        _check(config, key, lambda value: value >= 0, "must not be negative")
-    for key in ("warmup.learning_rate", "finetune.learning_rate", "regions.compactness", "density.reg_covar"):
-        _check(config, key, lambda value: value > 0, "must be positive")
-    _check(config, "acquisition.alpha", lambda value: 0 <= value <= 1, "must lie between 0 and 1")
-    _check(config, "acquisition.budget", lambda value: 0 < value <= 1,
-           "is a fraction of the target training pixels: more than 0, at most 1")  # fmt: skip
-
-
 def choose(file: str, words: str, *groups: Sequence[str]) -> tuple[str, ...]:
     """What the words behind a configuration file's name say.
 
@@ -183,23 +149,6 @@ def choose(file: str, words: str, *groups: Sequence[str]) -> tuple[str, ...]:
             raise InputError(f"{file}:{words}: '{chosen[number]}' or '{word}', not both")
         chosen[number] = word
     return tuple(chosen.get(i, group[0]) for i, group in enumerate(groups))
-
-
-def _value(config: config_dict.ConfigDict, key: str) -> Any:
-    for part in key.split("."):
-        config = config[part]
-    return config
-
-
-def _one_of(config: config_dict.ConfigDict, key: str, known: tuple[str, ...]) -> None:
-    if _value(config, key) not in known:
-        raise InputError(f"config.{key}: unknown '{_value(config, key)}'; known: {', '.join(known)}")
-
-
-def _check(config: config_dict.ConfigDict, key: str, holds, rule: str) -> None:
-    value = _value(config, key)
-    if not holds(value):
-        raise InputError(f"config.{key}: {value} {rule}")
 
 
 def differing_keys(ours: dict, theirs: dict, prefix: str = "") -> list[str]:

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from ml_collections import config_dict
 
-from adeada_jax import config as config_lib
-from adeada_jax import processes, timers
+from adeada_jax import config_rules, processes, timers
 from adeada_jax.acquisition.base import Strategy
 from adeada_jax.acquisition.registry import create_strategy
-from adeada_jax.acquisition.schedule import SCHEDULES
 from adeada_jax.annotators.base import Annotator
 from adeada_jax.annotators.ground_truth import GroundTruth
 from adeada_jax.data import sources
@@ -160,7 +158,7 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
       InputError: naming the key, file or value that cannot work; the data are not those that the run of
         this working directory began with.
     """
-    config_lib.validate(config, schedules=SCHEDULES)
+    config_rules.check(config)
     parallel.check_batch_size(config.data.batch_size, config.training.accumulation)
     if config.finetune.mixing == "half" and config.data.batch_size // 2 % processes.count():
         raise InputError(

@@ -70,7 +70,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that --dry_run shows.
+    """What is known of a run beforehand; --dry_run shows it.
 
     Attributes:
       splits: "source", "target pool" (whose labels can be bought) and "evaluation".

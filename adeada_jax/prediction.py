@@ -1,6 +1,6 @@
 """What a trained model says of images, alone or a folder of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,13 @@ import jax
 import numpy as np
 from ml_collections import config_dict
 
+from adeada_jax import config_rules
 from adeada_jax.config import paper_defaults
 from adeada_jax.data import sources, transforms
 from adeada_jax.data.batches import read_ahead
 from adeada_jax.data.builders.layout import find_files
 from adeada_jax.data.images import decode_image, encode_png
+from adeada_jax.enlargement import labels_of
 from adeada_jax.errors import InputError
 from adeada_jax.experiment import Weights, create_segmenter, load_weights
 from adeada_jax.files import read_json, write_bytes_atomic, write_json_atomic
@@ -45,8 +47,7 @@ def predictor(segmenter: Segmenter, weights: Weights, *, height: int, width: int
         resized = transforms.resize({"image": image}, height=height, width=width)["image"]
         scores = np.asarray(logits(weights.params, weights.batch_stats, resized))
         # On the host, where no size needs a program of its own; the same as `models.upsample`.
-        scores = cv2.resize(scores, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        return scores.argmax(axis=-1).astype(np.uint8)
+        return labels_of(scores, *image.shape[:2])
 
     return predict
 
@@ -62,12 +63,15 @@ def make_logits(segmenter: Segmenter) -> Callable[..., jax.Array]:
     return logits
 
 
-def config_of(checkpoint: Path) -> config_dict.ConfigDict:
-    """The configuration of the run that a checkpoint belongs to.
+def config_of(checkpoint: Path, *, given: config_dict.ConfigDict | None = None) -> config_dict.ConfigDict:
+    """The configuration of the run that a checkpoint belongs to, or the one given.
 
     Raises:
-      InputError: no directory above the checkpoint is a run's.
+      InputError: no directory above the checkpoint is a run's; a key of the one given is wrong.
     """
+    if given is not None:
+        config_rules.check(given)
+        return given
     for directory in Path(checkpoint).absolute().parents:
         if (directory / "config.json").is_file():
             config = paper_defaults()  # for keys that an older run did not have
@@ -118,16 +122,22 @@ def predict_folder(config: config_dict.ConfigDict, checkpoint: Path, images: Pat
         _check_record(output / RECORD, config, checkpoint, class_names, palette)
         todo = {name: path for name, path in files.items() if not _is_done(output, name)}
         predict = predictor(segmenter, weights, height=config.data.height, width=config.data.width)
-        examples = zip(todo, read_ahead(_ImageFiles(list(todo.values()))), strict=True)
+        # Few ahead: images may be of any size, and memory holds all that are read.
+        examples = zip(todo, read_ahead(_ImageFiles(list(todo.values())), ahead=2), strict=True)
         for name, image in track(examples, total=len(todo), description="prediction"):
-            labels = predict(image)
-            colors = colorize(labels, palette)
-            overlay = cv2.addWeighted(image, 0.5, colors, 0.5, 0)
-            for kind, picture in zip(KINDS, (labels, colors, overlay), strict=True):
+            for kind, picture in pictures(image, predict(image), palette):
                 write_bytes_atomic(_place(output, kind, name), encode_png(picture))
     except OSError as error:
         raise InputError(f"--output: '{output}' cannot be written: {error.strerror or error}") from error
     return len(todo)
+
+
+def pictures(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """What is written of a prediction, by kind and in the order of KINDS; each is valid until the next."""
+    yield "labels", labels
+    colors = colorize(labels, palette)
+    yield "colors", colors
+    yield "overlays", cv2.addWeighted(image, 0.5, colors, 0.5, 0, dst=colors)
 
 
 def classes(config: config_dict.ConfigDict) -> tuple[tuple[str, ...], np.ndarray]:

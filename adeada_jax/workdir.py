@@ -100,13 +100,22 @@ class Workdir:
                 rows += purchases_from_csv(path.read_text())
         return rows
 
-    def check_config(self, config: dict) -> None:
-        """Checks that the directory is new or of a run with this configuration.
+    @property
+    def begun(self) -> bool:
+        """Whether a stage has left anything besides the list of regions."""
+        return self.summary.exists() or any(path.is_file() for path in self.root.glob("rounds/**/*"))
+
+    def check_config(self, config: dict, *, begun: bool | None = None) -> None:
+        """Checks that the directory is new, of a run that got nowhere, or of one with this configuration.
+
+        Args:
+          config: the run's.
+          begun: whether a configuration there is binding; unless given, if a stage has left anything.
 
         Raises:
           InputError: it belongs to a run with another configuration; names the keys that differ.
         """
-        if not self.config.exists():
+        if not self.config.exists() or not (self.begun if begun is None else begun):
             return
         keys = differing_keys(read_json(self.config), json.loads(json.dumps(config)))
         if keys:
@@ -116,15 +125,22 @@ class Workdir:
             )
 
     def write_config(self, config: dict) -> None:
-        """Makes the directory a run's, once everything that can be checked beforehand is."""
-        if not self.config.exists():
-            write_json_atomic(self.config, config)
+        """Makes the directory a run's, once everything that can be checked beforehand is.
 
-    def check_data(self, data: Mapping[str, Any]) -> None:
-        """Checks that the directory is new or of a run on these data.
+        Another configuration, of a run that got nowhere, is replaced.
+        """
+        if self.config.exists():
+            if self.begun or read_json(self.config) == json.loads(json.dumps(config)):
+                return
+            (self.root / "metrics.jsonl").unlink(missing_ok=True)
+        write_json_atomic(self.config, config)
+
+    def check_data(self, data: Mapping[str, Any], *, begun: bool | None = None) -> None:
+        """Checks that the directory is new, of a run that got nowhere, or of one on these data.
 
         Args:
           data: by domain `dataset`, `dir` (absolute) and `fingerprint` (see `data.fingerprint`).
+          begun: as of `check_config`.
 
         Raises:
           InputError: the run began with other data, and says in what they differ; or by a version that did
@@ -137,6 +153,8 @@ class Workdir:
                     "note its data (there is no data.json). Finish it with that version, or give another "
                     "--workdir"
                 )
+            return
+        if not (self.begun if begun is None else begun):
             return
         stored = read_json(self.data)
         for domain, now in data.items():
@@ -151,7 +169,13 @@ class Workdir:
                 )
 
     def write_data(self, data: Mapping[str, Any]) -> None:
-        """Notes which data the run begins with."""
+        """Notes which data the run begins with.
+
+        Others, of a run that got nowhere, are replaced, and its list of regions goes.
+        """
+        if self.data.exists() and not self.begun and read_json(self.data) != data:
+            self.pool.unlink(missing_ok=True)
+            self.data.unlink()
         if not self.data.exists():
             write_json_atomic(self.data, data)
 

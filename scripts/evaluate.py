@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
 
     keep_compiled_programs()
     checkpoint = Path(_CHECKPOINT.value or prediction.last_checkpoint(_WORKDIR.value))
-    config = config or prediction.config_of(checkpoint)
+    config = prediction.config_of(checkpoint, given=config)
     scores = scoring.evaluate_split(
         config, checkpoint, split=_SPLIT.value, dataset=_DATASET.value or config.target.dataset,
         data_dir=_DATA_DIR.value or config.target.dir,

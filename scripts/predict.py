@@ -30,7 +30,7 @@ def main(argv: list[str]) -> None:
 
     keep_compiled_programs()
     checkpoint = Path(_CHECKPOINT.value or prediction.last_checkpoint(_WORKDIR.value))
-    config = config or prediction.config_of(checkpoint)
+    config = prediction.config_of(checkpoint, given=config)
     count = prediction.predict_folder(config, checkpoint, Path(_IMAGES.value), Path(_OUTPUT.value))
     print(f"{_OUTPUT.value}: {count} images predicted")
 

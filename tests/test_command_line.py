@@ -26,6 +26,13 @@ def run_main(*flags):
         (["--config.acquisition.rounds=two"], "config.acquisition.rounds=two: invalid literal for int()"),
         (["--config.model.freeze_batch_norm=perhaps"], "config.model.freeze_batch_norm=perhaps"),
         (["--config.data=3"], "config.data=3"),
+        (["--config.densty.tol=1"], "config.densty.tol: no such key; did you mean density?"),
+        (["--config.data.height=64", "--config.data.heigth=6"], "config.data.heigth: no such key"),
+        (["--config.seed.x=1"], "config.seed.x: no such key"),
+        (['--config.density={"covariance_typ": "full"}'], "did you mean config.density.covariance_type?"),
+        (["--workdir="], "--workdir: is empty; give a value, or leave the flag out"),
+        (["--workdir", ""], "--workdir: is empty"),
+        (["--config.source.dir="], "config.source.dir: '' must be the name of a directory"),
         (["--wrkdir=x"], "Unknown command line flag 'wrkdir'"),
     ],
 )

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from adeada_jax import dry_run
+from adeada_jax import dry_run, preflight
 from adeada_jax.data import sources
 from adeada_jax.errors import InputError
 from adeada_jax.experiment import create_experiment, data_of
@@ -138,9 +138,9 @@ def test_from_the_command_line(toy_dir, tmp_path):
 def test_a_budget_that_buys_nothing_is_refused(planned):
     experiment, plan = planned
     smallest = plan.splits["target pool"].smallest
-    dry_run.check_plan(experiment, replace(plan, budget=smallest))
+    preflight.check_plan(experiment, replace(plan, budget=smallest))
     with pytest.raises(InputError, match=rf"is {smallest - 1:,} pixels a round, but the smallest region has"):
-        dry_run.check_plan(experiment, replace(plan, budget=smallest - 1))
+        preflight.check_plan(experiment, replace(plan, budget=smallest - 1))
 
 
 def test_a_directory_that_cannot_be_used_is_refused(toy_dir, tmp_path, monkeypatch):
@@ -150,6 +150,8 @@ def test_a_directory_that_cannot_be_used_is_refused(toy_dir, tmp_path, monkeypat
         dry_run.main(config, str(tmp_path / "file/run"))
     other = config_for(toy_dir, seed=3)
     (tmp_path / "config.json").write_text(json.dumps(other.to_dict()))
+    (tmp_path / "rounds/00").mkdir(parents=True)
+    (tmp_path / "rounds/00/evaluation.json").write_text("{}")
     with pytest.raises(InputError, match="differs in: seed"):
         dry_run.main(config, str(tmp_path))
     with Workdir(tmp_path).locked(), pytest.raises(InputError, match="another process is running there"):
@@ -193,26 +195,26 @@ def test_a_relative_directory_with_other_data_is_refused_and_with_the_same_is_no
 def test_a_disk_that_would_fill_is_refused(planned, monkeypatch):
     experiment, plan = planned
     usage = namedtuple("usage", "free")
-    monkeypatch.setattr(dry_run.shutil, "disk_usage", lambda _: usage(plan.bytes))
-    dry_run.check_plan(experiment, plan)
-    monkeypatch.setattr(dry_run.shutil, "disk_usage", lambda _: usage(plan.bytes - 1))
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage(plan.bytes))
+    preflight.check_plan(experiment, plan)
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage(plan.bytes - 1))
     with pytest.raises(InputError, match=r"will need about .*, but its disk has .* free"):
-        dry_run.check_plan(experiment, plan)
+        preflight.check_plan(experiment, plan)
 
 
 def test_what_is_there_already_needs_no_space(planned, tmp_path):
     _, plan = planned
     (tmp_path / "rounds").mkdir()
     (tmp_path / "rounds/table").write_bytes(bytes(1000))
-    assert dry_run.missing_bytes(Workdir(tmp_path), plan) == plan.bytes - 1000
+    assert preflight.missing_bytes(Workdir(tmp_path), plan) == plan.bytes - 1000
 
 
 def test_what_is_hardly_meant_is_warned_of(planned, toy_dir, monkeypatch):
     experiment, plan = planned
-    assert not list(dry_run.warnings(experiment, plan))
+    assert not list(preflight.warnings(experiment, plan))
     config = config_for(toy_dir, model__freeze_batch_norm=True, acquisition__budget=0.5)
-    monkeypatch.setattr(dry_run, "device_memory", lambda: 10_000_000)
-    warnings = dry_run.warnings(replace(experiment, config=config), replace(plan, budget=100))
+    monkeypatch.setattr(preflight, "device_memory", lambda: 10_000_000)
+    warnings = preflight.warnings(replace(experiment, config=config), replace(plan, budget=100))
     for words, line in zip(
         ("--config.model.pretrained=DIR", "100 pixels, is less than the mean", "more than there is",
          "a device that has 10 MB"),
@@ -225,4 +227,4 @@ def test_what_is_hardly_meant_is_warned_of(planned, toy_dir, monkeypatch):
     ("count", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (999_600, "1 MB"), (2.5e16, "25 PB")]
 )
 def test_sizes_are_written_in_three_digits(count, text):
-    assert dry_run.bytes_text(count) == text
+    assert preflight.bytes_text(count) == text

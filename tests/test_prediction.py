@@ -148,6 +148,11 @@ def test_a_configuration_is_looked_for_above_the_checkpoint(config, run, tmp_pat
     del older["model"]["dtype"]
     write_json_atomic(tmp_path / "old/config.json", older)
     assert prediction.config_of(tmp_path / "old/rounds/00/checkpoint").model.dtype == "float32"
+    assert prediction.config_of(run, given=config) is config
+    wrong = config.copy_and_resolve_references()
+    wrong.data.height = 0
+    with pytest.raises(InputError, match=r"config\.data\.height: 0 must be at least 1"):
+        prediction.config_of(run, given=wrong)
     with pytest.raises(
         InputError, match=r"no directory above checkpoint '.*' has a config\.json; give --config"
     ):

@@ -151,7 +151,7 @@ def test_another_configuration_is_refused_by_key(finished, toy_dir):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"target__dataset": "kitti"}, "unknown data set 'kitti'; known: .*toy/filmed"),
+        ({"target__dataset": "kitti"}, r"config\.target\.dataset: unknown 'kitti'; known: .*toy/filmed"),
         ({"model__name": "unet"}, "config.model.name: unknown 'unet'"),
         ({"acquisition__strategy": "guess"}, "unknown 'guess'; known: adeada"),
         ({"acquisition__strategy": "no.module:Own"}, "'no.module:Own' cannot be imported"),

@@ -15,6 +15,9 @@ def test_another_configuration_is_refused_by_key(tmp_path):
     workdir.check_config(config)
     workdir.write_config(config)
     workdir.check_config(config)
+    (tmp_path / "rounds/00/progress").mkdir(parents=True)
+    workdir.check_config({"seed": 1})
+    (tmp_path / "rounds/00/progress/2").write_text("")
     with pytest.raises(InputError, match=r"differs in: data\.height, seed\."):
         workdir.check_config({"seed": 1, "data": {"height": 9}, "names": ("a", "b")})
 
@@ -33,6 +36,8 @@ def test_data_that_changed_under_a_run_are_refused(tmp_path):
     workdir.check_data(content())
     workdir.write_data(content())
     workdir.check_data(content())
+    (tmp_path / "rounds/00").mkdir(parents=True)
+    (tmp_path / "rounds/00/evaluation.json").write_text("{}")
     workdir.check_data({"target": {**content()["target"], "dir": "/moved"}})
     changed = content(("a", "c"), ("9", "2"))
     words = (
@@ -73,3 +78,39 @@ def test_a_workdir_that_cannot_be_made_is_named(tmp_path):
         Workdir(tmp_path / "file/run").locked(),
     ):
         pass
+
+
+def test_a_directory_without_results_takes_another_configuration_and_other_data(tmp_path):
+    workdir = Workdir(tmp_path)
+    workdir.write_config({"seed": 0})
+    workdir.write_data(content())
+    for name in ("pool.safetensors", "metrics.jsonl"):
+        (tmp_path / name).write_text("")
+    workdir.check_config({"seed": 1})
+    workdir.write_config({"seed": 1})
+    workdir.write_data(content())
+    workdir.check_config({"seed": 1}, begun=True)
+    assert (workdir.pool.exists(), (tmp_path / "metrics.jsonl").exists()) == (True, False)
+    other = content(("a", "c"))
+    workdir.check_data(other)
+    workdir.write_data(other)
+    workdir.check_data(other, begun=True)
+    assert not workdir.pool.exists()
+    with pytest.raises(InputError, match="were others"):
+        workdir.check_data(content(), begun=True)
+
+
+def test_a_shared_warm_ups_losses_stay_when_the_run_begins(tmp_path):
+    (tmp_path / "rounds/00").mkdir(parents=True)
+    for name in ("rounds/00/evaluation.json", "metrics.jsonl"):
+        (tmp_path / name).write_text("")
+    Workdir(tmp_path).write_config({"seed": 0})
+    assert (tmp_path / "metrics.jsonl").exists()
+
+
+def test_the_same_configuration_keeps_what_is_there(tmp_path):
+    workdir = Workdir(tmp_path)
+    workdir.write_config({"seed": 0, "names": ("a",)})
+    (tmp_path / "metrics.jsonl").write_text("")
+    workdir.write_config({"seed": 0, "names": ("a",)})
+    assert (tmp_path / "metrics.jsonl").exists()

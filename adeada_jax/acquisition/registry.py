@@ -76,5 +76,5 @@ def _imported(path: str) -> Callable[[Mapping[str, Any]], Strategy]:
     module, _, attribute = path.partition(":")
     try:
         return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise InputError(f"{_KEY}: '{path}' cannot be imported: {error}") from error

@@ -15,6 +15,7 @@ IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 EPSILON = 1e-5
 MOMENTUM = 0.9  # 1 - torch's 0.1
+OUTPUT_STRIDES = (8, 16, 32)
 
 
 def normalize(images: jax.Array) -> jax.Array:
@@ -47,8 +48,10 @@ def stage_geometry(strides: Sequence[int], stride: int, output_stride: int) -> l
     Raises:
       InputError: the output stride is unknown.
     """
-    if output_stride not in (8, 16, 32):
-        raise InputError(f"config.model.output_stride: {output_stride}; known: 8, 16, 32")
+    if output_stride not in OUTPUT_STRIDES:
+        raise InputError(
+            f"config.model.output_stride: {output_stride}; known: {', '.join(map(str, OUTPUT_STRIDES))}"
+        )
     geometry, dilation = [], 1
     for own in strides:
         before = dilation

@@ -10,6 +10,7 @@ from adeada_jax import processes
 from adeada_jax.errors import InputError
 from adeada_jax.experiment import Experiment, create_experiment, data_of
 from adeada_jax.files import read_json
+from adeada_jax.preflight import preflight, warn
 from adeada_jax.regions.pool import Pool
 from adeada_jax.run import publish, recipe, runner
 from adeada_jax.run.runner import Alone, Outcome, Stage
@@ -32,11 +33,15 @@ def main(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any] | None:
     with processes.ending_together(), lock, Metrics(directory.root, writes=writes) as metrics:
         directory.check_config(config.to_dict())
         experiment = create_experiment(config, directory, metrics)
-        processes.once(directory.config, lambda: directory.write_config(config.to_dict()))
-        processes.once(directory.data, lambda: directory.write_data(data_of(config)))
-        # The writer's, where there was none before.
-        directory.check_config(config.to_dict())
-        directory.check_data(data_of(config))
+        data = data_of(config)
+        if writes:
+            warn(experiment, preflight(experiment))
+            directory.write_config(config.to_dict())
+            directory.write_data(data)
+        processes.agreed(True)  # The others look at what the writer wrote once it is there.
+        processes.wait_for(directory.data)
+        directory.check_config(config.to_dict(), begun=True)
+        directory.check_data(data, begun=True)
         return run(experiment)
 
 

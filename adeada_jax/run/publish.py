@@ -21,13 +21,19 @@ _STRIPS = 4
 
 def publish(experiment: Experiment) -> None:
     """Writes report.html from what lies in the working directory."""
-    workdir = experiment.workdir
-    summary = read_json(workdir.summary)
-    last = summary["rounds"][-1]["round"]
+    summary = read_json(experiment.workdir.summary)
+    first, last = (
+        experiment.load_weights(experiment.workdir.checkpoint(number))
+        for number in (0, summary["rounds"][-1]["round"])
+    )
+    before, after = (predictor(experiment.segmenter, w, **experiment.size) for w in (first, last))
+    write(experiment, summary, before, after)
+
+
+def write(experiment: Experiment, summary: dict, before: Predictor, after: Predictor) -> None:
+    """`publish` with the first and the last round's predictions given."""
+    workdir, last = experiment.workdir, summary["rounds"][-1]["round"]
     purchases = workdir.purchases(last)
-    segmenter, size = experiment.segmenter, experiment.size
-    before = predictor(segmenter, experiment.load_weights(workdir.checkpoint(0)), **size)
-    after = predictor(segmenter, experiment.load_weights(workdir.checkpoint(last)), **size)
     events = [json.loads(line) for line in (workdir.root / "metrics.jsonl").read_text().splitlines()]
     densities = {n: read_json(workdir.density(n)) for n in range(last + 1) if workdir.density(n).exists()}
     write_report(

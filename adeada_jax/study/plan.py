@@ -6,13 +6,14 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from adeada_jax import config as config_lib
+from adeada_jax import config_rules
 from adeada_jax.acquisition.registry import STRATEGIES, create_strategy
-from adeada_jax.acquisition.schedule import SCHEDULES, density_share
+from adeada_jax.acquisition.schedule import density_share
+from adeada_jax.config import EXPERIMENTS
 from adeada_jax.errors import InputError
 
 WARM_UP = "warmup"
-REFERENCES = tuple(name for name in config_lib.EXPERIMENTS if name not in ("active", "warmup_only"))
+REFERENCES = tuple(name for name in EXPERIMENTS if name not in ("active", "warmup_only"))
 
 
 def _density(**options: Any) -> dict[str, Any]:
@@ -123,18 +124,18 @@ def make_plan(
     Raises:
       InputError: an unknown name, a repeated seed, nothing to run, or a configuration that cannot work.
     """
+    config_rules.check(config)
     if config.experiment != "active":
         raise InputError(
             f"config.experiment: '{config.experiment}'; a study chooses the experiments itself: give "
             "'active', and name references with --references"
         )
-    config_lib.validate(config, schedules=SCHEDULES)
     for names, known, flag in ((references, REFERENCES, "references"), (ablations, ABLATIONS, "ablations"),
                                (settings, SETTINGS, "settings")):  # fmt: skip
         for name in names:
             if name not in known:
                 raise InputError(f"--{flag}: unknown '{name}'; known: {', '.join(known)}")
-    for name in strategies:
+    for name in (config.acquisition.strategy, *strategies):
         create_strategy(name, config.acquisition)
     asked = [*strategies, *(name for table in ablations for name in ABLATIONS[table].values()), *settings]
     if not asked and not references:

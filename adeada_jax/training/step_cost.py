@@ -18,7 +18,8 @@ class StepCost:
     """Cost of a step on one device.
 
     Attributes:
-      flops: floating-point operations, convolutions' padding left out; None where the backend does not say.
+      flops: floating-point operations, convolutions' padding left out; None where the backend does not say,
+        and where there are several processes.
       state_bytes: parameters, statistics and the optimiser's state.
       working_bytes: what lives beside the state at the step's fullest moment, gradients and the activations
         kept for them: an estimate, see `peak_bytes`.
@@ -36,7 +37,8 @@ def step_cost(step: Callable[..., Any], *arguments: Any) -> StepCost:
       step: compiled functions' `lower` is asked for FLOPs; nothing is compiled.
       *arguments: state, batch and key, or their shapes (`jax.ShapeDtypeStruct`).
     """
-    analysis = step.lower(*arguments).cost_analysis() or {}
+    # Of several processes one alone cannot lower a step for all their devices.
+    analysis = (jax.process_count() == 1 and step.lower(*arguments).cost_analysis()) or {}
     program = jax.make_jaxpr(lambda *args: step(*args))(*arguments)
     return StepCost(analysis.get("flops"), tree_bytes(arguments[0]), peak_bytes(program.jaxpr))
 

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from adeada_jax import dry_run, rounds
+from adeada_jax import dry_run
 from adeada_jax.data import sources
 from adeada_jax.errors import InputError
 from adeada_jax.regions.pool import Pool
+from adeada_jax.run import main as rounds
 from adeada_jax.workdir import Workdir
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from adeada_jax import rounds
+from adeada_jax.run import main as rounds
 
 ROOT = Path(__file__).parents[2]
 TINY = {

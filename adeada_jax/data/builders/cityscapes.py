@@ -60,9 +60,7 @@ def find(source_dir: str) -> Content:
 def _no_labels(directory: Path) -> str:
     """Says that a split has no label at all, and whether it has those of another kind."""
     derived = find_files(directory, ("_gtFine_labelTrainIds.png",))
-    instead = (
-        f", only {len(derived)} of *_gtFine_labelTrainIds.png, which are made from them" if derived else ""
-    )
+    instead = f", only {len(derived)} *_gtFine_labelTrainIds.png, made from them" if derived else ""
     return (
         f"'{directory}' has no *_gtFine_labelIds.png{instead}; unpack gtFine_trainvaltest.zip of "
         "cityscapes-dataset.com there, which has them"

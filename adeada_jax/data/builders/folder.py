@@ -18,7 +18,7 @@ _SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation")
 # Names of the folder of labels, in any case.
 _LABELS = (
     "labels", "label", "masks", "mask", "annotations", "annotation", "gt", "ground_truth", "groundtruth",
-    "segmentation", "segmentations",
+    "segmentation", "segmentations", "segmentationclass",
 )  # fmt: skip
 
 

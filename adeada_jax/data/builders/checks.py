@@ -142,8 +142,8 @@ def _without_a_class(content: Content, counts: dict[str, np.ndarray]) -> list[st
         first, second = content.class_names
         problems.append(
             f"no pixel is of class 1 ({second}), and {total[IGNORE_LABEL] / total.sum():.1%} are ignored: "
-            "255 is ignored; if it is class 1, say so in the class file, "
-            f"ids: [0] with {first} and ids: [255] with {second}"
+            "an id of 255 is ignored; if it is class 1, say so in the class file, "
+            f"ids: [0] with {first} and ids: [255] with {second}; painted labels need the exact colours"
         )
     return problems
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from adeada_jax.data.orientation import orientation, upright
+from adeada_jax.data.orientation import PNG, orientation, upright
 from adeada_jax.errors import InputError
 
 # OpenCV's own limit of an image's pixels, unless the environment has another.
@@ -40,7 +40,7 @@ def decode_image(encoded: bytes, name: str) -> np.ndarray:
 
 
 def decode_map(encoded: bytes, what: str) -> np.ndarray:
-    """Decodes a one-channel PNG to `(H, W)` uint8 or uint16, upright.
+    """Decodes a one-channel PNG to `(H, W)` uint8 or uint16, upright, its values as they are stored.
 
     Raises:
       InputError: the bytes are no image or have several channels; names `what`.
@@ -48,7 +48,9 @@ def decode_map(encoded: bytes, what: str) -> np.ndarray:
     decoded = decode_unchanged(encoded, what)
     if decoded.ndim != 2:
         raise InputError(f"{what} has {decoded.shape[2]} channels, where one is expected")
-    return decoded
+    bits = encoded[24] if encoded.startswith(PNG) else 8
+    # OpenCV spreads values of few bits over 0 to 255.
+    return decoded // np.uint8(255 // (2**bits - 1)) if bits < 8 else decoded
 
 
 def decode_unchanged(encoded: bytes, what: str) -> np.ndarray:

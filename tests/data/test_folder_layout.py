@@ -176,6 +176,15 @@ def test_links_are_followed_and_circles_are_not(tmp_path):
     assert labelled(content) == {"train": [True, True]}
 
 
+def test_a_split_that_links_to_the_folder_of_all_splits_takes_no_other_splits_images(tmp_path):
+    own = make(tmp_path / "own", splits=("train", "val"))
+    before = {split: [item.name for item in items] for split, items in builder.find(own).splits.items()}
+    for kind in ("images", "labels"):
+        (own / kind / "train/round").symlink_to(own / kind)
+    after = {split: [item.name for item in items] for split, items in builder.find(own).splits.items()}
+    assert after == before
+
+
 def test_links_that_lead_nowhere_are_named(tmp_path):
     own = make(tmp_path / "own", splits=("train",))
     (own / "images/train/c.png").symlink_to(tmp_path / "gone.png")

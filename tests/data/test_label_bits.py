@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from adeada_jax.data.builders.label_files import ClassMap, FolderLabels, IdLabels
+from adeada_jax.data.images import decode_map
 from adeada_jax.errors import InputError
 
 
@@ -36,6 +37,12 @@ def test_ids_are_read_as_stored(bits, palette):
     expected = np.resize(order, (23, 19))
     for read_label in (IdLabels(classes), FolderLabels(classes, ())):
         assert np.array_equal(read_label(png(stored, bits, palette=palette), "x"), expected)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_maps_are_decoded_as_stored(bits):
+    stored = np.resize(np.arange(min(2**bits, 1000)), (23, 19))
+    assert np.array_equal(decode_map(png(stored, bits, palette=False), "x"), stored)
 
 
 def test_an_unknown_id_of_few_bits_is_named_as_stored():

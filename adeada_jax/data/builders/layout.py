@@ -179,17 +179,22 @@ def walk(directory: Path) -> Iterator[Path]:
     Hidden files and folders and what systems leave behind do not count. A link that leads nowhere comes like
     a file, and so does a folder that cannot be read.
     """
-    return _walk(directory, frozenset())
+    above = frozenset(map(_place, (*directory.absolute().parents, *directory.resolve().parents)))
+    return _walk(directory, above)
+
+
+def _place(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def _walk(directory: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
     try:
-        status = directory.stat()
+        place = _place(directory)
         names = sorted(os.listdir(directory))
     except OSError:
         yield directory
         return
-    place = status.st_dev, status.st_ino
     if place in above:
         return
     for name in names:

@@ -20,6 +20,7 @@ from adeada_jax.labels import CLASS_NAMES
 from adeada_jax.models import Discriminator, Segmenter
 from adeada_jax.telemetry import Metrics
 from adeada_jax.training import checkpoints, parallel
+from adeada_jax.types import IGNORE_LABEL
 from adeada_jax.workdir import Workdir
 
 
@@ -222,6 +223,18 @@ def _check_labels(experiment: Experiment) -> None:
         raise InputError(
             f"data set '{config.target.dataset}' in '{config.target.dir}': split 'train' was prepared "
             "without labels, so there are none to buy; use --config.experiment=adaptation_only"
+        )
+    if config.experiment != "target_only":
+        _check_any_label(experiment.source, config.source, "train")
+    _check_any_label(experiment.validation, config.target, "val")
+
+
+def _check_any_label(source: Any, domain: config_dict.ConfigDict, split: str) -> None:
+    """Whether any pixel of a split is of a class; mostly the first image tells."""
+    if not any((source.maps(index)["label"] != IGNORE_LABEL).any() for index in range(len(source))):
+        raise InputError(
+            f"data set '{domain.dataset}' in '{domain.dir}': all pixels of split '{split}' are ignored, none "
+            "is of a class; give it labels, see docs/data.md, and prepare it in another --data_dir"
         )
 
 

@@ -63,7 +63,7 @@ def cluster(
     shards = make_shards(
         [features],
         group.layout,
-        centres_of([features], dtype, options.device_list()),
+        centres_of([features], options.device_list()),
         group.dtype,
         devices=options.device_list(),
         capacity=group.capacity,

@@ -216,7 +216,7 @@ def _fit_group(
     group: Group, arrays, options, generators, starts, *, tol, max_iter, n_init, init_params, report
 ) -> list[Mixture]:
     devices = options.device_list()
-    centres = centres_of(arrays, group.dtype, devices)
+    centres = centres_of(arrays, devices)
     engine = make_engine(group, arrays, centres, options)
     best: list[Mixture | None] = [None] * len(arrays)
     for attempt in range(n_init):

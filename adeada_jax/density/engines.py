@@ -133,7 +133,7 @@ def make_engine(
         resident_bytes=options.resident_limit(),
     )
     if options.covariance_type == "full":
-        cutoff = 1e30 if every_pair else None
+        cutoff = np.inf if every_pair else None
         return FullEngine(shards, group.layout, reg_covar=options.reg_covar, cutoff=cutoff)
     return SharedEngine(
         shards, group.layout, covariance_type=options.covariance_type, reg_covar=options.reg_covar

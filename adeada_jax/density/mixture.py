@@ -123,6 +123,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         Warns:
             ConvergenceWarning: `max_iter` was too small for every start.
         """
+        if self.warm_start and hasattr(self, "converged_"):
+            self._check_resumable(np.shape(X))
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         if len(X) < self.n_components:
             raise ValueError(
@@ -155,7 +157,6 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         """Where EM starts: the last fit's parameters, or what the constructor was given."""
         given = self._checked_inits(num_features)
         if self.warm_start and hasattr(self, "converged_"):
-            self._check_resumable(num_features)
             return Start(
                 weights=self.weights_,
                 means=self.means_,
@@ -164,11 +165,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             )
         return given
 
-    def _check_resumable(self, num_features: int) -> None:
+    def _check_resumable(self, shape: tuple[int, ...]) -> None:
         """Raises ValueError where the last fit's parameters are of another shape than is asked for now."""
         last = {
             "n_components": (self.n_components, len(self.weights_)),
-            "number of features": (num_features, self.means_.shape[1]),
+            "number of features": (shape[-1], self.means_.shape[1]),
             "covariance_type": (self.covariance_type, self._fitted_type),
         }
         for name, (asked, fitted) in last.items():
@@ -278,8 +279,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         counts = random.multinomial(n_samples, weights / weights.sum())
         drawn = []
         for k, count in enumerate(counts):
-            if self.covariance_type in ("full", "tied"):
-                covariance = self.covariances_[k] if self.covariance_type == "full" else self.covariances_
+            if self._fitted_type in ("full", "tied"):
+                covariance = self.covariances_[k] if self._fitted_type == "full" else self.covariances_
                 drawn.append(random.multivariate_normal(self.means_[k], covariance, int(count)))
             else:
                 noise = random.standard_normal(size=(count, self.means_.shape[1]))
@@ -294,7 +295,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             "tied": dim * (dim + 1) // 2,
             "diag": number * dim,
             "spherical": number,
-        }[self.covariance_type]
+        }[self._fitted_type]
         return shape + number * dim + number - 1
 
     def bic(self, X):

@@ -166,7 +166,8 @@ def normalise(scores, exact, responsibilities, widths, following, cutoff, tolera
     total = jnp.where(widths > 0, jnp.sum(weights, axis=0), 1.0)
     fresh = weights / total
     changed = following & (jnp.abs(fresh - responsibilities) > tolerance)
-    changes = jnp.where(changed, fresh - responsibilities, 0.0)
+    # In float64, so that the sums of all changes stay those of the responsibilities.
+    changes = jnp.where(changed, fresh.astype(jnp.float64) - responsibilities.astype(jnp.float64), 0.0)
     return best + jnp.log(total), changed, changes, jnp.where(changed, fresh, responsibilities)
 
 

@@ -10,6 +10,8 @@ from adeada_jax.density.peers import own_rows, summed
 
 # Sizes between which float32 holds squared distances with their differences; beyond, float64 is worked in.
 _LEAST, _MOST = 1e-12, 1e12
+# Values beyond this size may draw the mean away from the others; then this many rows give the centre.
+_LARGE, _ROWS = 1e4, 1000
 # Beyond this size the sum of squares is infinite in float64, too.
 _LIMIT = 1e140
 
@@ -58,15 +60,17 @@ def _size(samples: Samples) -> float:
     return size if size > 0 else 1.0
 
 
-def centres_of(arrays: Sequence[Samples], dtype: np.dtype, devices: Sequence[jax.Device]) -> np.ndarray:
+def centres_of(arrays: Sequence[Samples], devices: Sequence[jax.Device]) -> np.ndarray:
     """(M, D) float64: what is subtracted from the samples before they are rounded to the working precision.
 
-    That is their mean; or their median where float32 samples are worked on in float64, since a mean that one
-    huge value draws away would leave nothing of the others' differences.
+    That is their mean; or, where values are large, the median of some of them, since a mean that one huge
+    value draws away would leave nothing of the others' differences.
     """
     sums = summed(devices, np.stack([total(own_rows(array, devices)) for array in arrays]))
     centres = sums / np.array([[len(array)] for array in arrays])
-    for i, array in enumerate(arrays):
-        if np.dtype(array.dtype) != dtype:
-            centres[i] = np.median(np.asarray(array, np.float64), axis=0)
+    sizes = [_size(own_rows(array, devices)) > _LARGE for array in arrays]
+    for i in np.flatnonzero(summed(devices, np.array(sizes, np.int32))):
+        rows = np.unique(np.linspace(0, len(arrays[i]) - 1, _ROWS).astype(int))
+        some = np.stack([np.asarray(arrays[i][int(row) : int(row) + 1])[0] for row in rows])
+        centres[i] = np.median(some.astype(np.float64), axis=0)
     return centres

@@ -101,13 +101,16 @@ def _score(
     result = [(np.full(len(f), np.nan), None) for f in features]
     usable = [i for i, m in enumerate(mixtures) if m.status == FITTED and len(features[i])]
     _check_widths(mixtures, features, usable)
-    check_finite(features, list(devices) if devices else jax.local_devices())
-    for kind in sorted({mixtures[i].covariance_type for i in usable}):
+    own = list(devices) if devices else jax.local_devices()
+    check_finite(features, own)
+    working = dict(zip(usable, working_types([features[i] for i in usable], own), strict=True))
+    alike: dict[tuple[str, np.dtype], list[int]] = {}
+    for i in usable:
+        dtype = np.result_type(working[i], mixtures[i].precisions_cholesky.dtype)
+        alike.setdefault((mixtures[i].covariance_type, dtype), []).append(i)
+    for (kind, dtype), members in alike.items():
         options = Options(kind, devices=tuple(devices) if devices else None)
-        own = [i for i in usable if mixtures[i].covariance_type == kind]
-        kinds = working_types([features[i] for i in own], options.device_list())
-        dtype = np.result_type(*kinds, *(mixtures[i].precisions_cholesky.dtype for i in own))
-        _score_alike(own, mixtures, features, dtype, options, every_pair, result)
+        _score_alike(members, mixtures, features, dtype, options, every_pair, result)
     return result
 
 

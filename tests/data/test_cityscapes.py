@@ -91,3 +91,29 @@ def test_hidden_files_do_not_count(spoiled, tmp_path):
     frame.write_bytes(b"\0\5\26\7")
     prepare(tmp_path, spoiled)
     assert sources.split_sizes("cityscapes", tmp_path) == {"train": 3, "val": 2}
+
+
+def test_cities_may_be_links(spoiled, tmp_path):
+    for kind in ("leftImg8bit", "gtFine"):
+        (spoiled / kind / "train/ulm").rename(tmp_path / f"{kind}_ulm")
+        (spoiled / kind / "train/ulm").symlink_to(tmp_path / f"{kind}_ulm")
+    prepare(tmp_path, spoiled)
+    assert sources.split_sizes("cityscapes", tmp_path) == {"train": 3, "val": 2}
+    shutil.rmtree(tmp_path / "leftImg8bit_ulm")
+    with pytest.raises(InputError, match=r"a link leads nowhere: '.*/leftImg8bit/train/ulm'; bring back"):
+        prepare(tmp_path / "second", spoiled)
+
+
+def test_without_label_ids_it_is_said_where_they_are(spoiled, tmp_path):
+    for path in spoiled.glob("gtFine/*/*/*_labelIds.png"):
+        path.rename(path.with_name(path.name.replace("labelIds", "labelTrainIds")))
+    words = (
+        r"2 problems, listed above; the first: '.*/gtFine/train' has no \*_gtFine_labelIds.png, only 3 "
+        r"\*_gtFine_labelTrainIds.png, made from them; unpack gtFine_trainvaltest.zip"
+    )
+    with pytest.raises(InputError, match=words):
+        prepare(tmp_path, spoiled)
+    for path in spoiled.glob("gtFine/*/*/*_labelTrainIds.png"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"gtFine/train' has no \*_gtFine_labelIds.png; unpack"):
+        prepare(tmp_path, spoiled)

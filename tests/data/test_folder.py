@@ -139,8 +139,7 @@ def test_a_split_may_have_labels_and_the_other_none(own, tmp_path, write_files, 
     assert not sources.open_images("folder", tmp_path, "train").labelled
     assert np.array_equal(sources.open_labelled("folder", tmp_path, "val")[0]["label"], classes_of(ids))
     printed = capsys.readouterr().out
-    assert "left out, since it lies beside train and val: images/test" in printed
-    assert "left out of images/: 1 files of .heic" in printed
+    assert "not used: 1 .png in images/test/, 1 .heic in images/train/" in printed
     assert "split train: 2 images, without labels" in printed
 
 

@@ -81,6 +81,20 @@ def test_painted_labels_are_refused(tmp_path, miniatures, write_files):
         sources.prepare("gta5", tmp_path, source_dir=tmp_path / "GTA5", progress=False)
 
 
+def test_what_tools_put_beside_the_labels_does_no_harm(tmp_path, miniatures, write_files):
+    miniatures.gta5(tmp_path / "GTA5", mismatched=None)
+    for name in ("00001_labelTrainIds.png", "00002_color.png", "00003_instanceIds.png", "@eaDir/00001.png"):
+        write_files.image(tmp_path / "GTA5/labels" / name, np.full((9, 9), 99, np.uint8))
+    (tmp_path / "GTA5/labels/00001_polygons.json").write_text("{}")
+    (tmp_path / "GTA5/sample_class_stats.json").write_text("{}")
+    sources.prepare("gta5", tmp_path, source_dir=tmp_path / "GTA5", progress=False)
+    assert sources.open_images("gta5", tmp_path, "train").names == ("00001", "00002", "00003")
+    # A label whose image is missing is no such file.
+    (tmp_path / "GTA5/images/00001.png").unlink()
+    with pytest.raises(InputError, match=r"label '.*/labels/00001.png' has no image"):
+        sources.prepare("gta5", tmp_path / "second", source_dir=tmp_path / "GTA5", progress=False)
+
+
 def test_a_wrong_folder_is_named_with_what_was_looked_for_and_found(tmp_path, miniatures):
     folder = tmp_path / "downloads" / "GTA5"
     miniatures.gta5(folder)

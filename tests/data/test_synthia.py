@@ -42,6 +42,14 @@ def test_the_inner_folder_can_be_given_too(folder, tmp_path):
     assert len(prepare(tmp_path, root / "RAND_CITYSCAPES")) == 3
 
 
+def test_what_tools_put_beside_the_labels_does_no_harm(folder, tmp_path, write_files):
+    root, _ = folder
+    shutil.copytree(root, tmp_path / "copy")
+    for name in ("0000000_labelTrainIds.png", "0000001_color.png", "@eaDir/0000001.png"):
+        write_files.image(tmp_path / "copy/RAND_CITYSCAPES/GT/LABELS" / name, np.zeros((9, 9), np.uint8))
+    assert len(prepare(tmp_path, tmp_path / "copy")) == 3
+
+
 def test_labels_saved_with_8_bits_are_refused(folder, tmp_path, write_files):
     root, _ = folder
     shutil.copytree(root, tmp_path / "copy")

@@ -193,3 +193,21 @@ def test_what_own_folders_may_lack_is_said_before_the_work(folders, write_files,
         dirs = {"source.dir": str(folders / "source"), "target.dir": str(tmp_path / "data" / name)}
         with pytest.raises(InputError, match=words):
             dry_run.main(small_config("folder", num_classes=3, **dirs), str(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(("domain", "split"), [("source", "train"), ("target", "val")])
+def test_data_of_which_every_pixel_is_ignored_are_refused_before_the_work(
+    folders, tmp_path, monkeypatch, domain, split
+):
+    dirs = {f"{name}.dir": str(folders / name) for name in ("source", "target")}
+    decode = sources.LabelledSource._decode_label
+
+    def ignored(self, *arguments):
+        label = decode(self, *arguments)
+        return np.full_like(label, 255) if self._arguments[1:3] == (dirs[f"{domain}.dir"], split) else label
+
+    monkeypatch.setattr(sources.LabelledSource, "_decode_label", ignored)
+    with pytest.raises(
+        InputError, match=rf"{domain}': all pixels of split '{split}' are ignored, none is of a"
+    ):
+        dry_run.main(small_config("folder", num_classes=3, **dirs), str(tmp_path / "run"))

@@ -75,12 +75,13 @@ def test_float32_samples_of_any_size_are_fitted(scale, covariance_type):
     assert fit.log_likelihood + 4 * np.log(scale) == pytest.approx(plain.log_likelihood, abs=1e-3)
 
 
-def test_one_huge_value_leaves_the_other_samples_their_density():
-    features = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
+@pytest.mark.parametrize(("dtype", "value"), [("f4", 1e10), ("f4", 1e20), ("f8", 1e20)])
+def test_one_huge_value_leaves_the_other_samples_their_density(dtype, value):
+    features = np.random.default_rng(0).normal(size=(300, 4)).astype(dtype)
     features[:150] += 8
     (alone,) = fit_mixtures([features[1:]], 2)
     spoilt = features.copy()
-    spoilt[0] = 1e20
+    spoilt[0] = value
     (fit,) = fit_mixtures([spoilt], 3)
     expected = alone.log_densities + np.log(299 / 300)
     np.testing.assert_allclose(fit.log_densities[1:], expected, rtol=1e-3, atol=1e-3)
@@ -146,3 +147,5 @@ def test_scores_are_of_the_type_that_was_fitted():
     before = model.score_samples(features)
     model.set_params(covariance_type="tied")  # the shapes are the same
     np.testing.assert_array_equal(model.score_samples(features), before)
+    assert model.sample(3)[0].shape == (3, 2)
+    assert model._n_parameters() == 2 * 2 + 2 * 2 + 1

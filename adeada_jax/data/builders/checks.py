@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from adeada_jax.data.builders.examples import ordered_map
 from adeada_jax.data.builders.layout import Content, Item, LabelReader
 from adeada_jax.data.builders.source_files import SourceFile, read_source, relative
+from adeada_jax.data.images import check_pixels
+from adeada_jax.data.orientation import PNG, orientation, png_chunks
 from adeada_jax.errors import InputError
 from adeada_jax.types import IGNORE_LABEL
 
@@ -23,7 +25,6 @@ from adeada_jax.types import IGNORE_LABEL
 Bar = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
 _SHOWN = 100  # lines printed of each kind
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -62,19 +63,20 @@ def check(content: Content, *, jobs: int | None, bar: Bar) -> Content:
     """
     inspect_item = functools.partial(inspect, read_label=content.read_label)
     problems, mismatched, files = list(content.problems), {}, {}
-    counts, pixels = np.zeros(256, np.int64), 0
+    counts, pixels = {split: np.zeros(256, np.int64) for split in content.splits}, 0
+    splits = [split for split, items in content.splits.items() for _ in items]
     with bar(f"checking {content.title}", len(content.items)) as advance:
         found = ordered_map(inspect_item, content.items, processes=jobs)
-        for item, inspection in zip(content.items, found, strict=True):
+        for split, item, inspection in zip(splits, content.items, found, strict=True):
             problems += inspection.problems
-            counts += inspection.counts
+            counts[split] += inspection.counts
             pixels += inspection.pixels
             files.update(inspection.files)
             if inspection.mismatch:
                 mismatched[item.image] = inspection.mismatch
             advance()
     _print_lines(_sizes(content) + list(content.notes))
-    _print_lines(_class_shares(content, counts))
+    _print_lines(_class_shares(content, sum(counts.values())))
     if mismatched and content.drop_mismatched:
         print(f"left out, since image and label differ in size: {len(mismatched)}")
         _print_lines(list(mismatched.values()), indent="  ")
@@ -84,9 +86,9 @@ def check(content: Content, *, jobs: int | None, bar: Bar) -> Content:
         split: tuple(_with_digests(item, files) for item in items if item.image not in mismatched)
         for split, items in content.splits.items()
     }
-    problems += [f"split '{split}' of {content.title} is empty" for split in kept if not kept[split]]
-    if counts.any() and not counts[: len(content.class_names)].any():
-        problems.append("no pixel of any label belongs to a class; is the map from ids to classes right?")
+    left = kept if content.drop_mismatched else content.splits
+    problems += [f"split '{split}' of {content.title} is empty" for split in left if not left[split]]
+    problems += _without_a_class(content, counts)
     if problems:
         refuse(content, problems)
     files.update((path, read_source(path)[1]) for path in content.others)
@@ -137,15 +139,35 @@ def _class_shares(content: Content, counts: np.ndarray) -> list[str]:
     return lines + ([f"classes without a pixel: {', '.join(absent)}"] if absent else [])
 
 
+def _without_a_class(content: Content, counts: dict[str, np.ndarray]) -> list[str]:
+    """Splits whose labels say nothing, and masks of 0 and 255 whose 255 is taken for ignored."""
+    number = len(content.class_names)
+    problems = [
+        f"split '{split}': no pixel of any label belongs to a class; is the map from ids to classes right? "
+        "If nothing is known of these images, leave their labels out"
+        for split, count in counts.items()
+        if count.any() and not count[:number].any()
+    ]
+    total = sum(counts.values())
+    if number == 2 and total[0] and not total[1] and total[IGNORE_LABEL]:
+        first, second = content.class_names
+        problems.append(
+            f"no pixel is of class 1 ({second}), and {total[IGNORE_LABEL] / total.sum():.1%} are ignored: "
+            "an id of 255 is ignored; if it is class 1, say so in the class file, "
+            f"ids: [0] with {first} and ids: [255] with {second}; painted labels need the exact colours"
+        )
+    return problems
+
+
 def inspect(item: Item, *, read_label: LabelReader | None) -> Inspection:
     """Reads an image and its label; runs in worker processes."""
     problems: list[str] = []
-    height = width = 0
+    image, height, width = b"", 0, 0
     files = []
     try:
-        encoded, file = read_source(item.image)
+        image, file = read_source(item.image)
         files.append((item.image, file))
-        height, width = image_file_size(encoded, f"image '{item.image}'")
+        height, width = image_file_size(image, f"image '{item.image}'")
     except InputError as error:
         problems.append(str(error))
     mismatch, counts = "", np.zeros(256, np.int64)
@@ -160,29 +182,60 @@ def inspect(item: Item, *, read_label: LabelReader | None) -> Inspection:
             problems.append(str(error))
         else:
             counts = np.bincount(label.ravel(), minlength=256)
+            turn = orientation(image) if orientation(encoded) == 1 else 1
             if height and label.shape != (height, width):
                 sizes = f"{height}x{width} but its label {label.shape[0]}x{label.shape[1]}"
                 mismatch = f"image '{item.name}' is {sizes} ('{item.label}')"
+                mismatch += _not_turned(turn) if label.shape == (width, height) else ""
+            elif height and image.startswith(PNG) and (1 < turn < 5 or (turn > 1 and height == width)):
+                problems.append(_which_way_up(item, turn))
     return Inspection(height * width, tuple(problems), mismatch, counts, tuple(files))
 
 
+def _not_turned(turn: int) -> str:
+    """What is added to a mismatch where a label has the size that its image has before it is turned."""
+    if turn < 5:
+        return ""
+    return (
+        f", which is the image's size before its EXIF orientation ({turn}) turns it; turn the label likewise "
+        "or take the orientation out of the image (exiftool -Orientation= FILE)"
+    )
+
+
+def _which_way_up(item: Item, turn: int) -> str:
+    """Says that a label may be of the PNG as it is turned or as it is stored; not all programs turn it."""
+    return (
+        f"image '{item.image}' has EXIF orientation {turn} and its label none; not all programs turn a PNG, "
+        "so it is not known which way up the label is: if it fits the turned image, store that turned "
+        "(mogrify -auto-orient FILE), else take the orientation out of it (exiftool -Orientation= FILE)"
+    )
+
+
 def image_file_size(encoded: bytes, what: str) -> tuple[int, int]:
-    """Height and width of a PNG or JPEG that is whole.
+    """Height and width, upright, of a PNG or JPEG that is whole.
 
     Raises:
-      InputError: it is truncated, damaged or neither.
+      InputError: it is truncated, damaged or neither, or too large to be read.
     """
-    if encoded.startswith(_PNG):
+    if encoded.startswith(PNG):
         check_png(encoded, what)
         width, height = struct.unpack(">II", encoded[16:24])
-        return height, width
+    else:
+        width, height = _check_jpeg(encoded, what)
+    check_pixels(height, width, what)
+    return (height, width) if orientation(encoded) < 5 else (width, height)
+
+
+def _check_jpeg(encoded: bytes, what: str) -> tuple[int, int]:
+    """Decodes a JPEG to its end, which alone tells whether it is whole; gives width and height as stored."""
     try:
-        image = ImageOps.exif_transpose(Image.open(io.BytesIO(encoded), formats=["JPEG"]))
+        image = Image.open(io.BytesIO(encoded), formats=["JPEG"])
+        check_pixels(image.height, image.width, what)
         image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
         reason = "is empty" if not encoded else "is no PNG or JPEG, or truncated"
         raise InputError(f"{what} {reason} ({len(encoded)} bytes); replace the file") from error
-    return image.height, image.width
+    return image.size
 
 
 def check_png(encoded: bytes, what: str) -> None:
@@ -191,14 +244,12 @@ def check_png(encoded: bytes, what: str) -> None:
     Raises:
       InputError: the file ends too early, or a checksum is wrong.
     """
-    view, position, kind = memoryview(encoded), len(_PNG), b""
-    while kind != b"IEND":
-        if position + 12 > len(view):
-            raise InputError(f"{what} is truncated (at {len(view)} bytes); replace the file")
-        length, kind = struct.unpack(">I4s", view[position : position + 8])
-        end = position + 8 + length
+    view = memoryview(encoded)
+    for kind, start, end in png_chunks(encoded):
         if end + 4 > len(view):
-            raise InputError(f"{what} is truncated (at {len(view)} bytes); replace the file")
-        if zlib.crc32(view[position + 4 : end]) != struct.unpack(">I", view[end : end + 4])[0]:
-            raise InputError(f"{what} is damaged (wrong checksum at byte {position}); replace the file")
-        position = end + 4
+            break
+        if zlib.crc32(view[start - 4 : end]) != struct.unpack_from(">I", view, end)[0]:
+            raise InputError(f"{what} is damaged (wrong checksum at byte {start - 8}); replace the file")
+        if kind == b"IEND":
+            return
+    raise InputError(f"{what} is truncated (at {len(view)} bytes); replace the file")

@@ -50,11 +50,21 @@ def find(source_dir: str) -> Content:
         images = find_files(root / "leftImg8bit" / split, ("_leftImg8bit.png",))
         labels = find_files(root / "gtFine" / split, ("_gtFine_labelIds.png",))
         splits[split], missing = pair(_without_city(images), _without_city(labels))
-        problems += missing
+        problems += missing if labels or not images else [_no_labels(root / "gtFine" / split)]
     return Content(
         title="Cityscapes", source_dir=Path(source_dir), splits=splits, read_label=_LABELS,
         class_names=CLASS_NAMES, palette=PALETTE, expected=_SPLITS, problems=tuple(problems),
     )  # fmt: skip
+
+
+def _no_labels(directory: Path) -> str:
+    """Says that a split has no label at all, and whether it has those of another kind."""
+    derived = find_files(directory, ("_gtFine_labelTrainIds.png",))
+    instead = f", only {len(derived)} *_gtFine_labelTrainIds.png, made from them" if derived else ""
+    return (
+        f"'{directory}' has no *_gtFine_labelIds.png{instead}; unpack gtFine_trainvaltest.zip of "
+        "cityscapes-dataset.com there, which has them"
+    )
 
 
 def _without_city(files: dict[str, Path]) -> dict[str, Path]:

@@ -1,6 +1,6 @@
 """TFDS builder of a user's own images, with labels or without."""
 
-from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +9,17 @@ import tensorflow_datasets as tfds
 from adeada_jax.data.builders.class_files import NAMES, find_classes
 from adeada_jax.data.builders.from_files import FilesBuilder
 from adeada_jax.data.builders.layout import Content, Item, find_files, find_root, pair
+from adeada_jax.data.builders.leftovers import misplaced_labels, no_png_labels, unused_files
 from adeada_jax.errors import InputError
 
 _IMAGES = (".png", ".jpg", ".jpeg")
-_SPLITS = ("train", "val")
+# Names of folders, in any case, by split; a test split has no use here.
+_SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+# Names of the folder of labels, in any case.
+_LABELS = (
+    "labels", "label", "masks", "mask", "annotations", "annotation", "gt", "ground_truth", "groundtruth",
+    "segmentation", "segmentations", "segmentationclass",
+)  # fmt: skip
 
 
 class Folder(FilesBuilder, skip_registration=True):
@@ -28,63 +35,101 @@ def find(source_dir: str) -> Content:
     """Finds images, labels and what the labels mean.
 
     Args:
-      source_dir: holds `images/`, at will divided into `train/` and `val/`; for labels also `labels/` with
-        PNGs of the same names, and classes.yaml or classes.json.
+      source_dir: holds `images/`, at will divided into `train/` and `val/`; for labels also `labels/` (or
+        `masks/`, ...) with PNGs of the same names, and classes.yaml or classes.json.
 
     Raises:
       InputError: there are no images, or labels without a class file.
     """
     root = find_root("images of your own", source_dir, ("images",))
     classes = find_classes(root)
-    places, notes = _places(root)
-    notes += _other_files(root)
+    labels = _label_folder(root)
     splits, problems = {}, []
-    for split, place in places.items():
-        items, wrong = _find_split(root, place)
-        splits[split] = items
+    for split, images in _places(root / "images").items():
+        divided = images != root / "images"
+        place = labels and (_split_folder(labels, split) if divided else labels)
+        splits[split], wrong = _find_split(images, place, classified=classes is not None)
         problems += wrong
+    problems += misplaced_labels(root / "images", labels, splits) if labels else []
+    unused = unused_files(root, _used(root, splits))
     if not any(splits.values()) and not problems:
-        raise InputError(f"'{root / 'images'}' has no image: {', '.join(_IMAGES)} are looked for")
+        looked = f"{', '.join(_IMAGES)} are looked for"
+        raise InputError(f"'{root / 'images'}' has no image: {'; '.join([looked, *unused])}")
     labelled = any(item.label for items in splits.values() for item in items)
     if labelled and not classes:
-        raise InputError(f"'{root}' has labels/ but no {' or '.join(NAMES)} that says what they mean")
+        raise InputError(f"'{root}' has {labels.name}/ but no {' or '.join(NAMES)} that says what they mean")
     return Content(
         title="folder", source_dir=Path(source_dir), splits=splits,
         read_label=classes.read_label if classes else None, class_names=classes.names if classes else (),
         palette=classes.palette if classes else np.zeros((0, 3), np.uint8), expected={},
-        problems=tuple(problems), notes=tuple(notes),
+        problems=tuple(problems), notes=(*_label_notes(labels, labelled, classes is not None), *unused),
         others=tuple(root / name for name in NAMES if (root / name).is_file()),
     )  # fmt: skip
 
 
-def _places(root: Path) -> tuple[dict[str, str], list[str]]:
-    """The folder of each split below images/ and labels/, and what is left out."""
-    splits = [split for split in _SPLITS if (root / "images" / split).is_dir()]
-    if not splits:
-        return {"train": "."}, []
-    others = [
-        path.name
-        for path in sorted((root / "images").iterdir())
-        if path.name not in splits and not path.name.startswith(".")
-    ]
-    notes = [f"left out, since it lies beside {' and '.join(splits)}: images/{name}" for name in others]
-    return {split: split for split in splits}, notes
+def _places(images: Path) -> dict[str, Path]:
+    """The folder of each split; without any, all of images/ is the split train."""
+    folders = {split: _split_folder(images, split) for split in _SPLITS}
+    if not any(folders.values()):
+        return {"train": images}
+    places = {split: folder for split, folder in folders.items() if folder and split != "test"}
+    if not places:
+        raise InputError(
+            f"'{images}' has {folders['test'].name}/ alone, which has no use here; name it train/ "
+            "or val/, or put its images right into images/"
+        )
+    return places
 
 
-def _other_files(root: Path) -> list[str]:
-    """How many files below images/ are none that can be read, by suffix."""
-    suffixes = Counter(
-        path.suffix.lower() or path.name
-        for path in (root / "images").rglob("*")
-        if path.is_file() and path.suffix.lower() not in _IMAGES and not path.name.startswith(".")
-    )
-    return [f"left out of images/: {count} files of {suffix}" for suffix, count in sorted(suffixes.items())]
+def _split_folder(directory: Path, split: str) -> Path | None:
+    """The subfolder of a split, as it may be spelled."""
+    found = _subfolders(directory, _SPLITS[split])
+    if len(found) > 1:
+        names = " and ".join(f"{path.name}/" for path in found)
+        raise InputError(f"'{directory}' has {names}, both for the split '{split}'; keep one of them")
+    return found[0] if found else None
 
 
-def _find_split(root: Path, place: str) -> tuple[tuple[Item, ...], list[str]]:
-    """A split's images; labels are for all of them or for none."""
-    images = find_files(root / "images" / place, _IMAGES)
-    labels = find_files(root / "labels" / place, (".png",))
-    if labels:
-        return pair(images, labels)
-    return tuple(Item(name, images[name], None) for name in sorted(images)), []
+def _label_folder(root: Path) -> Path | None:
+    """The folder of labels: labels/, or the one that has another usual name and PNGs."""
+    found = _subfolders(root, _LABELS)
+    if root / "labels" in found:
+        return root / "labels"
+    if len(found) > 1:
+        found = [path for path in found if find_files(path, (".png",))]
+    if len(found) > 1:
+        names = " and ".join(f"{path.name}/" for path in found)
+        raise InputError(f"'{root}' has {names}; rename the one that holds the labels to labels/")
+    return found[0] if found else None
+
+
+def _subfolders(directory: Path, names: Iterable[str]) -> list[Path]:
+    return [path for path in sorted(directory.iterdir()) if path.name.lower() in names and path.is_dir()]
+
+
+def _find_split(images: Path, labels: Path | None, *, classified: bool) -> tuple[tuple[Item, ...], list[str]]:
+    """A split's images; labels are for all of them or for none.
+
+    Args:
+      images: folder of the images.
+      labels: folder of their labels, if there is one.
+      classified: whether there is a file of classes, so that labels are meant to be here.
+    """
+    found = find_files(images, _IMAGES)
+    pngs = find_files(labels, (".png",)) if labels else {}
+    others = no_png_labels(labels, found.keys() - pngs.keys(), any_kind=classified) if labels else []
+    if pngs and not others:
+        return pair(found, pngs)
+    return tuple(Item(name, found[name], None) for name in sorted(found)), others
+
+
+def _used(root: Path, splits: Mapping[str, tuple[Item, ...]]) -> set[Path]:
+    items = [item for items in splits.values() for item in items]
+    return {root / name for name in NAMES} | {path for i in items for path in (i.image, i.label) if path}
+
+
+def _label_notes(labels: Path | None, labelled: bool, classified: bool) -> list[str]:
+    """Where labels were found, if not in labels/; that there are none, where their classes are told."""
+    if labelled:
+        return [f"labels are taken from {labels.name}/"] if labels.name != "labels" else []
+    return ["the file of classes is not used, since no labels were found"] if classified else []

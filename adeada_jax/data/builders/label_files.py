@@ -1,17 +1,19 @@
-"""Reading label files as data sets ship them, to class ids 0..C-1 with 255 = ignore."""
+"""Reading label files as data sets ship them, to class ids 0..C-1 255 = ignore, upright as images are."""
 
 import functools
 import io
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from adeada_jax.data.images import decode_unchanged
+from adeada_jax.data.orientation import orientation, upright
 from adeada_jax.errors import InputError
 from adeada_jax.types import IGNORE_LABEL
 
 _UNKNOWN = 256
+_BIT_DEPTH = 24  # its place in a PNG
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,10 @@ class IdLabels:
             raise InputError(
                 f"{what} holds colours ({image.mode}), where ids or palette indices are expected"
             )
-        return self.classes(np.asarray(image).astype(np.uint16), what)
+        ids = np.asarray(image).astype(np.uint16)
+        if image.mode == "L" and encoded[_BIT_DEPTH] < 8:
+            ids //= 255 // (2 ** encoded[_BIT_DEPTH] - 1)  # Pillow spreads 2 and 4 bits over 0 to 255
+        return self.classes(upright(ids, orientation(encoded)), what)
 
 
 @dataclass(frozen=True)
@@ -95,9 +100,7 @@ class SynthiaLabels:
 
     def __call__(self, encoded: bytes, what: str) -> np.ndarray:
         """See `layout.LabelReader`."""
-        decoded = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
-        if decoded is None:
-            raise InputError(f"{what} cannot be decoded")
+        decoded = decode_unchanged(encoded, what)
         if decoded.dtype != np.uint16 or decoded.ndim != 3:
             raise InputError(
                 f"{what} is no 16-bit RGB PNG, as SYNTHIA's labels are; unpack them again, a viewer may "
@@ -123,13 +126,13 @@ class FolderLabels:
         image = open_label(encoded, what)
         if image.mode not in ("RGB", "RGBA"):
             return IdLabels(self.classes)(encoded, what)
-        if encoded[24] == 16:  # the bit depth in a PNG's header
+        if encoded[_BIT_DEPTH] == 16:
             raise InputError(f"{what} has 16 bits a colour; save it with 8, or with ids in one channel")
         rgb = np.asarray(image.convert("RGB")).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
         label = np.full(rgb.shape, IGNORE_LABEL, np.uint8)
         for class_id, (red, green, blue) in enumerate(self.colors):
             label[rgb == (red << 16 | green << 8 | blue)] = class_id
-        return label
+        return upright(label, orientation(encoded))
 
 
 def open_label(encoded: bytes, what: str) -> Image.Image:
@@ -141,6 +144,6 @@ def open_label(encoded: bytes, what: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(encoded), formats=["PNG"])
         image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{what} cannot be decoded as PNG") from error
     return image

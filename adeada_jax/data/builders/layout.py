@@ -1,6 +1,7 @@
 """What lies in the folder of a data set as it was downloaded: images, their labels, what is missing."""
 
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,12 @@ from adeada_jax.errors import InputError
 # Encoded label file and its name to `(H, W)` uint8 class ids, 255 = ignore; InputError if it is none.
 LabelReader = Callable[[bytes, str], np.ndarray]
 
+# What file managers, archivers and storage systems leave in folders, in lower case.
+_LEFT_BEHIND = frozenset(
+    ["@eadir", "#recycle", "@recycle", "$recycle.bin", "__macosx", "lost+found", "thumbs.db", "desktop.ini"]
+)
+# Ends of the names of labels that tools make from other labels and put beside them.
+DERIVED = ("_labelTrainIds", "_labelIds", "_instanceIds", "_instanceTrainIds", "_color")
 _SHOWN = 8  # entries of a directory that an error names
 
 
@@ -133,31 +140,81 @@ def _nearby(given: Path, needed: tuple[str, ...]) -> Path | None:
 
 
 def find_files(directory: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Files below a directory by their relative path without suffix; hidden ones do not count.
+    """Files below a directory by their relative path without suffix, as `walk` finds them.
 
     Args:
       directory: searched recursively.
       suffixes: e.g. '_labelIds.png', matched in any case.
 
     Raises:
-      InputError: two files share a name.
+      InputError: two files share a name; links lead nowhere; a folder cannot be read.
     """
     found: dict[str, Path] = {}
-    for path in sorted(directory.rglob("*")):
-        relative = path.relative_to(directory)
+    broken = []
+    for path in walk(directory):
         suffix = next((s for s in suffixes if path.name.lower().endswith(s.lower())), None)
-        if suffix is None or any(part.startswith(".") for part in relative.parts) or not path.is_file():
-            continue
-        name = relative.as_posix()[: -len(suffix)]
-        if name in found:
-            raise InputError(f"'{found[name]}' and '{path}' share the name '{name}'; rename or remove one")
-        found[name] = path
+        if suffix and os.path.isfile(path):
+            name = path.relative_to(directory).as_posix()[: -len(suffix)]
+            if name in found:
+                raise InputError(
+                    f"'{found[name]}' and '{path}' share the name '{name}'; rename or remove one"
+                )
+            found[name] = path
+        elif os.path.isdir(path):
+            raise InputError(f"folder '{path}' cannot be read; check its permissions")
+        elif (suffix or not path.suffix) and os.path.islink(path) and not os.path.exists(path):
+            broken.append(f"'{path}'")
+    if broken:
+        number = f"{len(broken)} links lead nowhere" if len(broken) > 1 else "a link leads nowhere"
+        more = f" and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
+        raise InputError(
+            f"{number}: {', '.join(broken[:_SHOWN])}{more}; bring back what they point to, or remove them"
+        )
     return found
 
 
+def walk(directory: Path) -> Iterator[Path]:
+    """All files below a directory, sorted; links are followed, links back to a folder above are not.
+
+    Hidden files and folders and what systems leave behind do not count. A link that leads nowhere comes like
+    a file, and so does a folder that cannot be read.
+    """
+    above = frozenset(map(_place, (*directory.absolute().parents, *directory.resolve().parents)))
+    return _walk(directory, above)
+
+
+def _place(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _walk(directory: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
+    try:
+        place = _place(directory)
+        names = sorted(os.listdir(directory))
+    except OSError:
+        yield directory
+        return
+    if place in above:
+        return
+    for name in names:
+        path = directory / name
+        if name.startswith(".") or name.lower() in _LEFT_BEHIND:
+            continue
+        if os.path.isdir(path):
+            yield from _walk(path, above | {place})
+        else:
+            yield path
+
+
 def pair(images: Mapping[str, Path], labels: Mapping[str, Path]) -> tuple[tuple[Item, ...], list[str]]:
-    """The images, sorted by name, and a line for each image or label that stands alone."""
+    """The images, sorted by name, and a line for each image or label that stands alone.
+
+    Labels that tools derive from others, such as `x_labelTrainIds` where there is an image `x`, are left.
+    """
     items = tuple(Item(name, images[name], labels.get(name)) for name in sorted(images))
     problems = [f"image '{item.image}' has no label" for item in items if not item.label]
-    problems += [f"label '{labels[name]}' has no image" for name in sorted(labels.keys() - images.keys())]
+    for name in sorted(labels.keys() - images.keys()):
+        if not (name.endswith(DERIVED) and any(name.removesuffix(end) in images for end in DERIVED)):
+            problems.append(f"label '{labels[name]}' has no image")
     return items, problems

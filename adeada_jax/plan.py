@@ -1,25 +1,25 @@
 """What a run will do, worked out beforehand: images, regions, steps, their cost, the files it will write."""
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adeada_jax.acquisition.registry import create_strategy
 from adeada_jax.experiment import Experiment, Weights
 from adeada_jax.regions.pool import Pool
-from adeada_jax.run import trainings as stages
+from adeada_jax.run import recipe, trainings
+from adeada_jax.run.costs import Survey
+from adeada_jax.run.runner import Stage
 from adeada_jax.training.step_cost import StepCost, step_cost, tree_bytes
 
 # Images of a split that are decoded to estimate what all of them hold.
 SAMPLE = 12
 
-# Of labels as PNG: toy streets with every region bought took 0.03, with 40 of 5,000 regions 0.002.
-_LABEL_BYTES_A_PIXEL = 0.03
-_SELECTION_BYTES_A_ROW = 100
 _REPORT_BYTES = 20_000_000  # report, losses and TensorBoard's files, at most
 
 
@@ -101,29 +101,26 @@ class Plan:
 
 
 def make_plan(experiment: Experiment) -> Plan:
-    """Works a run out; decodes a few images of each split and compiles nothing."""
-    config = experiment.config
+    """Works a run out from its list of stages; decodes a few images of each split and compiles nothing."""
+    config, stages = experiment.config, recipe.stages(experiment)
     splits = {
         "source": survey(experiment.source),
         "target pool": _pool_survey(experiment),
         "evaluation": survey(experiment.validation),
     }
-    source, target, validation = splits.values()
-    rounds = config.acquisition.rounds if config.experiment == "active" else 0
-    strategy = create_strategy(config.acquisition.strategy, config.acquisition)
-    measured = [target, source] if "density" in strategy.needs else [target]
-    trainings = tuple(_trainings(experiment, source, target))
-    has_discriminator = any(training.name.endswith("adversarial") for training in trainings)
+    target, rounds = splits["target pool"], recipe.rounds(stages)
+    trainings = tuple(_trainings(experiment, stages))
+    adversarial = any(stage.cost.adversarial for stage in stages)
     return Plan(
         splits=splits,
         budget=int(config.acquisition.budget * target.pixels) if rounds else 0,
         rounds=rounds,
         parameters=_count(experiment.segmenter.shapes[0]),
-        discriminator_parameters=_count(experiment.discriminator().shapes) if has_discriminator else 0,
+        discriminator_parameters=_count(experiment.discriminator().shapes) if adversarial else 0,
         trainings=trainings,
         forward=forward_cost(experiment),
-        inferred=rounds * sum(split.images for split in measured) + (rounds + 1) * validation.images,
-        files=tuple(_files(experiment, trainings, target, measured, rounds)),
+        inferred=sum(stage.cost.images for stage in stages),
+        files=tuple(_files(experiment, stages, trainings, _survey(experiment, splits))),
     )
 
 
@@ -165,32 +162,15 @@ def _pool_survey(experiment: Experiment) -> Split:
     )
 
 
-def _trainings(experiment: Experiment, source: Split, target: Split) -> Iterator[Training]:
-    config = experiment.config
-    warmup, finetune, rounds = config.warmup.steps, config.finetune.steps, config.acquisition.rounds
-    in_all = warmup + rounds * finetune
-    batch = config.data.batch_size
-    if config.experiment in ("active", "warmup_only"):
-        if not config.warmup.checkpoint:
-            adversarial = config.warmup.method == "adversarial"
-            cost = _cost(experiment, adversarial_cost if adversarial else supervised_cost)
-            name = "warm-up, adversarial" if adversarial else "warm-up, source only"
-            yield Training(name, 1, warmup, warmup * batch, cost)
-        if config.experiment == "active":
-            yield Training(
-                "fine-tuning",
-                rounds,
-                finetune,
-                rounds * finetune * batch,
-                _cost(experiment, supervised_cost),
-            )
-    elif config.experiment == "adaptation_only":
-        yield Training(
-            "adaptation, adversarial", 1, in_all, in_all * batch, _cost(experiment, adversarial_cost)
-        )
-    else:
-        name = config.experiment.replace("_", " ")
-        yield Training(name, 1, in_all, in_all * batch, _cost(experiment, supervised_cost))
+def _trainings(experiment: Experiment, stages: Sequence[Stage]) -> Iterator[Training]:
+    """The stages that train, those of one title together."""
+    titles = Counter(stage.cost.title for stage in stages if stage.cost.steps)
+    costs = {stage.cost.title: stage.cost for stage in stages}
+    for title, times in titles.items():
+        steps = costs[title].steps
+        step_of = adversarial_cost if costs[title].adversarial else supervised_cost
+        examples = times * steps * experiment.config.data.batch_size
+        yield Training(title, times, steps, examples, _cost(experiment, step_of))
 
 
 def _cost(experiment: Experiment, step_of: Callable[[Experiment], StepCost]) -> StepCost:
@@ -206,7 +186,7 @@ def _cost(experiment: Experiment, step_of: Callable[[Experiment], StepCost]) -> 
 def supervised_cost(experiment: Experiment) -> StepCost:
     """Of a fine-tuning step, or one of a reference's."""
     options = experiment.config.finetune
-    initial_state, step = stages.supervised_training(
+    initial_state, step = trainings.supervised_training(
         experiment.segmenter, experiment.config.optimizer.to_json(), options.learning_rate, options.steps,
         options.learning_rate_steps, experiment.config.training.accumulation,
     )  # fmt: skip
@@ -216,7 +196,7 @@ def supervised_cost(experiment: Experiment) -> StepCost:
 
 def adversarial_cost(experiment: Experiment) -> StepCost:
     """Of a warm-up step with discriminator."""
-    initial_state, step = stages.adversarial_training(experiment, experiment.config.warmup)
+    initial_state, step = trainings.adversarial_training(experiment, experiment.config.warmup)
     state = jax.eval_shape(initial_state, *experiment.segmenter.shapes, experiment.discriminator().shapes)
     return step_cost(
         step, state, _batch(experiment, "image", "label", "place", "target_image", "target_place"), _key()
@@ -250,35 +230,41 @@ def _count(shapes: Any) -> int:
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes))
 
 
+def _survey(experiment: Experiment, splits: Mapping[str, Split]) -> Survey:
+    """What the stages' costs depend on."""
+    target = splits["target pool"]
+    return Survey(
+        target_images=target.images,
+        target_regions=target.regions,
+        target_pixels=target.pixels,
+        source_regions=splits["source"].regions,
+        weights_bytes=tree_bytes(Weights(*experiment.segmenter.shapes).tree()),
+        statistics_bytes=tree_bytes(experiment.segmenter.shapes[1]),
+        discriminator_bytes=tree_bytes(experiment.discriminator().shapes),
+        row_bytes=_row_bytes(experiment),
+    )
+
+
 def _files(
-    experiment: Experiment, trainings: tuple[Training, ...], target: Split, measured: list[Split], rounds: int
+    experiment: Experiment, stages: Sequence[Stage], trainings: Sequence[Training], survey: Survey
 ) -> Iterator[Written]:
-    config = experiment.config
-    weights = tree_bytes(Weights(*experiment.segmenter.shapes).tree())
-    yield Written("pool.safetensors", 1, 16 * target.regions)
-    yield Written("rounds/*/checkpoint/", rounds + 1, (rounds + 1) * weights)
-    if any(training.name.endswith("adversarial") for training in trainings):
-        yield Written("rounds/00/discriminator/", 1, tree_bytes(experiment.discriminator().shapes))
-    if trainings and any(training.steps > config.training.checkpoint_every for training in trainings):
+    """What the stages leave, a line a kind; and what trainings hold on the way."""
+    found: dict[str, list[int]] = {}
+    for stage in stages:
+        for path, size in stage.cost.files(survey).items():
+            found.setdefault(_kind(path.relative_to(experiment.workdir.root)), []).append(size)
+    for kind, sizes in found.items():
+        yield Written(kind, len(sizes), sum(sizes))
+    if any(training.steps > experiment.config.training.checkpoint_every for training in trainings):
         # A new one is whole before the old one goes.
         yield Written("rounds/*/progress/", 2, 2 * max(t.cost.state_bytes for t in trainings))
-    if rounds:
-        rows = sum(split.regions for split in measured)
-        yield Written("rounds/*/regions_*.safetensors", len(measured) * rounds,
-                      rounds * rows * _row_bytes(experiment))  # fmt: skip
-        if len(measured) > 1:
-            if stages.adapts_statistics(config):
-                statistics = tree_bytes(experiment.segmenter.shapes[1])
-                yield Written("rounds/*/source_statistics/", rounds, rounds * statistics)
-            yield Written("rounds/*/importance.safetensors", rounds, rounds * 8 * target.regions)
-    bought = 1.0 if config.experiment == "target_only" else min(1.0, rounds * config.acquisition.budget)
-    if bought:
-        regions = max(1, round(bought * target.regions))
-        images = min(target.images * max(rounds, 1), regions)
-        yield Written("rounds/*/selection.csv", max(rounds, 1), regions * _SELECTION_BYTES_A_ROW)
-        pixels = images * target.pixels / target.images
-        yield Written("rounds/*/labels/", images, round(pixels * _LABEL_BYTES_A_PIXEL))
     yield Written("report.html, metrics, tensorboard/", 1, _REPORT_BYTES)
+
+
+def _kind(path: Path) -> str:
+    """A file's place in the run's directory, with a star for its round."""
+    parts = ["*" if part.isdigit() else part for part in path.parts]
+    return "/".join(parts) + ("" if path.suffix else "/")
 
 
 def _row_bytes(experiment: Experiment) -> int:

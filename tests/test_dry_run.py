@@ -107,7 +107,7 @@ def test_a_reference_is_one_training_and_parts_save_memory_not_work(toy_dir, tmp
     assert plan.rounds == plan.budget == plan.discriminator_parameters == 0
     paths = {file.path for file in plan.files}
     assert paths >= {"rounds/*/checkpoint/", "rounds/*/labels/"}
-    assert not paths & {"rounds/*/regions_*.safetensors", "rounds/00/discriminator/"}
+    assert not paths & {"rounds/*/regions_target.safetensors", "rounds/*/discriminator/"}
 
 
 def test_it_prints_everything_and_leaves_no_trace(planned, tmp_path, toy_dir):

@@ -47,7 +47,9 @@ def source_only(experiment: Experiment) -> Iterator[Stage]:
     """A reference without any target label: the source alone, for as many steps."""
     config = experiment.config
     yield acquisition.pool(experiment)
-    yield trainings.on_source(experiment, trainings.all_steps(config, config.finetune), "finetune")
+    yield trainings.on_source(
+        experiment, trainings.all_steps(config, config.finetune), "finetune", "source only"
+    )
     yield from validation.evaluate(experiment, 0)
 
 
@@ -55,7 +57,9 @@ def adaptation_only(experiment: Experiment) -> Iterator[Stage]:
     """A reference without any target label: the adversarial warm-up, for as many steps."""
     config = experiment.config
     yield acquisition.pool(experiment)
-    yield trainings.adaptation(experiment, trainings.all_steps(config, config.warmup))
+    yield trainings.adaptation(
+        experiment, trainings.all_steps(config, config.warmup), "adaptation, adversarial"
+    )
     yield from validation.evaluate(experiment, 0)
 
 

@@ -16,7 +16,7 @@ from adeada_jax.errors import InputError
 from adeada_jax.evaluation import tables
 from adeada_jax.experiment import Experiment, Weights
 from adeada_jax.models import Segmenter
-from adeada_jax.run.costs import Cost
+from adeada_jax.run.costs import Cost, Survey
 from adeada_jax.run.runner import Alone, Stage, Together
 from adeada_jax.telemetry import console
 from adeada_jax.training import checkpoints, optimizers, parallel
@@ -38,28 +38,28 @@ def warm_up(experiment: Experiment) -> Stage:
     if options.checkpoint:
         return _taken_over(experiment, Path(options.checkpoint))
     if options.method == "adversarial":
-        return adaptation(experiment, options)
-    return on_source(experiment, options, "warmup")
+        return adaptation(experiment, options, "warm-up, adversarial")
+    return on_source(experiment, options, "warmup", "warm-up, source only")
 
 
-def adaptation(experiment: Experiment, options: config_dict.ConfigDict) -> Stage:
+def adaptation(experiment: Experiment, options: config_dict.ConfigDict, title: str) -> Stage:
     """Adversarial training on the source's labels and the target's images; leaves the discriminator, too."""
     workdir = experiment.workdir
     return _training(
-        experiment, 0, "warmup", "adversarial training", options,
+        experiment, 0, "warmup", title, options,
         partial(_train_adversarially, experiment, options),
         writes=(workdir.discriminator(), workdir.checkpoint(0)),
     )  # fmt: skip
 
 
-def on_source(experiment: Experiment, options: config_dict.ConfigDict, name: str) -> Stage:
+def on_source(experiment: Experiment, options: config_dict.ConfigDict, name: str, title: str) -> Stage:
     """Supervised training on the source alone, from the first weights."""
 
     def train(start: int) -> tuple[Weights]:
         batches = _batches(experiment, experiment.source.without_regions(), 0, name)
         return _train_supervised(experiment, 0, name, experiment.initial_weights(), batches, options, start)
 
-    return _training(experiment, 0, name, "training on the source", options, train)
+    return _training(experiment, 0, name, title, options, train)
 
 
 def on_bought_labels(experiment: Experiment, options: config_dict.ConfigDict) -> Stage:
@@ -77,7 +77,7 @@ def on_bought_labels(experiment: Experiment, options: config_dict.ConfigDict) ->
         weights = experiment.initial_weights()
         return _train_supervised(experiment, 0, "finetune", weights, batches, options, start)
 
-    return _training(experiment, 0, "finetune", "training on the target", options, train)
+    return _training(experiment, 0, "finetune", "target only", options, train)
 
 
 def finetune(experiment: Experiment, number: int) -> Stage:
@@ -147,7 +147,7 @@ def _taken_over(experiment: Experiment, checkpoint: Path) -> Stage:
             checkpoints.save(workdir.discriminator(), checkpoints.restore(discriminator, shapes))
         checkpoints.save(workdir.checkpoint(0), experiment.load_weights(checkpoint).tree())
 
-    def files(survey: Any) -> dict[Path, int]:
+    def files(survey: Survey) -> dict[Path, int]:
         return {workdir.checkpoint(0): survey.weights_bytes}
 
     return Stage("warmup", 0, Alone(make), writes=(workdir.checkpoint(0),), cost=Cost(files=files))
@@ -169,11 +169,16 @@ def _training(
             checkpoints.save(workdir.checkpoint(number), weights.tree())
 
     writes = writes or (workdir.checkpoint(number),)
+
+    def files(survey: Survey) -> dict[Path, int]:
+        sizes = {workdir.checkpoint(number): survey.weights_bytes}
+        return sizes | {path: survey.discriminator_bytes for path in writes if path not in sizes}
+
     return Stage(
         name, number,
         Together(train, lambda result: write(*result), checkpoints.Progress(progress).latest_step),
         reads=reads, writes=writes, temporary=(progress,), timed=False,
-        cost=Cost(title=title, steps=options.steps, adversarial=len(writes) > 1),
+        cost=Cost(title=title, steps=options.steps, adversarial=len(writes) > 1, files=files),
     )  # fmt: skip
 
 

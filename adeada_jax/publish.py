@@ -26,7 +26,8 @@ def publish(experiment: Experiment, summary: dict) -> None:
     segmenter, size = experiment.segmenter, experiment.size
     before = predictor(segmenter, experiment.load_weights(workdir.checkpoint(0)), **size)
     after = predictor(segmenter, experiment.load_weights(workdir.checkpoint(last)), **size)
-    events = [json.loads(line) for line in (workdir.root / "metrics.jsonl").read_text().splitlines()]
+    lines = (workdir.root / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    events = [json.loads(line) for line in lines]
     densities = {n: read_json(workdir.density(n)) for n in range(last + 1) if workdir.density(n).exists()}
     write_report(
         workdir.report,

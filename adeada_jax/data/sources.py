@@ -79,18 +79,23 @@ def prepare(
     spec = find_dataset(dataset)
     directory = Path(data_dir) / spec.directory
     regions = {"num_segments": num_segments, "compactness": compactness}
-    with writing.locked(Path(data_dir)):
-        if _is_complete(directory):
-            check_regions(dataset, data_dir, **regions)
-            _check_origin(dataset, data_dir, options.get("source_dir", ""))
-            return
-        writing.remove_half_written(directory)
-        if spec.embedded:
-            writing.write_embedded(
-                spec.builder, dataset, spec.config, Path(data_dir), regions, progress, **options
-            )
-        else:
-            writing.write_from_files(spec.builder, directory, Path(data_dir), regions, progress, **options)
+    if not _is_complete(directory):  # what is complete is only read, wherever it lies
+        with writing.locked(Path(data_dir)):
+            if not _is_complete(directory):
+                writing.remove_half_written(directory)
+                _write(spec, dataset, directory, Path(data_dir), regions, progress, options)
+    check_regions(dataset, data_dir, **regions)
+    _check_origin(dataset, data_dir, options.get("source_dir", ""))
+
+
+def _write(
+    spec: Dataset, name: str, directory: Path, data_dir: Path, regions: dict[str, Any], progress: bool,
+    options: dict[str, Any],
+) -> None:  # fmt: skip
+    if spec.embedded:
+        writing.write_embedded(spec.builder, name, spec.config, data_dir, regions, progress, **options)
+    else:
+        writing.write_from_files(spec.builder, directory, data_dir, regions, progress, **options)
 
 
 def make_if_embedded(dataset: str, data_dir: str | Path, *, num_segments: int, compactness: float) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from adeada_jax.errors import InputError
+from adeada_jax.faults import is_utf8, printable
 
 # Encoded label file and its name to `(H, W)` uint8 class ids, 255 = ignore; InputError if it is none.
 LabelReader = Callable[[bytes, str], np.ndarray]
@@ -134,6 +135,8 @@ def find_files(directory: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
         if suffix is None or any(part.startswith(".") for part in relative.parts) or not path.is_file():
             continue
         name = relative.as_posix()[: -len(suffix)]
+        if not is_utf8(name):
+            raise InputError(f"the name {printable(str(path))} is no UTF-8; rename the file or its folder")
         if name in found:
             raise InputError(f"'{found[name]}' and '{path}' share the name '{name}'; rename or remove one")
         found[name] = path

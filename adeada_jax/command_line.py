@@ -100,7 +100,7 @@ def run_app(main: Callable[[list[str]], object]) -> None:
         logging.set_verbosity(logging.FATAL)  # what libraries log as an error, they raise as well
         try:
             return main(argv)
-        except InputError as error:
+        except (InputError, app.UsageError) as error:
             fail(str(error))
         except KeyboardInterrupt:
             fail(interrupt.LINE, interrupt.STATUS)
@@ -166,6 +166,12 @@ def _unknown_key(message: str, argv: Sequence[str]) -> str:
 
 
 def fail(message: str, status: int = 2) -> NoReturn:
-    """Ends the script with one line on standard error."""
+    """Ends the script with one line on standard error.
+
+    At once: what had to be put in order is, and Python's own end may crash where devices are still at work.
+    """
     print(message if status == interrupt.STATUS else f"error: {message}", file=sys.stderr)
-    sys.exit(status)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(status)

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import sys
 import traceback
 from collections.abc import Iterator
 
@@ -19,8 +20,6 @@ _DISK_WORDS = (
 )  # fmt: skip
 _FULL_WORDS = ("No space left on device", "Disk quota exceeded", "database or disk is full")
 _PATH = re.compile(r"""["'`](/[^"'`]+)["'`]""")
-# Where JAX starts its devices.
-_BACKENDS = ("xla_bridge.py", ("backends", "_init_backend"))
 
 
 def machine_fault(error: BaseException) -> str | None:
@@ -76,17 +75,29 @@ def _memory(error: BaseException) -> str | None:
 
 def _devices(error: BaseException) -> str | None:
     text = " ".join(str(error).split())
-    file, functions = _BACKENDS
-    starting = isinstance(error, (RuntimeError, AssertionError)) and any(
-        frame.f_code.co_filename.endswith(file) and frame.f_code.co_name in functions
-        for frame, _ in traceback.walk_tb(error.__traceback__)
-    )
-    if not starting and not text.startswith("Unable to initialize backend"):
-        return None
+    if not text.startswith("Unable to initialize backend"):
+        # Where a kind of device is asked for that is not installed, JAX raises this and says nothing.
+        if type(error) is not AssertionError or text or "jax" not in sys.modules or _has_devices(error):
+            return None
+        text = "none of that kind was found; is JAX installed for it?"
     import jax
 
     asked = f" for JAX_PLATFORMS={jax.config.jax_platforms}" if jax.config.jax_platforms else ""
-    return f"JAX cannot start a device{asked}" + (f": {text}" if text else "; is that kind of JAX installed?")
+    return f"JAX cannot start a device{asked}: {text}"
+
+
+def _has_devices(error: AssertionError) -> bool:
+    import jax
+
+    files = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)}
+    if any(file.endswith("xla_bridge.py") for file in files):
+        return False
+    if jax.distributed.is_initialized():  # where starting them means waiting for other processes
+        return True
+    try:
+        return bool(jax.devices())
+    except (AssertionError, RuntimeError):
+        return False
 
 
 def _name(error: BaseException) -> str | None:

@@ -8,6 +8,9 @@ KeyboardInterrupt is raised as ever: checkpoints that are being written are fini
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import parent_process
 from types import FrameType
 from typing import NoReturn
 
@@ -18,9 +21,22 @@ _seen = False
 
 
 def install() -> None:
-    """Takes Ctrl-C over, but where it is ignored, as in a shell's background jobs."""
+    """Takes Ctrl-C over, but where it is ignored, as in a shell's background jobs.
+
+    In a process that imports the script because the script started it, Ctrl-C is left to the script.
+    """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _handle)
+        signal.signal(signal.SIGINT, _handle if parent_process() is None else signal.SIG_IGN)
+
+
+@contextmanager
+def left_to_this_process() -> Iterator[None]:
+    """Processes that are started in the `with` block never hear of Ctrl-C."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which they inherit
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end() -> NoReturn:

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
+from adeada_jax import interrupt
 from adeada_jax.data.images import encode_png
 from adeada_jax.regions.slic import slic_regions
 
@@ -73,7 +73,8 @@ def ordered_map(
         waiting: deque[Future[R]] = deque()
         try:
             for item in items:
-                waiting.append(pool.submit(function, item))
+                with interrupt.left_to_this_process():  # which starts its processes there
+                    waiting.append(pool.submit(function, item))
                 if len(waiting) > 8 * processes:
                     yield waiting.popleft().result()
             while waiting:
@@ -85,7 +86,6 @@ def ordered_map(
 
 def _start_worker() -> None:
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

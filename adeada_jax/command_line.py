@@ -128,7 +128,7 @@ def _unraisable(happened: Any) -> None:
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
-        return flags.FLAGS([_expanded_argument(argument) for argument in argv])
+        return flags.FLAGS([expanded_argument(argument) for argument in argv])
     except InputError as error:
         fail(str(error))
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
@@ -136,7 +136,7 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         fail(_in_one_line(error, argv))
 
 
-def _expanded_argument(argument: str) -> str:
+def expanded_argument(argument: str) -> str:
     """A flag with `~` expanded, in each of several values, too: the shell does so only at a word's start."""
     if not is_utf8(argument):
         raise InputError(f"the argument {printable(argument)} is no UTF-8; rename what has this name")

@@ -32,6 +32,8 @@ def main(argv: list[str]) -> None:
         _WEIGHTS.value, _OUTPUT.value, name=_MODEL.value, backbone=_BACKBONE.value, sha256=_SHA256.value
     )
     print(f"{found['file']}: SHA-256 {found['sha256']}")
+    for step in found["unwrapped"]:
+        print(f"unwrapped: {step}")
     kinds = Counter("num_batches_tracked" if key.endswith("num_batches_tracked") else key
                     for key in found["left_out"])  # fmt: skip
     if kinds:

@@ -89,12 +89,24 @@ def prefer_faster_convolutions() -> None:
         os.environ["XLA_FLAGS"] = f"{given} {_CPU_FLAG}={_CPU_KINDS}".strip()
 
 
+def promote_as_numpy_does() -> None:
+    """Keeps to JAX's own rules for mixed types and ranks, before JAX's first use.
+
+    Flax's batch norm, ours around it and the mixtures are written for these. An environment that asks for
+    stricter ones, for another program's sake, would end every run.
+    """
+    for name, rule in (("JAX_NUMPY_DTYPE_PROMOTION", "standard"), ("JAX_NUMPY_RANK_PROMOTION", "allow")):
+        if name in os.environ:
+            os.environ[name] = rule
+
+
 def run_app(main: Callable[[list[str]], object]) -> None:
     """`app.run` whose errors are one line: of wrong flags, InputErrors, the machine's faults and Ctrl-C."""
     _in_utf8()
     output.forgive()
     sys.unraisablehook = _unraisable
     prefer_faster_convolutions()
+    promote_as_numpy_does()
 
     def guarded(argv: list[str]) -> object:
         logging.set_verbosity(logging.FATAL)  # what libraries log as an error, they raise as well

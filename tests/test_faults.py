@@ -110,6 +110,13 @@ def test_a_device_that_is_not_there_is_one_line():
     assert said.startswith("error: JAX cannot start a device for JAX_PLATFORMS=cuda")
 
 
+def test_scripts_compute_by_jaxs_own_rules_whatever_the_environment_asks():
+    body = "def main(argv):\n    import jax.numpy as jnp\n    print(jnp.arange(3) + jnp.ones((1, 3)))"
+    strict = {"JAX_NUMPY_DTYPE_PROMOTION": "strict", "JAX_NUMPY_RANK_PROMOTION": "raise"}
+    with script(body, env={**os.environ, **strict}) as process:
+        assert process.communicate(timeout=60) == ("[[1. 2. 3.]]\n", "")
+
+
 WORKING = """
 import time, sys
 def main(argv):

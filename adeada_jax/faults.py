@@ -19,7 +19,7 @@ _DISK_WORDS = (
     "Permission denied", "Operation not permitted", "Input/output error", "database or disk is full",
 )  # fmt: skip
 _FULL_WORDS = ("No space left on device", "Disk quota exceeded", "database or disk is full")
-_PATH = re.compile(r"""["'`](/[^"'`]+)["'`]""")
+_PATH = re.compile(r"""["'`](/[^"'`\\]+)""")
 
 
 def machine_fault(error: BaseException) -> str | None:

@@ -29,6 +29,8 @@ TENSORSTORE = (
         (OSError(errno.EROFS, "Read-only file system"), "Read-only file system"),
         (ValueError(TENSORSTORE),
          "'/run/ocdbt.process_0/d/1': No space left on device; free some, then the same command goes on"),
+        (ValueError(TENSORSTORE.replace('"', '\\"')),
+         "'/run/ocdbt.process_0/d/1': No space left on device; free some, then the same command goes on"),
         (RuntimeError("fwrite() failed: Disk quota exceeded"),
          "Disk quota exceeded; free some, then the same command goes on"),
         (MemoryError("Unable to allocate 3 GiB"), "the memory is too small: Unable to allocate 3 GiB"),

@@ -1,34 +1,42 @@
 """Named arrays with JSON metadata in one safetensors file, written whole or not at all."""
 
+import errno
 import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from adeada_jax.errors import InputError
+from adeada_jax.files import naming, replacing
 
+_ZEROS = 2**20  # bytes written at a time where place cannot be reserved
 # The format's names of the kinds of numbers that are stored here.
 _KINDS = {"F32": np.float32, "F64": np.float64, "I32": np.int32, "I64": np.int64}
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
-    """Writes arrays and JSON-able metadata under a temporary name, then renames."""
+    """Writes arrays and JSON-able metadata under a temporary name, then renames.
+
+    Raises:
+      InputError: it cannot be written, as on a full disk; names the file.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    save_file(contiguous, temporary, metadata={key: json.dumps(value) for key, value in metadata.items()})
-    temporary.chmod(0o644)  # safetensors makes it readable for its owner alone
-    with open(temporary, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    described = {key: json.dumps(value) for key, value in metadata.items()}
+    with replacing(path, temporary):
+        try:
+            save_file(contiguous, temporary, metadata=described)
+        except SafetensorError as error:
+            raise InputError(f"'{path}' cannot be written: {error}") from error
+        temporary.chmod(0o644)  # safetensors makes it readable for its owner alone
 
 
 def load_arrays(
@@ -75,8 +83,10 @@ def create_arrays(
 
     Yields:
       Arrays to write to.
+
+    Raises:
+      OSError: the disk has no place for all of it; names the file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     kinds = {np.dtype(kind): name for name, kind in _KINDS.items()}
     header: dict[str, Any] = {"__metadata__": {key: json.dumps(value) for key, value in metadata.items()}}
@@ -87,13 +97,29 @@ def create_arrays(
         header[name] = {"dtype": kinds[np.dtype(dtype)], "shape": list(shape), "data_offsets": [start, end]}
     encoded = json.dumps(header).encode()
     encoded += b" " * (-len(encoded) % 8)
-    with open(temporary, "wb") as file:
-        file.write(len(encoded).to_bytes(8, "little") + encoded)
-        file.truncate(8 + len(encoded) + end)
-    yield {name: _mapped(temporary, 8 + len(encoded), header[name], "r+") for name in shapes}
-    with open(temporary, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    with replacing(path, temporary):
+        with naming(path), open(temporary, "wb") as file:
+            file.write(len(encoded).to_bytes(8, "little") + encoded)
+            file.flush()
+            _reserve(file, 8 + len(encoded), end)
+        yield {name: _mapped(temporary, 8 + len(encoded), header[name], "r+") for name in shapes}
+
+
+def _reserve(file: BinaryIO, start: int, size: int) -> None:
+    """Takes the place of `size` bytes on the disk: what is mapped without having it dies when the disk fills.
+
+    Raises:
+      OSError: there is not so much.
+    """
+    if not size:
+        return
+    try:
+        os.posix_fallocate(file.fileno(), start, size)
+    except (AttributeError, OSError) as error:  # macOS; file systems that cannot reserve
+        if getattr(error, "errno", None) not in (None, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
+        for position in range(0, size, _ZEROS):
+            file.write(bytes(min(_ZEROS, size - position)))
 
 
 def _mapped(path: Path, start: int, entry: Mapping[str, Any], mode: str) -> np.ndarray:

@@ -1,4 +1,7 @@
-"""How scripts start and how they fail: one line for the user's mistakes, a traceback for ours."""
+"""How scripts start and how they fail: one line for mistakes and full disks, a traceback for bugs.
+
+Statuses: 2 for a mistake in what was given or what the machine lacks, 130 for Ctrl-C.
+"""
 
 import importlib.util
 import os
@@ -6,12 +9,14 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jaxlib
-from absl import app, flags
+from absl import app, flags, logging
 
+from adeada_jax import interrupt, output
 from adeada_jax.errors import InputError
+from adeada_jax.faults import is_utf8, machine_fault, printable
 
 # XLA's CPU backend computes convolutions by a new library from jaxlib 0.10 on, slower than the one before,
 # most of all in kernels' gradients (docs/scaling.md). The new one keeps what it is good at: products, sums.
@@ -21,25 +26,55 @@ _CPU_KINDS = "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
 
 
 def checked_config(config: Any) -> Any:
-    """The value of a config flag, or an InputError saying why its file could not be loaded."""
+    """The value of a config flag, `~` in its paths expanded.
+
+    Raises:
+      InputError: its file could not be loaded, or there is no home directory.
+    """
     try:
-        config.to_dict()
+        values = config.to_dict()
     except OSError as error:
         raise InputError(f"--config: {str(error).strip().splitlines()[-1].strip()}") from error
+    config.update(_expanded(values, "config"))
     return config
+
+
+def _expanded(values: dict[str, Any], key: str) -> dict[str, Any]:
+    """What has a `~` in a nested configuration, with its home directory instead."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            found[name] = _expanded(value, f"{key}.{name}")
+        elif isinstance(value, str) and value.startswith("~"):
+            found[name] = _at_home(value, f"{key}.{name}")
+    return found
+
+
+def _at_home(path: str, what: str) -> str:
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~") and (path == "~" or path.startswith("~/")):
+        raise InputError(f"{what}: '{path}': HOME is not set; give the path in full")
+    return expanded
 
 
 def keep_compiled_programs() -> None:
     """Keeps compiled programs between runs: in JAX_COMPILATION_CACHE_DIR or ~/.cache/adeada_jax.
 
-    Also those that compile in less than JAX's usual second: the densities have dozens.
+    Also those that compile in less than JAX's usual second: the densities have dozens. Where neither can be
+    written, as in a container whose user has no home, none are kept.
     """
     import jax
 
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     if not jax.config.jax_compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "adeada_jax"))
+        try:
+            directory = Path.home() / ".cache" / "adeada_jax"
+            directory.mkdir(parents=True, exist_ok=True)
+        except (RuntimeError, OSError):  # no home, or none that can be written
+            return
+        if os.access(directory, os.W_OK | os.X_OK):
+            jax.config.update("jax_compilation_cache_dir", str(directory))
 
 
 def prefer_faster_convolutions() -> None:
@@ -54,27 +89,76 @@ def prefer_faster_convolutions() -> None:
         os.environ["XLA_FLAGS"] = f"{given} {_CPU_FLAG}={_CPU_KINDS}".strip()
 
 
+def promote_as_numpy_does() -> None:
+    """Keeps to JAX's own rules for mixed types and ranks, before JAX's first use.
+
+    Flax's batch norm, ours around it and the mixtures are written for these. An environment that asks for
+    stricter ones, for another program's sake, would end every run.
+    """
+    for name, rule in (("JAX_NUMPY_DTYPE_PROMOTION", "standard"), ("JAX_NUMPY_RANK_PROMOTION", "allow")):
+        if name in os.environ:
+            os.environ[name] = rule
+
+
 def run_app(main: Callable[[list[str]], object]) -> None:
-    """`app.run` with one-line errors: wrong flags and InputErrors end with status 2."""
+    """`app.run` whose errors are one line: of wrong flags, InputErrors, the machine's faults and Ctrl-C."""
+    _in_utf8()
+    output.forgive()
+    sys.unraisablehook = _unraisable
     prefer_faster_convolutions()
+    promote_as_numpy_does()
 
     def guarded(argv: list[str]) -> object:
+        logging.set_verbosity(logging.FATAL)  # what libraries log as an error, they raise as well
         try:
             return main(argv)
-        except InputError as error:
-            _fail(str(error))
+        except (InputError, app.UsageError) as error:
+            fail(str(error))
+        except KeyboardInterrupt:
+            fail(interrupt.LINE, interrupt.STATUS)
+        except Exception as error:
+            fault = machine_fault(error)
+            if fault is None:
+                raise
+            fail(fault)
 
     app.run(guarded, flags_parser=_parse_flags)
 
 
+def _in_utf8() -> None:
+    """Starts Python anew where the locale is none of UTF-8, in which names of files are UTF-8 still."""
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def _unraisable(happened: Any) -> None:
+    """Where a checkpoint cannot be written, tensorstore still reports to orbax's loop, which is over then."""
+    if str(happened.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(happened)
+
+
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
-        arguments = flags.FLAGS(list(argv))
+        arguments = flags.FLAGS([expanded_argument(argument) for argument in argv])
         _refuse_empty()
         return arguments
+    except InputError as error:
+        fail(str(error))
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         # The configuration's own errors (an unknown key, a value of the wrong type) come as any of these.
-        _fail(_in_one_line(error, argv))
+        fail(_in_one_line(error, argv))
+
+
+def expanded_argument(argument: str) -> str:
+    """A flag with `~` expanded, in each of several values, too: the shell does so only at a word's start."""
+    if not is_utf8(argument):
+        raise InputError(f"the argument {printable(argument)} is no UTF-8; rename what has this name")
+    flag, equals, values = argument.partition("=")
+    if not equals or not flag.startswith("-") or "~" not in values:
+        return argument
+    paths = (_at_home(value, flag) if value.startswith("~") else value for value in values.split(","))
+    return f"{flag}={','.join(paths)}"
 
 
 def _in_one_line(error: Exception, argv: Sequence[str]) -> str:
@@ -105,6 +189,13 @@ def _refuse_empty() -> None:
             raise flags.IllegalFlagValueError(f"--{name}: is empty; give a value, or leave the flag out")
 
 
-def _fail(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(2)
+def fail(message: str, status: int = 2) -> NoReturn:
+    """Ends the script with one line on standard error.
+
+    At once: what had to be put in order is, and Python's own end may crash where devices are still at work.
+    """
+    print(message if status == interrupt.STATUS else f"error: {message}", file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(status)

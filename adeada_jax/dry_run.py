@@ -56,7 +56,7 @@ def check_directory(workdir: Workdir) -> None:
         raise InputError(f"workdir '{workdir.root}' cannot be written: no permission for '{place}'")
     lock = workdir.root / ".lock"
     if lock.exists():
-        with open(lock) as file:
+        with open(lock, encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError as error:

@@ -1,9 +1,11 @@
 """Writing files whole or not at all: under a temporary name, then renamed."""
 
+import contextlib
 import io
 import json
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +15,40 @@ from PIL import Image
 from adeada_jax.errors import InputError
 
 
+@contextlib.contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Gives errors of the system the file's name, which those of writing (a full disk) lack."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextlib.contextmanager
+def replacing(path: Path, temporary: Path) -> Iterator[None]:
+    """Gives what the `with` block wrote to `temporary` the name `path`, once it is on the disk.
+
+    If anything fails nothing stays of it, so that a disk that was full has place again.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+        with naming(path):
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_bytes_atomic(path: str | Path, content: bytes) -> None:
     """Writes a file; whoever looks sees the old content or the new, never a part."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path, temporary), naming(path):
+        temporary.write_bytes(content)
 
 
 def write_text_atomic(path: str | Path, text: str) -> None:
@@ -52,7 +75,7 @@ def read_json(path: str | Path) -> Any:
       InputError: the file is missing or is not JSON; the message names it.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise InputError(f"'{path}' does not exist") from error
     except OSError as error:

@@ -41,7 +41,8 @@ def import_weights(
 
     Returns:
       What PROVENANCE says: `weights`, `file`, `sha256`, `model` (None for a backbone alone), `backbone`,
-      `num_classes`, `discriminator` (whether there was one), `left_out` (names).
+      `num_classes`, `discriminator` (whether there was one), `left_out` (names), `unwrapped`
+      (what was done to find the network in the file).
 
     Raises:
       InputError: no such file; another checksum; wrong content (see `torch_files.read_tensors` and
@@ -61,6 +62,7 @@ def import_weights(
         "num_classes": found.num_classes,
         "discriminator": found.discriminator is not None,
         "left_out": list(found.left_out),
+        "unwrapped": list(found.unwrapped),
     }
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from adeada_jax.config import paper_defaults
 from adeada_jax.data import sources, transforms
 from adeada_jax.data.batches import read_ahead
 from adeada_jax.data.builders.layout import find_files
+from adeada_jax.data.builders.source_files import read_file
 from adeada_jax.data.images import decode_image, encode_png
 from adeada_jax.enlargement import labels_of
 from adeada_jax.errors import InputError
@@ -23,6 +24,7 @@ from adeada_jax.files import read_json, write_bytes_atomic, write_json_atomic
 from adeada_jax.labels import CLASS_NAMES, PALETTE, colorize
 from adeada_jax.models import Segmenter, normalize
 from adeada_jax.telemetry import track
+from adeada_jax.workdir import Workdir
 
 # From an `(H, W, 3)` uint8 image to `(H, W)` uint8 class ids.
 Predictor = Callable[[np.ndarray], np.ndarray]
@@ -87,10 +89,10 @@ def last_checkpoint(workdir: Path) -> Path:
     Raises:
       InputError: it has trained none.
     """
-    trained = sorted(Path(workdir).glob("rounds/*/checkpoint"))
-    if not trained:
+    last = Workdir(workdir).last_checkpoint()
+    if last is None:
         raise InputError(f"--workdir: '{workdir}' has no rounds/*/checkpoint; give the directory of a run")
-    return trained[-1]
+    return last
 
 
 def predict_folder(config: config_dict.ConfigDict, checkpoint: Path, images: Path, output: Path) -> int:
@@ -178,7 +180,7 @@ class _ImageFiles:
 
     def __getitem__(self, index: int) -> np.ndarray:
         path = self._paths[index]
-        return decode_image(path.read_bytes(), str(path))
+        return decode_image(read_file(path), str(path))
 
 
 def _place(output: Path, kind: str, name: str) -> Path:

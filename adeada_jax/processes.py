@@ -18,8 +18,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from adeada_jax import interrupt
 from adeada_jax.arrays import load_arrays, save_arrays
 from adeada_jax.errors import InputError
+from adeada_jax.faults import machine_fault
 
 # Seconds without a sign of life after which a process counts as dead.
 HEARTBEAT_SECONDS = 20
@@ -146,7 +148,7 @@ def ending_together() -> Iterator[None]:
         if not jax.distributed.is_initialized():
             raise
         print(f"error: {_name()}: {_reason(error)}", file=sys.stderr, flush=True)
-        os._exit(2)
+        os._exit(interrupt.STATUS if isinstance(error, KeyboardInterrupt) else 2)
 
 
 def _name() -> str:
@@ -163,8 +165,8 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return f"interrupted. {again}"
     said = " ".join(str(error).split())
-    if said.startswith("Unable to initialize backend"):
-        return f"its devices cannot be used: {said}. {again}"
+    if fault := machine_fault(error):
+        return f"{fault}. {again}"
     if any(word in said for word in _LOST):
         return f"another process of this run ended; its output says why ({said[:300]}). {again}"
     return "".join(traceback.format_exception(error)) + again

@@ -105,8 +105,8 @@ def _result(experiment: Experiment, number: int, iou: np.ndarray) -> dict[str, A
     """One object of summary.json's list; the first class does not occur."""
     iou[0] = np.nan
     scores = confusion.scores(iou, experiment.class_names, experiment.config.shared_classes)
-    return {"round": number, **scores, "labelled_pixels": number, "target_pixels": 10,
-            "labelled_fraction": number / 10}  # fmt: skip
+    return {"round": number, **scores, "labelled_pixels": 2 * number, "known_pixels": number,
+            "target_pixels": 10, "labelled_fraction": number / 5}  # fmt: skip
 
 
 def _write_purchases(experiment: Experiment, number: int) -> None:

@@ -18,15 +18,18 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto import event_pb2
+from tensorboardX.summary import scalar
 
 from adeada_jax.errors import InputError
-from adeada_jax.files import finite, write_text_atomic
+from adeada_jax.files import finite, naming, write_text_atomic
 
 T = TypeVar("T")
 
 console = Console()
 
+_FLUSH_SECONDS = 10
 _KEYS = ("round", "stage", "step", "time")
 
 
@@ -98,7 +101,7 @@ class Metrics:
             self._writer = _Scalars(self._tensorboard)
             for past in self._mend():
                 self._writer.add(past)
-        with open(self._path, "a", encoding="utf-8") as file:
+        with naming(self._path), open(self._path, "a", encoding="utf-8") as file:
             file.write(json.dumps(event) + "\n")
         self._writer.add(event)
 
@@ -155,8 +158,13 @@ class _Scalars:
     def __init__(self, directory: Path):
         for old in directory.glob("events.out.tfevents.*"):
             old.unlink()
-        # The purge tells a TensorBoard that is running to forget what it read from those.
-        self._writer = SummaryWriter(str(directory), purge_step=0, flush_secs=10)
+        directory.mkdir(parents=True, exist_ok=True)
+        # Not by SummaryWriter, whose thread would die of a full disk and leave the run waiting for it.
+        self._writer = EventsWriter(str(directory / "events"))
+        # The start tells a TensorBoard that is running to forget what it read from those.
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._writer.write_event(event_pb2.Event(wall_time=time.time(), step=0, session_log=start))
+        self._flushed = 0.0
         self._round: dict[str, int] = {}  # by stage: the round being written,
         self._done: dict[str, int] = {}  # its steps so far,
         self._before: dict[str, int] = {}  # and the steps of the rounds before
@@ -165,7 +173,13 @@ class _Scalars:
         position = self._position(event["round"], event["stage"], event["step"])
         for name, value in event.items():
             if name not in _KEYS and isinstance(value, (int, float)):
-                self._writer.add_scalar(f"{event['stage']}/{name}", value, position, walltime=event["time"])
+                summary = scalar(f"{event['stage']}/{name}", value)
+                self._writer.write_event(
+                    event_pb2.Event(wall_time=event["time"], step=position, summary=summary)
+                )
+        if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+            self._writer.flush()
+            self._flushed = time.monotonic()
 
     def close(self) -> None:
         self._writer.close()

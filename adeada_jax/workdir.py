@@ -91,13 +91,18 @@ class Workdir:
     def evaluation(self, round: int) -> Path:
         return self.round(round) / "evaluation.json"
 
+    def last_checkpoint(self) -> Path | None:
+        """The checkpoint of the last round that was trained, None where none was."""
+        trained = [path for path in self.root.glob("rounds/*/checkpoint") if path.parent.name.isdigit()]
+        return max(trained, key=lambda path: int(path.parent.name), default=None)
+
     def purchases(self, until: int) -> list[Purchase]:
         """What was bought up to and including a round, in the order bought."""
         rows: list[Purchase] = []
         for number in range(until + 1):
             path = self.selection(number)
             if path.exists():
-                rows += purchases_from_csv(path.read_text())
+                rows += purchases_from_csv(path.read_text(encoding="utf-8"))
         return rows
 
     @property
@@ -188,7 +193,7 @@ class Workdir:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            lock = open(self.root / ".lock", "w")  # noqa: SIM115
+            lock = open(self.root / ".lock", "w", encoding="utf-8")  # noqa: SIM115
         except OSError as error:
             raise InputError(f"workdir '{self.root}' cannot be written: {error.strerror}") from error
         with lock:

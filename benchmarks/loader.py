@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import psutil
-from absl import app, flags, logging
+from absl import app, flags
 from PIL import Image, ImageEnhance
 
 from adeada_jax.command_line import run_app
@@ -126,7 +126,6 @@ def time_stages(source: Any) -> None:
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'")
-    logging.set_verbosity(logging.ERROR)
     cv2.setNumThreads(1)
     source = open_union(_DATA_DIR.value, _IMAGES.value)
     print("| workers | augmented | images/s | images/CPU s | CPU ms an image |")

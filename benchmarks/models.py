@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags, logging
+from absl import app, flags
 
 from adeada_jax.command_line import run_app
 from adeada_jax.config import paper_defaults
@@ -156,7 +156,6 @@ def compare(name: str, ours: Task, theirs: Task, flops: float | None, dtype: str
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'")
-    logging.set_verbosity(logging.ERROR)
     try:
         import torch
         import torch_reference

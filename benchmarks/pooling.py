@@ -109,7 +109,7 @@ def measure(name: str, stride: int) -> dict[str, Any]:
 
 def _resident(kind: str) -> int:
     """Bytes of memory in use, now (VmRSS) or at most (VmHWM), as Linux tells it."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(kind))
 
 
@@ -117,7 +117,7 @@ def in_own_process(name: str, stride: int) -> dict[str, Any] | None:
     """`measure` elsewhere; None where it cannot run, such as without PyTorch."""
     command = [sys.executable, __file__, f"--way={name},{stride}", f"--height={_HEIGHT.value}"]
     command += [f"--width={_WIDTH.value}", f"--repeat={_REPEAT.value}"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
     if done.returncode:
         print(f"{name}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}", file=sys.stderr)
         return None

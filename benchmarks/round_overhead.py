@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import jax
 import numpy as np
-from absl import app, flags, logging
+from absl import app, flags
 
 from adeada_jax import inference
 from adeada_jax.command_line import run_app
@@ -140,7 +140,6 @@ def labels(directory: Path, images: int = 10) -> float:
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'")
-    logging.set_verbosity(logging.ERROR)
     options, share = paper_defaults(), _SHARE.value
     steps = options.finetune.steps
     images = {name: max(1, round(share * count)) for name, count in IMAGES.items()}

@@ -63,7 +63,7 @@ def table(number: int):
 
 def memory(entry: str) -> float:
     """This process's VmRSS (resident now) or VmHWM (at most since the last reset), in MB; Linux only."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(entry)) / 1024
 
 
@@ -75,7 +75,7 @@ def work(name: str) -> None:
     candidates = table(_REGIONS.value)
     strategy = create_strategy(name, OPTIONS)
     budget = int(_BUDGET.value * candidates.pixels.sum())
-    Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # resets VmHWM
     base, start, cpu = memory("VmRSS"), time.perf_counter(), time.process_time()
     picks = strategy.select(candidates, Request(1, budget, 0)).picks
     spent = int(candidates.pixels[[pick.index for pick in picks]].sum())
@@ -91,7 +91,7 @@ def measure(name: str, cache: str) -> dict:
     command = [sys.executable, __file__, f"--worker={name}", f"--regions={_REGIONS.value}",
                f"--budget={_BUDGET.value}"]  # fmt: skip
     environment = {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, encoding="utf-8")
     if done.returncode:
         raise RuntimeError(f"{name}: {done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])

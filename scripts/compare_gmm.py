@@ -1,12 +1,14 @@
 """The EM of this package against scikit-learn's: python scripts/compare_gmm.py --preset=quick --output=DIR"""
 
+import adeada_jax.interruptible  # noqa: F401, I001 - before the imports that take time
+
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from absl import app, flags, logging
+from absl import app, flags
 
 from adeada_jax.command_line import run_app
 
@@ -65,13 +67,14 @@ def run_contender(scratch: Path, name: str, label: str, cache: Path, repeats: in
     print(f"{label} ...", file=sys.stderr, flush=True)
     done = subprocess.run(
         [*command, str(scratch), name, str(out), str(repeats)],
-        env=environment, stderr=subprocess.PIPE, text=True, check=False,
+        env=environment, stderr=subprocess.PIPE, encoding="utf-8", errors="replace", check=False,
     )  # fmt: skip
     if done.returncode:
         words = (done.stderr.strip().splitlines() or ["no message"])[-1]
         killed = done.returncode == -9
         return {"label": label, "error": "killed (out of memory?)" if killed else f"failed: {words[:100]}"}
-    return {"label": label, **json.loads(out.read_text()), "out": str(out.with_suffix(".npy"))}
+    found = json.loads(out.read_text(encoding="utf-8"))
+    return {"label": label, **found, "out": str(out.with_suffix(".npy"))}
 
 
 def run_all(scratch: Path) -> list[dict]:
@@ -101,7 +104,6 @@ def buy(kl, orders, budget: int):
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
-    logging.set_verbosity(logging.ERROR)
     import numpy as np
 
     from adeada_jax.density.comparison import report

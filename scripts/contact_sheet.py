@@ -4,9 +4,11 @@ Writes one PNG: for each image the picture, the picture with the borders of its 
 the data set's colours.
 """
 
+import adeada_jax.interruptible  # noqa: F401, I001 - before the imports that take time
+
 import sys
 
-from absl import app, flags, logging
+from absl import app, flags
 
 _DATASET = flags.DEFINE_string("dataset", None, "Such as toy/rendered or toy/filmed.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where it was prepared.")
@@ -20,7 +22,6 @@ _OUTPUT = flags.DEFINE_string("output", None, "The PNG to write.")
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
-    logging.set_verbosity(logging.ERROR)
     # Imported late, so that --help and wrong flags answer at once.
     import numpy as np
 

@@ -4,9 +4,11 @@ Prints a table by class and writes the same as JSON. Without other flags the spl
 the run that the checkpoint belongs to.
 """
 
+import adeada_jax.interruptible  # noqa: F401, I001 - before the imports that take time
+
 from pathlib import Path
 
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import config_flags
 
 from adeada_jax.command_line import checked_config, keep_compiled_programs, run_app
@@ -25,7 +27,6 @@ _SPLIT = flags.DEFINE_string("split", "val", "A split with labels.")
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
-    logging.set_verbosity(logging.ERROR)
     config = checked_config(_CONFIG.value) if _CONFIG.value else None
     # Imported late, so that --help and wrong flags answer at once.
     from adeada_jax import prediction, scoring

@@ -5,9 +5,11 @@ What the file holds is found out: a ResNet of torchvision's or timm's gives a ba
 in the file is run, and PyTorch is not needed. See docs/weights.md.
 """
 
+import adeada_jax.interruptible  # noqa: F401, I001 - before the imports that take time
+
 from collections import Counter
 
-from absl import app, flags, logging
+from absl import app, flags
 
 from adeada_jax.command_line import run_app
 
@@ -23,7 +25,6 @@ _SHA256 = flags.DEFINE_string("sha256", None, "Refuse a file with another SHA-25
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
-    logging.set_verbosity(logging.ERROR)
     # Imported late, so that --help and wrong flags answer at once.
     from adeada_jax.import_weights import import_weights
 
@@ -31,6 +32,8 @@ def main(argv: list[str]) -> None:
         _WEIGHTS.value, _OUTPUT.value, name=_MODEL.value, backbone=_BACKBONE.value, sha256=_SHA256.value
     )
     print(f"{found['file']}: SHA-256 {found['sha256']}")
+    for step in found["unwrapped"]:
+        print(f"unwrapped: {step}")
     kinds = Counter("num_batches_tracked" if key.endswith("num_batches_tracked") else key
                     for key in found["left_out"])  # fmt: skip
     if kinds:

@@ -1,6 +1,8 @@
 """Runs or resumes a whole experiment: python scripts/main.py --config=configs/toy.py --workdir=runs/toy."""
 
-from absl import app, flags, logging
+import adeada_jax.interruptible  # noqa: F401, I001 - before the imports that take time
+
+from absl import app, flags
 from ml_collections import config_flags
 
 from adeada_jax.command_line import checked_config, keep_compiled_programs, run_app
@@ -30,7 +32,6 @@ _DISTRIBUTED = flags.DEFINE_bool(
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
-    logging.set_verbosity(logging.ERROR)
     config = checked_config(_CONFIG.value)
     # Imported late, so that --help and wrong flags answer at once.
     if _DISTRIBUTED.value or _COORDINATOR.value or _NUM_PROCESSES.value or _PROCESS_ID.value is not None:

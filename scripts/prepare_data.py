@@ -1,10 +1,12 @@
 """Prepares a data set: python scripts/prepare_data.py --dataset=gta5 --source_dir=DIR --data_dir=data."""
 
+import adeada_jax.interruptible  # noqa: F401, I001 - before the imports that take time
+
 import shlex
 import sys
 from typing import Any
 
-from absl import app, flags, logging
+from absl import app, flags
 
 _DATASET = flags.DEFINE_string(
     "dataset",
@@ -32,7 +34,6 @@ _UPDATE = flags.DEFINE_bool(
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
-    logging.set_verbosity(logging.ERROR)
     # Imported late, so that --help and wrong flags answer at once.
     from adeada_jax.data import sources
     from adeada_jax.errors import InputError

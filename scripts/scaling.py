@@ -1,5 +1,7 @@
 """Speed over numbers of devices: python scripts/scaling.py --output=DIR [--simulate --devices=1,2]."""
 
+import adeada_jax.interruptible  # noqa: F401, I001 - before the imports that take time
+
 from pathlib import Path
 
 from absl import app, flags

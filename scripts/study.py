@@ -7,9 +7,11 @@
 Killed at any moment and started again with the same command it goes on, and ends with the same tables.
 """
 
+import adeada_jax.interruptible  # noqa: F401, I001 - before the imports that take time
+
 import sys
 
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import config_flags
 
 from adeada_jax.command_line import checked_config, keep_compiled_programs, run_app
@@ -35,7 +37,6 @@ _SETTINGS = flags.DEFINE_list("settings", [], "Single settings of ADeADA, such a
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
-    logging.set_verbosity(logging.ERROR)
     config = checked_config(_CONFIG.value)
     # Imported late, so that --help and wrong flags answer at once.
     from adeada_jax.study.plan import make_plan
@@ -46,11 +47,7 @@ def main(argv: list[str]) -> None:
         config, strategies=_STRATEGIES.value, seeds=_SEEDS.value, references=_REFERENCES.value,
         ablations=_ABLATIONS.value, settings=_SETTINGS.value,
     )  # fmt: skip
-    try:
-        complete = run_study(config, plan, _WORKDIR.value, jobs=_JOBS.value, command=sys.argv)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    complete = run_study(config, plan, _WORKDIR.value, jobs=_JOBS.value, command=sys.argv)
     sys.exit(0 if complete else 1)
 
 

@@ -1,14 +1,17 @@
 """What a user sees who mistypes: one line, status 2, no traceback."""
 
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
 
 import jax
 import pytest
+from ml_collections import config_dict
 
-from adeada_jax.command_line import keep_compiled_programs
+from adeada_jax.command_line import checked_config, expanded_argument, keep_compiled_programs
+from adeada_jax.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 
@@ -79,6 +82,50 @@ def test_programs_that_compile_quickly_are_kept_too_unless_the_environment_says_
         assert getattr(jax.config, name) == 0.1
     finally:
         jax.config.update(name, before)
+
+
+@pytest.mark.parametrize("broken", ["home", "writing"])
+def test_without_a_home_no_programs_are_kept(broken, monkeypatch, tmp_path):
+    before = jax.config.jax_compilation_cache_dir
+    try:
+        jax.config.update("jax_compilation_cache_dir", None)
+        if broken == "home":
+            monkeypatch.delenv("HOME", raising=False)
+            monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+        else:
+            (tmp_path / ".cache").write_bytes(b"")
+            monkeypatch.setenv("HOME", str(tmp_path))
+        keep_compiled_programs()
+        assert jax.config.jax_compilation_cache_dir is None
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_the_home_directory_is_meant_by_a_tilde_in_flags_and_keys(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert expanded_argument("--features=~/a,~/b") == "--features=/home/me/a,/home/me/b"
+    assert expanded_argument("--config.source.dir=~/data") == "--config.source.dir=/home/me/data"
+    assert expanded_argument("--config=~/c.py:a,b") == "--config=/home/me/c.py:a,b"
+    for argument in ("--output=a~b", "~/a", "--dry_run", "--beam_options=--a=~/b"):
+        assert expanded_argument(argument) == argument
+    config = config_dict.ConfigDict({"seed": 1, "source": {"dir": "~/data"}, "model": {"pretrained": ""}})
+    assert checked_config(config).source.dir == "/home/me/data"
+    assert config.to_dict()["model"] == {"pretrained": ""}
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    with pytest.raises(InputError, match=r"--workdir: '~/run': HOME is not set; give the path in full"):
+        expanded_argument("--workdir=~/run")
+
+
+def test_arguments_that_are_no_utf8_are_refused_readably():
+    done = run_main("--config=configs/toy.py", b"--workdir=Stra\xdfe")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "'--workdir=Stra\\xdfe' is no UTF-8; rename" in done.stderr
+
+
+def test_a_word_that_is_no_flag_ends_in_one_line():
+    done = run_main("--config=configs/toy.py", "--workdir=x", "more")
+    assert (done.returncode, done.stderr) == (2, "error: unexpected argument 'more'; flags start with --\n")
 
 
 CONVOLUTION = """

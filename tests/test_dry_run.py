@@ -182,6 +182,8 @@ def test_a_relative_directory_with_other_data_is_refused_and_with_the_same_is_no
                     height=64, width=128)  # fmt: skip
     monkeypatch.chdir(tmp_path / "here")
     Workdir(tmp_path / "run").write_data(data_of(config))
+    (tmp_path / "run/rounds/00/progress").mkdir(parents=True)
+    (tmp_path / "run/rounds/00/progress/10").touch()  # it has begun
     for place in ("here", "same"):
         monkeypatch.chdir(tmp_path / place)
         dry_run.main(config, str(tmp_path / "run"))

@@ -1,6 +1,8 @@
 """Predictions of folders, and scores of checkpoints, from random networks."""
 
+import errno
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -159,11 +161,31 @@ def test_a_configuration_is_looked_for_above_the_checkpoint(config, run, tmp_pat
         prediction.config_of(tmp_path / "checkpoint")
 
 
+def test_an_image_that_cannot_be_read_is_blamed_itself(config, run, images, tmp_path, monkeypatch):
+    read = Path.read_bytes
+
+    def unreadable(path):
+        if path.name == "b.jpg":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", unreadable)
+    with pytest.raises(InputError, match=r"^'.*deep/b\.jpg' cannot be read: Permission denied$"):
+        prediction.predict_folder(config, run, images, tmp_path / "output")
+
+
+def test_names_that_are_no_utf8_are_refused_readably(config, run, images, tmp_path):
+    (images / "d.png").rename(images / os.fsdecode(b"Stra\xdfe.png"))
+    with pytest.raises(InputError, match=r"images/Stra\\xdfe\.png' is no UTF-8; rename the file") as error:
+        prediction.predict_folder(config, run, images, tmp_path / "output")
+    str(error.value).encode()
+
+
 def test_the_last_checkpoint_of_a_run_is_found(run, tmp_path):
     assert prediction.last_checkpoint(run.parents[2]) == run
-    for name in ("rounds/02/checkpoint", "rounds/10/checkpoint", "rounds/11/progress/7"):
-        (tmp_path / name).mkdir(parents=True)
-    assert prediction.last_checkpoint(tmp_path) == tmp_path / "rounds/10/checkpoint"
+    for name in ("02/checkpoint", "99/checkpoint", "100/checkpoint", "101/progress/7", ".00.tmp/checkpoint"):
+        (tmp_path / "rounds" / name).mkdir(parents=True)
+    assert prediction.last_checkpoint(tmp_path) == tmp_path / "rounds/100/checkpoint"
     with pytest.raises(InputError, match=r"--workdir: '.*rounds' has no rounds/\*/checkpoint; give the"):
         prediction.last_checkpoint(tmp_path / "rounds")
 

@@ -135,16 +135,17 @@ def test_a_resumed_run_leaves_the_events_of_an_uninterrupted_one(tmp_path, torn)
         evaluate(metrics, round=1)
     (killed / "tensorboard").mkdir()
     (killed / "tensorboard" / "events.out.tfevents.1.host").write_bytes(b"of an earlier attempt")
-    metrics = Metrics(killed)  # never closed, like a killed process's
-    train(metrics, round=0, stage="warmup", steps=20)
-    train(metrics, round=1, stage="finetune", steps=30)
+    lost = Metrics(killed)  # not closed before the next one, like a killed process's
+    train(lost, round=0, stage="warmup", steps=20)
+    train(lost, round=1, stage="finetune", steps=30)
     with open(killed / "metrics.jsonl", "ab") as file:
         file.write(torn.encode("latin-1"))
     with Metrics(killed) as metrics:
         train(metrics, round=1, stage="finetune", steps=40, start=20)  # the checkpoint was of step 20
         evaluate(metrics, round=1)
-    assert read_events(killed) == read_events(whole)
-    assert read_scalars(killed) == read_scalars(whole)
+    with lost:
+        assert read_events(killed) == read_events(whole)
+        assert read_scalars(killed) == read_scalars(whole)
 
 
 def test_a_stage_that_begins_anew_drops_its_own_and_all_later_events(tmp_path):

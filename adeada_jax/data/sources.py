@@ -84,6 +84,10 @@ def prepare(
     spec = find_dataset(dataset)
     directory = Path(data_dir) / spec.directory
     regions = {"num_segments": num_segments, "compactness": compactness}
+    if _is_complete(directory) and not update:  # what is complete is only read, wherever it lies
+        check_regions(dataset, data_dir, **regions)
+        if spec.embedded or not _outdated(dataset, data_dir, update=False, options=options):
+            return
     with writing.locked(Path(data_dir)):
         writing.tidy(directory)
         if _is_complete(directory):
@@ -93,12 +97,17 @@ def prepare(
                 return
         elif directory.exists():
             shutil.rmtree(directory)
-        if spec.embedded:
-            writing.write_embedded(
-                spec.builder, dataset, spec.config, Path(data_dir), regions, progress, **options
-            )
-        else:
-            writing.write_from_files(spec.builder, directory, Path(data_dir), regions, progress, **options)
+        _write(spec, dataset, directory, Path(data_dir), regions, progress, options)
+
+
+def _write(
+    spec: Dataset, name: str, directory: Path, data_dir: Path, regions: dict[str, Any], progress: bool,
+    options: dict[str, Any],
+) -> None:  # fmt: skip
+    if spec.embedded:
+        writing.write_embedded(spec.builder, name, spec.config, data_dir, regions, progress, **options)
+    else:
+        writing.write_from_files(spec.builder, directory, data_dir, regions, progress, **options)
 
 
 def make_if_embedded(dataset: str, data_dir: str | Path, *, num_segments: int, compactness: float) -> None:

@@ -268,6 +268,15 @@ class _Mapping(dict):
         pass
 
 
+class _Settings(dict):
+    """What trainings save of their options: an argparse.Namespace, Lightning's AttributeDict; left empty."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
 class _Parameter:
     """A parameter as torch wrote it before 0.4, pickled as an object with a tensor in it."""
 
@@ -326,4 +335,9 @@ _NAMES: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_tensor_v2"): _Function(_tensor),
     ("torch._utils", "_rebuild_parameter"): _Function(lambda tensor, *_: tensor),
     ("torch.nn.parameter", "Parameter"): _Parameter,
+    ("argparse", "Namespace"): _Settings,
+    ("pytorch_lightning.utilities.parsing", "AttributeDict"): _Settings,
+    ("lightning.pytorch.utilities.parsing", "AttributeDict"): _Settings,
+    ("lightning_fabric.utilities.data", "AttributeDict"): _Settings,
+    ("lightning.fabric.utilities.data", "AttributeDict"): _Settings,
 }

@@ -6,7 +6,7 @@ authors' implementation keeps it.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from adeada_jax.models.efficientnet_lite import STAGES
 from adeada_jax.models.resnet import RESNETS, ResNetSpec
 from adeada_jax.models.segmenter import BACKBONES, Segmenter
 from adeada_jax.models.torch_files import StoredTensor
+from adeada_jax.models.torch_wrappers import Unwrapped, unwrap, without_prefix
 
 # Names that no segmenter needs, said aloud when they are left out: torch's counts of batches, and the
 # classifiers of ImageNet's classes.
@@ -49,6 +50,7 @@ class TorchWeights:
       tree: `{"params": ..., "batch_stats": ...}` of a segmenter with frozen batch norm, or of its backbone.
       discriminator: the parameters of the warm-up's discriminator, or None.
       left_out: what the file holds besides and no segmenter needs.
+      unwrapped: what was done to find the network in the file, as people read it.
     """
 
     name: str | None
@@ -57,13 +59,14 @@ class TorchWeights:
     tree: dict[str, Any]
     discriminator: Any
     left_out: tuple[str, ...]
+    unwrapped: tuple[str, ...] = ()
 
 
 def convert(content: Any, file: str, *, name: str | None = None, backbone: str | None = None) -> TorchWeights:
     """Takes the weights out of what `torch_files.read_tensors` returned.
 
     Args:
-      content: a state_dict, or a checkpoint of D2ADA.
+      content: a state_dict, or a checkpoint of D2ADA, or one of them wrapped (`torch_wrappers`).
       file: its name, for errors.
       name: the head that is expected, None for whatever is there.
       backbone: the backbone that is expected, None for whatever is there.
@@ -74,9 +77,20 @@ def convert(content: Any, file: str, *, name: str | None = None, backbone: str |
     """
     if not isinstance(content, dict):
         raise InputError(f"'{file}' holds a {type(content).__name__}, not a dict of named tensors")
-    if _NETWORK in content:
-        return _segmenter(content, file, name, backbone)
-    found = _recognized_backbone(content, file, backbone)
+    for key in (_NETWORK, _DISCRIMINATOR):
+        if key in content and not isinstance(content[key], dict):
+            raise InputError(f"'{file}': '{key}' holds a {type(content[key]).__name__}, no named tensors")
+    unwrapped = unwrap(content, file)
+    has_head = _NETWORK in content or any(key.startswith("classifier.") for key in unwrapped.tensors)
+    if has_head and not _resnet_look(unwrapped.tensors):
+        return _segmenter(unwrapped, file, name, backbone)
+    return _backbone(unwrapped, file, name, backbone)
+
+
+def _backbone(unwrapped: Unwrapped, file: str, name: str | None, backbone: str | None) -> TorchWeights:
+    """A backbone alone, as it is trained on ImageNet."""
+    content = unwrapped.tensors
+    found = _recognized_backbone(content, file, backbone, unwrapped.steps)
     if name is not None:
         raise InputError(f"'{file}' holds a backbone alone, {found}, and no {name}; leave --model out")
     filler = _Filler(f"'{file}' ({found})", content, (_COUNTER, *_CLASSIFIERS))
@@ -85,12 +99,13 @@ def convert(content: Any, file: str, *, name: str | None = None, backbone: str |
         key: {"backbone": filler.fill(part["backbone"], torch_keys.of_backbone(found))}
         for key, part in zip(("params", "batch_stats"), shapes, strict=True)
     }
-    return TorchWeights(None, found, None, tree, None, filler.finish())
+    left_out = (*filler.finish(), *unwrapped.beside)
+    return TorchWeights(None, found, None, tree, None, left_out, unwrapped.steps)
 
 
-def _segmenter(content: dict[str, Any], file: str, name: str | None, backbone: str | None) -> TorchWeights:
-    """A checkpoint of D2ADA: the network, and beside it its optimiser's state and perhaps a discriminator."""
-    state = _tensors(content, _NETWORK, file)
+def _segmenter(unwrapped: Unwrapped, file: str, name: str | None, backbone: str | None) -> TorchWeights:
+    """A network of D2ADA, and perhaps a discriminator beside it."""
+    state, beside = unwrapped.tensors, dict(unwrapped.beside)
     found = _recognized_head(state, file, name)
     inner = {key.removeprefix("backbone."): t for key, t in state.items() if key.startswith("backbone.")}
     backbone = _recognized_backbone(inner, file, backbone)
@@ -104,18 +119,15 @@ def _segmenter(content: dict[str, Any], file: str, name: str | None, backbone: s
             tree[key]["head"] = filler.fill(part["head"], torch_keys.HEADS[found], "classifier.")
     left_out = filler.finish()
     discriminator = None
-    if _DISCRIMINATOR in content:
-        filler = _Filler(f"'{file}' (discriminator)", _tensors(content, _DISCRIMINATOR, file), ())
+    steps = unwrapped.steps
+    if _DISCRIMINATOR in beside:
+        tensors, cut = without_prefix(beside.pop(_DISCRIMINATOR))
+        if cut:
+            steps += (f"cut '{cut}' before the discriminator's names",)
+        filler = _Filler(f"'{file}' (discriminator)", tensors, ())
         discriminator = filler.fill(Discriminator(num_classes).shapes, torch_keys.DISCRIMINATOR)
         left_out += filler.finish()
-    left_out += tuple(key for key in content if key not in (_NETWORK, _DISCRIMINATOR))
-    return TorchWeights(found, backbone, num_classes, tree, discriminator, left_out)
-
-
-def _tensors(content: dict[str, Any], key: str, file: str) -> dict[str, Any]:
-    if not isinstance(content[key], dict):
-        raise InputError(f"'{file}': '{key}' holds a {type(content[key]).__name__}, no named tensors")
-    return content[key]
+    return TorchWeights(found, backbone, num_classes, tree, discriminator, (*left_out, *beside), steps)
 
 
 def _recognized_head(state: Mapping[str, Any], file: str, expected: str | None) -> str:
@@ -135,13 +147,16 @@ def _recognized_head(state: Mapping[str, Any], file: str, expected: str | None) 
     return found
 
 
-def _recognized_backbone(tensors: Mapping[str, Any], file: str, expected: str | None) -> str:
+def _recognized_backbone(
+    tensors: Mapping[str, Any], file: str, expected: str | None, steps: Sequence[str] = ()
+) -> str:
     """The backbone's name by the names of its parts."""
     look = _resnet_look(tensors) or _efficientnet_look(tensors)
     if look is None:
         first = ", ".join(repr(key) for key in list(tensors)[:3]) or "none"
         raise InputError(
-            f"'{file}' holds no network that is known; its first names are {first}. Known: "
+            f"'{file}' holds no network that is known; its first names are {first}"
+            f"{''.join(f' ({step})' for step in steps)}. Known: "
             f"{', '.join(BACKBONES)} (docs/weights.md says with which names), and checkpoints of D2ADA"
         )
     if look not in BACKBONES:

@@ -34,7 +34,8 @@ def write(experiment: Experiment, summary: dict, before: Predictor, after: Predi
     """`publish` with the first and the last round's predictions given."""
     workdir, last = experiment.workdir, summary["rounds"][-1]["round"]
     purchases = workdir.purchases(last)
-    events = [json.loads(line) for line in (workdir.root / "metrics.jsonl").read_text().splitlines()]
+    lines = (workdir.root / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    events = [json.loads(line) for line in lines]
     densities = {n: read_json(workdir.density(n)) for n in range(last + 1) if workdir.density(n).exists()}
     write_report(
         workdir.report,

@@ -55,7 +55,7 @@ def measure(point: Point, *, simulate: bool) -> Result:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(visible[: point.devices])
     done = subprocess.run(
         [sys.executable, "-m", "adeada_jax.scaling.worker", json.dumps(asdict(point))],
-        env=environment, capture_output=True, text=True,
+        env=environment, capture_output=True, encoding="utf-8",
     )  # fmt: skip
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.strip()] or [f"status {done.returncode}"]
@@ -66,7 +66,7 @@ def measure(point: Point, *, simulate: bool) -> Result:
 def devices_here() -> int:
     """Local devices, counted by another process: one that counts them takes hold of their memory."""
     script = "import jax; print(jax.local_device_count())"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8")
     if done.returncode:
         raise InputError(f"JAX finds no devices: {done.stderr.strip().splitlines()[-1]}")
     return int(done.stdout.split()[-1])

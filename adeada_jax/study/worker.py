@@ -12,8 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from absl import logging
-
 from adeada_jax.command_line import keep_compiled_programs, run_app
 
 ATTEMPTS = "attempts.jsonl"
@@ -22,7 +20,6 @@ ATTEMPTS = "attempts.jsonl"
 def main(_: list[str]) -> None:
     request = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_the_study, daemon=True).start()
-    logging.set_verbosity(logging.ERROR)
     if request["cpus"]:
         # Before JAX starts, which makes as many threads as it finds cores.
         os.sched_setaffinity(0, request["cpus"])

@@ -1,5 +1,6 @@
 """One's own images: labels as ids, palette indices or colours, their class file, and no labels at all."""
 
+import codecs
 import json
 
 import numpy as np
@@ -213,6 +214,13 @@ def test_mistakes_in_the_class_file_are_named(tmp_path, classes, words):
         with pytest.raises(InputError, match=words) as error:
             read_classes(tmp_path / name)
         assert name in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["classes.json", "classes.yaml"])
+def test_a_class_file_may_begin_with_a_byte_order_mark(tmp_path, name):
+    write_classes(tmp_path, CLASSES, name)
+    (tmp_path / name).write_bytes(codecs.BOM_UTF8 + (tmp_path / name).read_bytes())
+    assert read_classes(tmp_path / name).names == ("water", "field", "roof")
 
 
 def test_class_files_that_are_none(own, tmp_path):

@@ -1,7 +1,9 @@
 import copy
 import gc
+import grp
 import json
 import pickle
+import pwd
 import shutil
 import signal
 import subprocess
@@ -16,7 +18,7 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from adeada_jax.data import sources
-from adeada_jax.data.builders import toy
+from adeada_jax.data.builders import toy, writing
 from adeada_jax.data.images import encode_png, read_png
 from adeada_jax.data.toy_streets import render
 from adeada_jax.errors import InputError
@@ -287,6 +289,26 @@ def test_a_data_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         sources.prepare("toy/filmed", tmp_path / "file" / "data", progress=False)
+
+
+def test_complete_data_is_used_without_writing_to_its_directory(broken_dir, monkeypatch):
+    monkeypatch.setattr(writing, "locked", None)  # what writes
+    before = sorted(broken_dir.rglob("*"))
+    for name in ("toy/rendered", "toy/filmed"):
+        sources.make_if_embedded(name, broken_dir, num_segments=40, compactness=10.0)
+        assert len(sources.open_images(name, broken_dir, "train"))
+    assert sorted(broken_dir.rglob("*")) == before
+
+
+def test_a_user_without_a_name_can_prepare_data(tmp_path, monkeypatch):
+    def unknown(number):
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setattr(grp, "getgrgid", unknown)
+    sources.prepare("toy/filmed", tmp_path, progress=False, counts={"train": 1}, **TINY)
+    assert len(sources.open_images("toy/filmed", tmp_path, "train")) == 1
+    assert pwd.getpwuid is unknown
 
 
 def test_the_builder_is_a_plain_tfds_builder(tmp_path):

@@ -82,6 +82,17 @@ def test_parameters_and_nested_values_are_read(torch_bytes, tmp_path):
         np.testing.assert_array_equal(found.read(), row)
 
 
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("argparse", "Namespace"), ("pytorch_lightning.utilities.parsing", "AttributeDict")],
+)
+def test_options_of_a_training_are_left_empty(module, name, torch_bytes, tmp_path):
+    p = torch_bytes.pickle
+    options = p.name(module, name) + b")\x81" + p.dict({"lr": p.integer(1)}) + b"b"
+    (tmp_path / "weights.pth").write_bytes(torch_bytes.new_file(p.of(p.dict({"args": options})), {}))
+    assert read_tensors(tmp_path / "weights.pth") == {"args": {}}
+
+
 def test_lists_in_lists_in_lists_are_read_once_each(torch_bytes, tmp_path):
     p = torch_bytes.pickle
     layers = [b"(" + (b"h" + bytes([i])) * 10 + b"lq" + bytes([i + 1]) for i in range(30)]

@@ -175,6 +175,94 @@ def test_the_authors_checkpoint_becomes_a_warm_up(name, torch_bytes, tmp_path):
     np.testing.assert_array_equal(stored["conv4"]["bias"], judge["classifier.bias"])
 
 
+WRAPPERS = {
+    "DataParallel": ("module.", (), ["cut 'module.' before every name"]),
+    "compiled": ("_orig_mod.module.", (), ["cut '_orig_mod.module.' before every name"]),
+    "AdaptSegNet": ("Scale.", (), ["cut 'Scale.' before every name"]),
+    "a training": ("", ("state_dict",), ["took what lies under 'state_dict'"]),
+    "MMSegmentation": ("backbone.", ("state_dict",),
+                       ["took what lies under 'state_dict'", "cut 'backbone.' before every name"]),
+    "Lightning": ("model.net.", ("state_dict",),
+                  ["took what lies under 'state_dict'", "cut 'model.net.' before every name"]),
+    "two dicts": ("", ("state_dict", "model"),
+                  ["took what lies under 'state_dict'", "took what lies under 'model'"]),
+    "a name of one's own": ("", ("student",), ["took what lies under 'student'"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_a_wrapped_network_is_unwrapped_aloud(wrapper, backbone, torch_bytes, tmp_path):
+    prefix, keys, steps = WRAPPERS[wrapper]
+    p = torch_bytes.pickle
+    more = {"epoch": p.integer(90), "optimizer": p.dict({"state": p.dict({}), "param_groups": p.tuple()})}
+    state = {prefix + name: value for name, value in backbone.items()}
+    file = nested(tmp_path / "weights.pth", torch_bytes, state, keys, more)
+    found = import_weights(str(file), tmp_path / "out")
+    assert found["unwrapped"] == steps
+    assert {key for key in found["left_out"] if "num_batches" not in key} == (set(more) if keys else set())
+    like = shapes("deeplabv2", freeze_batch_norm=True)
+    assert_is_backbone(checkpoints.restore_subtree(tmp_path / "out", like, "backbone"), True, backbone)
+
+
+def nested(path, torch_bytes, state, keys, more):
+    """A state_dict in dicts, the outermost of which has more in it."""
+    p = torch_bytes.pickle
+    pickle, storages = torch_bytes.contents(state)
+    content = pickle[2:-1]
+    for depth, key in enumerate(reversed(keys), 1):
+        content = p.dict({key: content} | (more if depth == len(keys) else {}))
+    path.write_bytes(torch_bytes.new_file(p.of(content), storages))
+    return path
+
+
+def test_averaged_weights_are_taken_before_the_others(backbone, torch_bytes, tmp_path):
+    other = {name: np.zeros_like(value) for name, value in backbone.items()}
+    averaged = {f"module.{name}": value for name, value in backbone.items()}
+    averaged["n_averaged"] = np.array(7)
+    parts = {"state_dict": other, "state_dict_ema": averaged}
+    found = import_weights(str(write_checkpoint(tmp_path / "w.pth", torch_bytes, parts)), tmp_path / "out")
+    assert found["unwrapped"] == ["took what lies under 'state_dict_ema'", "cut 'module.' before every name"]
+    assert set(found["left_out"]) >= {"state_dict", "n_averaged"}
+    like = shapes("deeplabv2", freeze_batch_norm=True)
+    assert_is_backbone(checkpoints.restore_subtree(tmp_path / "out", like, "backbone"), True, backbone)
+
+
+def test_networks_under_keys_that_say_nothing_are_refused(backbone, torch_bytes, tmp_path):
+    file = write_checkpoint(tmp_path / "w.pth", torch_bytes, {"teacher": backbone, "student": backbone})
+    with pytest.raises(InputError, match="holds tensors under 'teacher', 'student'; save the network's"):
+        import_weights(str(file), tmp_path / "out")
+
+
+def test_a_wrapped_network_is_read_as_strictly(backbone, torch_bytes, tmp_path):
+    state = {f"module.{name}": value for name, value in backbone.items()}
+    state["module.extra.weight"] = np.zeros(3, np.float32)
+    file = torch_bytes.write(tmp_path / "w.pth", state)
+    with pytest.raises(InputError, match=r"\(resnet18_half\): 'extra\.weight' has no place"):
+        import_weights(str(file), tmp_path / "out")
+    file = torch_bytes.write(tmp_path / "w.pth", state | {"loss.weight": np.zeros(3, np.float32)})
+    with pytest.raises(InputError, match=r"no network that is known; its first names are 'module\.conv1"):
+        import_weights(str(file), tmp_path / "out")
+
+
+def test_a_segmenter_is_unwrapped_with_its_discriminator(torch_bytes, tmp_path):
+    rng = np.random.default_rng(1)
+    state, judge = resnet(rng, "backbone.") | head(rng, "deeplabv2", 5), discriminator(rng, 5)
+    parts = {
+        "model_state_dict": {f"module.{name}": value for name, value in state.items()},
+        "model_D": {f"module.{name}": value for name, value in judge.items()},
+    }
+    found = import_weights(
+        str(write_checkpoint(tmp_path / "w.pth", torch_bytes, parts)), tmp_path / "a" / "checkpoint"
+    )
+    assert (found["model"], found["discriminator"]) == ("deeplabv2", True)
+    assert found["unwrapped"][1:] == [
+        "cut 'module.' before every name", "cut 'module.' before the discriminator's names"
+    ]  # fmt: skip
+    file = write_checkpoint(tmp_path / "w.pth", torch_bytes, {"state_dict": parts["model_state_dict"]})
+    found = import_weights(str(file), tmp_path / "b" / "checkpoint")
+    assert (found["model"], found["discriminator"]) == ("deeplabv2", False)
+
+
 def test_everything_that_does_not_fit_is_named_at_once(backbone, torch_bytes, tmp_path):
     changed = dict(backbone)
     del changed["layer2.1.conv2.weight"], changed["bn1.running_var"]

@@ -2,10 +2,13 @@
 
 import contextlib
 import dataclasses
+import grp
 import io
+import pwd
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -73,6 +76,28 @@ def note(info: tfds.core.DatasetInfo, split: str, example: Mapping[str, Any]) ->
         marks.setdefault(key, []).append(mark)
 
 
+@contextlib.contextmanager
+def _owners_without_names() -> Iterator[None]:
+    """TFDS asks for a file's size, and etils for the names of its owner and group at the same time.
+
+    In a container these often have none (google/etils#790), which Python reports as a KeyError.
+    """
+    name_of_user, name_of_group = pwd.getpwuid, grp.getgrgid
+
+    def user(number: int) -> pwd.struct_passwd:
+        with contextlib.suppress(KeyError):
+            return name_of_user(number)
+        return pwd.struct_passwd((str(number), "x", number, number, "", "/", ""))
+
+    def group(number: int) -> grp.struct_group:
+        with contextlib.suppress(KeyError):
+            return name_of_group(number)
+        return grp.struct_group((str(number), "x", number, []))
+
+    with mock.patch.object(pwd, "getpwuid", user), mock.patch.object(grp, "getgrgid", group):
+        yield
+
+
 def write(builder: tfds.core.DatasetBuilder, *, on_example: Callable[[], None] | None = None) -> None:
     """Generates a builder's data set as array records, without TensorFlow or the network.
 
@@ -90,7 +115,8 @@ def write(builder: tfds.core.DatasetBuilder, *, on_example: Callable[[], None] |
     tfds.disable_progress_bar()
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     # TFDS prints, and without a directory for downloads leaves an empty one.
-    with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as nothing:
+    quiet, owners = contextlib.redirect_stdout(io.StringIO()), _owners_without_names()
+    with quiet, owners, tempfile.TemporaryDirectory() as nothing:
         try:
             builder.download_and_prepare(
                 download_dir=nothing, download_config=config, file_format="array_record"

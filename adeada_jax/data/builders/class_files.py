@@ -71,7 +71,7 @@ def read_classes(path: Path) -> Classes:
 
 def _load(path: Path) -> list[Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin with a mark
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"'{path}' cannot be read: {' '.join(str(error).split())}") from error

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
+from adeada_jax import interrupt
 from adeada_jax.data.images import encode_png
 from adeada_jax.regions.slic import slic_regions
 
@@ -72,7 +73,8 @@ def ordered_map(
         waiting: deque[Future[R]] = deque()
         try:
             for item in items:
-                waiting.append(pool.submit(function, item))
+                with interrupt.left_to_this_process():  # which starts its processes there
+                    waiting.append(pool.submit(function, item))
                 if len(waiting) > 8 * processes:
                     yield waiting.popleft().result()
             while waiting:

@@ -9,6 +9,7 @@ import numpy as np
 
 from adeada_jax.data.builders.source_files import SourceFile, relative
 from adeada_jax.errors import InputError
+from adeada_jax.faults import is_utf8, printable
 
 # Encoded label file and its name to `(H, W)` uint8 class ids, 255 = ignore; InputError if it is none.
 LabelReader = Callable[[bytes, str], np.ndarray]
@@ -155,6 +156,10 @@ def find_files(directory: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
         suffix = next((s for s in suffixes if path.name.lower().endswith(s.lower())), None)
         if suffix and os.path.isfile(path):
             name = path.relative_to(directory).as_posix()[: -len(suffix)]
+            if not is_utf8(name):
+                raise InputError(
+                    f"the name {printable(str(path))} is no UTF-8; rename the file or its folder"
+                )
             if name in found:
                 raise InputError(
                     f"'{found[name]}' and '{path}' share the name '{name}'; rename or remove one"

@@ -1,7 +1,6 @@
 """Making a data set below a directory: one process at a time, with progress and clear errors."""
 
 import contextlib
-import errno
 import fcntl
 import importlib
 import os
@@ -16,9 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from adeada_jax.data.builders import source_files
 from adeada_jax.errors import InputError
-
-# What an OSError says about the disk or directory rather than about the program.
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+from adeada_jax.faults import machine_fault
 
 
 def parts_directory(directory: Path) -> Path:
@@ -155,7 +152,7 @@ def locked(data_dir: Path) -> Iterator[None]:
     """
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        lock = open(data_dir / ".prepare.lock", "w")  # noqa: SIM115
+        lock = open(data_dir / ".prepare.lock", "w", encoding="utf-8")  # noqa: SIM115
     except OSError as error:
         raise InputError(f"data_dir '{data_dir}' cannot be written: {error.strerror}") from error
     with lock:
@@ -163,9 +160,12 @@ def locked(data_dir: Path) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            if error.errno not in _DISK:
+            fault = machine_fault(error)
+            if fault is None:
                 raise
-            raise InputError(f"data_dir '{data_dir}' cannot be written: {error.strerror}") from error
+            elsewhere = error.filename is not None and not Path(error.filename).is_relative_to(data_dir)
+            said = fault if elsewhere else f"data_dir '{data_dir}' cannot be written: {error.strerror}"
+            raise InputError(said) from error
 
 
 def _wait_for(lock: IO, data_dir: Path) -> None:

@@ -58,7 +58,7 @@ class Problem:
             for what in ("features", "classes", "starts"):
                 np.save(directory / f"{what}_{name}.npy", getattr(self, what)[d])
         (directory / "problem.json").write_text(
-            json.dumps({"components": self.components.tolist(), "options": self.options})
+            json.dumps({"components": self.components.tolist(), "options": self.options}), encoding="utf-8"
         )
 
     @classmethod
@@ -68,7 +68,7 @@ class Problem:
             tuple(np.load(directory / f"{what}_{name}.npy") for name in DOMAINS)
             for what in ("features", "classes", "starts")
         ]
-        described = json.loads((directory / "problem.json").read_text())
+        described = json.loads((directory / "problem.json").read_text(encoding="utf-8"))
         return cls(*arrays, np.array(described["components"]), described["options"])
 
 

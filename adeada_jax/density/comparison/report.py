@@ -97,7 +97,7 @@ def write(directory: Path, problem: Problem, rows: list[dict], runs: list[dict],
     sizes = [[int(np.sum(problem.classes[d] == c)) for c in range(len(problem.components))] for d in (0, 1)]
     described = {"sizes": dict(zip(DOMAINS, sizes, strict=True)), "components": problem.components.tolist()}
     content = {**about, **described, "rows": rows, "runs": runs}
-    (directory / "compare.json").write_text(json.dumps(content, indent=1))
+    (directory / "compare.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
     _plot(directory / "compare.png", rows, runs)
 
 

@@ -88,7 +88,7 @@ def run(directory: Path, name: str, out: Path, repeats: int) -> None:
     except MemoryError:
         result["error"] = "out of memory"
     result["matmul_rate"] = max(result["matmul_rate"], matmul_rate())
-    out.write_text(json.dumps(result))
+    out.write_text(json.dumps(result), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ from adeada_jax.labels import CLASS_NAMES
 from adeada_jax.models import Discriminator, Segmenter
 from adeada_jax.telemetry import Metrics
 from adeada_jax.training import checkpoints, parallel
-from adeada_jax.types import IGNORE_LABEL
 from adeada_jax.workdir import Workdir
 
 
@@ -169,7 +168,6 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
         )
     segmenter = create_segmenter(config)
     _check_checkpoints(config, segmenter)
-    _check_strategy(config)
     for domain in (config.source, config.target):
         sources.make_if_embedded(domain.dataset, domain.dir, **config.regions)
     source = sources.open_labelled(config.source.dataset, config.source.dir, "train")
@@ -198,7 +196,6 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
             f"the classes of the source are {', '.join(source.class_names)}, those of the target "
             f"{', '.join(experiment.validation.class_names)}; they must be the same, in one order"
         )
-    _check_labels(experiment)
     workdir.check_data(data_of(config))
     return experiment
 
@@ -216,52 +213,11 @@ def data_of(config: config_dict.ConfigDict) -> dict[str, Any]:
     }
 
 
-def _check_labels(experiment: Experiment) -> None:
-    """Whether there are labels that can be bought, before a warm-up of days."""
-    config = experiment.config
-    if config.experiment in ("active", "target_only") and not experiment.target_images.labelled:
-        raise InputError(
-            f"data set '{config.target.dataset}' in '{config.target.dir}': split 'train' was prepared "
-            "without labels, so there are none to buy; use --config.experiment=adaptation_only"
-        )
-    if config.experiment != "target_only":
-        _check_any_label(experiment.source, config.source, "train")
-    _check_any_label(experiment.validation, config.target, "val")
-
-
-def _check_any_label(source: Any, domain: config_dict.ConfigDict, split: str) -> None:
-    """Whether any pixel of a split is of a class; mostly the first image tells."""
-    if not any((source.maps(index)["label"] != IGNORE_LABEL).any() for index in range(len(source))):
-        raise InputError(
-            f"data set '{domain.dataset}' in '{domain.dir}': all pixels of split '{split}' are ignored, none "
-            "is of a class; give it labels, see docs/data.md, and prepare it in another --data_dir"
-        )
-
-
 def _check_shared_classes(config: config_dict.ConfigDict, class_names: Sequence[str]) -> None:
     if config.shared_classes != "all" and tuple(class_names) != CLASS_NAMES:
         raise InputError(
             f"config.shared_classes: '{config.shared_classes}' names some of Cityscapes' 19 classes, but the "
             f"data have others: {', '.join(class_names)}; use 'all'"
-        )
-
-
-def _check_strategy(config: config_dict.ConfigDict) -> None:
-    """Whether the strategy is known, and whether there will be a discriminator if it needs one."""
-    strategy = create_strategy(config.acquisition.strategy, config.acquisition)
-    if config.experiment != "active" or "target_probability" not in strategy.needs:
-        return
-    if config.warmup.checkpoint:
-        discriminator = Path(config.warmup.checkpoint).parent / "discriminator"
-        if not discriminator.exists():
-            raise InputError(
-                f"config.acquisition.strategy: '{config.acquisition.strategy}' needs the warm-up's "
-                f"discriminator, but there is no '{discriminator}' beside config.warmup.checkpoint"
-            )
-    elif config.warmup.method != "adversarial":
-        raise InputError(
-            f"config.acquisition.strategy: '{config.acquisition.strategy}' needs a discriminator, which "
-            f"config.warmup.method='{config.warmup.method}' does not train; use 'adversarial'"
         )
 
 

@@ -12,6 +12,7 @@ from adeada_jax.errors import InputError
 from adeada_jax.experiment import Experiment
 from adeada_jax.plan import Plan, make_plan
 from adeada_jax.rehearsal import rehearse
+from adeada_jax.run import recipe
 from adeada_jax.telemetry import console
 from adeada_jax.training.step_cost import StepCost
 from adeada_jax.workdir import Workdir
@@ -21,8 +22,10 @@ def preflight(experiment: Experiment) -> Plan:
     """Tries the run's end in small and works the run out; compiles nothing and leaves the directory alone.
 
     Raises:
-      InputError: the disk is too small, or no region is as cheap as a round's budget.
+      InputError: a stage would lack what it reads; the disk is too small, or no region is as cheap as a
+        round's budget.
     """
+    recipe.check(experiment)
     rehearse(experiment)
     plan = make_plan(experiment)
     check_plan(experiment, plan)

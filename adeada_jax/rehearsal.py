@@ -19,7 +19,7 @@ from adeada_jax.experiment import Experiment
 from adeada_jax.files import read_json, write_json_atomic, write_png_atomic, write_text_atomic
 from adeada_jax.prediction import pictures
 from adeada_jax.regions.pool import Purchase, purchases_to_csv
-from adeada_jax.run import publish
+from adeada_jax.run import publish, recipe
 from adeada_jax.telemetry import Metrics
 from adeada_jax.workdir import Workdir
 
@@ -57,7 +57,7 @@ def rehearse(experiment: Experiment) -> None:
             experiment, workdir=Workdir(directory), metrics=metrics,
             target_images=OneImage(experiment.target_images), validation=OneImage(experiment.validation),
         )  # fmt: skip
-        write_results(small)
+        write_results(small, min(recipe.rounds(recipe.stages(experiment)), _ROUNDS))
         summary = read_json(small.workdir.summary)
         publish.write(small, summary, _guess(small, 0), _guess(small, 1))
         Console(file=io.StringIO()).print(tables.round_table(summary))
@@ -81,10 +81,9 @@ def _guess(experiment: Experiment, seed: int) -> publish.Predictor:
     return lambda image: labels_of(scores.astype(np.float32), *image.shape[:2])
 
 
-def write_results(experiment: Experiment) -> None:
-    """What a run leaves of its rounds, made up: all that `publish.write` reads."""
+def write_results(experiment: Experiment, last: int) -> None:
+    """What a run leaves of its rounds up to the last, made up: all that `publish.write` reads."""
     config, workdir = experiment.config, experiment.workdir
-    last = min(config.acquisition.rounds, _ROUNDS) if config.experiment == "active" else 0
     write_json_atomic(workdir.config, config.to_dict())
     rng = np.random.default_rng(0)
     results = [_result(experiment, number, rng.random(config.num_classes)) for number in range(last + 1)]

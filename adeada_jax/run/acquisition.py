@@ -79,6 +79,12 @@ def infer(experiment: Experiment, number: int, domain: str) -> Stage:
     path, checkpoint = workdir.region_table(number, domain), workdir.checkpoint(number - 1)
     with_discriminator = domain == "target" and "target_probability" in experiment.strategy.needs
 
+    reads = [checkpoint]
+    if with_discriminator:
+        reads.append(workdir.discriminator())
+    if domain == "source" and trainings.adapts_statistics(experiment.config):
+        reads.append(workdir.source_statistics(number - 1))
+
     @cache
     def network() -> tuple[Any, Any]:
         weights = trainings.load_weights(experiment, number - 1, domain)
@@ -102,7 +108,7 @@ def infer(experiment: Experiment, number: int, domain: str) -> Stage:
 
     return Stage(
         f"inference_{domain}", number, Divided(len(images), _IMAGES_A_PIECE, measure, join),
-        reads=(checkpoint,), writes=(path,), cost=Cost(images=len(images), files=files),
+        reads=tuple(reads), writes=(path,), cost=Cost(images=len(images), files=files),
     )  # fmt: skip
 
 

@@ -1,10 +1,16 @@
 """Algorithm 1 as a list of stages; the only place that asks which experiment it is."""
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
+from ml_collections import config_dict
+
+from adeada_jax.errors import InputError
 from adeada_jax.experiment import Experiment
 from adeada_jax.run import acquisition, trainings, validation
 from adeada_jax.run.runner import Stage
+from adeada_jax.types import IGNORE_LABEL
 
 
 def stages(experiment: Experiment) -> list[Stage]:
@@ -15,6 +21,56 @@ def stages(experiment: Experiment) -> list[Stage]:
 def rounds(stages: Sequence[Stage]) -> int:
     """Rounds of bought labels; 0 for a reference."""
     return max(stage.round for stage in stages)
+
+
+def check(experiment: Experiment) -> None:
+    """Whether all that the stages read will be there, before a warm-up of days.
+
+    Raises:
+      InputError: there are no labels that could be bought, learned from or evaluated on; a stage reads what
+        no earlier one leaves.
+    """
+    config, listed = experiment.config, stages(experiment)
+    target = config.target
+    if any(stage.name == "labels" for stage in listed) and not experiment.target_images.labelled:
+        raise InputError(
+            f"data set '{target.dataset}' in '{target.dir}': split 'train' was prepared without labels, so "
+            "there are none to buy; use --config.experiment=adaptation_only"
+        )
+    if EXPERIMENTS[config.experiment] is not target_only:
+        _check_any_label(experiment.source, config.source, "train")
+    _check_any_label(experiment.validation, target, "val")
+    written: set[Path] = set()
+    for stage in listed:
+        for path in stage.reads:
+            if path not in written:
+                raise InputError(_missing(config, path))
+        written.update(stage.writes)
+
+
+def _missing(config: config_dict.ConfigDict, path: Path) -> str:
+    if path.name != "discriminator":
+        return f"'{path}' is read before any stage leaves it"
+    strategy = f"config.acquisition.strategy: '{config.acquisition.strategy}'"
+    if config.warmup.checkpoint:
+        beside = Path(config.warmup.checkpoint).parent / "discriminator"
+        return (
+            f"{strategy} needs the warm-up's discriminator, but there is no '{beside}' beside "
+            "config.warmup.checkpoint"
+        )
+    return (
+        f"{strategy} needs a discriminator, which config.warmup.method='{config.warmup.method}' does not "
+        "train; use 'adversarial'"
+    )
+
+
+def _check_any_label(source: Any, domain: config_dict.ConfigDict, split: str) -> None:
+    """Whether any pixel of a split is of a class; mostly the first image tells."""
+    if not any((source.maps(index)["label"] != IGNORE_LABEL).any() for index in range(len(source))):
+        raise InputError(
+            f"data set '{domain.dataset}' in '{domain.dir}': all pixels of split '{split}' are ignored, none "
+            "is of a class; give it labels, see docs/data.md, and prepare it in another --data_dir"
+        )
 
 
 def active(experiment: Experiment) -> Iterator[Stage]:

@@ -138,19 +138,22 @@ def load_weights(experiment: Experiment, number: int, domain: str) -> Weights:
 
 def _taken_over(experiment: Experiment, checkpoint: Path) -> Stage:
     """Another run's warm-up: its segmenter and, where it lies beside that, its discriminator."""
-    workdir = experiment.workdir
+    workdir, discriminator = experiment.workdir, checkpoint.parent / "discriminator"
+    writes = (workdir.checkpoint(0),)
+    if discriminator.exists():
+        writes = (workdir.discriminator(), *writes)
 
     def make() -> None:
-        discriminator = checkpoint.parent / "discriminator"
         if discriminator.exists():
             shapes = experiment.discriminator().shapes
             checkpoints.save(workdir.discriminator(), checkpoints.restore(discriminator, shapes))
         checkpoints.save(workdir.checkpoint(0), experiment.load_weights(checkpoint).tree())
 
     def files(survey: Survey) -> dict[Path, int]:
-        return {workdir.checkpoint(0): survey.weights_bytes}
+        sizes = {workdir.checkpoint(0): survey.weights_bytes}
+        return sizes | {path: survey.discriminator_bytes for path in writes if path not in sizes}
 
-    return Stage("warmup", 0, Alone(make), writes=(workdir.checkpoint(0),), cost=Cost(files=files))
+    return Stage("warmup", 0, Alone(make), writes=writes, cost=Cost(files=files))
 
 
 def _training(

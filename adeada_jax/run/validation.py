@@ -25,13 +25,13 @@ def evaluate(experiment: Experiment, number: int) -> Iterator[Stage]:
 
 
 def _scores(experiment: Experiment, number: int) -> Stage:
-    workdir, images = experiment.workdir, experiment.validation.without_regions()
+    workdir, images = experiment.workdir, experiment.validation
 
     def measure(indices: Sequence[int]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         weights = experiment.load_weights(workdir.checkpoint(number))
         matrix = confusion.evaluate(
-            experiment.segmenter, weights.params, weights.batch_stats, Subset(images, indices),
-            **experiment.size, batch_size=experiment.config.inference.batch_size,
+            experiment.segmenter, weights.params, weights.batch_stats,
+            Subset(images.without_regions(), indices), **experiment.size, batch_size=experiment.config.inference.batch_size,
             description=f"round {number}: evaluation",
         )  # fmt: skip
         return {"matrix": matrix}, {}

@@ -8,13 +8,13 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from adeada_jax.acquisition.registry import STRATEGIES
-from adeada_jax.acquisition.schedule import SCHEDULES
 from adeada_jax.config import EXPERIMENTS, MIXINGS, WARMUP_METHODS
 from adeada_jax.data.sources import DATASETS
-from adeada_jax.density.engines import COVARIANCE_TYPES
 from adeada_jax.errors import InputError
 from adeada_jax.labels import SHARED_CLASSES
+from adeada_jax.method.schedule import SCHEDULES
+from adeada_jax.method.strategies.registry import STRATEGIES
+from adeada_jax.mixtures.engines import COVARIANCE_TYPES
 from adeada_jax.models.layers import OUTPUT_STRIDES
 from adeada_jax.models.segmenter import BACKBONES, DTYPES, HEADS
 from adeada_jax.types import IGNORE_LABEL

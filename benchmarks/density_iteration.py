@@ -12,11 +12,11 @@ import numpy as np
 from absl import app, flags
 from jax.scipy.linalg import solve_triangular
 
-from adeada_jax.density.comparison.problem import cluster_all
-from adeada_jax.density.comparison.worker import matmul_rate
-from adeada_jax.density.engines import Options, make_engine, plan_groups
-from adeada_jax.density.layout import mean
-from adeada_jax.density.synthetic import domain_pair
+from adeada_jax.bench.mixtures.contender_worker import matmul_rate
+from adeada_jax.bench.mixtures.problem import cluster_all
+from adeada_jax.bench.mixtures.synthetic import domain_pair
+from adeada_jax.mixtures.engines import Options, make_engine, plan_groups
+from adeada_jax.mixtures.packing import mean
 
 _SAMPLES = flags.DEFINE_integer("samples", 20000, "N.")
 _DIM = flags.DEFINE_integer("dim", 256, "D.")

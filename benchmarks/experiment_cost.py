@@ -17,10 +17,10 @@ import jax.extend.core as jex
 import jax.numpy as jnp
 from absl import app, flags
 
-from adeada_jax import plan
 from adeada_jax.command_line import run_app
 from adeada_jax.config import paper_defaults
-from adeada_jax.experiment import Experiment, create_segmenter
+from adeada_jax.run import forecast as plan
+from adeada_jax.run.experiment import Experiment, create_segmenter
 
 _SCALE = flags.DEFINE_float("scale", 1.0, "Times the paper's data and steps.", lower_bound=0.001)
 

@@ -22,13 +22,13 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
+from adeada_jax.bench.scaling.point_worker import peak
 from adeada_jax.command_line import run_app
 from adeada_jax.config import paper_defaults
 from adeada_jax.errors import InputError
 from adeada_jax.evaluation.tables import markdown
-from adeada_jax.import_weights import import_weights
 from adeada_jax.models import Segmenter, normalize
-from adeada_jax.scaling.worker import peak
+from adeada_jax.run.import_weights import import_weights
 from adeada_jax.training import checkpoints, optimizers, parallel
 from adeada_jax.training.state import create_train_state
 from adeada_jax.training.step_cost import step_cost

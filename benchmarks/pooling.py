@@ -64,8 +64,8 @@ def jax_way(name: str, features: np.ndarray, regions: np.ndarray) -> tuple[Calla
     """What gives sums (R, D) by one of the two ways in JAX, and its bytes."""
     import jax
 
+    from adeada_jax.method.pooling import region_feature_sums, region_sums
     from adeada_jax.models import upsample
-    from adeada_jax.regions.pooling import region_feature_sums, region_sums
 
     def plain(features: jax.Array, regions: jax.Array) -> jax.Array:
         return region_sums(upsample(features[None], *regions.shape)[0], regions, REGIONS)

@@ -17,8 +17,8 @@ from skimage.color import rgb2lab
 from skimage.segmentation import slic
 
 from adeada_jax.command_line import run_app
-from adeada_jax.data.toy_streets import render
-from adeada_jax.regions.slic import slic_regions
+from adeada_jax.partitions.slic import slic_regions
+from adeada_jax.toy.streets import render
 
 _SMALL = flags.DEFINE_integer("small", 20, "Toy streets a domain at 128x256.", lower_bound=1)
 _LARGE = flags.DEFINE_integer("large", 4, "Toy streets a domain at 1024x2048.", lower_bound=1)

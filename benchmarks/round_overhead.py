@@ -20,15 +20,15 @@ import jax
 import numpy as np
 from absl import app, flags
 
-from adeada_jax import inference
+from adeada_jax.bench.mixtures.synthetic import domain_pair
 from adeada_jax.command_line import run_app
 from adeada_jax.config import paper_defaults
-from adeada_jax.density import density_difference
-from adeada_jax.density.synthetic import domain_pair
 from adeada_jax.evaluation.tables import markdown
 from adeada_jax.files import write_png_atomic
-from adeada_jax.inference import RegionTable
+from adeada_jax.method.density import density_difference
 from adeada_jax.models import Segmenter
+from adeada_jax.run import inference
+from adeada_jax.run.inference import RegionTable
 from adeada_jax.training import checkpoints, optimizers
 from adeada_jax.training.state import create_train_state
 from adeada_jax.types import IGNORE_LABEL

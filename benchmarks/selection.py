@@ -31,9 +31,9 @@ OPTIONS = {"alpha": 1.0, "beta": 1.0, "schedule": "half", "class_balance": True}
 
 def table(number: int):
     """Candidates like a network's: skewed features in clusters, long-tailed classes, 40 regions an image."""
-    from adeada_jax.acquisition.base import Candidates
-    from adeada_jax.density import DensityDifference
-    from adeada_jax.density.synthetic import domain_pair
+    from adeada_jax.bench.mixtures.synthetic import domain_pair
+    from adeada_jax.method.density import DensityDifference
+    from adeada_jax.method.strategy import Candidates
 
     target, _ = domain_pair(0, number, 100)
     features, classes = target.features, target.classes
@@ -69,8 +69,8 @@ def memory(entry: str) -> float:
 
 def work(name: str) -> None:
     """Runs one strategy and prints what it took as JSON."""
-    from adeada_jax.acquisition.base import Request
-    from adeada_jax.acquisition.registry import create_strategy
+    from adeada_jax.method.strategies.registry import create_strategy
+    from adeada_jax.method.strategy import Request
 
     candidates = table(_REGIONS.value)
     strategy = create_strategy(name, OPTIONS)
@@ -103,7 +103,7 @@ def main(argv: list[str]) -> None:
     if _WORKER.value:
         work(_WORKER.value)
         return
-    from adeada_jax.acquisition.registry import STRATEGIES
+    from adeada_jax.method.strategies.registry import STRATEGIES
 
     print("| strategy | regions bought | of the budget | compiling s | cached s | CPU s | peak MB more |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")

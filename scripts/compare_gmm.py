@@ -40,8 +40,8 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the synthetic features and of the k-
 
 def read_domains():
     """Target and source features, and the number of classes."""
-    from adeada_jax.density.comparison.tables import read_tables
-    from adeada_jax.density.synthetic import domain_pair
+    from adeada_jax.bench.mixtures.comparison_tables import read_tables
+    from adeada_jax.bench.mixtures.synthetic import domain_pair
 
     if _FEATURES.value:
         return read_tables(_FEATURES.value)
@@ -63,7 +63,7 @@ def run_contender(scratch: Path, name: str, label: str, cache: Path, repeats: in
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "SCIPY_ARRAY_API": "1" if name == "scikit-learn torch" else "0",
     }
-    command = [sys.executable, "-m", "adeada_jax.density.comparison.worker"]
+    command = [sys.executable, "-m", "adeada_jax.bench.mixtures.contender_worker"]
     print(f"{label} ...", file=sys.stderr, flush=True)
     done = subprocess.run(
         [*command, str(scratch), name, str(out), str(repeats)],
@@ -95,7 +95,7 @@ def buy(kl, orders, budget: int):
     """Regions bought from each class's order of pi, all at the price 1 (Eq. 6)."""
     import numpy as np
 
-    from adeada_jax.acquisition.allocation import buy_by_class, class_budgets, class_weights
+    from adeada_jax.method.budgets import buy_by_class, class_budgets, class_weights
 
     prices = np.ones(1 + max((int(o.max()) for o in orders if len(o)), default=0), np.int64)
     return buy_by_class(orders, prices, class_budgets(class_weights(kl), budget), budget)
@@ -106,9 +106,9 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
     import numpy as np
 
-    from adeada_jax.density.comparison import report
-    from adeada_jax.density.comparison.contenders import CONTENDERS
-    from adeada_jax.density.comparison.problem import make_problem
+    from adeada_jax.bench.mixtures import comparison_page as report
+    from adeada_jax.bench.mixtures.contenders import CONTENDERS
+    from adeada_jax.bench.mixtures.problem import make_problem
     from adeada_jax.errors import InputError
 
     for name in _CONTENDERS.value:

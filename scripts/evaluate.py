@@ -29,8 +29,8 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
     config = checked_config(_CONFIG.value) if _CONFIG.value else None
     # Imported late, so that --help and wrong flags answer at once.
-    from adeada_jax import prediction, scoring
     from adeada_jax.evaluation.tables import score_table
+    from adeada_jax.run import prediction, scoring
     from adeada_jax.telemetry import console
 
     keep_compiled_programs()

@@ -26,7 +26,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
     # Imported late, so that --help and wrong flags answer at once.
-    from adeada_jax.import_weights import import_weights
+    from adeada_jax.run.import_weights import import_weights
 
     found = import_weights(
         _WEIGHTS.value, _OUTPUT.value, name=_MODEL.value, backbone=_BACKBONE.value, sha256=_SHA256.value

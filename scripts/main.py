@@ -41,7 +41,7 @@ def main(argv: list[str]) -> None:
 
         processes.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     if _DRY_RUN.value:
-        from adeada_jax.dry_run import main as run
+        from adeada_jax.run.dry_run import main as run
     else:
         from adeada_jax.run.main import main as run
 

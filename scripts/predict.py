@@ -27,7 +27,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
     config = checked_config(_CONFIG.value) if _CONFIG.value else None
     # Imported late, so that --help and wrong flags answer at once.
-    from adeada_jax import prediction
+    from adeada_jax.run import prediction
 
     keep_compiled_programs()
     checkpoint = Path(_CHECKPOINT.value or prediction.last_checkpoint(_WORKDIR.value))

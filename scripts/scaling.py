@@ -27,8 +27,8 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
     # Imported late, so that --help and wrong flags answer at once.
+    from adeada_jax.bench.scaling import points as experiment
     from adeada_jax.files import write_json_atomic, write_text_atomic
-    from adeada_jax.scaling import experiment
     from adeada_jax.telemetry import console, track
 
     batches = _whole_numbers("batch", _BATCH.value)
@@ -53,8 +53,8 @@ def main(argv: list[str]) -> None:
 
 
 def _stages() -> list[str]:
+    from adeada_jax.bench.scaling.workloads import STAGES
     from adeada_jax.errors import InputError
-    from adeada_jax.scaling.workloads import STAGES
 
     for stage in _STAGES.value:
         if stage not in STAGES:
@@ -64,7 +64,7 @@ def _stages() -> list[str]:
 
 def _devices() -> list[int]:
     if _DEVICES.value is None:
-        from adeada_jax.scaling.experiment import devices_here
+        from adeada_jax.bench.scaling.points import devices_here
 
         present = 1 if _SIMULATE.value else devices_here()
         return [2**i for i in range(present.bit_length()) if 2**i <= present]

@@ -39,8 +39,8 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
     config = checked_config(_CONFIG.value)
     # Imported late, so that --help and wrong flags answer at once.
-    from adeada_jax.study.plan import make_plan
     from adeada_jax.study.study import run_study
+    from adeada_jax.study.study_plan import make_plan
 
     keep_compiled_programs()
     plan = make_plan(

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from adeada_jax import config_rules, dry_run
+from adeada_jax import config_rules
 from adeada_jax.config import paper_defaults
 from adeada_jax.config_rules import RULES, check, leaves
 from adeada_jax.errors import InputError
+from adeada_jax.run import dry_run
 from adeada_jax.run import main as rounds
-from adeada_jax.study.plan import make_plan
+from adeada_jax.study.study_plan import make_plan
 
 ROOT = Path(__file__).parents[1]
 KEYS = dict(leaves(paper_defaults().to_dict()))

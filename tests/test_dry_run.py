@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from adeada_jax import dry_run, preflight
 from adeada_jax.data import sources
 from adeada_jax.errors import InputError
-from adeada_jax.experiment import create_experiment, data_of
-from adeada_jax.plan import make_plan, survey
+from adeada_jax.run import dry_run, preflight
+from adeada_jax.run.experiment import create_experiment, data_of
+from adeada_jax.run.forecast import make_plan, survey
+from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
-from adeada_jax.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
 

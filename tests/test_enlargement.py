@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from adeada_jax import enlargement
-from adeada_jax.enlargement import labels_of
+from adeada_jax.evaluation import enlargement
+from adeada_jax.evaluation.enlargement import labels_of
 
 
 def at_once(scores, height, width):

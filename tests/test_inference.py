@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from adeada_jax.data import transforms
-from adeada_jax.inference import RegionTable, infer_regions, pixel_values
 from adeada_jax.models import Discriminator, Segmenter, normalize, upsample
+from adeada_jax.run.inference import RegionTable, infer_regions, pixel_values
 
 SIZES = [(40, 56), (32, 48), (40, 56)]
 

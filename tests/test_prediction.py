@@ -14,14 +14,14 @@ import jax
 import numpy as np
 import pytest
 
-from adeada_jax import prediction, scoring
 from adeada_jax.data import sources
 from adeada_jax.data.images import read_png
 from adeada_jax.errors import InputError
-from adeada_jax.experiment import Weights, create_segmenter
 from adeada_jax.files import write_json_atomic
 from adeada_jax.labels import CLASS_NAMES, PALETTE, colorize
 from adeada_jax.models import normalize, upsample
+from adeada_jax.run import prediction, scoring
+from adeada_jax.run.experiment import Weights, create_segmenter
 from adeada_jax.training import checkpoints
 
 ROOT = Path(__file__).parents[1]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from adeada_jax import dry_run, preflight
 from adeada_jax.errors import InputError
+from adeada_jax.run import dry_run, preflight
 from adeada_jax.run import main as rounds
 
 ROOT = Path(__file__).parents[1]

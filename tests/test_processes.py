@@ -16,7 +16,7 @@ import pytest
 
 from adeada_jax import processes
 from adeada_jax.errors import InputError
-from adeada_jax.workdir import Workdir
+from adeada_jax.run.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
 # Frozen batch norm and a small rate: what two devices sum in another order stays small.

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adeada_jax import dry_run, rehearsal
 from adeada_jax.data import sources
 from adeada_jax.errors import InputError
-from adeada_jax.experiment import create_experiment
 from adeada_jax.files import write_text_atomic
 from adeada_jax.report import figures, page
+from adeada_jax.run import dry_run, rehearsal
 from adeada_jax.run import main as rounds
+from adeada_jax.run.experiment import create_experiment
+from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
-from adeada_jax.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
 

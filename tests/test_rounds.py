@@ -13,14 +13,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from adeada_jax.annotators.base import Answer
+from adeada_jax.annotators.asking import Answer
 from adeada_jax.annotators.ground_truth import GroundTruth
 from adeada_jax.data import sources
 from adeada_jax.data.images import read_png
 from adeada_jax.errors import InputError
-from adeada_jax.regions.pool import Pool
+from adeada_jax.method.pool import Pool
 from adeada_jax.run import main as rounds
-from adeada_jax.workdir import Workdir
+from adeada_jax.run.pool_file import save_pool
+from adeada_jax.run.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
 TINY = {
@@ -226,7 +227,7 @@ def test_labels_that_say_nothing_are_paid_for_but_do_not_count_as_known(
 
 
 def test_a_pool_of_other_images_than_the_targets_is_refused(toy_dir, tmp_path):
-    Pool.from_counts(("a",), [np.array([2])]).save(Workdir(tmp_path).pool)
+    save_pool(Workdir(tmp_path).pool, Pool.from_counts(("a",), [np.array([2])]))
     images = sources.open_images("toy/filmed", toy_dir, "train")
     with pytest.raises(InputError, match=r"pool.safetensors' lists other images than the target's data set"):
         rounds.describe(SimpleNamespace(config=None, workdir=Workdir(tmp_path), target_images=images))

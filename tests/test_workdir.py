@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from adeada_jax.errors import InputError
-from adeada_jax.workdir import Workdir
+from adeada_jax.run.workdir import Workdir
 
 
 def test_another_configuration_is_refused_by_key(tmp_path):
@@ -60,7 +60,7 @@ def test_a_run_that_did_not_note_its_data_is_refused(tmp_path, left):
 
 def test_a_second_process_is_kept_out(tmp_path):
     code = (
-        "import sys; from adeada_jax.workdir import Workdir\n"
+        "import sys; from adeada_jax.run.workdir import Workdir\n"
         "with Workdir(sys.argv[1]).locked(): pass"
     )  # fmt: skip
     command = [sys.executable, "-c", code, str(tmp_path)]

@@ -8,21 +8,22 @@ from typing import Any
 import jax
 import numpy as np
 
-from adeada_jax import inference, processes
-from adeada_jax.acquisition.base import Candidates, Request, Selection
-from adeada_jax.annotators.base import label
+from adeada_jax import processes
+from adeada_jax.annotators.asking import label
 from adeada_jax.arrays import load_arrays, save_arrays
 from adeada_jax.data.subset import Subset
-from adeada_jax.density import DensityDifference, density_difference
 from adeada_jax.errors import InputError
-from adeada_jax.experiment import Experiment
 from adeada_jax.files import write_json_atomic, write_text_atomic
-from adeada_jax.inference import RegionTable
 from adeada_jax.labels import SHARED_CLASSES
-from adeada_jax.regions.edges import edge_shares
-from adeada_jax.regions.pool import Pool, Purchase, purchases_to_csv
-from adeada_jax.run import trainings
+from adeada_jax.method.density import DensityDifference, density_difference
+from adeada_jax.method.edges import edge_shares
+from adeada_jax.method.pool import Pool, Purchase, purchases_to_csv
+from adeada_jax.method.strategy import Candidates, Request, Selection
+from adeada_jax.run import inference, trainings
 from adeada_jax.run.costs import Cost, Survey
+from adeada_jax.run.experiment import Experiment
+from adeada_jax.run.inference import RegionTable
+from adeada_jax.run.pool_file import load_pool, save_pool
 from adeada_jax.run.runner import Alone, Divided, Outcome, Stage, Together
 from adeada_jax.telemetry import console, track
 
@@ -51,7 +52,7 @@ def pool(experiment: Experiment) -> Stage:
             bounds = arrays["bounds"]
             for place, i in enumerate(arrays["index"]):
                 counts[int(i)] = arrays["pixels"][bounds[place] : bounds[place + 1]]
-        Pool.from_counts(images.names, [counts[i] for i in range(len(images))]).save(path)
+        save_pool(path, Pool.from_counts(images.names, [counts[i] for i in range(len(images))]))
 
     cost = Cost(files=lambda survey: {path: 16 * survey.target_regions})
     return Stage("pool", 0, Divided(len(images), len(images), measure, join), writes=(path,), cost=cost)
@@ -182,7 +183,7 @@ def select_everything(experiment: Experiment) -> Stage:
     path = experiment.workdir.selection(0)
 
     def make() -> None:
-        pool = Pool.load(experiment.workdir.pool)
+        pool = load_pool(experiment.workdir.pool)
         everything = [
             Purchase(0, pool.names[image], int(region), int(pixels), "", "all", 0.0)
             for image, region, pixels in zip(pool.image, pool.region, pool.pixels, strict=True)
@@ -219,7 +220,7 @@ def ask_for_labels(experiment: Experiment, number: int) -> Stage:
 def _purchases(experiment: Experiment, number: int) -> list[Purchase]:
     """What the strategy buys in a round, in order; density.json is written by the way."""
     workdir, options, needs = experiment.workdir, experiment.config.acquisition, experiment.strategy.needs
-    pool = Pool.load(workdir.pool).replay(workdir.purchases(number - 1))
+    pool = load_pool(workdir.pool).replay(workdir.purchases(number - 1))
     target = RegionTable.load(workdir.region_table(number, "target"))
     density = _load_density(workdir.importance(number)) if "density" in needs else None
     edges = load_arrays(workdir.edges)[0]["edges"] if "edges" in needs else None

@@ -8,14 +8,14 @@ from ml_collections import config_dict
 
 from adeada_jax import processes
 from adeada_jax.errors import InputError
-from adeada_jax.experiment import Experiment, create_experiment, data_of
 from adeada_jax.files import read_json
-from adeada_jax.preflight import preflight, warn
-from adeada_jax.regions.pool import Pool
 from adeada_jax.run import publish, recipe, runner
+from adeada_jax.run.experiment import Experiment, create_experiment, data_of
+from adeada_jax.run.pool_file import load_pool
+from adeada_jax.run.preflight import preflight, warn
 from adeada_jax.run.runner import Alone, Outcome, Stage
+from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics, console
-from adeada_jax.workdir import Workdir
 
 
 def main(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any] | None:
@@ -64,7 +64,7 @@ def run(experiment: Experiment) -> dict[str, Any] | None:
 
 def describe(experiment: Experiment) -> None:
     """Says what is about to be done, with which data."""
-    config, pool = experiment.config, Pool.load(experiment.workdir.pool)
+    config, pool = experiment.config, load_pool(experiment.workdir.pool)
     if pool.names != tuple(experiment.target_images.names):
         raise InputError(
             f"'{experiment.workdir.pool}' lists other images than the target's data set has; give another "

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from adeada_jax.annotators.labels import LabelStore
-from adeada_jax.experiment import Experiment
+from adeada_jax.annotators.bought_labels import LabelStore
 from adeada_jax.files import read_json
 from adeada_jax.labels import colorize
-from adeada_jax.prediction import Predictor, predictor
-from adeada_jax.regions.pool import Purchase
+from adeada_jax.method.pool import Purchase
 from adeada_jax.report.figures import bought_overlay
 from adeada_jax.report.page import Gallery, Strip, write_report
+from adeada_jax.run.experiment import Experiment
+from adeada_jax.run.prediction import Predictor, predictor
 
 _STRIPS = 4
 

@@ -7,8 +7,8 @@ from typing import Any
 from ml_collections import config_dict
 
 from adeada_jax.errors import InputError
-from adeada_jax.experiment import Experiment
 from adeada_jax.run import acquisition, trainings, validation
+from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.runner import Stage
 from adeada_jax.types import IGNORE_LABEL
 

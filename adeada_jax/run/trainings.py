@@ -10,13 +10,13 @@ import numpy as np
 from ml_collections import config_dict
 
 from adeada_jax import processes
-from adeada_jax.annotators.labels import LabelStore, PurchasedLabels
+from adeada_jax.annotators.bought_labels import LabelStore, PurchasedLabels
 from adeada_jax.data import loader
 from adeada_jax.errors import InputError
 from adeada_jax.evaluation import tables
-from adeada_jax.experiment import Experiment, Weights
 from adeada_jax.models import Segmenter
 from adeada_jax.run.costs import Cost, Survey
+from adeada_jax.run.experiment import Experiment, Weights
 from adeada_jax.run.runner import Alone, Stage, Together
 from adeada_jax.telemetry import console
 from adeada_jax.training import checkpoints, optimizers, parallel

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from adeada_jax.inference import RegionTable
-from adeada_jax.regions.pool import Pool
+from adeada_jax.run.inference import RegionTable
+from adeada_jax.run.pool_file import load_pool
 from adeada_jax.study.collect import Result
-from adeada_jax.study.statistics import summary
+from adeada_jax.study.spread import summary
 from adeada_jax.study.truth import Truth, read_truth
 
 # The round a region was bought in (0: never), `(N,)`, by seed, by setting.
@@ -35,7 +35,7 @@ def analyse(
     active = [result for result in results if result.purchases]
     if not active:
         return {}
-    pool = Pool.load(active[0].workdir.pool)
+    pool = load_pool(active[0].workdir.pool)
     truth = read_truth(config, pool, directory / "truth.safetensors")
     bought: dict[str, dict[int, np.ndarray]] = {}
     predicted = {}

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from adeada_jax.evaluation.tables import number, table
-from adeada_jax.study.plan import Plan, Run
-from adeada_jax.study.statistics import spread
+from adeada_jax.study.spread import spread
+from adeada_jax.study.study_plan import Plan, Run
 from adeada_jax.telemetry import console
 
 _SIGNS = {"waiting": "·", "failed": "failed", "finished": "done"}

@@ -10,11 +10,11 @@ from typing import Any
 
 from adeada_jax.evaluation.tables import MEANS
 from adeada_jax.files import read_json
-from adeada_jax.regions.pool import Purchase
-from adeada_jax.study.plan import WARM_UP, Plan, Run
-from adeada_jax.study.runner import entries, is_finished
-from adeada_jax.study.worker import ATTEMPTS
-from adeada_jax.workdir import Workdir
+from adeada_jax.method.pool import Purchase
+from adeada_jax.run.workdir import Workdir
+from adeada_jax.study.study_plan import WARM_UP, Plan, Run
+from adeada_jax.study.study_runner import entries, is_finished
+from adeada_jax.study.study_worker import ATTEMPTS
 
 
 @dataclass(frozen=True)

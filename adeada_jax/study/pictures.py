@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from ml_collections import config_dict
 
-from adeada_jax.experiment import create_experiment
 from adeada_jax.labels import colorize
-from adeada_jax.prediction import predictor
 from adeada_jax.report.page import Gallery, Strip
+from adeada_jax.run.experiment import create_experiment
+from adeada_jax.run.prediction import predictor
 from adeada_jax.study.collect import Result
-from adeada_jax.study.plan import WARM_UP
-from adeada_jax.study.tables import OURS
+from adeada_jax.study.study_plan import WARM_UP
+from adeada_jax.study.study_tables import OURS
 from adeada_jax.telemetry import Metrics
 
 _STRIPS = 5  # as many as the paper's Fig. 6

@@ -6,7 +6,7 @@ from typing import Any
 from adeada_jax.report.sections import Cell, Matrix, short
 from adeada_jax.study.analyses import ALL_CLASSES
 from adeada_jax.study.sheets import Sheet, cell, heated
-from adeada_jax.study.tables import OURS
+from adeada_jax.study.study_tables import OURS
 
 
 def purchase_sheets(analyses: Mapping[str, Any], strategies: Sequence[str]) -> list[Sheet]:

@@ -8,14 +8,15 @@ from ml_collections import config_dict
 
 from adeada_jax.data import sources
 from adeada_jax.files import write_json_atomic, write_text_atomic
-from adeada_jax.study import collect, page
+from adeada_jax.run.workdir import Workdir
+from adeada_jax.study import collect
+from adeada_jax.study import study_page as page
 from adeada_jax.study.analyses import analyse
 from adeada_jax.study.board import Board
 from adeada_jax.study.pictures import compared, evaluation_strips
-from adeada_jax.study.plan import Plan
-from adeada_jax.study.runner import run_plan
+from adeada_jax.study.study_plan import Plan
+from adeada_jax.study.study_runner import run_plan
 from adeada_jax.telemetry import console
-from adeada_jax.workdir import Workdir
 
 
 def run_study(

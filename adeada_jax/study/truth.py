@@ -15,7 +15,7 @@ from adeada_jax.arrays import load_arrays, save_arrays
 from adeada_jax.data import sources
 from adeada_jax.data.batches import read_ahead
 from adeada_jax.errors import InputError
-from adeada_jax.regions.pool import Pool
+from adeada_jax.method.pool import Pool
 from adeada_jax.telemetry import track
 from adeada_jax.types import IGNORE_LABEL
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from adeada_jax.acquisition.allocation import buy_by_class, class_budgets, class_weights
+from adeada_jax.method.budgets import buy_by_class, class_budgets, class_weights
 
 
 def test_weights_follow_log10_of_kl_with_a_floor():

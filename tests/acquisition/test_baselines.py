@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from adeada_jax.acquisition.aada import Aada
-from adeada_jax.acquisition.badge import Badge
-from adeada_jax.acquisition.base import Candidates, Request
-from adeada_jax.acquisition.clue import Clue, affordable_clusters, turns
-from adeada_jax.acquisition.confidence import Confidence
-from adeada_jax.acquisition.margin import Margin
-from adeada_jax.acquisition.redal import Redal
+from adeada_jax.method.strategies.aada import Aada
+from adeada_jax.method.strategies.badge import Badge
+from adeada_jax.method.strategies.clue import Clue, affordable_clusters, turns
+from adeada_jax.method.strategies.confidence import Confidence
+from adeada_jax.method.strategies.margin import Margin
+from adeada_jax.method.strategies.redal import Redal
+from adeada_jax.method.strategy import Candidates, Request
 
 N, CLASSES, DIM, KINDS = 60, 5, 6, 4
 

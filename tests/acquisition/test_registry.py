@@ -4,12 +4,12 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from adeada_jax.acquisition import registry
-from adeada_jax.acquisition.base import Pick, Selection
 from adeada_jax.errors import InputError
+from adeada_jax.method.strategies import registry
+from adeada_jax.method.strategy import Pick, Selection
 
 MODULE = """
-from adeada_jax.acquisition.base import Selection, buy_ranked
+from adeada_jax.method.strategy import Selection, buy_ranked
 
 class Largest:
     needs = ()

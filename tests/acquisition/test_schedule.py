@@ -2,8 +2,8 @@
 
 import pytest
 
-from adeada_jax.acquisition.schedule import SCHEDULES, density_share
 from adeada_jax.errors import InputError
+from adeada_jax.method.schedule import SCHEDULES, density_share
 
 
 @pytest.mark.parametrize(

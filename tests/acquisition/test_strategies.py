@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from adeada_jax.acquisition.base import Candidates, Request
-from adeada_jax.acquisition.registry import STRATEGIES, create_strategy
-from adeada_jax.density import DensityDifference
 from adeada_jax.errors import InputError
+from adeada_jax.method.density import DensityDifference
+from adeada_jax.method.strategies.registry import STRATEGIES, create_strategy
+from adeada_jax.method.strategy import Candidates, Request
 
 OPTIONS = {"alpha": 1.0, "beta": 1.0, "schedule": "half", "class_balance": True}
 

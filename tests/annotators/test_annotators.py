@@ -8,11 +8,11 @@ import pytest
 
 import adeada_jax
 from adeada_jax.annotators import ground_truth
-from adeada_jax.annotators.base import Answer, label
-from adeada_jax.annotators.labels import LabelStore, PurchasedLabels
+from adeada_jax.annotators.asking import Answer, label
+from adeada_jax.annotators.bought_labels import LabelStore, PurchasedLabels
 from adeada_jax.errors import InputError
 from adeada_jax.files import write_png_atomic
-from adeada_jax.regions.pool import Purchase
+from adeada_jax.method.pool import Purchase
 
 
 class Images:

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from adeada_jax.data import fingerprint, sources
-from adeada_jax.data.builders import base, maps, writing
+from adeada_jax.data.builders import maps, writing
+from adeada_jax.data.builders import tfds_records as base
 from adeada_jax.errors import InputError
-from adeada_jax.regions.slic import slic_regions
+from adeada_jax.partitions.slic import slic_regions
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"
 CLASSES = """classes:

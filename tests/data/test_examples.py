@@ -5,7 +5,7 @@ import pytest
 
 from adeada_jax.data.builders.examples import encode_example, ordered_map
 from adeada_jax.data.images import decode_image, decode_map
-from adeada_jax.regions.slic import slic_regions
+from adeada_jax.partitions.slic import slic_regions
 
 
 def test_processes_keep_the_order():

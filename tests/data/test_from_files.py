@@ -19,12 +19,12 @@ import pytest
 
 from adeada_jax.data import sources
 from adeada_jax.data.builders import cityscapes, from_files, maps, writing
-from adeada_jax.data.builders.base import RegionSettings
 from adeada_jax.data.builders.checks import check, inspect
 from adeada_jax.data.builders.layout import Item
+from adeada_jax.data.builders.tfds_records import RegionSettings
 from adeada_jax.data.fingerprint import digest
 from adeada_jax.errors import InputError
-from adeada_jax.regions.slic import slic_regions
+from adeada_jax.partitions.slic import slic_regions
 
 PARTS = "cityscapes/parts_1.1.0"
 

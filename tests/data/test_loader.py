@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
-from adeada_jax.annotators.labels import LabelStore, PurchasedLabels
+from adeada_jax.annotators.bought_labels import LabelStore, PurchasedLabels
 from adeada_jax.data import loader, sources
 from adeada_jax.errors import InputError
 from adeada_jax.files import write_png_atomic

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from adeada_jax import prediction
 from adeada_jax.data import sources
 from adeada_jax.data.builders.checks import image_file_size
 from adeada_jax.data.builders.label_files import ClassMap, FolderLabels, IdLabels, SynthiaLabels
 from adeada_jax.data.images import decode_image, decode_map, encode_png
 from adeada_jax.data.orientation import orientation, upright
 from adeada_jax.errors import InputError
+from adeada_jax.run import prediction
 
 ALL = range(1, 9)
 COLORS = np.array([[90, 140, 200], [90, 60, 20], [220, 40, 30]], np.uint8)

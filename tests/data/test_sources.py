@@ -20,10 +20,10 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from adeada_jax.data import sources
 from adeada_jax.data.builders import toy, writing
 from adeada_jax.data.images import encode_png, read_png
-from adeada_jax.data.toy_streets import render
 from adeada_jax.errors import InputError
 from adeada_jax.labels import CLASS_NAMES, PALETTE
-from adeada_jax.regions.slic import slic_regions
+from adeada_jax.partitions.slic import slic_regions
+from adeada_jax.toy.streets import render
 
 TINY = {"height": 64, "width": 128}
 FILMED = "toy_streets/filmed/1.2.0"

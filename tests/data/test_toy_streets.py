@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from adeada_jax.data.toy_camera import film
-from adeada_jax.data.toy_kinds import CLASS, DOMAINS, KINDS
-from adeada_jax.data.toy_streets import render
 from adeada_jax.labels import CLASS_NAMES
+from adeada_jax.toy.camera import film
+from adeada_jax.toy.kinds import CLASS, DOMAINS, KINDS
+from adeada_jax.toy.streets import render
 from adeada_jax.types import IGNORE_LABEL
 
 SMALL = {"height": 64, "width": 128}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-from adeada_jax.density.clustering import cluster
+from adeada_jax.mixtures.clustering import cluster
 
 
 @pytest.fixture(name="features")

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from adeada_jax.density.comparison import agreement, contenders, report, worker
-from adeada_jax.density.comparison.problem import Problem, make_problem
-from adeada_jax.density.comparison.tables import read_tables
-from adeada_jax.density.synthetic import class_sizes, domain_pair
+from adeada_jax.bench.mixtures import agreement, contenders
+from adeada_jax.bench.mixtures import comparison_page as report
+from adeada_jax.bench.mixtures import contender_worker as worker
+from adeada_jax.bench.mixtures.comparison_tables import read_tables
+from adeada_jax.bench.mixtures.problem import Problem, make_problem
+from adeada_jax.bench.mixtures.synthetic import class_sizes, domain_pair
 from adeada_jax.errors import InputError
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "compare_gmm.py"

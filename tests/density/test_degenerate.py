@@ -5,11 +5,11 @@ import pytest
 from sklearn.mixture import GaussianMixture as Theirs
 from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky, _estimate_gaussian_parameters
 
-from adeada_jax.density import GaussianMixture, fit_mixtures
-from adeada_jax.density.clustering import cluster
-from adeada_jax.density.em import Options
-from adeada_jax.density.engines import make_engine, plan_groups
-from adeada_jax.density.result import score_mixtures
+from adeada_jax.mixtures import GaussianMixture, fit_mixtures
+from adeada_jax.mixtures.clustering import cluster
+from adeada_jax.mixtures.em import Options
+from adeada_jax.mixtures.engines import make_engine, plan_groups
+from adeada_jax.mixtures.result import score_mixtures
 
 
 def repeated_points(seed, times):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.mixture import GaussianMixture as Reference
 
-from adeada_jax.density import density_difference
+from adeada_jax.method.density import density_difference
 
 DIM = 70
 TARGET = [260, 120, 40, 1, 0, 30]

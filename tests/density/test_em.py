@@ -8,7 +8,7 @@ import scipy.stats
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Reference
 
-from adeada_jax.density import fit_mixtures, score_mixtures
+from adeada_jax.mixtures import fit_mixtures, score_mixtures
 
 KINDS = ("full", "tied", "diag", "spherical")
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adeada_jax.density.factor import inverse_cholesky, regularised_factor
+from adeada_jax.mixtures.factor import inverse_cholesky, regularised_factor
 
 
 def covariance(dim: int, samples: int) -> np.ndarray:

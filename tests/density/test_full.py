@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from adeada_jax.density.comparison.problem import cluster_all
-from adeada_jax.density.engines import Options, make_engine, plan_groups
-from adeada_jax.density.layout import mean
+from adeada_jax.bench.mixtures.problem import cluster_all
+from adeada_jax.mixtures.engines import Options, make_engine, plan_groups
+from adeada_jax.mixtures.packing import mean
 
 DIM = 80
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-from adeada_jax.density.engines import Options, plan_groups
-from adeada_jax.density.kmeans import kmeans, kmeans_plusplus
-from adeada_jax.density.layout import make_shards, mean
+from adeada_jax.mixtures.engines import Options, plan_groups
+from adeada_jax.mixtures.kmeans import kmeans, kmeans_plusplus
+from adeada_jax.mixtures.packing import make_shards, mean
 
 
 def prepared(features, components):

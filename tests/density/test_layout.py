@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from adeada_jax.density import layout as lay
+from adeada_jax.mixtures import packing as lay
 
 
 def small_layout(sizes=(300, 5, 700), components=(3, 1, 2)):

@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.mixture import GaussianMixture as Reference
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from adeada_jax.density import GaussianMixture
+from adeada_jax.mixtures import GaussianMixture
 
 KINDS = ("full", "tied", "diag", "spherical")
 

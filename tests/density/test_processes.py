@@ -12,7 +12,8 @@ import pytest
 
 DEVICES = """
 import jax, numpy as np
-from adeada_jax.density import density_difference, fit_mixtures
+from adeada_jax.method.density import density_difference
+from adeada_jax.mixtures import fit_mixtures
 assert len(jax.local_devices()) == 8
 rng = np.random.default_rng(0)
 sets = [np.maximum(rng.normal(size=(n, 70)) + rng.normal(size=70), 0).astype(np.float32) for n in (700, 90)]
@@ -47,7 +48,8 @@ PEERS = """
 import sys
 import jax, numpy as np
 from adeada_jax import processes
-from adeada_jax.density import density_difference, engines, fit_mixtures
+from adeada_jax.method.density import density_difference
+from adeada_jax.mixtures import engines, fit_mixtures
 out, *place = sys.argv[1:]
 if place:
     processes.start(place[0], 2, int(place[1]))
@@ -76,7 +78,7 @@ except ValueError as error:
 # triangular solve could not get through on two cores.
 MANY = """
 import numpy as np
-from adeada_jax.density import density_difference
+from adeada_jax.method.density import density_difference
 rng = np.random.default_rng(0)
 classes = rng.permutation(np.repeat(np.arange(8), [210, 200, 40, 30, 30, 20, 5, 2]))
 features = rng.gamma(0.7, 1.0, (len(classes), 256)).astype(np.float32)
@@ -156,8 +158,8 @@ def test_no_program_calls_lapack():
     import jax
     import numpy as np
 
-    from adeada_jax.density import programs
-    from adeada_jax.density.programs import Components, Moments
+    from adeada_jax.mixtures import programs
+    from adeada_jax.mixtures.programs import Components, Moments
 
     slots, dim, tail = 6, 96, 32
     shapes = ((slots, dim), (slots, tail, dim), (slots, tail), (slots, dim - tail, dim - tail), (slots,))

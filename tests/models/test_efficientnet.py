@@ -10,12 +10,12 @@ import pytest
 from flax import nnx
 
 from adeada_jax.errors import InputError
-from adeada_jax.import_weights import import_weights
 from adeada_jax.models import Segmenter, normalize
 from adeada_jax.models import depthwise as depthwise_lib
 from adeada_jax.models.depthwise import depthwise
 from adeada_jax.models.efficientnet_lite import EfficientNetLite0
 from adeada_jax.models.layers import BatchNorm
+from adeada_jax.run.import_weights import import_weights
 from adeada_jax.training import checkpoints
 
 # Blocks of each stage: kernel, stride, expansion, channels (TensorFlow's efficientnet_lite_builder.py).

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adeada_jax.import_weights import import_weights
 from adeada_jax.models import Segmenter
 from adeada_jax.models.torch_files import read_tensors
+from adeada_jax.run.import_weights import import_weights
 from adeada_jax.training import checkpoints
 
 torch = pytest.importorskip("torch")

@@ -13,13 +13,13 @@ import pytest
 from safetensors.numpy import save_file
 
 from adeada_jax.errors import InputError
-from adeada_jax.experiment import create_experiment
 from adeada_jax.files import read_json
-from adeada_jax.import_weights import import_weights
 from adeada_jax.models import Discriminator, Segmenter
+from adeada_jax.run.experiment import create_experiment
+from adeada_jax.run.import_weights import import_weights
+from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
 from adeada_jax.training import checkpoints
-from adeada_jax.workdir import Workdir
 
 WIDTH = 32  # of resnet18_half, the smallest
 ASPP = [("0.0", 8 * WIDTH, 1), *((f"{i}.0", 8 * WIDTH, 3) for i in (1, 2, 3)), ("4.1", 8 * WIDTH, 1)]

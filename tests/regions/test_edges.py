@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from adeada_jax.regions.edges import edge_map, edge_shares
+from adeada_jax.method.edges import edge_map, edge_shares
 
 
 def test_edges_lie_at_the_border_of_two_colours_and_nowhere_else():

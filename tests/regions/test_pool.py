@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from adeada_jax.errors import InputError
-from adeada_jax.regions.pool import Pool, Purchase, purchases_from_csv, purchases_to_csv
+from adeada_jax.method.pool import Pool, Purchase, purchases_from_csv, purchases_to_csv
+from adeada_jax.run.pool_file import load_pool, save_pool
 
 
 @pytest.fixture
@@ -57,10 +58,10 @@ def test_a_record_of_another_data_set_is_refused(pool, row):
 
 
 def test_save_and_load(pool, tmp_path):
-    pool.save(tmp_path / "pool.safetensors")
-    loaded = Pool.load(tmp_path / "pool.safetensors")
+    save_pool(tmp_path / "pool.safetensors", pool)
+    loaded = load_pool(tmp_path / "pool.safetensors")
     assert loaded.names == pool.names
     for name in ("image", "region", "pixels", "bought"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(pool, name))
     with pytest.raises(InputError, match="does not exist"):
-        Pool.load(tmp_path / "other.safetensors")
+        load_pool(tmp_path / "other.safetensors")

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
+from adeada_jax.method.pooling import mask_weights, region_feature_sums, region_sums
 from adeada_jax.models import upsample
-from adeada_jax.regions.pooling import mask_weights, region_feature_sums, region_sums
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from adeada_jax.data.toy_streets import render
-from adeada_jax.regions.slic import slic_regions
+from adeada_jax.partitions.slic import slic_regions
+from adeada_jax.toy.streets import render
 
 
 @pytest.fixture(scope="module")

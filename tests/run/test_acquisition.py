@@ -6,12 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from adeada_jax import inference
 from adeada_jax.errors import InputError
-from adeada_jax.inference import RegionTable, join_tables
-from adeada_jax.regions.pool import Pool
-from adeada_jax.run import acquisition, runner
-from adeada_jax.workdir import Workdir
+from adeada_jax.method.pool import Pool
+from adeada_jax.run import acquisition, inference, runner
+from adeada_jax.run.inference import RegionTable, join_tables
+from adeada_jax.run.workdir import Workdir
 
 NAMES = tuple("abcdefg")
 

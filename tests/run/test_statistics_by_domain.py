@@ -4,13 +4,12 @@ import jax
 import numpy as np
 import pytest
 
-from adeada_jax import scoring
-from adeada_jax.experiment import create_experiment
 from adeada_jax.models import normalize
-from adeada_jax.run import recipe, runner, trainings
+from adeada_jax.run import recipe, runner, scoring, trainings
+from adeada_jax.run.experiment import create_experiment
+from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
 from adeada_jax.training import checkpoints
-from adeada_jax.workdir import Workdir
 from tests.test_rounds import tiny_config
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from adeada_jax.scaling import experiment, worker
+from adeada_jax.bench.scaling import point_worker as worker
+from adeada_jax.bench.scaling import points as experiment
 
 ROOT = Path(__file__).parents[2]
 COMMON = {"model": "deeplabv2", "backbone": "resnet18_half", "height": 32, "width": 64,

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from adeada_jax.files import write_json_atomic, write_text_atomic
-from adeada_jax.inference import RegionTable
 from adeada_jax.labels import CLASS_NAMES
-from adeada_jax.regions.pool import Pool, Purchase, purchases_to_csv
+from adeada_jax.method.pool import Pool, Purchase, purchases_to_csv
+from adeada_jax.run.inference import RegionTable
+from adeada_jax.run.pool_file import save_pool
+from adeada_jax.run.workdir import Workdir
 from adeada_jax.study.collect import collect
-from adeada_jax.study.plan import make_plan
-from adeada_jax.workdir import Workdir
+from adeada_jax.study.study_plan import make_plan
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,7 +48,7 @@ def write_run(directory, run, pool, *, mious, purchases=(), predicted=None, kl=N
         if k and kl:
             write_json_atomic(workdir.density(k), {"road": {"kl": kl[k - 1]}, "sky": {"kl": None}})
     write_json_atomic(workdir.summary, {"experiment": run.config["experiment"], "rounds": entries})
-    pool.save(workdir.pool)
+    save_pool(workdir.pool, pool)
     if predicted is not None:
         count = len(predicted)
         probabilities = np.eye(len(CLASS_NAMES), dtype=np.float32)[predicted]

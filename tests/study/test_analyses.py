@@ -6,7 +6,7 @@ import pytest
 from adeada_jax.data import sources
 from adeada_jax.errors import InputError
 from adeada_jax.labels import CLASS_NAMES
-from adeada_jax.regions.pool import Pool
+from adeada_jax.method.pool import Pool
 from adeada_jax.study.analyses import ALL_CLASSES, advantage, analyse
 from adeada_jax.study.truth import Truth, read_truth, region_counts
 

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from adeada_jax.files import write_json_atomic
+from adeada_jax.run.workdir import Workdir
 from adeada_jax.study.collect import collect, rounds_csv, run_records, times
-from adeada_jax.study.plan import make_plan
-from adeada_jax.workdir import Workdir
+from adeada_jax.study.study_plan import make_plan
 
 
 def test_every_setting_has_its_seeds(example):

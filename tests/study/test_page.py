@@ -9,9 +9,10 @@ import pytest
 
 from adeada_jax.labels import CLASS_NAMES, PALETTE
 from adeada_jax.report.page import Gallery, Strip
-from adeada_jax.study import analyses, figures, truth
-from adeada_jax.study.page import Study, headlines, markdown, write_page
+from adeada_jax.study import analyses, truth
+from adeada_jax.study import study_figures as figures
 from adeada_jax.study.pictures import compared
+from adeada_jax.study.study_page import Study, headlines, markdown, write_page
 
 
 @pytest.fixture(scope="module")

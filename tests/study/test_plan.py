@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from adeada_jax.acquisition.base import Candidates, Request
-from adeada_jax.acquisition.registry import create_strategy
-from adeada_jax.density import DensityDifference
 from adeada_jax.errors import InputError
-from adeada_jax.study.plan import ABLATIONS, SETTINGS, changes, make_plan, resolve, signature
+from adeada_jax.method.density import DensityDifference
+from adeada_jax.method.strategies.registry import create_strategy
+from adeada_jax.method.strategy import Candidates, Request
+from adeada_jax.study.study_plan import ABLATIONS, SETTINGS, changes, make_plan, resolve, signature
 
 
 @pytest.fixture

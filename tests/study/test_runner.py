@@ -10,10 +10,10 @@ import time
 import pytest
 
 from adeada_jax.errors import InputError
-from adeada_jax.study import runner
-from adeada_jax.study.plan import make_plan
-from adeada_jax.study.worker import ATTEMPTS
-from adeada_jax.workdir import Workdir
+from adeada_jax.run.workdir import Workdir
+from adeada_jax.study import study_runner as runner
+from adeada_jax.study.study_plan import make_plan
+from adeada_jax.study.study_worker import ATTEMPTS
 
 # Leaves what a run would, and in times.jsonl of the study when it was at work and on which cores.
 FAKE = """
@@ -166,7 +166,7 @@ def test_what_a_run_has_is_not_replaced(tmp_path):
 PARENT = """
 import sys, pathlib
 from adeada_jax.study import runner
-from adeada_jax.study.plan import Plan, Run
+from adeada_jax.study.study_plan import Plan, Run
 runner.WORKER = (sys.executable, "-c", {worker!r})
 run = Run("target_only", 0, {{}}, 0, False)
 plan = Plan({{}}, (), ("target_only",), (), (0,), (run,))

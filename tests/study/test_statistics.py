@@ -2,7 +2,7 @@
 
 import pytest
 
-from adeada_jax.study.statistics import deviation, mean, spread, summary
+from adeada_jax.study.spread import deviation, mean, spread, summary
 
 
 def test_the_deviation_is_that_of_a_sample():

@@ -63,7 +63,7 @@ def test_a_killed_study_ends_with_the_numbers_of_a_single_run(start, toy_dir, tm
 
 
 def test_a_finished_study_is_read_not_run(example, monkeypatch, tmp_path):
-    from adeada_jax.study import runner
+    from adeada_jax.study import study_runner as runner
 
     monkeypatch.setattr(runner, "WORKER", (os.devnull,))
     failures = runner.run_plan(example.plan, example.directory, jobs=1, report=lambda *_: None)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from adeada_jax.study.published import published
-from adeada_jax.study.tables import result_sheets, strategies_sheet
+from adeada_jax.study.study_tables import result_sheets, strategies_sheet
 
 
 def texts(sheet):
@@ -53,7 +53,7 @@ def test_classes_by_round_beside_full_supervision(sheets):
 
 def test_ablations_name_the_runs_they_share(fabricate, tmp_path):
     from adeada_jax.study.collect import collect
-    from adeada_jax.study.plan import make_plan
+    from adeada_jax.study.study_plan import make_plan
 
     config = fabricate.toy_config()
     plan = make_plan(config, strategies=["entropy"], seeds=[0], ablations=["table2", "table4", "table5"])
@@ -95,7 +95,7 @@ def test_the_papers_numbers_stand_beside_ours_where_the_setting_is_the_papers(ex
 
 
 def plan_with_alphas(plan):
-    from adeada_jax.study.plan import Setting
+    from adeada_jax.study.study_plan import Setting
 
     alphas = {f"alpha_{a}": Setting(f"alpha_{a}", "adeada", 1) for a in ("0", "0.25", "0.5", "0.75", "1")}
     return replace(plan, settings={**plan.settings, **alphas})

@@ -13,7 +13,7 @@ import numpy as np
 
 from adeada_jax import interrupt
 from adeada_jax.data.images import encode_png
-from adeada_jax.regions.slic import slic_regions
+from adeada_jax.partitions.slic import slic_regions
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from adeada_jax.data.builders import base
+from adeada_jax.data.builders import tfds_records as base
 from adeada_jax.data.builders.checks import Bar, check
 from adeada_jax.data.builders.former import take_over
 from adeada_jax.data.builders.layout import Content

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from adeada_jax.data.builders.base import RegionSettings
 from adeada_jax.data.builders.checks import Bar
 from adeada_jax.data.builders.examples import ordered_map
 from adeada_jax.data.builders.layout import Item, LabelReader
 from adeada_jax.data.builders.source_files import read_unchanged
+from adeada_jax.data.builders.tfds_records import RegionSettings
 from adeada_jax.data.fingerprint import digest
 from adeada_jax.data.images import decode_image, encode_png
 from adeada_jax.errors import InputError
 from adeada_jax.files import write_bytes_atomic
-from adeada_jax.regions.slic import slic_regions
+from adeada_jax.partitions.slic import slic_regions
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from adeada_jax.data.builders import base
+from adeada_jax.data.builders import tfds_records as base
 from adeada_jax.data.builders.examples import encode_example, ordered_map
-from adeada_jax.data.toy_streets import render
 from adeada_jax.errors import InputError
 from adeada_jax.labels import CLASS_NAMES, PALETTE
+from adeada_jax.toy.streets import render
 
 
 @dataclasses.dataclass(frozen=True)

@@ -75,7 +75,7 @@ def write_embedded(
       progress: shows a progress bar.
       **options: of the builder.
     """
-    base = importlib.import_module("adeada_jax.data.builders.base")
+    base = importlib.import_module("adeada_jax.data.builders.tfds_records")
     builders = importlib.import_module(f"adeada_jax.data.builders.{module}")
     builder = builders.create(str(data_dir), config, base.RegionSettings(**regions), **options)
     with _bar(f"preparing {title}", builder.num_examples, visible=progress) as advance:
@@ -107,7 +107,7 @@ def write_from_files(
     """
     builders = importlib.import_module(f"adeada_jax.data.builders.{module}")
     content = builders.find(source_dir)
-    base = importlib.import_module("adeada_jax.data.builders.base")
+    base = importlib.import_module("adeada_jax.data.builders.tfds_records")
     from_files = importlib.import_module("adeada_jax.data.builders.from_files")
 
     def bar(description: str, total: int) -> contextlib.AbstractContextManager[Callable[[], None]]:

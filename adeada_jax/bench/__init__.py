@@ -1,0 +1,1 @@
+"""What is measured: scripts/compare_gmm.py and scripts/scaling.py."""

@@ -1,0 +1,51 @@
+"""A contender's outcome."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from adeada_jax.bench.mixtures.problem import Problem
+
+
+@dataclass
+class Fit:
+    """One mixture's outcome.
+
+    Attributes:
+        domain, of_class: whose mixture. log_likelihood: final mean over its own samples, nats.
+        iterations, converged. seconds: of this fit alone, 0 where fits are not timed one by one.
+        failure: the error's first line, or "".
+    """
+
+    domain: int
+    of_class: int
+    log_likelihood: float = float("nan")
+    iterations: int = 0
+    converged: bool = False
+    seconds: float = 0.0
+    failure: str = ""
+
+    def as_json(self) -> dict:
+        """JSON-able."""
+        return {**asdict(self), "log_likelihood": _finite(self.log_likelihood)}
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+# A contender fits all mixtures and returns them with a function that gives pi (N_T,).
+Outcome = tuple[list[Fit], Callable[[], np.ndarray]]
+
+
+def importance_of(problem: Problem, models: dict, dtype) -> np.ndarray:
+    """pi (N_T,) from models by (domain, class) with `score_samples`; NaN where one is None or missing."""
+    pi = np.full(len(problem.classes[1]), np.nan)
+    for c in np.flatnonzero(problem.components):
+        source, target = models.get((0, c)), models.get((1, c))
+        if source is not None and target is not None:
+            chosen = problem.samples(1, c)
+            samples = np.asarray(chosen).astype(dtype)
+            pi[chosen.rows] = target.score_samples(samples) - source.score_samples(samples)
+    return pi

@@ -1,0 +1,1 @@
+"""The paper: densities, importance, budgets, schedules and strategies, on arrays alone."""

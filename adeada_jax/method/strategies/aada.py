@@ -1,0 +1,23 @@
+"""AADA (supplement B; Su et al. 2020): uncertain regions that the discriminator finds far from the source."""
+
+import numpy as np
+
+from adeada_jax.method.strategy import Candidates, Request, Selection, buy_ranked
+
+# Keeps the weight finite where the discriminator is certain.
+_CERTAIN = 1e-6
+
+
+class Aada:
+    """Importance weight D / (1 - D) times entropy, D the probability of being target.
+
+    D comes from the warm-up's discriminator, on the current model's softmax maps, averaged over the region.
+    Differs from D2ADA, whose region version ranks by D alone, without the entropy.
+    """
+
+    needs = ("target_probability",)
+
+    def select(self, candidates: Candidates, request: Request) -> Selection:
+        probability = np.clip(candidates.target_probability, _CERTAIN, 1 - _CERTAIN).astype(np.float64)
+        score = probability / (1 - probability) * candidates.entropy
+        return Selection(buy_ranked(candidates, score, method="aada", budget=request.budget))

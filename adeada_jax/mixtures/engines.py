@@ -1,0 +1,140 @@
+"""Which mixtures are computed together, where, and by which engine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from adeada_jax.mixtures.full import FullEngine
+from adeada_jax.mixtures.packing import Layout, Shard, bucket, make_layout, make_shards
+from adeada_jax.mixtures.peers import least
+from adeada_jax.mixtures.shared import SharedEngine
+
+COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
+CPU_GROUP_ROWS = 32768
+CPU_GROUP_COMPONENTS = 32
+
+
+@dataclass(frozen=True)
+class Options:
+    """What all mixtures of a call share.
+
+    Attributes:
+        covariance_type: one of `COVARIANCE_TYPES`.
+        reg_covar: added to the covariances' diagonals.
+        devices: to spread the samples over; None for all local accelerators, or one CPU. Where some are
+            other processes', all processes must make the same calls.
+        resident_bytes: most bytes of samples kept on a device; more are streamed from the host.
+            None: all on a CPU, half of an accelerator's memory.
+    """
+
+    covariance_type: str = "full"
+    reg_covar: float = 1e-6
+    devices: tuple[jax.Device, ...] | None = None
+    resident_bytes: int | None = None
+
+    def device_list(self) -> list[jax.Device]:
+        """Devices in use."""
+        if self.devices:
+            return list(self.devices)
+        local = jax.local_devices()
+        return local[:1] if local[0].platform == "cpu" else local
+
+    def resident_limit(self) -> int:
+        """Bytes of samples that may stay on a device; call it in all processes whose devices are used."""
+        # The shards follow from it, which all processes have to cut alike.
+        return least(self.device_list(), self._resident_here())
+
+    def _resident_here(self) -> int:
+        if self.resident_bytes is not None:
+            return self.resident_bytes
+        device = jax.local_devices()[0]
+        stats = device.memory_stats() if device.platform != "cpu" else None
+        return int(stats["bytes_limit"] // 2) if stats and "bytes_limit" in stats else 1 << 62
+
+
+@dataclass(frozen=True)
+class Group:
+    """Mixtures computed together: `members` (indices), their layout and the rows reserved."""
+
+    members: list[int]
+    layout: Layout
+    dtype: np.dtype
+    capacity: int
+
+    def split(self, shards: Sequence[Shard], values: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Cut arrays (..., rows), one a shard, into arrays (..., n_m), one a mixture."""
+        pieces: list[list[np.ndarray]] = [[] for _ in self.members]
+        for shard, array in zip(shards, values, strict=True):
+            for m, piece in enumerate(pieces):
+                piece.append(array[..., shard.starts[m] : shard.starts[m + 1]])
+        return [np.concatenate(piece, axis=-1) for piece in pieces]
+
+
+def plan_groups(
+    sizes: Sequence[int], components: Sequence[int], dim: int, dtype: np.dtype, options: Options
+) -> list[Group]:
+    """Pack mixtures into groups, the largest first.
+
+    On an accelerator all mixtures form one group as long as their moments fit; on a CPU groups are
+    kept small, so that a fit needs little memory beside its input. Groups share their padded sizes,
+    so that they share their programs.
+    """
+    cpu = options.device_list()[0].platform == "cpu"
+    most_rows = CPU_GROUP_ROWS if cpu else 1 << 62
+    most_components = CPU_GROUP_COMPONENTS if cpu else 1024
+    bins: list[tuple[list[int], int, int]] = []
+    for i in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+        for b, (members, rows, slots) in enumerate(bins):
+            if rows + sizes[i] <= most_rows and slots + components[i] <= most_components:
+                bins[b] = ([*members, i], rows + sizes[i], slots + components[i])
+                break
+        else:
+            bins.append(([i], sizes[i], components[i]))
+    columns = max(components)
+    slots = max(bucket(used, 16) for _, _, used in bins)
+    common = bucket(min(max(rows for _, rows, _ in bins), most_rows), 1024)
+    return [
+        Group(
+            members,
+            make_layout([sizes[i] for i in members], [components[i] for i in members], dim, columns, slots),
+            np.dtype(dtype),
+            common if rows <= common else bucket(rows, 256),
+        )
+        for members, rows, _ in bins
+    ]
+
+
+def make_engine(
+    group: Group,
+    features: Sequence[np.ndarray],
+    centres: np.ndarray,
+    options: Options,
+    *,
+    every_pair: bool = False,
+) -> FullEngine | SharedEngine:
+    """The engine of a group's mixtures, with the samples laid out.
+
+    Args:
+        group: from `plan_groups`.
+        features: (n_m, D), one a member.
+        centres: (M, D) float64 subtracted from the samples.
+        options: shared by all.
+        every_pair: compute even the pairs that cannot matter.
+    """
+    shards = make_shards(
+        features,
+        group.layout,
+        centres,
+        group.dtype,
+        devices=options.device_list(),
+        capacity=group.capacity,
+        resident_bytes=options.resident_limit(),
+    )
+    if options.covariance_type == "full":
+        cutoff = np.inf if every_pair else None
+        return FullEngine(shards, group.layout, reg_covar=options.reg_covar, cutoff=cutoff)
+    return SharedEngine(
+        shards, group.layout, covariance_type=options.covariance_type, reg_covar=options.reg_covar
+    )

@@ -1,0 +1,352 @@
+"""`GaussianMixture`: scikit-learn's estimator on this package's EM."""
+
+import time
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, DensityMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from adeada_jax.mixtures.em import INITIALISATIONS, Start, fit
+from adeada_jax.mixtures.engines import COVARIANCE_TYPES, Options
+from adeada_jax.mixtures.result import FITTED, Mixture
+
+_FAILED = (
+    "Fitting the mixture model failed because some components have ill-defined empirical covariance "
+    "(for instance caused by singleton or collapsed samples). Try to decrease the number of components, "
+    "increase reg_covar, or scale the input data."
+)
+_UNCONVERGED = (
+    "Best performing initialization did not converge. Try different init parameters, or increase "
+    "max_iter, tol, or check for degenerate data."
+)
+
+
+class GaussianMixture(DensityMixin, BaseEstimator):
+    """Gaussian mixture with the constructor, methods and attributes of scikit-learn's.
+
+    The EM is `adeada_jax.mixtures.fit_mixtures`'s: float32 samples are worked on in float32 with
+    moments and factorisations in float64, float64 samples wholly in float64. Two differences from
+    scikit-learn: covariances that are not positive definite with `reg_covar` > 0 are regularised
+    more (tenfold, up to four times) before the fit is given up, and an empty component keeps its
+    place instead of moving to the origin.
+
+    Args:
+        n_components: K.
+        covariance_type: "full", "tied", "diag" or "spherical".
+        tol: EM stops when the mean log-likelihood changes by less (nats).
+        reg_covar: added to the covariances' diagonals; may be zero here.
+        max_iter: most EM iterations.
+        n_init: starts; the best is kept.
+        init_params: "kmeans", "k-means++", "random" or "random_from_data".
+        weights_init: (K,) weights to start from.
+        means_init: (K, D) means to start from.
+        precisions_init: precisions to start from, shaped by `covariance_type`.
+        random_state: of the starts and of `sample`.
+        warm_start: whether a further `fit` goes on from the last one's parameters.
+        verbose: 0 silent, 1 iterations, 2 with times and changes.
+        verbose_interval: iterations between two lines.
+
+    Attributes:
+        weights_: (K,). means_: (K, D). covariances_, precisions_, precisions_cholesky_: by
+            covariance type. converged_: bool. n_iter_: int. lower_bound_: float, nats a sample.
+            lower_bounds_: list, one an iteration. n_features_in_: D.
+    """
+
+    _parameter_constraints = {  # noqa: RUF012 - the name and kind that scikit-learn looks for
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0.0, None, closed="left")],
+        "reg_covar": [Interval(Real, 0.0, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "init_params": [StrOptions(set(INITIALISATIONS))],
+        "random_state": ["random_state"],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
+        "covariance_type": [StrOptions(set(COVARIANCE_TYPES))],
+        "weights_init": ["array-like", None],
+        "means_init": ["array-like", None],
+        "precisions_init": ["array-like", None],
+    }
+
+    def __init__(
+        self,
+        n_components=1,
+        *,
+        covariance_type="full",
+        tol=1e-3,
+        reg_covar=1e-6,
+        max_iter=100,
+        n_init=1,
+        init_params="kmeans",
+        weights_init=None,
+        means_init=None,
+        precisions_init=None,
+        random_state=None,
+        warm_start=False,
+        verbose=0,
+        verbose_interval=10,
+    ):
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+
+    def fit(self, X, y=None):
+        """Fit to samples X (N, D), N at least 2 and at least K. `y` is ignored.
+
+        Raises:
+            ValueError: bad parameters or samples, by name; an ill-defined covariance.
+        """
+        self.fit_predict(X, y)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_predict(self, X, y=None):
+        """Fit to samples X (N, D) and return their components (N,). `y` is ignored.
+
+        Warns:
+            ConvergenceWarning: `max_iter` was too small for every start.
+        """
+        if self.warm_start and hasattr(self, "converged_"):
+            self._check_resumable(np.shape(X))
+        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        if len(X) < self.n_components:
+            raise ValueError(
+                "Expected n_samples >= n_components but got n_components = "
+                f"{self.n_components}, n_samples = {len(X)}"
+            )
+        start = self._start(X.shape[1])
+        resumed = start.lower_bound is not None
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        (fitted,) = fit(
+            [X],
+            [self.n_components],
+            Options(self.covariance_type, self.reg_covar),
+            [np.random.default_rng(seed)],
+            tol=self.tol,
+            max_iter=self.max_iter,
+            n_init=1 if resumed else self.n_init,
+            init_params=self.init_params,
+            starts=[start],
+            report=_Reporter(self.verbose, self.verbose_interval) if self.verbose else None,
+        )
+        if fitted.status != FITTED:
+            raise ValueError(_FAILED)
+        if not fitted.converged and self.max_iter > 0:
+            warnings.warn(_UNCONVERGED, ConvergenceWarning, stacklevel=2)
+        self._take(fitted)
+        return fitted.labels.astype(np.int64)
+
+    def _start(self, num_features: int) -> Start:
+        """Where EM starts: the last fit's parameters, or what the constructor was given."""
+        given = self._checked_inits(num_features)
+        if self.warm_start and hasattr(self, "converged_"):
+            return Start(
+                weights=self.weights_,
+                means=self.means_,
+                precisions_cholesky=self.precisions_cholesky_,
+                lower_bound=self.lower_bound_,
+            )
+        return given
+
+    def _check_resumable(self, shape: tuple[int, ...]) -> None:
+        """Raises ValueError where the last fit's parameters are of another shape than is asked for now."""
+        last = {
+            "n_components": (self.n_components, len(self.weights_)),
+            "number of features": (shape[-1], self.means_.shape[1]),
+            "covariance_type": (self.covariance_type, self._fitted_type),
+        }
+        for name, (asked, fitted) in last.items():
+            if asked != fitted:
+                raise ValueError(
+                    f"warm_start goes on with a fit whose {name} was {fitted!r}, but now it is {asked!r}; "
+                    "set warm_start=False or fit a new estimator"
+                )
+
+    def _take(self, fitted: Mixture) -> None:
+        dtype = fitted.precisions_cholesky.dtype
+        self._type_of_fit = fitted.covariance_type
+        self.weights_ = fitted.weights.astype(dtype)
+        self.means_ = fitted.means.astype(dtype)
+        self.precisions_cholesky_ = fitted.precisions_cholesky
+        self.covariances_ = fitted.covariances
+        root = self.precisions_cholesky_
+        matrix = self.covariance_type in ("full", "tied")
+        self.precisions_ = np.matmul(root, np.swapaxes(root, -1, -2)) if matrix else root**2
+        self.converged_ = fitted.converged
+        self.n_iter_ = fitted.n_iter
+        self.lower_bounds_ = fitted.lower_bounds.tolist()
+        self.lower_bound_ = self.lower_bounds_[-1] if self.lower_bounds_ else -np.inf
+
+    def _checked_inits(self, num_features: int) -> Start:
+        number, kind = self.n_components, self.covariance_type
+        weights, means, factors = self.weights_init, self.means_init, None
+        floats = [np.float64, np.float32]
+        if weights is not None:
+            weights = check_array(weights, dtype=floats, ensure_2d=False)
+            _check_shape(weights, (number,), "weights")
+            if (weights < 0).any() or (weights > 1).any():
+                raise ValueError(
+                    "The parameter 'weights' should be in the range [0, 1], but got max value "
+                    f"{weights.min():.5f}, min value {weights.max():.5f}"
+                )
+            if abs(1.0 - weights.sum()) > (1e-6 if weights.dtype == np.float32 else 1e-8):
+                raise ValueError(
+                    "The parameter 'weights' should be normalized, but got sum(weights) = "
+                    f"{weights.sum():.5f}"
+                )
+        if means is not None:
+            means = check_array(means, dtype=floats, ensure_2d=False)
+            _check_shape(means, (number, num_features), "means")
+        if self.precisions_init is not None:
+            precisions = check_array(
+                self.precisions_init, dtype=floats, ensure_2d=False, allow_nd=kind == "full"
+            )
+            _check_shape(precisions, _precision_shape(kind, number, num_features), f"{kind} precision")
+            factors = _precision_factors(precisions, kind)
+        return Start(None, weights, means, factors)
+
+    @property
+    def _fitted_type(self) -> str:
+        """The covariance type of the fitted parameters, whatever `covariance_type` was set to since."""
+        return getattr(self, "_type_of_fit", self.covariance_type)
+
+    def _mixture(self) -> Mixture:
+        check_is_fitted(self)
+        return Mixture(
+            FITTED,
+            self._fitted_type,
+            0,
+            self.means_.shape[1],
+            self.weights_,
+            self.means_,
+            self.precisions_cholesky_,
+        )
+
+    def _samples(self, X) -> np.ndarray:
+        check_is_fitted(self)
+        return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+
+    def score_samples(self, X):
+        """Log density (N,) in nats of every sample of X (N, D)."""
+        X = self._samples(X)
+        return self._mixture().score_samples(X).astype(X.dtype)
+
+    def score(self, X, y=None):
+        """Mean log density in nats of the samples X (N, D). `y` is ignored."""
+        return float(np.mean(self.score_samples(X), dtype=np.float64))
+
+    def predict(self, X):
+        """Component (N,) of the highest responsibility for every sample of X (N, D)."""
+        return self._mixture().component_scores(self._samples(X)).argmax(axis=1)
+
+    def predict_proba(self, X):
+        """Responsibilities (N, K) of the components for the samples X (N, D)."""
+        X = self._samples(X)
+        scores = self._mixture().component_scores(X).astype(np.float64)
+        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return (weights / weights.sum(axis=1, keepdims=True)).astype(X.dtype)
+
+    def sample(self, n_samples=1):
+        """Draw samples: X (n_samples, D) and their components (n_samples,), component by component.
+
+        Raises:
+            ValueError: n_samples below 1.
+        """
+        check_is_fitted(self)
+        if n_samples < 1:
+            raise ValueError(
+                f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample."
+            )
+        random = check_random_state(self.random_state)
+        weights = np.asarray(self.weights_, np.float64)
+        counts = random.multinomial(n_samples, weights / weights.sum())
+        drawn = []
+        for k, count in enumerate(counts):
+            if self._fitted_type in ("full", "tied"):
+                covariance = self.covariances_[k] if self._fitted_type == "full" else self.covariances_
+                drawn.append(random.multivariate_normal(self.means_[k], covariance, int(count)))
+            else:
+                noise = random.standard_normal(size=(count, self.means_.shape[1]))
+                drawn.append(self.means_[k] + noise * np.sqrt(self.covariances_[k]))
+        return np.vstack(drawn), np.repeat(np.arange(len(counts)), counts)
+
+    def _n_parameters(self) -> int:
+        """Free parameters of the model."""
+        number, dim = self.means_.shape
+        shape = {
+            "full": number * dim * (dim + 1) // 2,
+            "tied": dim * (dim + 1) // 2,
+            "diag": number * dim,
+            "spherical": number,
+        }[self._fitted_type]
+        return shape + number * dim + number - 1
+
+    def bic(self, X):
+        """Bayesian information criterion on X (N, D); lower is better."""
+        return -2 * self.score(X) * len(X) + self._n_parameters() * np.log(len(X))
+
+    def aic(self, X):
+        """Akaike information criterion on X (N, D); lower is better."""
+        return -2 * self.score(X) * len(X) + 2 * self._n_parameters()
+
+
+def _check_shape(array: np.ndarray, shape: tuple[int, ...], name: str) -> None:
+    if array.shape != shape:
+        raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}")
+
+
+def _precision_shape(kind: str, number: int, dim: int) -> tuple[int, ...]:
+    shapes = {"full": (number, dim, dim), "tied": (dim, dim), "diag": (number, dim), "spherical": (number,)}
+    return shapes[kind]
+
+
+def _precision_factors(precisions: np.ndarray, kind: str) -> np.ndarray:
+    """Upper triangular U with U U^T = precision; root precisions for diagonal kinds."""
+    if kind in ("diag", "spherical"):
+        if (precisions <= 0).any():
+            raise ValueError(f"'{kind} precision' should be positive")
+        return np.sqrt(precisions)
+    for matrix in precisions if kind == "full" else [precisions]:
+        if not np.allclose(matrix, matrix.T) or (np.linalg.eigvalsh(matrix) <= 0).any():
+            raise ValueError(f"'{kind} precision' should be symmetric, positive-definite")
+    # Reversing rows and columns turns the lower Cholesky factor into the upper one.
+    reversed_ = precisions[..., ::-1, ::-1].astype(np.float64)
+    return np.linalg.cholesky(reversed_)[..., ::-1, ::-1].astype(precisions.dtype)
+
+
+class _Reporter:
+    """Prints the progress of a fit, as `verbose` asks."""
+
+    def __init__(self, verbose: int, interval: int):
+        self.verbose, self.interval = verbose, interval
+        self.began = self.last = time.perf_counter()
+        self.bound = -np.inf
+
+    def __call__(self, attempt: int, iteration: int, bounds) -> None:
+        now = time.perf_counter()
+        if iteration == 0:
+            print(f"Initialization {attempt}")
+            self.bound = -np.inf
+        else:
+            change, self.bound = float(bounds[0]) - self.bound, float(bounds[0])
+            if iteration % self.interval == 0:
+                detail = f"\t time {now - self.last:.5f}s\t change {change:.5f}" if self.verbose > 1 else ""
+                print(f"  Iteration {iteration}{detail}")
+        self.last = now

@@ -1,0 +1,298 @@
+"""EM with tied, diagonal and spherical covariances: cheap steps, done in full and in float64."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from adeada_jax.mixtures.factor import regularised_factor
+from adeada_jax.mixtures.packing import SMALL_BLOCK, Layout, Shard, in_chunks, own_columns, row_blocks, zeros
+from adeada_jax.mixtures.peers import own, summed
+from adeada_jax.mixtures.programs import HIGHEST, lowest
+
+
+class Spreads(NamedTuple):
+    """What the E step needs, in float64.
+
+    precisions (C, D) and shifts (C, D) = precision x mean in whitened coordinates; offsets (C,) log
+    weight, normalisation and -1/2 of the means' own distance; transforms (M, D, D) whitening of a
+    tied covariance (else (1, 1, 1)).
+    """
+
+    precisions: jax.Array
+    shifts: jax.Array
+    offsets: jax.Array
+    transforms: jax.Array
+
+
+def _scores(x, spreads, first, mixture, columns, tied):
+    """Log weighted densities (K, B) of x (B, D), and the log density up to an infinite cutoff."""
+    z = jnp.matmul(x, spreads.transforms[mixture], precision=HIGHEST) if tied else x
+    precision = lax.dynamic_slice_in_dim(spreads.precisions, first, columns)
+    shift = lax.dynamic_slice_in_dim(spreads.shifts, first, columns)
+    offset = lax.dynamic_slice_in_dim(spreads.offsets, first, columns)
+    squared = jnp.matmul(precision, (z * z).T, precision=HIGHEST)
+    return offset[:, None] - 0.5 * squared + jnp.matmul(shift, z.T, precision=HIGHEST)
+
+
+@partial(jax.jit, static_argnames=("block", "columns", "tied", "given"), donate_argnames=("carry",))
+def _sweep(rows, carry, spreads, widths, blocks, count, *, block, columns, tied, given):
+    """E step and moments of the listed blocks.
+
+    `carry` is (norms (N,), scores (K, N), counts (C,), sums (C, D), squares (C, D)); with `given`
+    the scores hold responsibilities, which are used as they are.
+    """
+
+    def body(i, carry):
+        norms, scores, counts, sums, squares = carry
+        start, low, high, mixture, first = blocks[i]
+        x = lax.dynamic_slice_in_dim(rows, start, block).astype(jnp.float64)
+        index = start + jnp.arange(block, dtype=jnp.int32)
+        inside = (index >= low) & (index < high)
+        old = lax.dynamic_slice_in_dim(scores, start, block, axis=1)
+        if given:
+            resp = old
+        else:
+            valid = jnp.arange(columns)[:, None] < widths[mixture]
+            found = jnp.where(valid, _scores(x, spreads, first, mixture, columns, tied), lowest(jnp.float64))
+            best = jnp.max(found, axis=0)
+            weights = jnp.exp(found - best)
+            total = jnp.sum(weights, axis=0)
+            resp = weights / total
+            was = lax.dynamic_slice_in_dim(norms, start, block)
+            norm = jnp.where(inside, best + jnp.log(total), was)
+            norms = lax.dynamic_update_slice_in_dim(norms, norm, start, axis=0)
+            scores = lax.dynamic_update_slice_in_dim(scores, jnp.where(inside, found, old), start, axis=1)
+        resp = jnp.where(inside, resp, 0.0)
+
+        def added(total, new):
+            piece = lax.dynamic_slice_in_dim(total, first, columns) + new
+            return lax.dynamic_update_slice_in_dim(total, piece, first, axis=0)
+
+        counts = added(counts, jnp.sum(resp, axis=1))
+        sums = added(sums, jnp.matmul(resp, x, precision=HIGHEST))
+        if not tied:
+            squares = added(squares, jnp.matmul(resp, x * x, precision=HIGHEST))
+        return norms, scores, counts, sums, squares
+
+    return lax.fori_loop(0, count, body, carry)
+
+
+@partial(jax.jit, static_argnames="block", donate_argnames="grams")
+def _gram(rows, grams, blocks, count, *, block):
+    """Add X^T X of the listed blocks to grams (M, D, D)."""
+
+    def body(i, grams):
+        start, low, high, mixture, _ = blocks[i]
+        index = start + jnp.arange(block, dtype=jnp.int32)
+        x = lax.dynamic_slice_in_dim(rows, start, block).astype(jnp.float64)
+        x = jnp.where(((index >= low) & (index < high))[:, None], x, 0.0)
+        return grams.at[mixture].add(jnp.matmul(x.T, x, precision=HIGHEST))
+
+    return lax.fori_loop(0, count, body, grams)
+
+
+@jax.jit
+def _factors(covariances, squares, reg_covar, unit):
+    """Inverse Cholesky factors (M, D, D), one after the other, and which were found (M,)."""
+    return lax.map(lambda both: regularised_factor(*both, reg_covar, unit), (covariances, squares))
+
+
+class SharedEngine:
+    """E and M steps of all mixtures of a layout; same use as `full.FullEngine`."""
+
+    def __init__(self, shards: Sequence[Shard], layout: Layout, *, covariance_type: str, reg_covar: float):
+        self.everywhere, self.shards = list(shards), own(shards)
+        self.layout, self.reg_covar = layout, reg_covar
+        self.kind, self.tied = covariance_type, covariance_type == "tied"
+        mixtures = len(layout.sizes)
+        self.mixture_of = layout.component_mixture
+        self.used = int(layout.components.sum())
+        self.row_norms = [zeros(s.capacity, np.float64, s.device) for s in self.shards]
+        self.row_scores = [zeros((layout.columns, s.capacity), np.float64, s.device) for s in self.shards]
+        self.weights = np.zeros(layout.slots)
+        self.means = np.zeros((layout.slots, layout.padded_dim))
+        spread = (mixtures, *(layout.padded_dim,) * 2) if self.tied else self.means.shape
+        self.factors = np.zeros(spread)  # inverse Cholesky factors, or root precisions
+        self.bad = np.zeros(mixtures, bool)
+        self.stale = np.zeros(mixtures, bool)
+        self.grams: np.ndarray | None = None
+
+    def start(self, responsibilities: Sequence[np.ndarray]) -> None:
+        """Moments and parameters from responsibilities (n_m, K_m) or None, as `full` has it."""
+        everything = np.ones(len(responsibilities), bool)
+        moments = []
+        given_here = own_columns(self.everywhere, responsibilities, self.layout.columns, np.float64)
+        for s, (shard, given) in enumerate(zip(self.shards, given_here, strict=True)):
+            self.row_scores[s] = jax.device_put(given, shard.device)
+            moments.append(self._sweep_shard(s, everything, self._spreads(), given=True))
+        self._update(everything, moments)
+
+    def load(self, given: Mapping[int, "object"], centres: np.ndarray) -> None:
+        """Put the parameters (weights, means, precisions_cholesky) of some mixtures in place."""
+        dim = self.layout.dim
+        for m, parameters in given.items():
+            first = self.layout.component_starts[m]
+            slots = slice(first, first + self.layout.components[m])
+            self.weights[slots] = parameters.weights
+            self.means[slots, :dim] = parameters.means - centres[m]
+            if self.tied:
+                self.factors[m] = np.eye(self.layout.padded_dim)
+                self.factors[m, :dim, :dim] = np.asarray(parameters.precisions_cholesky).T
+            else:
+                self.factors[slots] = 1.0
+                factors = np.asarray(parameters.precisions_cholesky)
+                self.factors[slots, :dim] = factors if self.kind == "diag" else factors[:, None]
+            self.stale[m] = True
+            self.bad[m] = False
+
+    def step(self, following: np.ndarray, *, maximise: bool = True) -> np.ndarray:
+        """As `full.FullEngine.step`."""
+        todo = self.stale.copy()
+        if todo.any():
+            spreads = self._spreads()
+            moments = [self._sweep_shard(s, todo, spreads, given=False) for s in range(len(self.shards))]
+            self.stale[:] = False
+            if maximise and (todo & following).any():
+                self._update(todo & following, moments)
+        return self._means()
+
+    def _sweep_shard(self, s: int, mixtures: np.ndarray, spreads: Spreads, *, given: bool):
+        shard, slots, dim = self.shards[s], self.layout.slots, self.layout.padded_dim
+        widths, rows = self.layout.components.astype(np.int32), shard.rows()
+        state = (
+            self.row_norms[s],
+            self.row_scores[s],
+            zeros(slots, np.float64, shard.device),
+            zeros((slots, dim), np.float64, shard.device),
+            zeros((1, 1) if self.tied else (slots, dim), np.float64, shard.device),
+        )
+        for block, listed in self._listed(shard, mixtures):
+            for count, (chunk,) in in_chunks((listed,), max(16, shard.capacity // 512)):
+                state = _sweep(
+                    rows,
+                    state,
+                    spreads,
+                    widths,
+                    chunk,
+                    count,
+                    block=block,
+                    columns=self.layout.columns,
+                    tied=self.tied,
+                    given=given,
+                )
+        self.row_norms[s], self.row_scores[s] = state[:2]
+        return state[2:]
+
+    def _listed(self, shard: Shard, mixtures: np.ndarray):
+        firsts, big = self.layout.component_starts, self.layout.big_block
+        for block, blocks in zip((big, SMALL_BLOCK), row_blocks(shard, mixtures, big), strict=True):
+            yield block, np.column_stack([blocks, firsts[blocks[:, 3]]]).astype(np.int32)
+
+    def _spreads(self) -> Spreads:
+        """Parameters in the E step's form."""
+        mixture = np.minimum(self.mixture_of, len(self.layout.sizes) - 1)
+        if self.tied:
+            roots = np.ones((self.layout.slots, 1))
+            white = np.einsum("cij,cj->ci", self.factors[mixture], self.means)
+            log_det = np.log(np.maximum(np.einsum("mii->mi", self.factors), 1e-300)).sum(axis=1)[mixture]
+            precisions, transforms = np.ones_like(self.means), self.factors.transpose(0, 2, 1)
+        else:
+            roots = self.factors
+            white = self.means * roots
+            log_det = np.log(np.maximum(self.factors, 1e-300))[:, : self.layout.dim].sum(axis=1)
+            precisions, transforms = roots * roots, np.zeros((1, 1, 1))
+        constant = np.log(np.maximum(self.weights, 1e-300)) + log_det
+        constant -= 0.5 * self.layout.dim * np.log(2 * np.pi)
+        offsets = constant - 0.5 * np.sum(white * white, axis=1)
+        return Spreads(precisions, white * roots, offsets, np.ascontiguousarray(transforms))
+
+    def _update(self, mixtures: np.ndarray, moments) -> None:
+        """The M step of the chosen mixtures."""
+        rows, dim = self.means.shape
+        shapes = ((rows,), (rows, dim), (1, 1) if self.tied else (rows, dim))
+        totals = [sum((np.asarray(m[i]) for m in moments), np.zeros(s)) for i, s in enumerate(shapes)]
+        counts, sums, squares = summed(self.everywhere[0].devices, totals)
+        slots = np.append(mixtures, False)[self.mixture_of]
+        totals = np.bincount(self.mixture_of, counts, len(mixtures) + 1)
+        counts = counts + 10 * np.finfo(np.float64).eps
+        means = sums / counts[:, None]
+        self.weights = np.where(slots, counts / np.maximum(totals[self.mixture_of], 1e-300), self.weights)
+        self.means = np.where(slots[:, None], means, self.means)
+        if self.tied:
+            self._update_tied(mixtures, counts)
+        else:
+            second = squares / counts[:, None]
+            variances = (second - means**2)[:, : self.layout.dim]
+            rounding = 4 * np.finfo(np.float64).eps * second[:, : self.layout.dim]
+            variances = np.where(variances > rounding, variances, 0.0)
+            if self.kind == "spherical":
+                variances = np.broadcast_to(variances.mean(axis=1, keepdims=True), variances.shape)
+            variances = variances + self.reg_covar
+            bad = slots & (variances <= 0).any(axis=1)
+            self.bad[self.mixture_of[bad]] = True
+            roots = np.ones(self.means.shape)
+            roots[:, : self.layout.dim] = 1.0 / np.sqrt(np.where(variances > 0, variances, 1.0))
+            self.factors = np.where(slots[:, None], roots, self.factors)
+        self.stale |= mixtures
+
+    def _update_tied(self, mixtures: np.ndarray, counts: np.ndarray) -> None:
+        if self.grams is None:
+            self.grams = self._all_grams()
+        unit = np.arange(self.layout.padded_dim) >= self.layout.dim
+        covariances = np.zeros_like(self.grams)
+        squares = np.zeros(covariances.shape[:2])
+        for m in np.flatnonzero(mixtures):
+            first = self.layout.component_starts[m]
+            slots = slice(first, first + self.layout.components[m])
+            means = self.means[slots]
+            outer = (counts[slots, None] * means).T @ means
+            covariances[m] = (self.grams[m] - outer) / counts[slots].sum()
+            squares[m] = np.diagonal(self.grams[m]) / counts[slots].sum()
+        factors, found = (np.asarray(v) for v in _factors(covariances, squares, self.reg_covar, unit))
+        self.bad |= mixtures & ~found
+        self.factors = np.where(mixtures[:, None, None], factors, self.factors)
+
+    def _all_grams(self) -> np.ndarray:
+        total = np.zeros((len(self.layout.sizes), *(self.layout.padded_dim,) * 2))
+        for shard in self.shards:
+            rows, grams = shard.rows(), zeros(total.shape, np.float64, shard.device)
+            for block, listed in self._listed(shard, np.ones(len(total), bool)):
+                for count, (chunk,) in in_chunks((listed,), max(16, shard.capacity // 512)):
+                    grams = _gram(rows, grams, chunk, count, block=block)
+            total += np.asarray(grams)
+        return summed(self.everywhere[0].devices, total)
+
+    def _means(self) -> np.ndarray:
+        totals = np.zeros(len(self.layout.sizes))
+        for shard, norms in zip(self.shards, self.norms, strict=True):
+            for m, (low, high) in enumerate(zip(shard.starts, shard.starts[1:], strict=False)):
+                totals[m] += np.sum(norms[low:high], dtype=np.float64)
+        return summed(self.everywhere[0].devices, totals) / self.layout.sizes
+
+    @property
+    def norms(self) -> list[np.ndarray]:
+        """Log densities of every shard's samples."""
+        return [np.asarray(n)[: s.count] for n, s in zip(self.row_norms, self.shards, strict=True)]
+
+    def scores(self) -> list[np.ndarray]:
+        """Log weighted densities (K, rows) of every shard's samples."""
+        return [np.asarray(v)[:, : s.count] for v, s in zip(self.row_scores, self.shards, strict=True)]
+
+    def failed(self) -> np.ndarray:
+        """(M,) bool: mixtures with a component of zero variance."""
+        return self.bad
+
+    def parameters(self, m: int, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Weights (K,), means (K, D) and precisions_cholesky of mixture `m`, as scikit-learn shapes them."""
+        first, dim = self.layout.component_starts[m], self.layout.dim
+        slots = slice(first, first + self.layout.components[m])
+        if self.tied:
+            factor = self.factors[m, :dim, :dim].T
+        else:
+            factor = self.factors[slots, :dim] if self.kind == "diag" else self.factors[slots, 0]
+        return self.weights[slots].copy(), self.means[slots, :dim] + centre, factor.copy()

@@ -1,0 +1,190 @@
+"""Shows what a run would do and finds what would stop it; trains nothing and leaves the directory alone."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+
+import jax
+from ml_collections import config_dict
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from adeada_jax.errors import InputError
+from adeada_jax.run.experiment import Experiment, create_experiment
+from adeada_jax.run.forecast import Plan, Split
+from adeada_jax.run.preflight import (  # fmt: skip
+    bytes_text,
+    device_bytes,
+    device_memory,
+    existing_parent,
+    free_bytes,
+    missing_bytes,
+    preflight,
+    scaled,
+    warn,
+)
+from adeada_jax.run.workdir import Workdir
+from adeada_jax.telemetry import Metrics, console
+
+
+def main(config: config_dict.ConfigDict, workdir: str) -> Plan:
+    """Makes all checks that a run makes before its work, and prints the plan.
+
+    Raises:
+      InputError: something in the configuration, the data or the working directory would stop the run.
+    """
+    directory = Workdir(workdir)
+    check_directory(directory)
+    directory.check_config(config.to_dict())
+    experiment = create_experiment(config, directory, Metrics(directory.root))
+    plan = preflight(experiment)
+    show(experiment, plan)
+    return plan
+
+
+def check_directory(workdir: Workdir) -> None:
+    """Whether the run's directory can be written, without writing.
+
+    Raises:
+      InputError: it cannot, or another process is running there.
+    """
+    place = existing_parent(workdir.root)
+    if not place.is_dir():
+        raise InputError(f"workdir '{workdir.root}' cannot be made: '{place}' is no directory")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"workdir '{workdir.root}' cannot be written: no permission for '{place}'")
+    lock = workdir.root / ".lock"
+    if lock.exists():
+        with open(lock, encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(f"workdir '{workdir.root}': another process is running there") from error
+
+
+def show(experiment: Experiment, plan: Plan, to: Console = console) -> None:
+    """Prints the plan as tables."""
+    for table, notes in (
+        (_data_table(experiment, plan), _data_notes(experiment, plan)),
+        (_network_table(experiment, plan), ()),
+        (_training_table(experiment, plan), _training_notes(plan)),
+        (_files_table(experiment, plan), _files_notes(experiment, plan)),
+    ):
+        to.print(table)
+        for note in notes:
+            to.print(note, markup=False, highlight=False)
+        to.print()
+    warn(experiment, plan, to)
+    done = _rounds_done(experiment)
+    beginning = f"would go on after round {done}" if done >= 0 else "would begin anew"
+    to.print(f"The run {beginning}. Nothing was trained or written.", highlight=False)
+
+
+def _rounds_done(experiment: Experiment) -> int:
+    """The last round that is finished in the directory, -1 if none is."""
+    number = 0
+    while experiment.workdir.evaluation(number).exists():
+        number += 1
+    return number - 1
+
+
+def _data_table(experiment: Experiment, plan: Plan) -> Table:
+    config = experiment.config
+    table = _table("Data", "", "data set", "images", "size (h x w)", "regions", "pixels", left=2)
+    names = (config.source.dataset, config.target.dataset, config.target.dataset)
+    for name, (role, split) in zip(names, plan.splits.items(), strict=True):
+        about = "" if split.exact else "~"
+        table.add_row(role, name, f"{split.images:,}", _sizes(split), f"{about}{split.regions:,}",
+                      f"{about}{split.pixels:,}")  # fmt: skip
+    return table
+
+
+def _data_notes(experiment: Experiment, plan: Plan) -> Iterator[str]:
+    options = experiment.config.acquisition
+    looked_at = [split.looked_at for split in plan.splits.values() if not split.exact]
+    if looked_at:
+        yield f"~ estimated from {max(looked_at)} images of a split"
+    if plan.rounds:
+        target = plan.splits["target pool"]
+        regions = plan.budget / (target.pixels / target.regions)
+        yield (
+            f"{options.strategy} buys {plan.budget:,} pixels a round ({100 * options.budget:g}%, about "
+            f"{regions:,.0f} regions), in {plan.rounds} rounds"
+        )
+
+
+def _sizes(split: Split) -> str:
+    shown = ", ".join(f"{height}x{width}" for height, width in split.sizes[:2])
+    return shown + (" and others" if len(split.sizes) > 2 else "")
+
+
+def _network_table(experiment: Experiment, plan: Plan) -> Table:
+    config, devices = experiment.config, jax.local_devices()
+    batch = config.data.batch_size
+    table = _table("Network and devices", "", "", left=2)
+    table.show_header = False
+    table.add_row("network", f"{config.model.name}, {config.model.backbone}, {config.num_classes} classes, "
+                  f"{plan.parameters / 1e6:.2f} M parameters")  # fmt: skip
+    if plan.discriminator_parameters:
+        table.add_row("discriminator", f"{plan.discriminator_parameters / 1e6:.2f} M parameters")
+    table.add_row("starts from", config.warmup.checkpoint or config.model.pretrained or "random weights")
+    table.add_row("input", f"{config.data.height}x{config.data.width}, {config.model.dtype}")
+    table.add_row("devices", f"{len(devices)} x {devices[0].device_kind}, {bytes_text(device_memory())} each")
+    table.add_row("batch size", f"{batch} a step, {batch // len(devices)} a device")
+    return table
+
+
+def _training_table(experiment: Experiment, plan: Plan) -> Table:
+    table = _table("Work", "", "times", "steps", "images", "a step", "in all", "memory")
+    devices = jax.local_device_count()
+    for training in plan.trainings:
+        flops = training.cost.flops and training.cost.flops * devices
+        table.add_row(
+            training.name, str(training.times), f"{training.steps:,}", f"{training.examples:,}",
+            flops_text(flops), flops_text(flops and flops * training.times * training.steps),
+            f"> {bytes_text(device_bytes(training.cost))}",
+        )  # fmt: skip
+    flops = plan.forward.flops and plan.forward.flops / experiment.config.inference.batch_size
+    table.add_row(
+        "inference", "", "", f"{plan.inferred:,}", "", flops_text(flops and flops * plan.inferred),
+        f"> {bytes_text(device_bytes(plan.forward))}",
+    )  # fmt: skip
+    return table
+
+
+def _training_notes(plan: Plan) -> Iterator[str]:
+    steps = sum(training.times * training.steps for training in plan.trainings)
+    yield f"{steps:,} steps in all"
+    yield "memory: what a step's values need on a device; a compiler may take up to twice that"
+
+
+def _files_table(experiment: Experiment, plan: Plan) -> Table:
+    table = _table(f"Files in {experiment.workdir.root}", "", "number", "about")
+    for file in plan.files:
+        table.add_row(file.path, f"{file.count:,}", bytes_text(file.bytes))
+    return table
+
+
+def _files_notes(experiment: Experiment, plan: Plan) -> Iterator[str]:
+    missing, free = missing_bytes(experiment.workdir, plan), free_bytes(experiment.workdir)
+    yield (
+        f"{bytes_text(plan.bytes)} in all, {bytes_text(missing)} still to be written; "
+        f"{bytes_text(free)} are free"
+    )
+
+
+def _table(title: str, *columns: str, left: int = 1) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i < left else "right", no_wrap=i >= left)
+    return table
+
+
+def flops_text(count: float | None) -> str:
+    """1.5 TFLOP; a dash where unknown."""
+    return (
+        "-"
+        if count is None
+        else scaled(count, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP"))
+    )

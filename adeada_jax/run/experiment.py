@@ -1,0 +1,230 @@
+"""What an experiment works with: networks, data and seeds made from the configuration."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import config_dict
+
+from adeada_jax import config_rules, processes, timers
+from adeada_jax.annotators.asking import Annotator
+from adeada_jax.annotators.ground_truth import GroundTruth
+from adeada_jax.data import sources
+from adeada_jax.errors import InputError
+from adeada_jax.labels import CLASS_NAMES
+from adeada_jax.method.strategies.registry import create_strategy
+from adeada_jax.method.strategy import Strategy
+from adeada_jax.models import Discriminator, Segmenter
+from adeada_jax.run.workdir import Workdir
+from adeada_jax.telemetry import Metrics
+from adeada_jax.training import checkpoints, parallel
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A segmenter's numbers: what a checkpoint holds.
+
+    Attributes:
+      params: trained parameters.
+      batch_stats: batch-norm statistics (and affine parameters where batch norm is frozen).
+    """
+
+    params: Any
+    batch_stats: Any
+
+    def tree(self) -> dict[str, Any]:
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything the stages share; nothing in it changes while they run.
+
+    Attributes:
+      config: the resolved configuration.
+      workdir: where outputs go.
+      metrics: where numbers go.
+      segmenter: the network and its initial weights.
+      source_images: D_S without labels, for inference.
+      source: D_S.
+      target_images: D_T without labels; this object cannot give any.
+      validation: the target's evaluation split.
+      strategy: what chooses regions.
+      annotator: who labels what was bought.
+    """
+
+    config: config_dict.ConfigDict
+    workdir: Workdir
+    metrics: Metrics
+    segmenter: Segmenter
+    source_images: Any
+    source: Any
+    target_images: Any
+    validation: Any
+    strategy: Strategy
+    annotator: Annotator
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.validation.class_names
+
+    @property
+    def size(self) -> dict[str, int]:
+        """The network's input size in pixels."""
+        return {"height": self.config.data.height, "width": self.config.data.width}
+
+    def seed(self, round: int, purpose: str) -> int:
+        """A seed of its own for each round and purpose, derived from the experiment's."""
+        words = [self.config.seed, round, *purpose.encode()]
+        return int(np.random.SeedSequence(words).generate_state(1)[0] >> 1)
+
+    @contextmanager
+    def stage(self, round: int, name: str) -> Iterator[None]:
+        """Writes a stage's time to the metrics, after dropping what a killed attempt left there."""
+        self.metrics.rewind(round, name, 0)
+        start = timers.now()
+        yield
+        self.metrics.write(round=round, stage=name, step=0, **timers.between(start, timers.now()))
+
+    def initial_weights(self) -> Weights:
+        """The segmenter before any training: random, its backbone from `model.pretrained` if given."""
+        params, batch_stats = self.segmenter.init(seed=self.seed(0, "segmenter"))
+        if self.config.model.pretrained:
+            loaded = checkpoints.restore_subtree(
+                Path(self.config.model.pretrained), Weights(params, batch_stats).tree(), "backbone"
+            )
+            params, batch_stats = loaded["params"], loaded["batch_stats"]
+        return Weights(params, batch_stats)
+
+    def load_weights(self, checkpoint: Path, statistics: Path | None = None) -> Weights:
+        """A segmenter from a checkpoint directory; see `load_weights`."""
+        return load_weights(self.segmenter, checkpoint, statistics)
+
+    def discriminator(self) -> Discriminator:
+        return Discriminator(self.config.num_classes, dtype=self.config.model.dtype)
+
+    def load_discriminator(self) -> tuple[Discriminator, Any]:
+        """The warm-up's discriminator and its parameters."""
+        discriminator = self.discriminator()
+        params = checkpoints.restore(self.workdir.discriminator(), discriminator.shapes)
+        return discriminator, parallel.replicate(params)
+
+
+def create_segmenter(config: config_dict.ConfigDict) -> Segmenter:
+    """The network of a configuration.
+
+    Raises:
+      InputError: naming the key of a name that is not known.
+    """
+    return Segmenter(
+        config.model.name,
+        backbone=config.model.backbone,
+        num_classes=config.num_classes,
+        output_stride=config.model.output_stride,
+        dtype=config.model.dtype,
+        freeze_batch_norm=config.model.freeze_batch_norm,
+        axis_name=parallel.AXIS,
+        remat=config.model.remat,
+    )
+
+
+def load_weights(segmenter: Segmenter, checkpoint: Path, statistics: Path | None = None) -> Weights:
+    """A segmenter's numbers from a checkpoint, on all local devices.
+
+    Args:
+      segmenter: the network.
+      checkpoint: its directory.
+      statistics: of other batch-norm statistics that take the place of the checkpoint's, if given.
+
+    Raises:
+      InputError: as `checkpoints.restore`.
+    """
+    tree = checkpoints.restore(checkpoint, Weights(*segmenter.shapes).tree())
+    if statistics:
+        tree["batch_stats"] = checkpoints.restore(statistics, segmenter.shapes[1])
+    tree = parallel.replicate(tree)
+    return Weights(tree["params"], tree["batch_stats"])
+
+
+def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics: Metrics) -> Experiment:
+    """Checks everything that can be known before the work starts, then opens data and networks.
+
+    The toy streets are made on first use.
+
+    Raises:
+      InputError: naming the key, file or value that cannot work; the data are not those that the run of
+        this working directory began with.
+    """
+    config_rules.check(config)
+    parallel.check_batch_size(config.data.batch_size, config.training.accumulation)
+    if config.finetune.mixing == "half" and config.data.batch_size // 2 % processes.count():
+        raise InputError(
+            f"config.data.batch_size: half of {config.data.batch_size} images, of each domain with "
+            f"finetune.mixing='half', cannot be divided among {processes.count()} processes; "
+            f"use a multiple of {2 * processes.count()}"
+        )
+    segmenter = create_segmenter(config)
+    _check_checkpoints(config, segmenter)
+    for domain in (config.source, config.target):
+        sources.make_if_embedded(domain.dataset, domain.dir, **config.regions)
+    source = sources.open_labelled(config.source.dataset, config.source.dir, "train")
+    target_images = sources.open_images(config.target.dataset, config.target.dir, "train")
+    experiment = Experiment(
+        config=config,
+        workdir=workdir,
+        metrics=metrics,
+        segmenter=segmenter,
+        source_images=sources.open_images(config.source.dataset, config.source.dir, "train"),
+        source=source,
+        target_images=target_images,
+        validation=sources.open_labelled(config.target.dataset, config.target.dir, "val"),
+        strategy=create_strategy(config.acquisition.strategy, config.acquisition),
+        annotator=GroundTruth(config.target.dataset, config.target.dir, target_images.digest),
+    )
+    for domain, opened in (("source", source), ("target", experiment.validation)):
+        if len(opened.class_names) != config.num_classes:
+            raise InputError(
+                f"config.num_classes: {config.num_classes}, but the {domain} data set "
+                f"'{config[domain].dataset}' has {len(opened.class_names)} classes"
+            )
+        _check_shared_classes(config, opened.class_names)
+    if source.class_names != experiment.validation.class_names:
+        raise InputError(
+            f"the classes of the source are {', '.join(source.class_names)}, those of the target "
+            f"{', '.join(experiment.validation.class_names)}; they must be the same, in one order"
+        )
+    workdir.check_data(data_of(config))
+    return experiment
+
+
+def data_of(config: config_dict.ConfigDict) -> dict[str, Any]:
+    """The data that a run works with, by domain: what `workdir.check_data` compares."""
+    splits = {"source": ("train",), "target": ("train", "val")}
+    return {
+        domain: {
+            "dataset": config[domain].dataset,
+            "dir": str(Path(config[domain].dir).resolve()),
+            "fingerprint": sources.fingerprint(config[domain].dataset, config[domain].dir, used),
+        }
+        for domain, used in splits.items()
+    }
+
+
+def _check_shared_classes(config: config_dict.ConfigDict, class_names: Sequence[str]) -> None:
+    if config.shared_classes != "all" and tuple(class_names) != CLASS_NAMES:
+        raise InputError(
+            f"config.shared_classes: '{config.shared_classes}' names some of Cityscapes' 19 classes, but the "
+            f"data have others: {', '.join(class_names)}; use 'all'"
+        )
+
+
+def _check_checkpoints(config: config_dict.ConfigDict, segmenter: Segmenter) -> None:
+    """Whether the checkpoints to start from are there and fit, before anything else is done."""
+    like = Weights(*segmenter.shapes).tree()
+    if config.warmup.checkpoint:
+        checkpoints.check(Path(config.warmup.checkpoint), like)
+    if config.model.pretrained:
+        checkpoints.check(Path(config.model.pretrained), like, "backbone")

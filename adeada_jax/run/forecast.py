@@ -1,0 +1,278 @@
+"""What a run will do, worked out beforehand: images, regions, steps, their cost, the files it will write."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adeada_jax.run import recipe, trainings
+from adeada_jax.run.costs import Survey
+from adeada_jax.run.experiment import Experiment, Weights
+from adeada_jax.run.pool_file import load_pool
+from adeada_jax.run.runner import Stage
+from adeada_jax.training.step_cost import StepCost, step_cost, tree_bytes
+
+# Images of a split that are decoded to estimate what all of them hold.
+SAMPLE = 12
+
+_REPORT_BYTES = 20_000_000  # report, losses and TensorBoard's files, at most
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a split of a data set holds.
+
+    Attributes:
+      images: their number.
+      sizes: (height, width) of those that were looked at, the most frequent first.
+      looked_at: images that were decoded; all, or as many as tell the rest apart.
+      regions: their number; estimated from the images looked at, unless those are all.
+      pixels: likewise.
+      smallest: pixels of the smallest region that was seen.
+    """
+
+    images: int
+    sizes: tuple[tuple[int, int], ...]
+    looked_at: int
+    regions: int
+    pixels: int
+    smallest: int
+
+    @property
+    def exact(self) -> bool:
+        return self.looked_at == self.images
+
+
+@dataclass(frozen=True)
+class Training:
+    """A stage of training: what it is called, how often it is done, its steps and the cost of one."""
+
+    name: str
+    times: int
+    steps: int
+    examples: int
+    cost: StepCost
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a run leaves, or holds for a while: the path in its directory, how many, and bytes in all."""
+
+    path: str
+    count: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is known of a run beforehand; --dry_run shows it.
+
+    Attributes:
+      splits: "source", "target pool" (whose labels can be bought) and "evaluation".
+      budget: pixels a round; 0 where none are bought.
+      rounds: rounds of bought labels.
+      parameters: of the segmenter.
+      discriminator_parameters: of the warm-up's discriminator; 0 where there is none.
+      trainings: in their order.
+      forward: cost of inference on one batch.
+      inferred: images that go through the network for regions and evaluations, in all.
+      files: that the run writes; those that are gone at its end too.
+    """
+
+    splits: dict[str, Split]
+    budget: int
+    rounds: int
+    parameters: int
+    discriminator_parameters: int
+    trainings: tuple[Training, ...]
+    forward: StepCost
+    inferred: int
+    files: tuple[Written, ...]
+
+    @property
+    def bytes(self) -> int:
+        """All that is written."""
+        return sum(file.bytes for file in self.files)
+
+
+def make_plan(experiment: Experiment) -> Plan:
+    """Works a run out from its list of stages; decodes a few images of each split and compiles nothing."""
+    config, stages = experiment.config, recipe.stages(experiment)
+    splits = {
+        "source": survey(experiment.source),
+        "target pool": _pool_survey(experiment),
+        "evaluation": survey(experiment.validation),
+    }
+    target, rounds = splits["target pool"], recipe.rounds(stages)
+    trainings = tuple(_trainings(experiment, stages))
+    adversarial = any(stage.cost.adversarial for stage in stages)
+    return Plan(
+        splits=splits,
+        budget=int(config.acquisition.budget * target.pixels) if rounds else 0,
+        rounds=rounds,
+        parameters=_count(experiment.segmenter.shapes[0]),
+        discriminator_parameters=_count(experiment.discriminator().shapes) if adversarial else 0,
+        trainings=trainings,
+        forward=forward_cost(experiment),
+        inferred=sum(stage.cost.images for stage in stages),
+        files=tuple(_files(experiment, stages, trainings, _survey(experiment, splits))),
+    )
+
+
+def survey(images: Any, *, sample: int = SAMPLE) -> Split:
+    """Looks at images spread evenly over a split; labels, where the split gives them, are checked by that.
+
+    Raises:
+      InputError: one of them cannot be read.
+    """
+    chosen = np.unique(np.linspace(0, len(images) - 1, min(sample, len(images))).astype(int))
+    maps = [images[int(i)]["regions"] for i in chosen]
+    counts = [np.bincount(regions.ravel()) for regions in maps]
+    prices = np.concatenate([count[count > 0] for count in counts])
+    share = len(images) / len(chosen)
+    shapes = [regions.shape for regions in maps]
+    return Split(
+        images=len(images),
+        sizes=tuple(sorted(set(shapes), key=lambda size: (-shapes.count(size), size))),
+        looked_at=len(chosen),
+        regions=round(share * len(prices)),
+        pixels=round(share * int(prices.sum())),
+        smallest=int(prices.min()),
+    )
+
+
+def _pool_survey(experiment: Experiment) -> Split:
+    """The target's training split, from the pool that an earlier start has listed, if there is one."""
+    looked = survey(experiment.target_images)
+    if not experiment.workdir.pool.exists():
+        return looked
+    pool = load_pool(experiment.workdir.pool)
+    return Split(
+        looked.images,
+        looked.sizes,
+        looked.images,
+        len(pool.region),
+        pool.total_pixels,
+        int(pool.pixels.min()),
+    )
+
+
+def _trainings(experiment: Experiment, stages: Sequence[Stage]) -> Iterator[Training]:
+    """The stages that train, those of one title together."""
+    titles = Counter(stage.cost.title for stage in stages if stage.cost.steps)
+    costs = {stage.cost.title: stage.cost for stage in stages}
+    for title, times in titles.items():
+        steps = costs[title].steps
+        step_of = adversarial_cost if costs[title].adversarial else supervised_cost
+        examples = times * steps * experiment.config.data.batch_size
+        yield Training(title, times, steps, examples, _cost(experiment, step_of))
+
+
+def _cost(experiment: Experiment, step_of: Callable[[Experiment], StepCost]) -> StepCost:
+    """The cost of a kind of step; XLA counts a loop over parts once, so FLOPs are those of a single part."""
+    cost = step_of(experiment)
+    if experiment.config.training.accumulation == 1:
+        return cost
+    config = experiment.config.copy_and_resolve_references()
+    config.training.accumulation = 1
+    return replace(cost, flops=step_of(replace(experiment, config=config)).flops)
+
+
+def supervised_cost(experiment: Experiment) -> StepCost:
+    """Of a fine-tuning step, or one of a reference's."""
+    options = experiment.config.finetune
+    initial_state, step = trainings.supervised_training(
+        experiment.segmenter, experiment.config.optimizer.to_json(), options.learning_rate, options.steps,
+        options.learning_rate_steps, experiment.config.training.accumulation,
+    )  # fmt: skip
+    state = jax.eval_shape(initial_state, *experiment.segmenter.shapes)
+    return step_cost(step, state, _batch(experiment, "image", "label", "place"), _key())
+
+
+def adversarial_cost(experiment: Experiment) -> StepCost:
+    """Of a warm-up step with discriminator."""
+    initial_state, step = trainings.adversarial_training(experiment, experiment.config.warmup)
+    state = jax.eval_shape(initial_state, *experiment.segmenter.shapes, experiment.discriminator().shapes)
+    return step_cost(
+        step, state, _batch(experiment, "image", "label", "place", "target_image", "target_place"), _key()
+    )
+
+
+def forward_cost(experiment: Experiment) -> StepCost:
+    """Of a forward pass of an inference batch."""
+    size = experiment.config.inference.batch_size, experiment.config.data.height, experiment.config.data.width
+    segmenter = experiment.segmenter
+
+    def forward(weights: tuple[Any, Any], images: jax.Array) -> Any:
+        return segmenter.apply(*weights, images, train=False)[0]
+
+    return step_cost(jax.jit(forward), segmenter.shapes, jax.ShapeDtypeStruct((*size, 3), jnp.float32))
+
+
+def _batch(experiment: Experiment, *keys: str) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of a training batch, divided among the devices."""
+    config, devices = experiment.config.data, jax.local_device_count()
+    size = (devices, config.batch_size // devices, config.height, config.width)
+    kinds = {"image": ((*size, 3), jnp.uint8), "label": (size, jnp.uint8), "place": (size[:2], jnp.int32)}
+    return {key: jax.ShapeDtypeStruct(*kinds[key.removeprefix("target_")]) for key in keys}
+
+
+def _key() -> jax.ShapeDtypeStruct:
+    return jax.eval_shape(lambda: jax.random.key(0))
+
+
+def _count(shapes: Any) -> int:
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes))
+
+
+def _survey(experiment: Experiment, splits: Mapping[str, Split]) -> Survey:
+    """What the stages' costs depend on."""
+    target = splits["target pool"]
+    return Survey(
+        target_images=target.images,
+        target_regions=target.regions,
+        target_pixels=target.pixels,
+        source_regions=splits["source"].regions,
+        weights_bytes=tree_bytes(Weights(*experiment.segmenter.shapes).tree()),
+        statistics_bytes=tree_bytes(experiment.segmenter.shapes[1]),
+        discriminator_bytes=tree_bytes(experiment.discriminator().shapes),
+        row_bytes=_row_bytes(experiment),
+    )
+
+
+def _files(
+    experiment: Experiment, stages: Sequence[Stage], trainings: Sequence[Training], survey: Survey
+) -> Iterator[Written]:
+    """What the stages leave, a line a kind; and what trainings hold on the way."""
+    found: dict[str, list[int]] = {}
+    for stage in stages:
+        for path, size in stage.cost.files(survey).items():
+            found.setdefault(_kind(path.relative_to(experiment.workdir.root)), []).append(size)
+    for kind, sizes in found.items():
+        yield Written(kind, len(sizes), sum(sizes))
+    if any(training.steps > experiment.config.training.checkpoint_every for training in trainings):
+        # A new one is whole before the old one goes.
+        yield Written("rounds/*/progress/", 2, 2 * max(t.cost.state_bytes for t in trainings))
+    yield Written("report.html, metrics, tensorboard/", 1, _REPORT_BYTES)
+
+
+def _kind(path: Path) -> str:
+    """A file's place in the run's directory, with a star for its round."""
+    parts = ["*" if part.isdigit() else part for part in path.parts]
+    return "/".join(parts) + ("" if path.suffix else "/")
+
+
+def _row_bytes(experiment: Experiment) -> int:
+    """Of a region in a region table: ids and price, feature, probabilities, uncertainties."""
+    size = (1, experiment.config.data.height, experiment.config.data.width, 3)
+    images = jax.ShapeDtypeStruct(size, jnp.float32)
+    shapes = jax.eval_shape(
+        lambda weights, images: experiment.segmenter.apply(*weights, images, train=False)[0],
+        experiment.segmenter.shapes, images,
+    )  # fmt: skip
+    return 4 + 4 + 8 + 4 * (shapes.features.shape[-1] + shapes.logits.shape[-1] + 3)

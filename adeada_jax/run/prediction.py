@@ -1,0 +1,211 @@
+"""What a trained model says of images, alone or a folder of them."""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jax
+import numpy as np
+from ml_collections import config_dict
+
+from adeada_jax import config_rules
+from adeada_jax.config import paper_defaults
+from adeada_jax.data import sources, transforms
+from adeada_jax.data.batches import read_ahead
+from adeada_jax.data.builders.layout import find_files
+from adeada_jax.data.builders.source_files import read_file
+from adeada_jax.data.images import decode_image, encode_png
+from adeada_jax.errors import InputError
+from adeada_jax.evaluation.enlargement import labels_of
+from adeada_jax.files import read_json, write_bytes_atomic, write_json_atomic
+from adeada_jax.labels import CLASS_NAMES, PALETTE, colorize
+from adeada_jax.models import Segmenter, normalize
+from adeada_jax.run.experiment import Weights, create_segmenter, load_weights
+from adeada_jax.run.workdir import Workdir
+from adeada_jax.telemetry import track
+
+# From an `(H, W, 3)` uint8 image to `(H, W)` uint8 class ids.
+Predictor = Callable[[np.ndarray], np.ndarray]
+
+KINDS = ("labels", "colors", "overlays")  # folders of what `predict_folder` writes
+RECORD = "predictions.json"
+_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+def predictor(segmenter: Segmenter, weights: Weights, *, height: int, width: int) -> Predictor:
+    """A function from images of any size to class ids of the same size.
+
+    Args:
+      segmenter: the network.
+      weights: its numbers.
+      height: of the network's input, in pixels; images are resized to it, scores back.
+      width: likewise.
+    """
+    logits = make_logits(segmenter)
+
+    def predict(image: np.ndarray) -> np.ndarray:
+        resized = transforms.resize({"image": image}, height=height, width=width)["image"]
+        scores = np.asarray(logits(weights.params, weights.batch_stats, resized))
+        # On the host, where no size needs a program of its own; the same as `models.upsample`.
+        return labels_of(scores, *image.shape[:2])
+
+    return predict
+
+
+@cache
+def make_logits(segmenter: Segmenter) -> Callable[..., jax.Array]:
+    """A jitted function from weights and one image to logits: one program for the models of all rounds."""
+
+    @jax.jit
+    def logits(params: Any, batch_stats: Any, image: jax.Array) -> jax.Array:
+        return segmenter.apply(params, batch_stats, normalize(image[None]), train=False)[0].logits[0]
+
+    return logits
+
+
+def config_of(checkpoint: Path, *, given: config_dict.ConfigDict | None = None) -> config_dict.ConfigDict:
+    """The configuration of the run that a checkpoint belongs to, or the one given.
+
+    Raises:
+      InputError: no directory above the checkpoint is a run's; a key of the one given is wrong.
+    """
+    if given is not None:
+        config_rules.check(given)
+        return given
+    for directory in Path(checkpoint).absolute().parents:
+        if (directory / "config.json").is_file():
+            config = paper_defaults()  # for keys that an older run did not have
+            with config.unlocked():
+                config.update(read_json(directory / "config.json"))
+            return config
+    raise InputError(f"no directory above checkpoint '{checkpoint}' has a config.json; give --config")
+
+
+def last_checkpoint(workdir: Path) -> Path:
+    """The checkpoint of the last round that a run has trained.
+
+    Raises:
+      InputError: it has trained none.
+    """
+    last = Workdir(workdir).last_checkpoint()
+    if last is None:
+        raise InputError(f"--workdir: '{workdir}' has no rounds/*/checkpoint; give the directory of a run")
+    return last
+
+
+def predict_folder(config: config_dict.ConfigDict, checkpoint: Path, images: Path, output: Path) -> int:
+    """Predicts every image below a folder, at the image's own size.
+
+    For `a/b.jpg` that is `labels/a/b.png`, the class ids; `colors/a/b.png`, the same in the classes' colours;
+    and `overlays/a/b.png`, colours over the image. RECORD says which model they are of. What is there is
+    not made again.
+
+    Args:
+      config: of the model; its target data set, where it is prepared, gives the classes' names and colours.
+      checkpoint: a checkpoint directory.
+      images: PNGs and JPEGs, in any folders below.
+      output: not below `images`.
+
+    Returns:
+      How many images were predicted now.
+
+    Raises:
+      InputError: nothing to predict; a file that is no image; a checkpoint of another model; predictions of
+        another model in `output`; a disk that is full.
+    """
+    images, output = Path(images), Path(output)
+    files = _image_files(images, output)
+    class_names, palette = classes(config)
+    segmenter = create_segmenter(config)
+    weights = load_weights(segmenter, checkpoint)
+    try:
+        _check_record(output / RECORD, config, checkpoint, class_names, palette)
+        todo = {name: path for name, path in files.items() if not _is_done(output, name)}
+        predict = predictor(segmenter, weights, height=config.data.height, width=config.data.width)
+        # Few ahead: images may be of any size, and memory holds all that are read.
+        examples = zip(todo, read_ahead(_ImageFiles(list(todo.values())), ahead=2), strict=True)
+        for name, image in track(examples, total=len(todo), description="prediction"):
+            for kind, picture in pictures(image, predict(image), palette):
+                write_bytes_atomic(_place(output, kind, name), encode_png(picture))
+    except OSError as error:
+        raise InputError(f"--output: '{output}' cannot be written: {error.strerror or error}") from error
+    return len(todo)
+
+
+def pictures(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """What is written of a prediction, by kind and in the order of KINDS; each is valid until the next."""
+    yield "labels", labels
+    colors = colorize(labels, palette)
+    yield "colors", colors
+    yield "overlays", cv2.addWeighted(image, 0.5, colors, 0.5, 0, dst=colors)
+
+
+def classes(config: config_dict.ConfigDict) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names and colours of a model's classes: the target data set's, or Cityscapes' where that is not there.
+
+    Raises:
+      InputError: the data set is not there, and the model has not Cityscapes' number of classes.
+    """
+    target = config.target
+    try:
+        source = sources.open_images(target.dataset, target.dir, "train")
+    except InputError as error:
+        if config.num_classes == len(CLASS_NAMES):
+            return CLASS_NAMES, PALETTE
+        raise InputError(f"the classes' names and colours are those of the target, but {error}") from error
+    return source.class_names, source.palette
+
+
+def _image_files(images: Path, output: Path) -> dict[str, Path]:
+    if not images.is_dir():
+        raise InputError(f"--images: there is no folder '{images}'")
+    if output.resolve().is_relative_to(images.resolve()):
+        raise InputError(f"--output: '{output}' lies in the folder of images; give one elsewhere")
+    files = find_files(images, _SUFFIXES)
+    if not files:
+        raise InputError(f"--images: there is no {', '.join(_SUFFIXES)} file in '{images}'")
+    return files
+
+
+class _ImageFiles:
+    """Image files by index, decoded."""
+
+    def __init__(self, paths: list[Path]):
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        path = self._paths[index]
+        return decode_image(read_file(path), str(path))
+
+
+def _place(output: Path, kind: str, name: str) -> Path:
+    return output / kind / f"{name}.png"
+
+
+def _is_done(output: Path, name: str) -> bool:
+    return all(_place(output, kind, name).exists() for kind in KINDS)
+
+
+def _check_record(
+    path: Path, config: config_dict.ConfigDict, checkpoint: Path, class_names: tuple[str, ...],
+    palette: np.ndarray,
+) -> None:  # fmt: skip
+    """Writes whose predictions lie in a directory, or refuses to add another model's."""
+    record = {
+        "checkpoint": str(Path(checkpoint).resolve()),
+        "height": config.data.height,
+        "width": config.data.width,
+        "classes": [
+            {"id": i, "name": name, "color": palette[i].tolist()} for i, name in enumerate(class_names)
+        ],
+    }
+    if not path.exists():
+        write_json_atomic(path, record)
+    elif (stored := read_json(path)) != record:
+        other = stored.get("checkpoint") if isinstance(stored, dict) else None
+        raise InputError(f"--output: '{path.parent}' has predictions of '{other}'; give another directory")

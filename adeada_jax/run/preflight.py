@@ -1,0 +1,121 @@
+"""What is found out before the work begins, by a dry run and a real start alike."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import psutil
+from rich.console import Console
+
+from adeada_jax.errors import InputError
+from adeada_jax.run import recipe
+from adeada_jax.run.experiment import Experiment
+from adeada_jax.run.forecast import Plan, make_plan
+from adeada_jax.run.rehearsal import rehearse
+from adeada_jax.run.workdir import Workdir
+from adeada_jax.telemetry import console
+from adeada_jax.training.step_cost import StepCost
+
+
+def preflight(experiment: Experiment) -> Plan:
+    """Tries the run's end in small and works the run out; compiles nothing and leaves the directory alone.
+
+    Raises:
+      InputError: a stage would lack what it reads; the disk is too small, or no region is as cheap as a
+        round's budget.
+    """
+    recipe.check(experiment)
+    rehearse(experiment)
+    plan = make_plan(experiment)
+    check_plan(experiment, plan)
+    return plan
+
+
+def check_plan(experiment: Experiment, plan: Plan) -> None:
+    """What only the finished plan tells.
+
+    Raises:
+      InputError: the disk is too small, or no region is as cheap as a round's budget.
+    """
+    missing, free = missing_bytes(experiment.workdir, plan), free_bytes(experiment.workdir)
+    if missing > free:
+        raise InputError(
+            f"workdir '{experiment.workdir.root}' will need about {bytes_text(missing)} more, but its disk "
+            f"has {bytes_text(free)} free; free some or give another --workdir"
+        )
+    target = plan.splits["target pool"]
+    if plan.rounds and target.exact and plan.budget < target.smallest:
+        raise InputError(
+            f"config.acquisition.budget: {experiment.config.acquisition.budget} is {plan.budget:,} pixels a "
+            f"round, but the smallest region has {target.smallest:,}; use at least "
+            f"{target.smallest / target.pixels:.2g}"
+        )
+
+
+def missing_bytes(workdir: Workdir, plan: Plan) -> int:
+    """What is still to be written: the plan's files without what an earlier start has left."""
+    present = sum(path.stat().st_size for path in workdir.root.rglob("*") if path.is_file())
+    return max(0, plan.bytes - present)
+
+
+def free_bytes(workdir: Workdir) -> int:
+    return shutil.disk_usage(existing_parent(workdir.root)).free
+
+
+def warn(experiment: Experiment, plan: Plan, to: Console = console) -> None:
+    """Prints `warnings`."""
+    for warning in warnings(experiment, plan):
+        to.print(f"[bold yellow]warning:[/] {warning}", highlight=False, soft_wrap=True)
+
+
+def warnings(experiment: Experiment, plan: Plan) -> Iterator[str]:
+    """What will not stop the run but probably is not meant."""
+    config = experiment.config
+    if config.model.freeze_batch_norm and not (config.model.pretrained or config.warmup.checkpoint):
+        yield (
+            "the network starts from random weights, and frozen batch norm hardly learns from these: give "
+            "--config.model.pretrained=DIR (see scripts/import_weights.py), or "
+            "--config.model.freeze_batch_norm=False"
+        )
+    target = plan.splits["target pool"]
+    if plan.rounds and plan.budget < target.pixels / target.regions:
+        yield f"a round's budget, {plan.budget:,} pixels, is less than the mean region"
+    if plan.rounds * config.acquisition.budget > 1:
+        yield f"{plan.rounds} rounds would buy more than there is; the last ones buy what is left"
+    needed, memory = max((device_bytes(t.cost) for t in plan.trainings), default=0), device_memory()
+    if needed > memory:
+        yield (
+            f"a step needs at least {bytes_text(needed)} on a device that has {bytes_text(memory)}: lower "
+            "data.height and data.width or data.batch_size, or use --config.model.dtype=bfloat16"
+        )
+
+
+def device_bytes(cost: StepCost) -> int:
+    """Memory of a step on a device, by `step_cost`'s estimate."""
+    return cost.state_bytes + cost.working_bytes
+
+
+def device_memory() -> int:
+    """Bytes of a device's memory: an accelerator's own, or the machine's."""
+    return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", psutil.virtual_memory().total)
+
+
+def existing_parent(path: Path) -> Path:
+    """The path, or the nearest directory above that is there."""
+    path = path.absolute()
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def bytes_text(count: float) -> str:
+    """1.5 GB, 20 kB: decimal units, as disks are sold."""
+    return scaled(count, ("B", "kB", "MB", "GB", "TB", "PB"))
+
+
+def scaled(count: float, units: tuple[str, ...]) -> str:
+    """A count in three digits or so, in the first unit (of thousands) that is large enough."""
+    for unit in units[:-1]:
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.3g} {units[-1]}"

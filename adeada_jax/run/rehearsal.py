@@ -1,0 +1,129 @@
+"""A run's end in small, before its beginning: what would fail after days of training fails at once.
+
+Made-up results of a few rounds are written as a run writes them, into a temporary directory, and the report
+is made of them by the functions that make a run's. Networks' answers are made up, too: nothing is compiled.
+"""
+
+import io
+import tempfile
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from adeada_jax.errors import InputError
+from adeada_jax.evaluation import confusion, tables
+from adeada_jax.evaluation.enlargement import labels_of
+from adeada_jax.files import read_json, write_json_atomic, write_png_atomic, write_text_atomic
+from adeada_jax.method.pool import Purchase, purchases_to_csv
+from adeada_jax.run import publish, recipe
+from adeada_jax.run.experiment import Experiment
+from adeada_jax.run.prediction import pictures
+from adeada_jax.run.workdir import Workdir
+from adeada_jax.telemetry import Metrics
+
+_ROUNDS = 2  # of made-up results: enough for every chart and table
+_SIDE = 1024  # pixels of the image that are used, in height and width
+_GRID = (8, 16)  # of the made-up scores
+
+
+class OneImage:
+    """The first image of a split, cut to what is quickly drawn."""
+
+    def __init__(self, source: Any):
+        self.names = source.names[:1]
+        self.class_names, self.palette = source.class_names, source.palette
+        self._example = {
+            key: value[:_SIDE, :_SIDE] if isinstance(value, np.ndarray) else value
+            for key, value in source[0].items()
+        }
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self._example
+
+
+def rehearse(experiment: Experiment) -> None:
+    """Makes the report of made-up results, and drops it; takes a second or two.
+
+    Raises:
+      InputError: there is no place for temporary files. Whatever else the run's end would raise, too.
+    """
+    with _temporary() as directory, Metrics(directory) as metrics:
+        small = replace(
+            experiment, workdir=Workdir(directory), metrics=metrics,
+            target_images=OneImage(experiment.target_images), validation=OneImage(experiment.validation),
+        )  # fmt: skip
+        write_results(small, min(recipe.rounds(recipe.stages(experiment)), _ROUNDS))
+        summary = read_json(small.workdir.summary)
+        publish.write(small, summary, _guess(small, 0), _guess(small, 1))
+        Console(file=io.StringIO()).print(tables.round_table(summary))
+        image = small.validation[0]["image"]
+        for kind, picture in pictures(image, _guess(small, 0)(image), small.validation.palette):
+            write_png_atomic(small.workdir.root / f"{kind}.png", picture)
+
+
+def _temporary() -> tempfile.TemporaryDirectory:
+    try:
+        return tempfile.TemporaryDirectory(prefix="adeada_jax-")
+    except OSError as error:
+        raise InputError(
+            f"there is no place for temporary files: {error}; set TMPDIR to a directory"
+        ) from error
+
+
+def _guess(experiment: Experiment, seed: int) -> publish.Predictor:
+    """A network that says anything."""
+    scores = np.random.default_rng(seed).normal(size=(*_GRID, experiment.config.num_classes))
+    return lambda image: labels_of(scores.astype(np.float32), *image.shape[:2])
+
+
+def write_results(experiment: Experiment, last: int) -> None:
+    """What a run leaves of its rounds up to the last, made up: all that `publish.write` reads."""
+    config, workdir = experiment.config, experiment.workdir
+    write_json_atomic(workdir.config, config.to_dict())
+    rng = np.random.default_rng(0)
+    results = [_result(experiment, number, rng.random(config.num_classes)) for number in range(last + 1)]
+    write_json_atomic(workdir.summary, {"experiment": config.experiment, "rounds": results})
+    for number in range(last + 1):
+        seconds = {"seconds": 4.0, "data_seconds": 1.0, "compile_seconds": 1.0, "checkpoint_seconds": 1.0}
+        stage = "finetune" if number else "warmup"
+        for step in (1, 2):
+            experiment.metrics.write(round=number, stage=stage, step=step, loss=1.0 / step, **seconds)
+        experiment.metrics.write(round=number, stage="evaluation", step=0, miou=results[number]["miou"])
+    for number in range(1, last + 1):
+        _write_purchases(experiment, number)
+        if "density" in experiment.strategy.needs:
+            write_json_atomic(workdir.density(number), dict(map(_density, experiment.class_names)))
+
+
+def _result(experiment: Experiment, number: int, iou: np.ndarray) -> dict[str, Any]:
+    """One object of summary.json's list; the first class does not occur."""
+    iou[0] = np.nan
+    scores = confusion.scores(iou, experiment.class_names, experiment.config.shared_classes)
+    return {"round": number, **scores, "labelled_pixels": 2 * number, "known_pixels": number,
+            "target_pixels": 10, "labelled_fraction": number / 5}  # fmt: skip
+
+
+def _write_purchases(experiment: Experiment, number: int) -> None:
+    """A region bought for every class, all of one image, and the image's labels."""
+    name, regions = experiment.target_images.names[0], experiment.target_images[0]["regions"]
+    method = "density" if number == 1 else "entropy"
+    rows = [
+        Purchase(number, name, int(region), 10, class_name, method, 0.5)
+        for region, class_name in zip(np.resize(np.unique(regions), len(experiment.class_names)),
+                                      experiment.class_names, strict=True)
+    ]  # fmt: skip
+    write_text_atomic(experiment.workdir.selection(number), purchases_to_csv(rows))
+    labels = (regions % len(experiment.class_names)).astype(np.uint8)
+    write_png_atomic(experiment.workdir.labels(number) / f"{name}.png", labels)
+
+
+def _density(class_name: str) -> tuple[str, dict[str, Any]]:
+    """A class's entry of density.json."""
+    pair = {"source": 100, "target": 50}
+    return class_name, {"regions": pair, "components": 2, "iterations": pair, "log_likelihood": pair,
+                        "kl": 10.0, "budget": 1000, "status": "fitted"}  # fmt: skip

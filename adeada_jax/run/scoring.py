@@ -1,0 +1,84 @@
+"""A checkpoint's scores on a prepared split, for people who ask for them: no module of a run imports this."""
+
+from pathlib import Path
+from typing import Any
+
+from ml_collections import config_dict
+
+from adeada_jax.data import sources
+from adeada_jax.errors import InputError
+from adeada_jax.evaluation import confusion
+from adeada_jax.files import write_json_atomic
+from adeada_jax.run import trainings
+from adeada_jax.run.experiment import create_segmenter, load_weights
+from adeada_jax.telemetry import console
+
+
+def evaluate_split(
+    config: config_dict.ConfigDict, checkpoint: Path, *, dataset: str, data_dir: str, split: str
+) -> dict[str, Any]:
+    """A checkpoint's IoU on a prepared split, at the labels' own size.
+
+    Args:
+      config: of the model; `shared_classes` says over which classes the means are.
+      checkpoint: a checkpoint directory.
+      dataset: a name of `sources.DATASETS`.
+      data_dir: where it was prepared.
+      split: with labels.
+
+    Returns:
+      `checkpoint`, `dataset`, `data_dir`, `split`, `images`, `pixels` (with a label), and what
+      `confusion.scores` gives: means and `iou` by class in percent, None for a class that does not occur.
+
+    Raises:
+      InputError: the split is not there or has no labels; a checkpoint of another model; other classes.
+    """
+    source = sources.open_labelled(dataset, data_dir, split).without_regions()
+    if len(source.class_names) != config.num_classes:
+        raise InputError(
+            f"the model has {config.num_classes} classes, but data set '{dataset}' in '{data_dir}' "
+            f"{len(source.class_names)}"
+        )
+    segmenter = create_segmenter(config)
+    weights = load_weights(segmenter, checkpoint, _statistics(config, checkpoint, dataset, data_dir))
+    matrix = confusion.evaluate(
+        segmenter, weights.params, weights.batch_stats, source, height=config.data.height,
+        width=config.data.width, batch_size=config.inference.batch_size,
+    )  # fmt: skip
+    return {
+        "checkpoint": str(checkpoint),
+        "dataset": dataset,
+        "data_dir": str(data_dir),
+        "split": split,
+        "images": len(source),
+        "pixels": int(matrix.sum()),
+        **confusion.scores(confusion.iou(matrix), source.class_names, config.shared_classes),
+    }
+
+
+def _statistics(config: config_dict.ConfigDict, checkpoint: Path, dataset: str, data_dir: str) -> Path | None:
+    """Where the source's batch-norm statistics are, if it is the source that is scored."""
+    source = config.source.dataset, str(config.source.dir)
+    if (dataset, str(data_dir)) != source or not trainings.adapts_statistics(config):
+        return None
+    statistics = Path(checkpoint).parent / "source_statistics"
+    if statistics.exists():
+        return statistics
+    console.print(
+        "[bold yellow]warning:[/] the checkpoint has the target's batch-norm statistics, and those of the "
+        f"source are not beside it ('{statistics}'), so the network scores lower than it could",
+        highlight=False,
+    )
+    return None
+
+
+def write_scores(path: str | Path, scores: dict[str, Any]) -> None:
+    """Writes what `evaluate_split` returned as JSON.
+
+    Raises:
+      InputError: the file cannot be written.
+    """
+    try:
+        write_json_atomic(path, scores)
+    except OSError as error:
+        raise InputError(f"--output: '{path}' cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,204 @@
+"""A run's directory: where each stage's output lies, and whose run it is.
+
+A stage is finished when its output exists, and outputs are written under a temporary name and renamed;
+so what a killed run must do again is just what is missing.
+"""
+
+import contextlib
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from adeada_jax.config import differing_keys
+from adeada_jax.data.fingerprint import differences
+from adeada_jax.errors import InputError
+from adeada_jax.files import read_json, write_json_atomic
+from adeada_jax.method.pool import Purchase, purchases_from_csv
+
+
+class Workdir:
+    """Paths of a run. `rounds/00` is the warm-up's, `rounds/01` the first active round's, and so on."""
+
+    def __init__(self, root: str | Path):
+        self.root = Path(root)
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.json"
+
+    @property
+    def data(self) -> Path:
+        """What the data sets held when the run began."""
+        return self.root / "data.json"
+
+    @property
+    def summary(self) -> Path:
+        return self.root / "summary.json"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def pool(self) -> Path:
+        """Every target training region with its price."""
+        return self.root / "pool.safetensors"
+
+    @property
+    def edges(self) -> Path:
+        """Every target training region's share of edge pixels."""
+        return self.root / "edges.safetensors"
+
+    def round(self, number: int) -> Path:
+        return self.root / "rounds" / f"{number:02d}"
+
+    def checkpoint(self, round: int) -> Path:
+        return self.round(round) / "checkpoint"
+
+    def source_statistics(self, round: int) -> Path:
+        """Batch-norm statistics of the source for the round's checkpoint, which has the target's."""
+        return self.round(round) / "source_statistics"
+
+    def discriminator(self) -> Path:
+        return self.round(0) / "discriminator"
+
+    def training_progress(self, round: int) -> Path:
+        """Checkpoints within the round's training; gone when it is finished."""
+        return self.round(round) / "progress"
+
+    def region_table(self, round: int, domain: str) -> Path:
+        return self.round(round) / f"regions_{domain}.safetensors"
+
+    def density(self, round: int) -> Path:
+        return self.round(round) / "density.json"
+
+    def importance(self, round: int) -> Path:
+        return self.round(round) / "importance.safetensors"
+
+    def selection(self, round: int) -> Path:
+        return self.round(round) / "selection.csv"
+
+    def labels(self, round: int) -> Path:
+        """The labels bought in a round, a PNG an image."""
+        return self.round(round) / "labels"
+
+    def answered(self, round: int) -> Path:
+        """What was answered of a round's purchases, once all of it is."""
+        return self.round(round) / "labels.json"
+
+    def evaluation(self, round: int) -> Path:
+        return self.round(round) / "evaluation.json"
+
+    def last_checkpoint(self) -> Path | None:
+        """The checkpoint of the last round that was trained, None where none was."""
+        trained = [path for path in self.root.glob("rounds/*/checkpoint") if path.parent.name.isdigit()]
+        return max(trained, key=lambda path: int(path.parent.name), default=None)
+
+    def purchases(self, until: int) -> list[Purchase]:
+        """What was bought up to and including a round, in the order bought."""
+        rows: list[Purchase] = []
+        for number in range(until + 1):
+            path = self.selection(number)
+            if path.exists():
+                rows += purchases_from_csv(path.read_text(encoding="utf-8"))
+        return rows
+
+    @property
+    def begun(self) -> bool:
+        """Whether a stage has left anything besides the list of regions."""
+        return self.summary.exists() or any(path.is_file() for path in self.root.glob("rounds/**/*"))
+
+    def check_config(self, config: dict, *, begun: bool | None = None) -> None:
+        """Checks that the directory is new, of a run that got nowhere, or of one with this configuration.
+
+        Args:
+          config: the run's.
+          begun: whether a configuration there is binding; unless given, if a stage has left anything.
+
+        Raises:
+          InputError: it belongs to a run with another configuration; names the keys that differ.
+        """
+        if not self.config.exists() or not (self.begun if begun is None else begun):
+            return
+        keys = differing_keys(read_json(self.config), json.loads(json.dumps(config)))
+        if keys:
+            raise InputError(
+                f"workdir '{self.root}' holds a run whose configuration differs in: {', '.join(keys)}. "
+                "Give the same configuration to resume it, or another --workdir"
+            )
+
+    def write_config(self, config: dict) -> None:
+        """Makes the directory a run's, once everything that can be checked beforehand is.
+
+        Another configuration, of a run that got nowhere, is replaced.
+        """
+        if self.config.exists():
+            if self.begun or read_json(self.config) == json.loads(json.dumps(config)):
+                return
+            (self.root / "metrics.jsonl").unlink(missing_ok=True)
+        write_json_atomic(self.config, config)
+
+    def check_data(self, data: Mapping[str, Any], *, begun: bool | None = None) -> None:
+        """Checks that the directory is new, of a run that got nowhere, or of one on these data.
+
+        Args:
+          data: by domain `dataset`, `dir` (absolute) and `fingerprint` (see `data.fingerprint`).
+          begun: as of `check_config`.
+
+        Raises:
+          InputError: the run began with other data, and says in what they differ; or by a version that did
+            not note them.
+        """
+        if not self.data.exists():
+            if self.pool.exists() or (self.root / "rounds").exists():
+                raise InputError(
+                    f"workdir '{self.root}' holds a run of an earlier version of adeada_jax, which did not "
+                    "note its data (there is no data.json). Finish it with that version, or give another "
+                    "--workdir"
+                )
+            return
+        if not (self.begun if begun is None else begun):
+            return
+        stored = read_json(self.data)
+        for domain, now in data.items():
+            former = stored[domain]
+            found = differences(former["fingerprint"], now["fingerprint"])
+            if found:
+                place = "" if former["dir"] == now["dir"] else f" (then in '{former['dir']}')"
+                raise InputError(
+                    f"workdir '{self.root}' holds a run whose {domain} data, '{now['dataset']}' in "
+                    f"'{now['dir']}'{place}, were others: {'; '.join(found)}. "
+                    "Give another --workdir, or the former data"
+                )
+
+    def write_data(self, data: Mapping[str, Any]) -> None:
+        """Notes which data the run begins with.
+
+        Others, of a run that got nowhere, are replaced, and its list of regions goes.
+        """
+        if self.data.exists() and not self.begun and read_json(self.data) != data:
+            self.pool.unlink(missing_ok=True)
+            self.data.unlink()
+        if not self.data.exists():
+            write_json_atomic(self.data, data)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps a second process out of the directory; the lock goes with the process.
+
+        Raises:
+          InputError: another process is working here, or the directory cannot be written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = open(self.root / ".lock", "w", encoding="utf-8")  # noqa: SIM115
+        except OSError as error:
+            raise InputError(f"workdir '{self.root}' cannot be written: {error.strerror}") from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(f"workdir '{self.root}': another process is running there") from error
+            yield

@@ -1,0 +1,1 @@
+"""The embedded toy streets, drawn from nothing."""

@@ -117,7 +117,7 @@ def _add_acquisition(config: config_dict.ConfigDict) -> None:
             "strategy": "adeada",
             "rounds": 5,  # Sec. 4.1, as the budget
             "budget": 0.01,  # fraction of the target training pixels a round
-            "alpha": 1.0,  # Eq. 7; supplement A, as beta
+            "alpha": 1.0,  # Eq. 7, Table 4; supplement A, as beta
             "beta": 1.0,
             "schedule": "half",  # Eq. 7; the others are Table 5's and Table 2's
             "class_balance": True,  # Eq. 6; False divides the density budget equally

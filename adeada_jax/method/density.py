@@ -1,10 +1,10 @@
-"""How much denser the target is than the source: densities (Eq. 1), importance (Eq. 2), KL divergence (Eq. 5).
+"""How much denser the target is than the source: Eq. 1, 2 and 5, and why that is what to buy (Eq. 3 and 4).
 
-Why that is what to buy (Sec. 3.2.3): the loss on the target is at most that in training plus a term that grows
-with the KL divergence of the joint distributions of class and feature (Eq. 3). That divergence is the one of the
-classes' frequencies, which differ little, plus the mean over classes of the one of the features within a class
-(Eq. 4; the proof is in supplement C). The latter is estimated by the mean of pi over a class's target regions
-(Eq. 5), and labels of the regions with the largest pi lower it most.
+The loss on the target is at most that in training plus a term that grows with the KL divergence of the joint
+distributions of class and feature (Eq. 3). That divergence is the one of the classes' frequencies, which differ
+little, plus the mean over classes of the one of the features within a class (Eq. 4, proof in supplement C).
+The latter is estimated by the mean of pi over a class's target regions (Eq. 5), and the labels of the regions
+with the largest pi lower it most.
 """
 
 from collections.abc import Sequence

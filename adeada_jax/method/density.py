@@ -1,8 +1,8 @@
 """How much denser the target is than the source: Eq. 1, 2 and 5, and why that is what to buy (Eq. 3 and 4).
 
 The loss on the target is at most that in training plus a term that grows with the KL divergence of the joint
-distributions of class and feature (Eq. 3). That divergence is the one of the classes' frequencies, which differ
-little, plus the mean over classes of the one of the features within a class (Eq. 4, proof in supplement C).
+distributions of class and feature (Eq. 3). That is the divergence of the classes' frequencies, which differ
+little, plus the mean over classes of that of the features within a class (Eq. 4, proof in supplement C).
 The latter is estimated by the mean of pi over a class's target regions (Eq. 5), and the labels of the regions
 with the largest pi lower it most.
 """

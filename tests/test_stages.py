@@ -16,7 +16,7 @@ from tests.test_rounds import tiny_config
 def made(toy_dir, path, **changes):
     """An experiment whose first checkpoint has random weights and the target's statistics."""
     config = tiny_config(toy_dir, **changes)
-    experiment = create_experiment(config, Workdir(path), Metrics(path))
+    experiment = create_experiment(config, Workdir(path), Metrics(path, writes=False))
     weights = experiment.initial_weights()
     if stages.adapts_statistics(config):
         weights = stages._adapt_statistics(experiment, 0, weights, "target")

@@ -22,10 +22,14 @@ _FULL_WORDS = ("No space left on device", "Disk quota exceeded", "database or di
 _PATH = re.compile(r"""["'`](/[^"'`\\]+)""")
 
 
+# What libraries raise while they handle what the system said; any other is a mistake of its own.
+_PASSING_ON = (OSError, RuntimeError, ValueError, BaseExceptionGroup)
+
+
 def machine_fault(error: BaseException) -> str | None:
     """One line on what the machine lacks and what to do, or None where the exception says something else.
 
-    Also looks at the exceptions that this one came of.
+    Also looks at the exceptions that this one passes on.
     """
     for one in _chain(error):
         said = _disk(one) or _memory(one) or _devices(one) or _name(one)
@@ -43,7 +47,10 @@ def _chain(error: BaseException | None, seen: tuple[int, ...] = ()) -> Iterator[
     if isinstance(error, BaseExceptionGroup):
         for one in error.exceptions:
             yield from _chain(one, seen)
-    yield from _chain(error.__cause__ or error.__context__, seen)
+    if error.__cause__ is not None:
+        yield from _chain(error.__cause__, seen)
+    elif not error.__suppress_context__ and isinstance(error, _PASSING_ON):
+        yield from _chain(error.__context__, seen)
 
 
 def _disk(error: BaseException) -> str | None:

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from adeada_jax.data import sources
 from adeada_jax.errors import InputError
-from adeada_jax.run import dry_run, preflight
+from adeada_jax.run import dry_run, preflight, recipe
 from adeada_jax.run.experiment import create_experiment, data_of
 from adeada_jax.run.forecast import make_plan, survey
 from adeada_jax.run.workdir import Workdir
@@ -205,10 +205,20 @@ def test_a_disk_that_would_fill_is_refused(planned, monkeypatch):
 
 
 def test_what_is_there_already_needs_no_space(planned, tmp_path):
-    _, plan = planned
-    (tmp_path / "rounds").mkdir()
-    (tmp_path / "rounds/table").write_bytes(bytes(1000))
-    assert preflight.missing_bytes(Workdir(tmp_path), plan) == plan.bytes - 1000
+    experiment, plan = planned
+    assert plan.missing == plan.bytes
+    begun = replace(experiment, workdir=Workdir(tmp_path))
+    stages = recipe.stages(begun)
+    for stage in stages[:-2]:
+        for path in stage.writes:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    begun.workdir.pool.unlink()
+    sizes = {file.path: file.bytes for file in plan.files}
+    left = sizes["pool.safetensors"] + sizes["report.html, metrics, tensorboard/"]
+    assert make_plan(begun).missing == left
+    begun.workdir.report.touch()
+    assert make_plan(begun).missing == sizes["pool.safetensors"]
 
 
 def test_what_is_hardly_meant_is_warned_of(planned, toy_dir, monkeypatch):

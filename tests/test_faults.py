@@ -57,6 +57,33 @@ def test_other_exceptions_keep_their_traceback(error):
     assert machine_fault(error) is None
 
 
+def while_handling(hidden, mistake):
+    """The exception of a mistake that is made while another exception is handled."""
+    try:
+        try:
+            raise hidden
+        except OSError:
+            mistake()
+    except Exception as error:
+        return error
+
+
+def of_its_own():
+    raise ValueError("a bug") from None
+
+
+@pytest.mark.parametrize("mistake", [lambda: {}["bug"], of_its_own])
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        FileExistsError(errno.EEXIST, "File exists", "/run/a"),
+        PermissionError(errno.EACCES, "Permission denied"),
+    ],
+)
+def test_a_mistake_of_the_program_is_not_taken_for_the_fault_that_it_was_handling(hidden, mistake):
+    assert machine_fault(while_handling(hidden, mistake)) is None
+
+
 def script(body, **options):
     """Runs the body of a script's main."""
     code = (
@@ -122,7 +149,6 @@ def test_scripts_compute_by_jaxs_own_rules_whatever_the_environment_asks():
 WORKING = """
 import time, sys
 def main(argv):
-    print("at work", flush=True)
     {work}
 """
 
@@ -130,9 +156,13 @@ def main(argv):
 @pytest.mark.parametrize(
     ("work", "tidied"),
     [
-        ("try: time.sleep(60)\n    finally: print('tidied', flush=True)", True),
+        ("try: print('at work', flush=True); time.sleep(60)\n    finally: print('tidied', flush=True)", True),
         # What is swallowed once, as in an import, ends it the second time.
-        ("try: time.sleep(60)\n    except BaseException: print('tidied', flush=True); time.sleep(60)", True),
+        (
+            "try: print('at work', flush=True); time.sleep(60)\n"
+            "    except BaseException: print('tidied', flush=True); time.sleep(60)",
+            True,
+        ),
     ],
 )
 def test_ctrl_c_is_one_line_and_status_130(work, tidied):

@@ -87,7 +87,7 @@ def _decode(encoded: bytes, flags: int, what: str) -> np.ndarray:
             raise InputError(f"{what} needs more memory than there is; cut it into parts") from error
         decoded = None
     if decoded is None:
-        raise InputError(f"{what} cannot be decoded; replace the file and prepare the data again")
+        raise InputError(f"{what} cannot be decoded; replace the file")
     return upright(decoded, orientation(encoded))
 
 

@@ -90,7 +90,12 @@ def training_batches(
 
 
 def _with_places(batches: Any, first: int) -> Iterator[dict[str, np.ndarray]]:
-    return map(lambda b: {**b, "place": first + np.arange(len(b["image"]), dtype=np.int32)}, iter(batches))
+    iterator = iter(batches)
+    try:
+        for batch in iterator:
+            yield {**batch, "place": first + np.arange(len(batch["image"]), dtype=np.int32)}
+    finally:
+        iterator.close()  # workers and what they share go with the training, however that ends
 
 
 def _resize(example: dict[str, Any], rng: np.random.Generator, *, height: int, width: int) -> dict[str, Any]:

@@ -27,6 +27,13 @@ class Records:
         try:
             self._records = ArrayRecordDataSource([str(path) for path in info.splits[split].filepaths])
             self._count = len(self._records)
+            # array_record opens a file when a record in it is asked for: all are opened here, so that a data
+            # set that takes this one's place later is not read.
+            start = 0
+            for length in info.splits[split].shard_lengths:
+                if length:
+                    self._records[start]
+                start += length
         except (RuntimeError, OSError, ValueError) as error:
             raise DamagedRecordError(str(error)) from error
         self._features = tfds.features.FeaturesDict({name: info.features[name] for name in fields})

@@ -84,7 +84,8 @@ def prepare(
     spec = find_dataset(dataset)
     directory = Path(data_dir) / spec.directory
     regions = {"num_segments": num_segments, "compactness": compactness}
-    if _is_complete(directory) and not update:  # what is complete is only read, wherever it lies
+    if _is_complete(directory) and not update and not writing.leftovers(directory):
+        # What is complete is only read, wherever it lies.
         check_regions(dataset, data_dir, **regions)
         if spec.embedded or not _outdated(dataset, data_dir, update=False, options=options):
             return
@@ -96,6 +97,8 @@ def prepare(
                 shutil.rmtree(writing.parts_directory(directory), ignore_errors=True)
                 return
         elif directory.exists():
+            if not spec.embedded:  # nothing goes before it is known that there is something to make it of
+                writing.look(spec.builder, options.get("source_dir", ""))
             shutil.rmtree(directory)
         _write(spec, dataset, directory, Path(data_dir), regions, progress, options)
 
@@ -207,6 +210,7 @@ class ImageSource:
         self.digest = fingerprints.digest((Path(info.data_dir) / "metadata.json").read_bytes())
         fields = [name for name in self._FIELDS if with_regions or name != "regions"]
         self._records = _open_records(info, dataset, data_dir, split, fields)
+        check_unchanged(self)
 
     def __reduce__(self) -> tuple:
         return _open_again, (type(self), self._arguments, self.digest)
@@ -343,6 +347,18 @@ def check_same(source: "ImageSource", digest: str) -> None:
         raise _replaced(source)
 
 
+def check_unchanged(source: "ImageSource") -> None:
+    """Checks that the data set was not prepared anew since a source was opened.
+
+    Raises:
+      InputError: it was.
+    """
+    dataset, data_dir, *_ = source._arguments
+    path = Path(data_dir) / find_dataset(dataset).directory / "metadata.json"
+    if not path.is_file() or fingerprints.digest(path.read_bytes()) != source.digest:
+        raise _replaced(source)
+
+
 def _replaced(source: "ImageSource") -> InputError:
     dataset, data_dir, *_ = source._arguments
     return InputError(
@@ -389,7 +405,8 @@ def _state(directory: Path) -> str:
         directory.parent.glob(f"incomplete.*_{directory.name}")
     ):
         return "only half prepared"
-    earlier = [path.parent.name for path in sorted(directory.parent.glob("[0-9]*/metadata.json"))]
+    earlier = [path.parent.name for path in directory.parent.glob("[0-9]*/metadata.json")]
+    earlier.sort(key=lambda version: [int(part) for part in version.split(".") if part.isdigit()])
     if earlier:
         return f"prepared by an earlier version of adeada_jax ({earlier[-1]}, now {directory.name})"
     return "not prepared"
@@ -405,7 +422,7 @@ def _is_complete(directory: Path) -> bool:
         return False
     try:
         info = tfds.builder_from_directory(directory).info
-    except (ValueError, KeyError, OSError, RuntimeError):  # a file that was cut off
+    except (ValueError, KeyError, RuntimeError, FileNotFoundError):  # a file that was cut off
         return False
     files = [Path(path) for split in info.splits.values() for path in split.filepaths]
     return bool(files) and all(path.is_file() and path.stat().st_size for path in files)

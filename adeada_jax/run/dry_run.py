@@ -19,7 +19,6 @@ from adeada_jax.run.preflight import (  # fmt: skip
     device_memory,
     existing_parent,
     free_bytes,
-    missing_bytes,
     preflight,
     scaled,
     warn,
@@ -167,7 +166,7 @@ def _files_table(experiment: Experiment, plan: Plan) -> Table:
 
 
 def _files_notes(experiment: Experiment, plan: Plan) -> Iterator[str]:
-    missing, free = missing_bytes(experiment.workdir, plan), free_bytes(experiment.workdir)
+    missing, free = plan.missing, free_bytes(experiment.workdir)
     yield (
         f"{bytes_text(plan.bytes)} in all, {bytes_text(missing)} still to be written; "
         f"{bytes_text(free)} are free"

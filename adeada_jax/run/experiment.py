@@ -1,6 +1,6 @@
 """What an experiment works with: networks, data and seeds made from the configuration."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +54,7 @@ class Experiment:
       validation: the target's evaluation split.
       strategy: what chooses regions.
       annotator: who labels what was bought.
+      data: what the data sets held when they were opened, see `data_of`.
     """
 
     config: config_dict.ConfigDict
@@ -66,6 +67,7 @@ class Experiment:
     validation: Any
     strategy: Strategy
     annotator: Annotator
+    data: Mapping[str, Any]
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -183,6 +185,7 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
         validation=sources.open_labelled(config.target.dataset, config.target.dir, "val"),
         strategy=create_strategy(config.acquisition.strategy, config.acquisition),
         annotator=GroundTruth(config.target.dataset, config.target.dir, target_images.digest),
+        data=data_of(config),
     )
     for domain, opened in (("source", source), ("target", experiment.validation)):
         if len(opened.class_names) != config.num_classes:
@@ -196,7 +199,9 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
             f"the classes of the source are {', '.join(source.class_names)}, those of the target "
             f"{', '.join(experiment.validation.class_names)}; they must be the same, in one order"
         )
-    workdir.check_data(data_of(config))
+    for opened in (source, target_images, experiment.validation):
+        sources.check_unchanged(opened)  # since it was opened, so that `data` is of it
+    workdir.check_data(experiment.data)
     return experiment
 
 

@@ -82,6 +82,7 @@ class Plan:
       forward: cost of inference on one batch.
       inferred: images that go through the network for regions and evaluations, in all.
       files: that the run writes; those that are gone at its end too.
+      missing: bytes of them that are still to be written.
     """
 
     splits: dict[str, Split]
@@ -93,6 +94,7 @@ class Plan:
     forward: StepCost
     inferred: int
     files: tuple[Written, ...]
+    missing: int
 
     @property
     def bytes(self) -> int:
@@ -111,6 +113,7 @@ def make_plan(experiment: Experiment) -> Plan:
     target, rounds = splits["target pool"], recipe.rounds(stages)
     trainings = tuple(_trainings(experiment, stages))
     adversarial = any(stage.cost.adversarial for stage in stages)
+    sizes = _survey(experiment, splits)
     return Plan(
         splits=splits,
         budget=int(config.acquisition.budget * target.pixels) if rounds else 0,
@@ -120,7 +123,8 @@ def make_plan(experiment: Experiment) -> Plan:
         trainings=trainings,
         forward=forward_cost(experiment),
         inferred=sum(stage.cost.images for stage in stages),
-        files=tuple(_files(experiment, stages, trainings, _survey(experiment, splits))),
+        files=tuple(_files(experiment, stages, trainings, sizes)),
+        missing=_missing(experiment, stages, trainings, sizes),
     )
 
 
@@ -149,7 +153,7 @@ def survey(images: Any, *, sample: int = SAMPLE) -> Split:
 def _pool_survey(experiment: Experiment) -> Split:
     """The target's training split, from the pool that an earlier start has listed, if there is one."""
     looked = survey(experiment.target_images)
-    if not experiment.workdir.pool.exists():
+    if not experiment.workdir.pool.exists() or not experiment.workdir.is_of(experiment.data):
         return looked
     pool = load_pool(experiment.workdir.pool)
     return Split(
@@ -255,10 +259,28 @@ def _files(
             found.setdefault(_kind(path.relative_to(experiment.workdir.root)), []).append(size)
     for kind, sizes in found.items():
         yield Written(kind, len(sizes), sum(sizes))
-    if any(training.steps > experiment.config.training.checkpoint_every for training in trainings):
-        # A new one is whole before the old one goes.
-        yield Written("rounds/*/progress/", 2, 2 * max(t.cost.state_bytes for t in trainings))
+    progress = _progress_bytes(experiment, trainings)
+    if progress:
+        yield Written("rounds/*/progress/", 2, progress)
     yield Written("report.html, metrics, tensorboard/", 1, _REPORT_BYTES)
+
+
+def _progress_bytes(experiment: Experiment, trainings: Sequence[Training]) -> int:
+    """The most that checkpoints within a training take: a new one is whole before the old one goes."""
+    if all(training.steps <= experiment.config.training.checkpoint_every for training in trainings):
+        return 0
+    return 2 * max(training.cost.state_bytes for training in trainings)
+
+
+def _missing(
+    experiment: Experiment, stages: Sequence[Stage], trainings: Sequence[Training], survey: Survey
+) -> int:
+    """Bytes that are still to be written: of the stages that are not finished, and of the report."""
+    left = [stage for stage in stages if not stage.finished]
+    missing = sum(sum(stage.cost.files(survey).values()) for stage in left)
+    if any(stage.cost.steps for stage in left):
+        missing += _progress_bytes(experiment, trainings)
+    return missing + (0 if experiment.workdir.report.exists() else _REPORT_BYTES)
 
 
 def _kind(path: Path) -> str:

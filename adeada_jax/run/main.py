@@ -10,7 +10,7 @@ from adeada_jax import processes
 from adeada_jax.errors import InputError
 from adeada_jax.files import read_json
 from adeada_jax.run import publish, recipe, runner
-from adeada_jax.run.experiment import Experiment, create_experiment, data_of
+from adeada_jax.run.experiment import Experiment, create_experiment
 from adeada_jax.run.pool_file import load_pool
 from adeada_jax.run.preflight import preflight, warn
 from adeada_jax.run.runner import Alone, Outcome, Stage
@@ -33,7 +33,7 @@ def main(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any] | None:
     with processes.ending_together(), lock, Metrics(directory.root, writes=writes) as metrics:
         directory.check_config(config.to_dict())
         experiment = create_experiment(config, directory, metrics)
-        data = data_of(config)
+        data = experiment.data
         if writes:
             warn(experiment, preflight(experiment))
             directory.write_config(config.to_dict())

@@ -38,7 +38,7 @@ def check_plan(experiment: Experiment, plan: Plan) -> None:
     Raises:
       InputError: the disk is too small, or no region is as cheap as a round's budget.
     """
-    missing, free = missing_bytes(experiment.workdir, plan), free_bytes(experiment.workdir)
+    missing, free = plan.missing, free_bytes(experiment.workdir)
     if missing > free:
         raise InputError(
             f"workdir '{experiment.workdir.root}' will need about {bytes_text(missing)} more, but its disk "
@@ -51,12 +51,6 @@ def check_plan(experiment: Experiment, plan: Plan) -> None:
             f"round, but the smallest region has {target.smallest:,}; use at least "
             f"{target.smallest / target.pixels:.2g}"
         )
-
-
-def missing_bytes(workdir: Workdir, plan: Plan) -> int:
-    """What is still to be written: the plan's files without what an earlier start has left."""
-    present = sum(path.stat().st_size for path in workdir.root.rglob("*") if path.is_file())
-    return max(0, plan.bytes - present)
 
 
 def free_bytes(workdir: Workdir) -> int:

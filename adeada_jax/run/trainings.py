@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -323,12 +324,13 @@ def _run(
         log_every=experiment.config.training.log_every,
         checkpoint_every=experiment.config.training.checkpoint_every, seed=experiment.seed(number, name),
     )  # fmt: skip
-    with checkpoints.Progress(experiment.workdir.training_progress(number)) as progress:
+    directory = experiment.workdir.training_progress(number)
+    with checkpoints.Progress(directory) as progress, closing(batches(start)) as stream:
         if start:
             state = progress.restore(start, state)
         experiment.metrics.rewind(number, name, start)
         return run_steps(
-            step, state, batches(start), options, start=start,
+            step, state, stream, options, start=start,
             log=lambda done, values: experiment.metrics.write(round=number, stage=name, step=done, **values),
             save=progress.save if processes.is_writer() else lambda *_: None,
         )  # fmt: skip
@@ -344,15 +346,15 @@ def _adapt_statistics(experiment: Experiment, number: int, weights: Weights, dom
     """The batch-norm statistics of a domain's training images, "source" or "target"."""
     images = experiment.source_images if domain == "source" else experiment.target_images
     name = "statistics" if domain == "target" else "source_statistics"
-    batches = _batches(experiment, images.without_regions(), number, name)(0)
+    batches = _batches(experiment, images.without_regions(), number, name)
     steps = experiment.config.training.target_statistics_steps
     options = LoopOptions(
         description=f"{domain} statistics", steps=steps, log_every=steps, checkpoint_every=steps,
         seed=experiment.seed(number, name),
     )  # fmt: skip
     step, state = _statistics(experiment.segmenter), (weights.params, weights.batch_stats)
-    with experiment.stage(number, name):
-        state = run_steps(step, state, batches, options, log=lambda *_: None, save=lambda *_: None)
+    with experiment.stage(number, name), closing(batches(0)) as stream:
+        state = run_steps(step, state, stream, options, log=lambda *_: None, save=lambda *_: None)
     return Weights(*state)
 
 

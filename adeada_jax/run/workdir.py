@@ -152,7 +152,7 @@ class Workdir:
             not note them.
         """
         if not self.data.exists():
-            if self.pool.exists() or (self.root / "rounds").exists():
+            if self.pool.exists() or self.begun:
                 raise InputError(
                     f"workdir '{self.root}' holds a run of an earlier version of adeada_jax, which did not "
                     "note its data (there is no data.json). Finish it with that version, or give another "
@@ -173,13 +173,18 @@ class Workdir:
                     "Give another --workdir, or the former data"
                 )
 
+    def is_of(self, data: Mapping[str, Any]) -> bool:
+        """Whether what lies here was made of these data."""
+        return self.data.exists() and read_json(self.data) == data
+
     def write_data(self, data: Mapping[str, Any]) -> None:
         """Notes which data the run begins with.
 
-        Others, of a run that got nowhere, are replaced, and its list of regions goes.
+        Others, of a run that got nowhere, are replaced, and its list of regions goes, pieces of it too.
         """
-        if self.data.exists() and not self.begun and read_json(self.data) != data:
-            self.pool.unlink(missing_ok=True)
+        if self.data.exists() and not self.begun and not self.is_of(data):
+            for path in (self.pool, *self.root.glob(f".{self.pool.name}.*")):
+                path.unlink(missing_ok=True)
             self.data.unlink()
         if not self.data.exists():
             write_json_atomic(self.data, data)

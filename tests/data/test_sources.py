@@ -261,8 +261,21 @@ def test_damaged_records_are_named(broken_dir):
     content = bytearray(path.read_bytes())
     content[2000:4000] = bytes(2000)
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"record of image 'filmed_train_00000' .* is damaged; delete"):
-        sources.open_images("toy/filmed", broken_dir, "train")[0]
+    with pytest.raises(InputError, match=r"records of split 'train' .* are damaged; delete"):
+        sources.open_images("toy/filmed", broken_dir, "train")
+
+
+def test_a_damaged_record_is_named_by_its_image(broken_dir):
+    (path,) = (broken_dir / FILMED).glob("*train.array_record*")
+    source = sources.open_images("toy/filmed", broken_dir, "train")
+    last = source._records._records[len(source) - 1]
+    content = bytearray(path.read_bytes())
+    place = content.find(last[len(last) // 2 :][:64])
+    content[place : place + 64] = bytes(64)
+    path.write_bytes(content)
+    source = sources.open_images("toy/filmed", broken_dir, "train")
+    with pytest.raises(InputError, match=rf"record of image '{source.names[-1]}' .* is damaged; delete"):
+        source[len(source) - 1]
 
 
 def test_a_killed_preparation_is_made_again(tmp_path):

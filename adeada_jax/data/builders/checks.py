@@ -149,7 +149,7 @@ def _without_a_class(content: Content, counts: dict[str, np.ndarray]) -> list[st
         if count.any() and not count[:number].any()
     ]
     total = sum(counts.values())
-    if number == 2 and total[0] and not total[1] and total[IGNORE_LABEL]:
+    if number == 2 and total[0] and not total[1] and total[IGNORE_LABEL] and not content.ids_given:
         first, second = content.class_names
         problems.append(
             f"no pixel is of class 1 ({second}), and {total[IGNORE_LABEL] / total.sum():.1%} are ignored: "

@@ -23,11 +23,13 @@ class Classes:
       names: by class id.
       palette: `(C, 3)` uint8 RGB.
       read_label: reads its label files.
+      ids_given: whether the file says which stored ids each class has.
     """
 
     names: tuple[str, ...]
     palette: np.ndarray
     read_label: FolderLabels
+    ids_given: bool
 
 
 def find_classes(root: Path) -> Classes | None:
@@ -66,7 +68,7 @@ def read_classes(path: Path) -> Classes:
     _check_unique([stored for stored, _ in pairs], f"'{path}': classes share the id")
     ignored = None if given else (IGNORE_LABEL,)
     labels = FolderLabels(ClassMap(tuple(pairs), ignored), tuple(colors))
-    return Classes(tuple(names), np.array(colors, np.uint8), labels)
+    return Classes(tuple(names), np.array(colors, np.uint8), labels, given)
 
 
 def _load(path: Path) -> list[Any]:

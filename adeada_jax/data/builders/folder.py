@@ -64,6 +64,7 @@ def find(source_dir: str) -> Content:
         palette=classes.palette if classes else np.zeros((0, 3), np.uint8), expected={},
         problems=tuple(problems), notes=(*_label_notes(labels, labelled, classes is not None), *unused),
         others=tuple(root / name for name in NAMES if (root / name).is_file()),
+        ids_given=classes.ids_given if classes else False,
     )  # fmt: skip
 
 

@@ -59,6 +59,7 @@ class Content:
       pixels: of all images, once they are checked.
       drop_mismatched: whether images of another size than their label are left out; else they are problems.
       others: files that the data set depends on besides, such as one that names the classes.
+      ids_given: whether the class file says which stored ids each class has.
       files: of the images, labels and others, by path below `source_dir`, once they are checked.
     """
 
@@ -74,6 +75,7 @@ class Content:
     pixels: int = 0
     drop_mismatched: bool = False
     others: tuple[Path, ...] = ()
+    ids_given: bool = False
     files: Mapping[str, SourceFile] = field(default_factory=dict)
 
     @property

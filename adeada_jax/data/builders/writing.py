@@ -38,11 +38,20 @@ def tidy(directory: Path) -> None:
     former = _former_directory(directory)
     if former.exists() and not directory.exists():
         os.rename(former, directory)
-    for leftover in (
-        former, _staging_directory(directory), *directory.parent.glob(f"incomplete.*_{directory.name}")
-    ):  # fmt: skip
-        if leftover.exists():
-            shutil.rmtree(leftover)
+    for leftover in leftovers(directory):
+        shutil.rmtree(leftover)
+
+
+def leftovers(directory: Path) -> list[Path]:
+    """What a killed preparation left beside a data set, but for the maps."""
+    beside = directory.parent.glob(f"incomplete.*_{directory.name}")
+    candidates = (_former_directory(directory), _staging_directory(directory), *beside)
+    return [path for path in candidates if path.exists()]
+
+
+def look(module: str, source_dir: str | Path) -> None:
+    """Raises InputError where there is no such data set in the folder; reads no image."""
+    importlib.import_module(f"adeada_jax.data.builders.{module}").find(source_dir)
 
 
 def put_in_place(made: Path, directory: Path) -> None:

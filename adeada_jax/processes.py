@@ -92,7 +92,7 @@ def once(path: Path, make: Callable[[], None]) -> None:
         wait_for(path)
 
 
-def agreed(value: int) -> int:
+def broadcast(value: int) -> int:
     """The writer's value, for decisions that all must take alike."""
     if count() == 1:
         return value

@@ -156,7 +156,7 @@ JOIN = """
 from adeada_jax import processes
 processes.start()
 place = processes.index()
-print("process", place, "of", processes.count(), "agrees on", processes.agreed(7 + place))
+print("process", place, "of", processes.count(), "agrees on", processes.broadcast(7 + place))
 """
 
 

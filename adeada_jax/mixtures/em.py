@@ -9,7 +9,7 @@ import numpy as np
 from adeada_jax.mixtures.engines import COVARIANCE_TYPES, Group, Options, make_engine, plan_groups
 from adeada_jax.mixtures.kmeans import kmeans, kmeans_plusplus
 from adeada_jax.mixtures.packing import Samples, Selection
-from adeada_jax.mixtures.peers import completed
+from adeada_jax.mixtures.peers import all_gather
 from adeada_jax.mixtures.range import centres_of, check_finite, working_types
 from adeada_jax.mixtures.result import FITTED, ILL_DEFINED, TOO_FEW, Mixture
 
@@ -303,8 +303,8 @@ def _last(bounds: np.ndarray) -> float:
 
 
 def _keep_better(best, engine, group: Group, options: Options, centres, history, converged) -> None:
-    norms = group.split(engine.everywhere, completed(engine.everywhere, engine.norms, np.float64))
-    labels = group.split(engine.everywhere, completed(engine.everywhere, _labels(engine), np.int32))
+    norms = group.split(engine.everywhere, all_gather(engine.everywhere, engine.norms, np.float64))
+    labels = group.split(engine.everywhere, all_gather(engine.everywhere, _labels(engine), np.int32))
     failed = engine.failed()
     work = getattr(engine, "work", None)
     padded = work.padded / work.flops if work and work.flops else 0.0

@@ -8,7 +8,7 @@ import numpy as np
 
 from adeada_jax.mixtures.full import FullEngine
 from adeada_jax.mixtures.packing import Layout, Shard, bucket, make_layout, make_shards
-from adeada_jax.mixtures.peers import least
+from adeada_jax.mixtures.peers import all_min
 from adeada_jax.mixtures.shared import SharedEngine
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
@@ -44,7 +44,7 @@ class Options:
     def resident_limit(self) -> int:
         """Bytes of samples that may stay on a device; call it in all processes whose devices are used."""
         # The shards follow from it, which all processes have to cut alike.
-        return least(self.device_list(), self._resident_here())
+        return all_min(self.device_list(), self._resident_here())
 
     def _resident_here(self) -> int:
         if self.resident_bytes is not None:

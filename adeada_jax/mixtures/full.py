@@ -31,7 +31,7 @@ from adeada_jax.mixtures.packing import (
     row_blocks,
     zeros,
 )
-from adeada_jax.mixtures.peers import own, summed
+from adeada_jax.mixtures.peers import all_reduce, own
 from adeada_jax.mixtures.programs import Components, Moments
 
 # A component is summed up anew when it keeps less than this share of the mass that its sums have held.
@@ -154,7 +154,7 @@ class FullEngine:
                 arguments = (rows, state.responsibilities, sums, chunk, count)
                 sums = programs.first_moments(*arguments, block=SMALL_BLOCK)
             totals += np.asarray(sums)
-        totals = summed(self.everywhere[0].devices, totals)
+        totals = all_reduce(self.everywhere[0].devices, totals)
         means = totals[:, :-1] / np.maximum(totals[:, -1:], 1e-12)
         self.centres = np.where(totals[:, -1:] > 0, means, 0.0).astype(self.dtype)
 
@@ -222,7 +222,7 @@ class FullEngine:
             if maximise:
                 self._accumulate(shard, state, rows, np.asarray(mask), changes)
         if maximise:
-            self.changed = summed(self.everywhere[0].devices, self.changed.astype(np.float64)) > 0
+            self.changed = all_reduce(self.everywhere[0].devices, self.changed.astype(np.float64)) > 0
             if self.changed.any():
                 self._update()
         return self._means()
@@ -248,7 +248,7 @@ class FullEngine:
         for shard, norms in zip(self.shards, self.norms, strict=True):
             for m, (low, high) in enumerate(zip(shard.starts, shard.starts[1:], strict=False)):
                 totals[m] += np.sum(norms[low:high], dtype=np.float64)
-        return summed(self.everywhere[0].devices, totals) / self.layout.sizes
+        return all_reduce(self.everywhere[0].devices, totals) / self.layout.sizes
 
     def _expect(self, shard: Shard, state: _State, rows: jax.Array, mixtures: np.ndarray, slots) -> None:
         """Renew the scores of the changed slots in the given mixtures."""
@@ -314,7 +314,7 @@ class FullEngine:
             if device != self.device:
                 moved = jax.device_put(part, self.device)
                 total = jax.tree.map(jnp.add, total, moved)
-        return summed(self.everywhere[0].devices, total)
+        return all_reduce(self.everywhere[0].devices, total)
 
     def _sum_anew(self, worn: np.ndarray) -> None:
         """Makes the moments of some slots from their responsibilities, not from changes."""

@@ -9,7 +9,7 @@ import numpy as np
 from jax import lax
 
 from adeada_jax.mixtures.packing import SMALL_BLOCK, Layout, Shard, in_chunks, row_blocks, zeros
-from adeada_jax.mixtures.peers import completed, own, summed
+from adeada_jax.mixtures.peers import all_gather, all_reduce, own
 from adeada_jax.mixtures.programs import HIGHEST
 
 
@@ -177,7 +177,7 @@ def kmeans_plusplus(
             )
             for shard in own(shards)
         ]
-        found = completed(shards, found, candidates.dtype, (trials.max(),))
+        found = all_gather(shards, found, candidates.dtype, (trials.max(),))
         for m in np.flatnonzero(seeking):
             distances = rows.weigh(m, rows.gather(m, found)[: len(drawn[m])])
             if step:
@@ -271,17 +271,17 @@ def _assign_all(shards, layout, active, state, weights, centres):
         pending.append((sums, counts, moved))
     for part in pending:
         totals = [total + np.asarray(value) for total, value in zip(totals, part, strict=True)]
-    return summed(shards[0].devices, totals)
+    return all_reduce(shards[0].devices, totals)
 
 
 def _labels(shards: Sequence[Shard], state) -> list[np.ndarray]:
     """Labels of all shards' rows, from the state of this process's."""
-    return completed(shards, [np.asarray(labels) for labels, _ in state], np.int32)
+    return all_gather(shards, [np.asarray(labels) for labels, _ in state], np.int32)
 
 
 def _nearest(shards: Sequence[Shard], state) -> list[np.ndarray]:
     """Squared distances of all shards' rows to their centres, likewise."""
-    return completed(shards, [np.asarray(distances) for _, distances in state], shards[0].dtype)
+    return all_gather(shards, [np.asarray(distances) for _, distances in state], shards[0].dtype)
 
 
 def _mean_variances(rows, layout, state, sums, counts, centres) -> np.ndarray:

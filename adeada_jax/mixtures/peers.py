@@ -38,7 +38,7 @@ def own_rows(samples: Samples, devices: Sequence[jax.Device]) -> Samples:
     return samples[len(samples) * place // number : len(samples) * (place + 1) // number]
 
 
-def least(devices: Sequence[jax.Device], value: int) -> int:
+def all_min(devices: Sequence[jax.Device], value: int) -> int:
     """The least of the processes' values, if the devices are of several; call it in all processes."""
     if len(_processes(devices)) == 1:
         return value
@@ -48,7 +48,7 @@ def least(devices: Sequence[jax.Device], value: int) -> int:
     return int(received.view(np.int64).min())
 
 
-def summed(devices: Sequence[jax.Device], tree: Any) -> Any:
+def all_reduce(devices: Sequence[jax.Device], tree: Any) -> Any:
     """Sums a pytree of arrays over the processes; call it in all of them.
 
     Args:
@@ -70,7 +70,7 @@ def summed(devices: Sequence[jax.Device], tree: Any) -> Any:
     return jax.tree.map(total, tree)
 
 
-def completed(
+def all_gather(
     shards: Sequence[Shard], values: Sequence[np.ndarray], dtype: np.dtype, leading: tuple[int, ...] = ()
 ) -> list[np.ndarray]:
     """Arrays over the rows of all shards from those of this process's; call it in all processes.

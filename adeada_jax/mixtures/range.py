@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from adeada_jax.mixtures.packing import Samples, chunks, total
-from adeada_jax.mixtures.peers import own_rows, summed
+from adeada_jax.mixtures.peers import all_reduce, own_rows
 
 # Sizes between which float32 holds squared distances with their differences; beyond, float64 is worked in.
 _LEAST, _MOST = 1e-12, 1e12
@@ -24,7 +24,7 @@ def check_finite(arrays: Sequence[Samples], devices: Sequence[jax.Device]) -> No
     """
     parts = [own_rows(array, devices) for array in arrays]
     bad = [not all(np.isfinite(chunk).all() for _, chunk in chunks(part)) for part in parts]
-    for i in np.flatnonzero(summed(devices, np.array(bad, np.int32))):
+    for i in np.flatnonzero(all_reduce(devices, np.array(bad, np.int32))):
         raise ValueError(f"features[{i}] contains NaN or infinity; remove those samples")
 
 
@@ -40,7 +40,7 @@ def working_types(arrays: Sequence[Samples], devices: Sequence[jax.Device]) -> l
     """
     sizes = [_size(own_rows(array, devices)) for array in arrays]
     small, large, huge = (
-        summed(devices, np.array([test(size) for size in sizes], np.int32))
+        all_reduce(devices, np.array([test(size) for size in sizes], np.int32))
         for test in (lambda size: size >= _LEAST, lambda size: size > _MOST, lambda size: size > _LIMIT)
     )
     for i in np.flatnonzero(huge):
@@ -66,10 +66,10 @@ def centres_of(arrays: Sequence[Samples], devices: Sequence[jax.Device]) -> np.n
     That is their mean; or, where values are large, the median of some of them, since a mean that one huge
     value draws away would leave nothing of the others' differences.
     """
-    sums = summed(devices, np.stack([total(own_rows(array, devices)) for array in arrays]))
+    sums = all_reduce(devices, np.stack([total(own_rows(array, devices)) for array in arrays]))
     centres = sums / np.array([[len(array)] for array in arrays])
     sizes = [_size(own_rows(array, devices)) > _LARGE for array in arrays]
-    for i in np.flatnonzero(summed(devices, np.array(sizes, np.int32))):
+    for i in np.flatnonzero(all_reduce(devices, np.array(sizes, np.int32))):
         rows = np.unique(np.linspace(0, len(arrays[i]) - 1, _ROWS).astype(int))
         some = np.stack([np.asarray(arrays[i][int(row) : int(row) + 1])[0] for row in rows])
         centres[i] = np.median(some.astype(np.float64), axis=0)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from adeada_jax.mixtures.engines import Options, make_engine, plan_groups
-from adeada_jax.mixtures.peers import completed
+from adeada_jax.mixtures.peers import all_gather
 from adeada_jax.mixtures.range import check_finite, working_types
 
 FITTED = "fitted"
@@ -138,7 +138,7 @@ def _score_alike(members, mixtures, features, dtype, options: Options, every_pai
             )
             engine.load(dict(enumerate(fitted)), centres)
             engine.step(np.zeros(len(chosen), bool), maximise=False)
-            norms = completed(engine.everywhere, engine.norms, np.float64)
+            norms = all_gather(engine.everywhere, engine.norms, np.float64)
             norms = group.split(engine.everywhere, norms)
             scores = group.split(engine.everywhere, engine.scores()) if every_pair else [None] * len(chosen)
             for i, norm, score in zip(chosen, norms, scores, strict=True):

@@ -11,7 +11,7 @@ from jax import lax
 
 from adeada_jax.mixtures.factor import regularised_factor
 from adeada_jax.mixtures.packing import SMALL_BLOCK, Layout, Shard, in_chunks, own_columns, row_blocks, zeros
-from adeada_jax.mixtures.peers import own, summed
+from adeada_jax.mixtures.peers import all_reduce, own
 from adeada_jax.mixtures.programs import HIGHEST, lowest
 
 
@@ -216,7 +216,7 @@ class SharedEngine:
         rows, dim = self.means.shape
         shapes = ((rows,), (rows, dim), (1, 1) if self.tied else (rows, dim))
         totals = [sum((np.asarray(m[i]) for m in moments), np.zeros(s)) for i, s in enumerate(shapes)]
-        counts, sums, squares = summed(self.everywhere[0].devices, totals)
+        counts, sums, squares = all_reduce(self.everywhere[0].devices, totals)
         slots = np.append(mixtures, False)[self.mixture_of]
         totals = np.bincount(self.mixture_of, counts, len(mixtures) + 1)
         counts = counts + 10 * np.finfo(np.float64).eps
@@ -265,14 +265,14 @@ class SharedEngine:
                 for count, (chunk,) in in_chunks((listed,), max(16, shard.capacity // 512)):
                     grams = _gram(rows, grams, chunk, count, block=block)
             total += np.asarray(grams)
-        return summed(self.everywhere[0].devices, total)
+        return all_reduce(self.everywhere[0].devices, total)
 
     def _means(self) -> np.ndarray:
         totals = np.zeros(len(self.layout.sizes))
         for shard, norms in zip(self.shards, self.norms, strict=True):
             for m, (low, high) in enumerate(zip(shard.starts, shard.starts[1:], strict=False)):
                 totals[m] += np.sum(norms[low:high], dtype=np.float64)
-        return summed(self.everywhere[0].devices, totals) / self.layout.sizes
+        return all_reduce(self.everywhere[0].devices, totals) / self.layout.sizes
 
     @property
     def norms(self) -> list[np.ndarray]:

@@ -31,7 +31,7 @@ class DiscriminatorNetwork(nnx.Module):
 
 
 class Discriminator:
-    """Tells source from target softmax maps: `init` makes its numbers, `apply` uses them."""
+    """Tells source from target softmax maps: `init` makes its weights, `apply` uses them."""
 
     def __init__(self, num_classes: int, *, dtype: str = "float32"):
         network = nnx.eval_shape(lambda: DiscriminatorNetwork(num_classes, DTYPES[dtype], nnx.Rngs(0)))

@@ -1,4 +1,4 @@
-"""A segmentation network as pure functions: `init` makes its numbers, `apply` uses them."""
+"""A segmentation network as pure functions: `init` makes its weights, `apply` uses them."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -50,7 +50,7 @@ class SegmentationNetwork(nnx.Module):
 
 
 class Segmenter:
-    """A segmentation network without its numbers.
+    """A segmentation network without its weights.
 
     Attributes:
       num_classes: C.

@@ -25,7 +25,7 @@ from adeada_jax.training import checkpoints, parallel
 
 @dataclass(frozen=True)
 class Weights:
-    """A segmenter's numbers: what a checkpoint holds.
+    """A segmenter's weights: what a checkpoint holds.
 
     Attributes:
       params: trained parameters.
@@ -134,7 +134,7 @@ def create_segmenter(config: config_dict.ConfigDict) -> Segmenter:
 
 
 def load_weights(segmenter: Segmenter, checkpoint: Path, statistics: Path | None = None) -> Weights:
-    """A segmenter's numbers from a checkpoint, on all local devices.
+    """A segmenter's weights from a checkpoint, on all local devices.
 
     Args:
       segmenter: the network.

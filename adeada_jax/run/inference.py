@@ -103,9 +103,9 @@ def infer_regions(
     Returns:
       The table of all regions.
     """
-    judge, judge_params = discriminator or (None, None)
+    network, discriminator_params = discriminator or (None, None)
     batch_size = parallel.whole_batch(batch_size)
-    measure = make_measure(segmenter, judge)
+    measure = make_measure(segmenter, network)
     rows: list[Any] = [None] * len(source)
     batches = whole_image_batches(source, "regions", batch_size=batch_size, height=height, width=width)
 
@@ -114,7 +114,10 @@ def infer_regions(
             regions = batch["regions"]
             bucket = -(-(int(regions.max()) + 1) // _REGION_BUCKET) * _REGION_BUCKET
             images, regions = parallel.spread(batch["image"]), parallel.spread(regions)
-            yield index, measure(params, batch_stats, judge_params, images, regions, num_regions=bucket)
+            yield (
+                index,
+                measure(params, batch_stats, discriminator_params, images, regions, num_regions=bucket),
+            )
 
     for index, sums in parallel.fetched(measured()):
         for position, i in enumerate(index):

@@ -38,7 +38,7 @@ def main(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any] | None:
             warn(experiment, preflight(experiment))
             directory.write_config(config.to_dict())
             directory.write_data(data)
-        processes.agreed(True)  # The others look at what the writer wrote once it is there.
+        processes.broadcast(True)  # The others look at what the writer wrote once it is there.
         processes.wait_for(directory.data)
         directory.check_config(config.to_dict(), begun=True)
         directory.check_data(data, begun=True)

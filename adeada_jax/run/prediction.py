@@ -39,7 +39,7 @@ def predictor(segmenter: Segmenter, weights: Weights, *, height: int, width: int
 
     Args:
       segmenter: the network.
-      weights: its numbers.
+      weights: of it.
       height: of the network's input, in pixels; images are resized to it, scores back.
       width: likewise.
     """

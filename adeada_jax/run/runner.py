@@ -108,7 +108,7 @@ def run(stages: Iterable[Stage], metrics: Metrics) -> Outcome:
     for stage in stages:
         if processes.is_writer() and stage.writes:
             _sign(stage, "waiting").unlink(missing_ok=True)  # of an earlier start, before any process looks
-        if processes.agreed(stage.finished):
+        if processes.broadcast(stage.finished):
             _clean(stage)
             continue
         if _perform(stage, metrics) is Outcome.WAITING:
@@ -138,7 +138,7 @@ def _perform_alone(stage: Stage, work: Alone) -> Outcome:
 
 
 def _perform_together(stage: Stage, work: Together) -> Outcome:
-    result = work.make(processes.agreed(work.steps_done()))
+    result = work.make(processes.broadcast(work.steps_done()))
     if processes.is_writer():
         work.write(result)
     return _await(stage)

@@ -249,14 +249,14 @@ def _train_supervised(
 
 @cache
 def supervised_training(
-    segmenter: Segmenter, options: str, learning_rate: float, steps: int, increase_steps: int, parts: int
+    segmenter: Segmenter, options: str, learning_rate: float, steps: int, warmup_steps: int, parts: int
 ) -> tuple[Callable[..., Any], Any]:
     """What makes a state of (params, batch_stats), and the step: one for all rounds, so compiled once.
 
     `options` is `config.optimizer` as JSON; the rest as of `optimizers.segmenter_optimizer`.
     """
     optimizer = optimizers.segmenter_optimizer(
-        json.loads(options), learning_rate=learning_rate, steps=steps, increase_steps=increase_steps,
+        json.loads(options), learning_rate=learning_rate, steps=steps, warmup_steps=warmup_steps,
         freeze_batch_norm=segmenter.freeze_batch_norm,
     )  # fmt: skip
     step = parallel.parallelize(supervised_step(segmenter.apply, optimizer, parts=parts))
@@ -271,7 +271,7 @@ def adversarial_training(experiment: Experiment, options: Any) -> tuple[Callable
     config = experiment.config
     optimizer = optimizers.segmenter_optimizer(
         config.optimizer, learning_rate=options.learning_rate, steps=options.steps,
-        increase_steps=options.learning_rate_steps, freeze_batch_norm=config.model.freeze_batch_norm,
+        warmup_steps=options.learning_rate_steps, freeze_batch_norm=config.model.freeze_batch_norm,
     )  # fmt: skip
     discriminator_optimizer = optimizers.discriminator_optimizer(
         config.optimizer, learning_rate=options.discriminator_learning_rate, steps=options.steps

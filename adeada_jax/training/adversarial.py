@@ -56,10 +56,10 @@ def adversarial_step(
                 )  # fmt: skip
 
             grads, (values, new_stats, maps) = jax.grad(segmenter_loss, has_aux=True)(state.segmenter.params)
-            values["discriminator_loss"], judge_grads = jax.value_and_grad(_discriminator_loss)(
+            values["discriminator_loss"], own_grads = jax.value_and_grad(_discriminator_loss)(
                 state.discriminator, discriminate, *jax.lax.stop_gradient(maps), parts=parts
             )
-            return new_stats, (grads, judge_grads, values)
+            return new_stats, (grads, own_grads, values)
 
         batch_stats, sums = accumulate(part, state.segmenter.batch_stats, batch, parts)
         grads, discriminator_grads, values = parallel.sum_over_devices(sums)

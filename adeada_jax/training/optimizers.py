@@ -33,9 +33,9 @@ def _groups(params: Any, *, freeze_batch_norm: bool) -> Any:
 
 
 def polynomial_decay(
-    learning_rate: float, steps: int, *, power: float, end: float, increase_steps: int = 0
+    learning_rate: float, steps: int, *, power: float, end: float, warmup_steps: int = 0
 ) -> optax.Schedule:
-    """`lr (1 - t/T)^power`, never below `end`, after a linear increase from 0 over `increase_steps`.
+    """`lr (1 - t/T)^power`, never below `end`, after a linear increase from 0 over `warmup_steps`.
 
     As in AdaptSegNet the decay counts from step 0, and the increase replaces its first part.
     """
@@ -43,8 +43,8 @@ def polynomial_decay(
     def schedule(step: jax.Array) -> jax.Array:
         decayed = learning_rate * jax.numpy.maximum(1.0 - step / max(steps, 1), 0.0) ** power
         decayed = jax.numpy.maximum(decayed, min(end, learning_rate))
-        rising = learning_rate * step / max(increase_steps, 1)
-        return jax.numpy.where(step < increase_steps, rising, decayed)
+        rising = learning_rate * step / max(warmup_steps, 1)
+        return jax.numpy.where(step < warmup_steps, rising, decayed)
 
     return schedule
 
@@ -54,7 +54,7 @@ def segmenter_optimizer(
     *,
     learning_rate: float,
     steps: int,
-    increase_steps: int = 0,
+    warmup_steps: int = 0,
     freeze_batch_norm: bool = False,
 ) -> optax.GradientTransformation:
     """SGD with momentum and weight decay; the head learns `head_multiplier` times faster.
@@ -65,14 +65,14 @@ def segmenter_optimizer(
       options: `config.optimizer`.
       learning_rate: the backbone's, at its highest.
       steps: length of the decay, in steps.
-      increase_steps: linear increase at the start, in steps.
+      warmup_steps: linear increase at the start, in steps.
       freeze_batch_norm: leaves batch norm's scales and biases as they are, weight decay included.
     """
 
     def sgd(rate: float) -> optax.GradientTransformation:
         schedule = polynomial_decay(
             rate, steps, power=options["decay_power"], end=options["end_learning_rate"],
-            increase_steps=increase_steps,
+            warmup_steps=warmup_steps,
         )  # fmt: skip
         return optax.chain(
             optax.add_decayed_weights(options["weight_decay"]),

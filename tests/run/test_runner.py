@@ -126,7 +126,7 @@ def two_processes(monkeypatch):
     monkeypatch.setattr(processes, "index", lambda: own.index)
     monkeypatch.setattr(processes, "count", lambda: 2)
 
-    def agreed(value):
+    def broadcast(value):
         if own.index == 0:
             said[0] = value
         barrier.wait()
@@ -134,7 +134,7 @@ def two_processes(monkeypatch):
         barrier.wait()
         return result
 
-    monkeypatch.setattr(processes, "agreed", agreed)
+    monkeypatch.setattr(processes, "broadcast", broadcast)
 
     def start(work):
         results = [None, None]

@@ -60,14 +60,19 @@ def supervised(segmenter: Segmenter, parts: int) -> tuple[Any, Any]:
 def adversarial(segmenter: Segmenter, parts: int) -> tuple[Any, Any]:
     """Likewise."""
     optimizer = _optimizer(segmenter)
-    judge, judge_optimizer = Discriminator(3), optax.adam(0.001, eps=1e-3)
-    params = judge.init(1)
+    discriminator, discriminator_optimizer = Discriminator(3), optax.adam(0.001, eps=1e-3)
+    params = discriminator.init(1)
     params["conv4"]["bias"] += 2.0
     state = create_train_state(*segmenter.init(0), optimizer)
     step = adversarial_step(
-        segmenter.apply, judge.apply, optimizer, judge_optimizer, adversarial_weight=0.5, parts=parts
+        segmenter.apply,
+        discriminator.apply,
+        optimizer,
+        discriminator_optimizer,
+        adversarial_weight=0.5,
+        parts=parts,
     )
-    return create_adversarial_state(state, params, judge_optimizer), step
+    return create_adversarial_state(state, params, discriminator_optimizer), step
 
 
 def results(kind: str, norm: str, parts: int) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from adeada_jax.training import optimizers
 
 
 def test_polynomial_decay_with_increase_and_floor():
-    schedule = optimizers.polynomial_decay(2.5e-4, 1000, power=0.9, end=1e-6, increase_steps=100)
+    schedule = optimizers.polynomial_decay(2.5e-4, 1000, power=0.9, end=1e-6, warmup_steps=100)
     assert float(schedule(50)) == pytest.approx(1.25e-4)
     assert float(schedule(500)) == pytest.approx(2.5e-4 * 0.5**0.9, rel=1e-5)
     assert float(schedule(999)) == pytest.approx(max(2.5e-4 * 0.001**0.9, 1e-6), rel=1e-3)

@@ -88,19 +88,21 @@ def _finetune(segmenter: Segmenter, batch: dict[str, np.ndarray]) -> Workload:
 
 def _warmup(segmenter: Segmenter, batch: dict[str, np.ndarray], dtype: str) -> Workload:
     options, optimizer = paper_defaults(), _optimizer(segmenter)
-    judge = Discriminator(_CLASSES, dtype=dtype)
-    judge_optimizer = optimizers.discriminator_optimizer(
+    discriminator = Discriminator(_CLASSES, dtype=dtype)
+    discriminator_optimizer = optimizers.discriminator_optimizer(
         options.optimizer,
         learning_rate=options.warmup.discriminator_learning_rate,
         steps=options.warmup.steps,
     )
     step = adversarial_step(
-        segmenter.apply, judge.apply, optimizer, judge_optimizer,
+        segmenter.apply, discriminator.apply, optimizer, discriminator_optimizer,
         adversarial_weight=options.warmup.adversarial_weight,
     )  # fmt: skip
     state = create_train_state(*segmenter.init(0), optimizer)
     return _training(
-        parallel.parallelize(step), create_adversarial_state(state, judge.init(1), judge_optimizer), batch
+        parallel.parallelize(step),
+        create_adversarial_state(state, discriminator.init(1), discriminator_optimizer),
+        batch,
     )
 
 

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 STATUS = 130
-LINE = "interrupted; the same command goes on from here"
+LINE = "interrupted; the same command can be given again"
 
 _seen = False
 

@@ -173,7 +173,7 @@ def test_ctrl_c_is_one_line_and_status_130(work, tidied):
         if "except" in work:
             process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
-    assert (process.returncode, said) == (130, "interrupted; the same command goes on from here\n")
+    assert (process.returncode, said) == (130, "interrupted; the same command can be given again\n")
 
 
 def test_ctrl_c_during_an_import_ends_at_once(tmp_path):
@@ -185,7 +185,7 @@ def test_ctrl_c_during_an_import_ends_at_once(tmp_path):
     with script(body) as process:
         assert process.stdout.readline() == "importing\n"
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=60) == ("", "interrupted; the same command goes on from here\n")
+        assert process.communicate(timeout=60) == ("", "interrupted; the same command can be given again\n")
     assert process.returncode == 130
 
 

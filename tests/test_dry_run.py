@@ -16,9 +16,11 @@ from rich.console import Console
 
 from adeada_jax.data import sources
 from adeada_jax.errors import InputError
+from adeada_jax.method.pool import Pool
 from adeada_jax.run import dry_run, preflight, recipe
 from adeada_jax.run.experiment import create_experiment, data_of
 from adeada_jax.run.forecast import make_plan, survey
+from adeada_jax.run.pool_file import save_pool
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
 
@@ -202,6 +204,18 @@ def test_a_disk_that_would_fill_is_refused(planned, monkeypatch):
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage(plan.bytes - 1))
     with pytest.raises(InputError, match=r"will need about .*, but its disk has .* free"):
         preflight.check_plan(experiment, plan)
+
+
+def test_a_pool_of_other_data_says_nothing_of_these(planned, tmp_path):
+    experiment, plan = planned
+    begun = replace(experiment, workdir=Workdir(tmp_path))
+    save_pool(begun.workdir.pool, Pool.from_counts(("a",), [np.array([7])]))
+    assert make_plan(begun).splits == plan.splits
+    begun.workdir.write_data({**experiment.data, "source": {}})
+    assert make_plan(begun).splits == plan.splits
+    begun.workdir.data.unlink()
+    begun.workdir.write_data(experiment.data)
+    assert make_plan(begun).splits["target pool"].pixels == 7
 
 
 def test_what_is_there_already_needs_no_space(planned, tmp_path):

@@ -84,8 +84,9 @@ def test_a_directory_without_results_takes_another_configuration_and_other_data(
     workdir = Workdir(tmp_path)
     workdir.write_config({"seed": 0})
     workdir.write_data(content())
-    for name in ("pool.safetensors", "metrics.jsonl"):
-        (tmp_path / name).write_text("")
+    pieces = tmp_path / ".pool.safetensors.1-of-2.0.part"  # of a start by two processes that was killed
+    for path in (workdir.pool, tmp_path / "metrics.jsonl", pieces):
+        path.write_text("")
     workdir.check_config({"seed": 1})
     workdir.write_config({"seed": 1})
     workdir.write_data(content())
@@ -96,8 +97,14 @@ def test_a_directory_without_results_takes_another_configuration_and_other_data(
     workdir.write_data(other)
     workdir.check_data(other, begun=True)
     assert not workdir.pool.exists()
+    assert not pieces.exists()
     with pytest.raises(InputError, match="were others"):
         workdir.check_data(content(), begun=True)
+
+
+def test_an_empty_directory_of_rounds_is_no_run_of_before(tmp_path):
+    (tmp_path / "rounds/00").mkdir(parents=True)
+    Workdir(tmp_path).check_data(content())
 
 
 def test_a_shared_warm_ups_losses_stay_when_the_run_begins(tmp_path):

@@ -6,6 +6,11 @@ _COLLECTIONS = {"params", "batch_stats"}
 _FORMER = {"scale", "bias", "mean", "var"}
 
 
+def is_of_segmenter(tree: Any) -> bool:
+    """Whether a tree has a segmenter's parameters and statistics, and nothing else."""
+    return isinstance(tree, dict) and tree.keys() == _COLLECTIONS
+
+
 def with_norms_as_now(tree: Any) -> Any:
     """A segmenter's tree with frozen batch norm where trained batch norm is.
 
@@ -13,7 +18,7 @@ def with_norms_as_now(tree: Any) -> Any:
       tree: `{"params": ..., "batch_stats": ...}` with leaves of any type; anything else, and a tree that has
         its norms in place, is returned as it is.
     """
-    if not isinstance(tree, dict) or tree.keys() != _COLLECTIONS:
+    if not is_of_segmenter(tree):
         return tree
     affine, statistics = _moved(tree["batch_stats"])
     return {"params": _merged(tree["params"], affine), "batch_stats": statistics}

@@ -216,7 +216,11 @@ class _Filler:
 
         def value(path: tuple, leaf: jax.ShapeDtypeStruct) -> np.ndarray | None:
             names = [str(entry.key) for entry in path]
-            return self._value(prefix + torch_keys.torch_key(names, renames), leaf.shape, "/".join(names))
+            return self._value(
+                prefix + torch_keys.torch_key(names, renames),
+                leaf.shape,
+                "/".join(name for name in names if name != "norm"),
+            )
 
         return jax.tree_util.tree_map_with_path(value, shapes)
 

@@ -10,7 +10,7 @@ import orbax.checkpoint as ocp
 
 from adeada_jax import timers
 from adeada_jax.errors import InputError
-from adeada_jax.models.norm_places import with_norms_as_now
+from adeada_jax.models.norm_places import is_of_segmenter, with_norms_as_now
 
 
 @timers.timed("checkpoint")
@@ -32,6 +32,8 @@ def restore(path: Path, like: Any) -> Any:
     with _checkpointer() as checkpointer:
         stored = checkpointer.metadata(path).item_metadata.tree
         _compare(path, with_norms_as_now(stored), like)
+        if not is_of_segmenter(stored):
+            return checkpointer.restore(path, _on_the_host(like))
         return with_norms_as_now(checkpointer.restore(path, _on_the_host(stored)))
 
 

@@ -1,5 +1,6 @@
 """Files that change after they were prepared, and what of them is prepared anew."""
 
+import errno
 import json
 import os
 import pickle
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
 from adeada_jax.data import fingerprint, sources
 from adeada_jax.data.builders import maps, writing
@@ -148,6 +150,32 @@ def test_an_update_makes_only_what_changed_and_ends_as_if_all_was_made(own, tmp_
     for again in (former.without_regions, lambda: pickle.loads(pickle.dumps(former))):
         with pytest.raises(InputError, match="was prepared anew while it was read; start again"):
             again()
+
+
+def test_data_that_cannot_be_read_for_a_moment_are_not_taken_for_half_made(own, tmp_path, monkeypatch):
+    def failing(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    before = content(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(tfds, "builder_from_directory", failing)
+        with pytest.raises(OSError, match="Too many open files"):
+            prepare(tmp_path)
+    assert content(tmp_path) == before
+
+
+def test_what_is_damaged_stays_until_there_is_something_to_make_it_of(own, tmp_path):
+    (tmp_path / "data/folder/1.1.0/features.json").unlink()
+    shutil.move(own, tmp_path / "away")
+    with pytest.raises(InputError, match="own"):
+        prepare(tmp_path)
+    assert list((tmp_path / "data/folder/1.1.0").glob("*array_record*"))
+
+
+def test_what_a_killed_update_left_is_tidied_by_the_same_command(own, tmp_path):
+    shutil.copytree(tmp_path / "data/folder/1.1.0", tmp_path / "data/folder/former_1.1.0")
+    prepare(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "data/folder").iterdir()) == ["1.1.0"]
 
 
 def test_new_names_of_classes_make_no_map_anew_and_new_ids_only_the_labels(own, tmp_path, counted):

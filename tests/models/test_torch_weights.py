@@ -201,7 +201,7 @@ def test_a_wrapped_network_is_unwrapped_aloud(wrapper, backbone, torch_bytes, tm
     assert found["unwrapped"] == steps
     assert {key for key in found["left_out"] if "num_batches" not in key} == (set(more) if keys else set())
     like = shapes("deeplabv2", freeze_batch_norm=True)
-    assert_is_backbone(checkpoints.restore_subtree(tmp_path / "out", like, "backbone"), True, backbone)
+    assert_is_backbone(checkpoints.restore_subtree(tmp_path / "out", like, "backbone"), backbone)
 
 
 def nested(path, torch_bytes, state, keys, more):
@@ -224,7 +224,7 @@ def test_averaged_weights_are_taken_before_the_others(backbone, torch_bytes, tmp
     assert found["unwrapped"] == ["took what lies under 'state_dict_ema'", "cut 'module.' before every name"]
     assert set(found["left_out"]) >= {"state_dict", "n_averaged"}
     like = shapes("deeplabv2", freeze_batch_norm=True)
-    assert_is_backbone(checkpoints.restore_subtree(tmp_path / "out", like, "backbone"), True, backbone)
+    assert_is_backbone(checkpoints.restore_subtree(tmp_path / "out", like, "backbone"), backbone)
 
 
 def test_networks_under_keys_that_say_nothing_are_refused(backbone, torch_bytes, tmp_path):

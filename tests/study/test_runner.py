@@ -165,7 +165,7 @@ def test_what_a_run_has_is_not_replaced(tmp_path):
 # A study whose one run would take a minute; its worker is the real one but for the run itself.
 PARENT = """
 import sys, pathlib
-from adeada_jax.study import runner
+from adeada_jax.study import study_runner as runner
 from adeada_jax.study.study_plan import Plan, Run
 runner.WORKER = (sys.executable, "-c", {worker!r})
 run = Run("target_only", 0, {{}}, 0, False)
@@ -175,7 +175,7 @@ runner.run_plan(plan, pathlib.Path({directory!r}), jobs=1, report=lambda *_: Non
 WORKER = """
 import os, pathlib, time
 from adeada_jax.command_line import run_app
-from adeada_jax.study import worker
+from adeada_jax.study import study_worker as worker
 def run(config, workdir):
     (pathlib.Path(workdir) / "pid").write_text(str(os.getpid()))
     time.sleep(60)

@@ -1,4 +1,4 @@
-"""Reading label files as data sets ship them, to class ids 0..C-1 with 255 = ignore, upright as images are."""
+"""Reading label files as data sets ship them, to class ids 0..C-1 and 255 = ignore, upright as images."""
 
 import functools
 import io

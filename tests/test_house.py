@@ -12,10 +12,10 @@ PACKAGE = Path(__file__).parents[1] / "adeada_jax"
 
 # Rooms by floor: a room imports only from floors below its own, or from itself.
 FLOORS = (
-    {"errors", "faults", "interrupt", "mixtures", "output", "partitions", "timers", "types"},
-    {"command_line", "config", "files", "interruptible", "labels", "method", "models"},
-    {"arrays", "density", "telemetry", "toy"},
-    {"data", "processes", "training"},
+    {"errors", "faults", "interrupt", "mixtures", "output", "timers", "types"},
+    {"command_line", "config", "files", "interruptible", "labels", "seams"},
+    {"arrays", "method", "models", "partitions", "telemetry", "toy"},
+    {"data", "density", "processes", "training"},
     {"annotators", "config_rules", "evaluation"},
     {"report"},
     {"run"},

@@ -4,6 +4,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from adeada_jax import seams
 from adeada_jax.errors import InputError
 from adeada_jax.method.strategies import registry
 from adeada_jax.method.strategy import Pick, Selection
@@ -38,10 +39,8 @@ def test_an_import_path_gives_a_strategy_with_the_configurations_options(module)
 
 
 def test_an_installed_package_can_name_strategies(module, monkeypatch):
-    entry = EntryPoint("largest", f"{module}:Largest", registry.ENTRY_POINTS)
-    monkeypatch.setattr(
-        registry, "entry_points", lambda group: [entry] if group == registry.ENTRY_POINTS else []
-    )
+    entry = EntryPoint("largest", f"{module}:Largest", seams.STRATEGY.group)
+    monkeypatch.setattr(seams, "entry_points", lambda group: [entry] if group == entry.group else [])
     assert registry.create_strategy("largest", {"smallest": False}).sign == 1
     with pytest.raises(InputError, match=r"unknown 'lagest'; known: adeada, .*clue, largest, or an import"):
         registry.create_strategy("lagest", {})

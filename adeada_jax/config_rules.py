@@ -12,6 +12,7 @@ from adeada_jax.config import EXPERIMENTS, MIXINGS, WARMUP_METHODS
 from adeada_jax.data.sources import DATASETS
 from adeada_jax.errors import InputError
 from adeada_jax.labels import SHARED_CLASSES
+from adeada_jax.method.densities import DENSITIES
 from adeada_jax.method.schedule import SCHEDULES
 from adeada_jax.method.strategies.registry import STRATEGIES
 from adeada_jax.mixtures.engines import COVARIANCE_TYPES
@@ -85,7 +86,8 @@ _FLAG = Rule(bool, lambda value: True, "", ())
 _DIRECTORY = _text("must be the name of a directory")
 _CHECKPOINT = _text("must be the name of a directory, or empty for none", empty=True, wrong=["absurd"])
 _SEED = Rule(int, lambda value: value >= 0, "{} must not be negative", (-1, -(10**12)))
-_STRATEGY = _text("must be the name of a strategy", wrong=["absurd", "absurd:Absurd", ":", "..:x"])
+# A part that can be one's own: which there are, whoever makes it says, import paths included.
+_PART = _text("must be the name of a part", wrong=["absurd", "absurd:Absurd", ":", "..:x"])
 
 # A rule a key of `config.paper_defaults()`. What directories hold is for those who open them to check.
 RULES: dict[str, Rule] = {
@@ -132,13 +134,14 @@ RULES: dict[str, Rule] = {
     "regions.num_segments": _whole(1),
     "regions.compactness": _POSITIVE,
     "inference.batch_size": _whole(1),
+    "density.kind": _PART,
     "density.max_components": _whole(1),
     "density.regions_per_component": _whole(1),
     "density.covariance_type": _one_of(*COVARIANCE_TYPES),
     "density.reg_covar": _POSITIVE,
     "density.tol": _NOT_NEGATIVE,
     "density.max_iter": _whole(1),
-    "acquisition.strategy": _STRATEGY,  # which there are the registry says, import paths included
+    "acquisition.strategy": _PART,
     "acquisition.rounds": _whole(1),
     "acquisition.budget": _BUDGET,
     "acquisition.alpha": _SHARE,
@@ -146,6 +149,9 @@ RULES: dict[str, Rule] = {
     "acquisition.schedule": _one_of(*SCHEDULES),
     "acquisition.class_balance": _FLAG,
 }
+
+# Keys that name a part, and the project's own names; another's may read more keys beside that one.
+_PARTS: dict[str, Sequence[str]] = {"acquisition.strategy": STRATEGIES, "density.kind": tuple(DENSITIES)}
 
 
 def check(config: config_dict.ConfigDict) -> None:
@@ -179,13 +185,13 @@ def leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _unknown(values: Mapping[str, Any]) -> Iterator[str]:
-    """Keys that there are not; a strategy of one's own may have its own, which others let pass."""
-    own_strategy = values.get("acquisition.strategy") not in STRATEGIES
+    """Keys that there are not; a part of one's own may have its own beside the key that names it."""
+    own = {key.rpartition(".")[0] for key, known in _PARTS.items() if values.get(key) not in known}
     for key in values.keys() - RULES.keys():
         section, _, name = key.rpartition(".")
         names = [known.rpartition(".")[2] for known in RULES if known.rpartition(".")[0] == section]
         meant = get_close_matches(name, names, n=1, cutoff=0.7)
-        if section != "acquisition" or (meant and not own_strategy):
+        if section not in own and (section != "acquisition" or meant):
             hint = [f"{section}.{meant[0]}"] if meant and section else get_close_matches(key, RULES, n=1)
             yield f"config.{key}: no such key" + (f"; did you mean config.{hint[0]}?" if hint else "")
 

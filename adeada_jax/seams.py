@@ -64,7 +64,7 @@ class Seam:
 
 
 STRATEGY = Seam("strategy", "acquisition.strategy", "adeada_jax.strategies")
-INGREDIENT = Seam("ingredient", "acquisition.strategy", "adeada_jax.ingredients")
+INGREDIENT = Seam("ingredient", "acquisition.strategy, its `needs`", "adeada_jax.ingredients")
 DENSITY = Seam("density", "density.kind", "adeada_jax.densities")
 PARTITION = Seam("partition", "regions.kind", "adeada_jax.partitions")
 ANNOTATOR = Seam("annotator", "oracle.kind", "adeada_jax.annotators")

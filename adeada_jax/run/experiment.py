@@ -15,6 +15,8 @@ from adeada_jax.annotators.ground_truth import GroundTruth
 from adeada_jax.data import sources
 from adeada_jax.errors import InputError
 from adeada_jax.labels import CLASS_NAMES
+from adeada_jax.method.ingredients.ingredient import Ingredient
+from adeada_jax.method.ingredients.providers import create_ingredients, kind_of
 from adeada_jax.method.strategies.registry import create_strategy
 from adeada_jax.method.strategy import Strategy
 from adeada_jax.models import Discriminator, Segmenter
@@ -53,6 +55,7 @@ class Experiment:
       target_images: D_T without labels; this object cannot give any.
       validation: the target's evaluation split.
       strategy: what chooses regions.
+      ingredients: what it knows of them.
       annotator: who labels what was bought.
       data: what the data sets held when they were opened, see `data_of`.
     """
@@ -66,6 +69,7 @@ class Experiment:
     target_images: Any
     validation: Any
     strategy: Strategy
+    ingredients: tuple[Ingredient, ...]
     annotator: Annotator
     data: Mapping[str, Any]
 
@@ -77,6 +81,10 @@ class Experiment:
     def size(self) -> dict[str, int]:
         """The network's input size in pixels."""
         return {"height": self.config.data.height, "width": self.config.data.width}
+
+    def needed(self, kind: str) -> list[Ingredient]:
+        """The ingredients of a kind, see `providers.kind_of`."""
+        return [ingredient for ingredient in self.ingredients if kind_of(ingredient) == kind]
 
     def seed(self, round: int, purpose: str) -> int:
         """A seed of its own for each round and purpose, derived from the experiment's."""
@@ -169,6 +177,7 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
             f"use a multiple of {2 * processes.count()}"
         )
     segmenter = create_segmenter(config)
+    strategy = create_strategy(config.acquisition.strategy, config.acquisition)
     _check_checkpoints(config, segmenter)
     for domain in (config.source, config.target):
         sources.make_if_embedded(domain.dataset, domain.dir, **config.regions)
@@ -183,7 +192,8 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
         source=source,
         target_images=target_images,
         validation=sources.open_labelled(config.target.dataset, config.target.dir, "val"),
-        strategy=create_strategy(config.acquisition.strategy, config.acquisition),
+        strategy=strategy,
+        ingredients=create_ingredients(strategy.needs, config),
         annotator=GroundTruth(config.target.dataset, config.target.dir, target_images.digest),
         data=data_of(config),
     )

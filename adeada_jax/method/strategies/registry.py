@@ -13,7 +13,7 @@ from adeada_jax.method.strategies.entropy import Entropy
 from adeada_jax.method.strategies.margin import Margin
 from adeada_jax.method.strategies.random import Random
 from adeada_jax.method.strategies.redal import Redal
-from adeada_jax.method.strategy import NEEDS, Strategy
+from adeada_jax.method.strategy import Strategy
 
 _STRATEGIES: dict[str, Callable[[Mapping[str, Any]], Strategy]] = {
     "adeada": lambda options: Adeada(
@@ -43,10 +43,10 @@ def create_strategy(name: str, options: Mapping[str, Any]) -> Strategy:
       InputError: the name is unknown, cannot be imported or gives no strategy.
     """
     strategy = seams.STRATEGY.resolve(name, _STRATEGIES)(options)
-    unknown = [need for need in getattr(strategy, "needs", ("",)) if need not in NEEDS]
-    if unknown or not callable(getattr(strategy, "select", None)):
+    needs = getattr(strategy, "needs", None)
+    named = isinstance(needs, tuple) and all(isinstance(need, str) for need in needs)
+    if not named or not callable(getattr(strategy, "select", None)):
         raise seams.STRATEGY.refuse(
-            name,
-            f"has a method `select` and an attribute `needs`, a tuple of any of: {', '.join(NEEDS)}",
+            name, "has a method `select` and an attribute `needs`, a tuple of names of ingredients"
         )
     return strategy

@@ -189,7 +189,11 @@ def leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 def _unknown(values: Mapping[str, Any]) -> Iterator[str]:
     """Keys that there are not; a part of one's own may have its own beside the key that names it."""
-    own = {seam.key.rpartition(".")[0] for seam, known in _PARTS.items() if values.get(seam.key) not in known}
+    own = {
+        seam.key.rpartition(".")[0]
+        for seam, known in _PARTS.items()
+        if seam.key in values and values[seam.key] not in known
+    }
     for key in values.keys() - RULES.keys():
         section, _, name = key.rpartition(".")
         names = [known.rpartition(".")[2] for known in RULES if known.rpartition(".")[0] == section]

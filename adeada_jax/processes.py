@@ -11,7 +11,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,6 @@ import jax
 import numpy as np
 
 from adeada_jax import interrupt
-from adeada_jax.arrays import load_arrays, save_arrays
 from adeada_jax.errors import InputError
 from adeada_jax.faults import machine_fault
 
@@ -83,15 +82,6 @@ def is_writer() -> bool:
     return index() == 0
 
 
-def once(path: Path, make: Callable[[], None]) -> None:
-    """Has the writer make an output unless it is there; the others wait until it is."""
-    if is_writer():
-        if not path.exists():
-            make()
-    else:
-        wait_for(path)
-
-
 def broadcast(value: int) -> int:
     """The writer's value, for decisions that all must take alike."""
     if count() == 1:
@@ -104,35 +94,6 @@ def broadcast(value: int) -> int:
 def share(number: int, process: int | None = None) -> range:
     """The indices of a process's part of `number` images; this one's by default."""
     return range(index() if process is None else process, number, count())
-
-
-def gather(name: str, arrays: dict[str, np.ndarray], directory: Path) -> list[dict[str, np.ndarray]]:
-    """Every process's arrays, on the writer; on the others only their own.
-
-    They travel as files in `directory`, so that no process holds more than its part but the one that
-    needs all.
-    """
-    if count() == 1:
-        return [arrays]
-    save_arrays(_part(directory, name, index()), arrays, {})
-    if not is_writer():
-        return [arrays]
-    parts = []
-    for process in range(count()):
-        path = _part(directory, name, process)
-        wait_for(path)
-        parts.append(load_arrays(path)[0])
-    return parts
-
-
-def discard(name: str, directory: Path) -> None:
-    """Removes the files that `gather` made, once what was made of them is written.
-
-    Those that a killed attempt of another number of processes left, too.
-    """
-    if is_writer():
-        for part in directory.glob(f".{name}.*.part"):
-            part.unlink()
 
 
 @contextmanager
@@ -170,10 +131,6 @@ def _reason(error: BaseException) -> str:
     if any(word in said for word in _LOST):
         return f"another process of this run ended; its output says why ({said[:300]}). {again}"
     return "".join(traceback.format_exception(error)) + again
-
-
-def _part(directory: Path, name: str, process: int) -> Path:
-    return directory / f".{name}.{process}-of-{count()}.part"
 
 
 def wait_for(path: Path) -> None:

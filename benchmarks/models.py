@@ -36,8 +36,8 @@ from adeada_jax.training.supervised import supervised_step
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "models"))
 
-_HEIGHT = flags.DEFINE_integer("height", 512, "Of the images in pixels.", lower_bound=32)
-_WIDTH = flags.DEFINE_integer("width", 1024, "Likewise.", lower_bound=32)
+_HEIGHT = flags.DEFINE_integer("height", 512, "Height of the images in pixels.", lower_bound=32)
+_WIDTH = flags.DEFINE_integer("width", 1024, "Width of the images in pixels.", lower_bound=32)
 _BATCH = flags.DEFINE_integer("batch", 1, "Images a step.", lower_bound=1)
 _REPEAT = flags.DEFINE_integer("repeat", 5, "Timed steps of each.", lower_bound=1)
 _MODEL = flags.DEFINE_string("model", "deeplabv3plus", "deeplabv2 or deeplabv3plus.")

@@ -25,8 +25,8 @@ from absl import app, flags
 from adeada_jax.command_line import run_app
 from adeada_jax.evaluation.tables import markdown
 
-_HEIGHT = flags.DEFINE_integer("height", 1024, "Of the image in pixels.", lower_bound=16)
-_WIDTH = flags.DEFINE_integer("width", 2048, "Likewise.", lower_bound=16)
+_HEIGHT = flags.DEFINE_integer("height", 1024, "Height of the image in pixels.", lower_bound=16)
+_WIDTH = flags.DEFINE_integer("width", 2048, "Width of the image in pixels.", lower_bound=16)
 _REPEAT = flags.DEFINE_integer("repeat", 5, "Timed calls.", lower_bound=1)
 _WAY = flags.DEFINE_string("way", None, "For the benchmark's own processes: way,stride.")
 

@@ -17,8 +17,8 @@ _BATCH = flags.DEFINE_list("batch", ["8"], "Numbers of images: in all (strong sc
 _REGIONS = flags.DEFINE_integer("regions", 20_000, "Regions of a fit, likewise.", lower_bound=100)
 _MODEL = flags.DEFINE_string("model", "deeplabv3plus", "deeplabv2 or deeplabv3plus.")
 _BACKBONE = flags.DEFINE_string("backbone", "resnet101", "Of the segmenter.")
-_HEIGHT = flags.DEFINE_integer("height", 1024, "Of the images in pixels.", lower_bound=32)
-_WIDTH = flags.DEFINE_integer("width", 2048, "Likewise.", lower_bound=32)
+_HEIGHT = flags.DEFINE_integer("height", 1024, "Height of the images in pixels.", lower_bound=32)
+_WIDTH = flags.DEFINE_integer("width", 2048, "Width of the images in pixels.", lower_bound=32)
 _FREEZE = flags.DEFINE_bool("freeze_batch_norm", True, "As config.model.freeze_batch_norm.")
 _STEPS = flags.DEFINE_integer("steps", 10, "Steps that are timed.", lower_bound=1)
 

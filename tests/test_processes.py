@@ -217,28 +217,3 @@ def test_shares_are_disjoint_and_complete(monkeypatch):
         shares.append(list(processes.share(8)))
     assert sorted(i for share in shares for i in share) == list(range(8))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
-
-
-def test_the_writer_gathers_what_the_others_left(monkeypatch, tmp_path):
-    monkeypatch.setattr(processes, "count", lambda: 2)
-    monkeypatch.setattr(processes, "index", lambda: 1)
-    processes.gather("counts", {"matrix": np.full((2, 2), 5)}, tmp_path)
-    monkeypatch.setattr(processes, "index", lambda: 0)
-    parts = processes.gather("counts", {"matrix": np.ones((2, 2), int)}, tmp_path)
-    assert [part["matrix"].sum() for part in parts] == [4, 20]
-    processes.discard("counts", tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_only_the_writer_makes_and_only_once(monkeypatch, tmp_path):
-    path, made = tmp_path / "output", []
-
-    def make():
-        made.append(processes.index())
-        path.write_text("x")
-
-    for _ in range(2):
-        processes.once(path, make)
-    monkeypatch.setattr(processes, "index", lambda: 1)
-    processes.once(path, make)
-    assert made == [0]

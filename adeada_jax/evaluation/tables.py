@@ -92,39 +92,6 @@ def round_table(summary: Mapping[str, Any]) -> Table:
     return table(title, round_columns(summary), round_rows(summary))
 
 
-def round_markdown(summary: Mapping[str, Any]) -> str:
-    """`round_rows` as Markdown."""
-    return markdown(round_columns(summary), round_rows(summary))
-
-
-def iou_rows(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """IoU by class and round in percent, in the layout of the paper's Table 8.
-
-    Returns:
-      The column names (share of labels, the classes under the paper's headings, the means), and a row for
-      each round; a class without IoU has a dash.
-    """
-    entries = summary["rounds"]
-    classes = list(entries[0]["iou"])
-    columns = ["% labelled", *(HEADINGS.get(name, name) for name in classes), *means(summary).values()]
-    rows = [
-        [f"{100 * entry['labelled_fraction']:.2f}%", *(number(entry["iou"].get(name)) for name in classes),
-         *(number(entry[key]) for key in means(summary))]
-        for entry in entries
-    ]  # fmt: skip
-    return columns, rows
-
-
-def iou_table(summary: Mapping[str, Any]) -> Table:
-    """`iou_rows` for a terminal; 19 classes need 160 columns."""
-    return table(Text("IoU by class, in percent"), *iou_rows(summary))
-
-
-def iou_markdown(summary: Mapping[str, Any]) -> str:
-    """`iou_rows` as Markdown."""
-    return markdown(*iou_rows(summary))
-
-
 def score_table(scores: Mapping[str, Any]) -> Table:
     """A model's scores (`confusion.scores`, with `dataset` and `split`), a row a class and a mean."""
     rows = [(name, number(value)) for name, value in scores["iou"].items()]

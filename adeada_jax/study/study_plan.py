@@ -198,7 +198,7 @@ def changes(name: str) -> dict[str, Any]:
 
 
 def directory_name(name: str) -> str:
-    """A name as it may stand in a path: an import path's colon is none's business there."""
+    """A name as it may stand in a path, without an import path's colon."""
     return name.replace(":", ".").replace("/", ".")
 
 

@@ -176,7 +176,7 @@ def _start(run: Run, directory: Path, slot: int, jobs: int) -> _Job:
         process.stdin.write(json.dumps(request).encode() + b"\n")
         process.stdin.flush()
     except BrokenPipeError:
-        pass  # it is dead already, which poll() will tell
+        pass  # it has ended already, as poll() will say
     return _Job(run, process, slot, log_start)
 
 

@@ -17,7 +17,7 @@ from adeada_jax.method.schedule import SCHEDULES
 from adeada_jax.method.strategies.registry import STRATEGIES
 from adeada_jax.mixtures.engines import COVARIANCE_TYPES
 from adeada_jax.models.layers import OUTPUT_STRIDES
-from adeada_jax.models.segmenter import BACKBONES, DTYPES, HEADS
+from adeada_jax.models.segmenter import DTYPES
 from adeada_jax.types import IGNORE_LABEL
 
 _KINDS = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
@@ -102,8 +102,8 @@ RULES: dict[str, Rule] = {
     "data.height": _whole(1),
     "data.width": _whole(1),
     "data.batch_size": _whole(1),
-    "model.name": _one_of(*HEADS),
-    "model.backbone": _one_of(*BACKBONES),
+    "model.name": _PART,
+    "model.backbone": _PART,
     "model.output_stride": _one_of(*OUTPUT_STRIDES),
     "model.pretrained": _CHECKPOINT,
     "model.dtype": _one_of(*DTYPES),

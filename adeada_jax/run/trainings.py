@@ -256,9 +256,8 @@ def supervised_training(
     `options` is `config.optimizer` as JSON; the rest as of `optimizers.segmenter_optimizer`.
     """
     optimizer = optimizers.segmenter_optimizer(
-        json.loads(options), learning_rate=learning_rate, steps=steps, warmup_steps=warmup_steps,
-        freeze_batch_norm=segmenter.freeze_batch_norm,
-    )  # fmt: skip
+        segmenter, json.loads(options), learning_rate=learning_rate, steps=steps, warmup_steps=warmup_steps
+    )
     step = parallel.parallelize(supervised_step(segmenter.apply, optimizer, parts=parts))
     return partial(create_train_state, optimizer=optimizer), step
 
@@ -270,8 +269,8 @@ def adversarial_training(experiment: Experiment, options: Any) -> tuple[Callable
     """
     config = experiment.config
     optimizer = optimizers.segmenter_optimizer(
-        config.optimizer, learning_rate=options.learning_rate, steps=options.steps,
-        warmup_steps=options.learning_rate_steps, freeze_batch_norm=config.model.freeze_batch_norm,
+        experiment.segmenter, config.optimizer, learning_rate=options.learning_rate, steps=options.steps,
+        warmup_steps=options.learning_rate_steps,
     )  # fmt: skip
     discriminator_optimizer = optimizers.discriminator_optimizer(
         config.optimizer, learning_rate=options.discriminator_learning_rate, steps=options.steps

@@ -8,6 +8,7 @@ from typing import Any
 
 from ml_collections import config_dict
 
+from adeada_jax import seams
 from adeada_jax.config import EXPERIMENTS, MIXINGS, WARMUP_METHODS
 from adeada_jax.data.sources import DATASETS
 from adeada_jax.errors import InputError
@@ -17,7 +18,8 @@ from adeada_jax.method.schedule import SCHEDULES
 from adeada_jax.method.strategies.registry import STRATEGIES
 from adeada_jax.mixtures.engines import COVARIANCE_TYPES
 from adeada_jax.models.layers import OUTPUT_STRIDES
-from adeada_jax.models.segmenter import DTYPES
+from adeada_jax.models.segmenter import BACKBONES, DTYPES, HEADS
+from adeada_jax.seams import Seam
 from adeada_jax.types import IGNORE_LABEL
 
 _KINDS = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
@@ -86,7 +88,7 @@ _FLAG = Rule(bool, lambda value: True, "", ())
 _DIRECTORY = _text("must be the name of a directory")
 _CHECKPOINT = _text("must be the name of a directory, or empty for none", empty=True, wrong=["absurd"])
 _SEED = Rule(int, lambda value: value >= 0, "{} must not be negative", (-1, -(10**12)))
-# A part that can be one's own: which there are, whoever makes it says, import paths included.
+# A part that can be one's own; whether there is such a one is asked of its seam.
 _PART = _text("must be the name of a part", wrong=["absurd", "absurd:Absurd", ":", "..:x"])
 
 # A rule a key of `config.paper_defaults()`. What directories hold is for those who open them to check.
@@ -150,8 +152,10 @@ RULES: dict[str, Rule] = {
     "acquisition.class_balance": _FLAG,
 }
 
-# Keys that name a part, and the project's own names; another's may read more keys beside that one.
-_PARTS: dict[str, Sequence[str]] = {"acquisition.strategy": STRATEGIES, "density.kind": tuple(DENSITIES)}
+# Seams, and the project's own parts; another's may read more keys beside the one that names it.
+_PARTS: dict[Seam, Mapping[str, Any]] = {seams.STRATEGY: STRATEGIES, seams.DENSITY: DENSITIES}
+# Those whose parts read no keys.
+_NETWORKS: dict[Seam, Mapping[str, Any]] = {seams.BACKBONE: BACKBONES, seams.HEAD: HEADS}
 
 
 def check(config: config_dict.ConfigDict) -> None:
@@ -166,6 +170,7 @@ def check(config: config_dict.ConfigDict) -> None:
         or [f"config.{key}: missing" for key in RULES if key not in values]
         or [f"config.{key}: {complaint}" for key, rule in RULES.items()
             if (complaint := rule.complaint(values[key]))]
+        or list(_unresolved(values))
         or list(_together(config))
     )  # fmt: skip
     if len(complaints) == 1:
@@ -186,7 +191,11 @@ def leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 def _unknown(values: Mapping[str, Any]) -> Iterator[str]:
     """Keys that there are not; a part of one's own may have its own beside the key that names it."""
-    own = {key.rpartition(".")[0] for key, known in _PARTS.items() if values.get(key) not in known}
+    own = {
+        seam.key.rpartition(".")[0]
+        for seam, known in _PARTS.items()
+        if seam.key in values and values[seam.key] not in known
+    }
     for key in values.keys() - RULES.keys():
         section, _, name = key.rpartition(".")
         names = [known.rpartition(".")[2] for known in RULES if known.rpartition(".")[0] == section]
@@ -194,6 +203,15 @@ def _unknown(values: Mapping[str, Any]) -> Iterator[str]:
         if section not in own and (section != "acquisition" or meant):
             hint = [f"{section}.{meant[0]}"] if meant and section else get_close_matches(key, RULES, n=1)
             yield f"config.{key}: no such key" + (f"; did you mean config.{hint[0]}?" if hint else "")
+
+
+def _unresolved(values: Mapping[str, Any]) -> Iterator[str]:
+    """Names that stand for nothing."""
+    for seam, known in (_PARTS | _NETWORKS).items():
+        try:
+            seam.resolve(values[seam.key], known)
+        except InputError as error:
+            yield str(error)
 
 
 def _together(config: config_dict.ConfigDict) -> Iterator[str]:

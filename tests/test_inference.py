@@ -6,8 +6,8 @@ import pytest
 
 from adeada_jax.data import transforms
 from adeada_jax.method.ingredients.ingredient import Outputs
-from adeada_jax.method.ingredients.providers import ALWAYS
 from adeada_jax.method.ingredients.network import TargetProbability
+from adeada_jax.method.ingredients.providers import ALWAYS
 from adeada_jax.models import Discriminator, Segmenter, normalize, upsample
 from adeada_jax.run.inference import infer_regions
 from adeada_jax.run.region_file import load_regions, save_regions

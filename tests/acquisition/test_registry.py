@@ -65,7 +65,7 @@ def test_needs_that_are_no_tuple_of_names_are_refused(module, monkeypatch):
         def select(self, regions, request):
             return Selection((Pick(0, "", 0.0),))
 
-    monkeypatch.setitem(registry._STRATEGIES, "greedy", lambda options: Greedy())
+    monkeypatch.setitem(registry.STRATEGIES, "greedy", lambda options: Greedy())
     with pytest.raises(InputError, match="`needs`, a tuple of names of ingredients"):
         registry.create_strategy("greedy", {})
 

@@ -15,7 +15,7 @@ from adeada_jax.method.strategies.random import Random
 from adeada_jax.method.strategies.redal import Redal
 from adeada_jax.method.strategy import Strategy
 
-_STRATEGIES: dict[str, Callable[[Mapping[str, Any]], Strategy]] = {
+STRATEGIES: dict[str, Callable[[Mapping[str, Any]], Strategy]] = {
     "adeada": lambda options: Adeada(
         options["alpha"], options["beta"], options["schedule"], options["class_balance"]
     ),
@@ -29,8 +29,6 @@ _STRATEGIES: dict[str, Callable[[Mapping[str, Any]], Strategy]] = {
     "clue": lambda options: Clue(),
 }
 
-STRATEGIES = tuple(_STRATEGIES)
-
 
 def create_strategy(name: str, options: Mapping[str, Any]) -> Strategy:
     """Makes a strategy.
@@ -42,7 +40,7 @@ def create_strategy(name: str, options: Mapping[str, Any]) -> Strategy:
     Raises:
       InputError: the name is unknown, cannot be imported or gives no strategy.
     """
-    strategy = seams.STRATEGY.resolve(name, _STRATEGIES)(options)
+    strategy = seams.STRATEGY.resolve(name, STRATEGIES)(options)
     needs = getattr(strategy, "needs", None)
     named = isinstance(needs, tuple) and all(isinstance(need, str) for need in needs)
     if not named or not callable(getattr(strategy, "select", None)):

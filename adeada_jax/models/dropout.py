@@ -65,7 +65,9 @@ def keep_mask(draw: Draw, shape: tuple[int, ...], keep: float) -> jax.Array:
       `(B, *shape)` bool.
     """
     size = int(np.prod(shape))
-    images = (2**32 - 1) // size  # whose positions fit in the lower of a position's two 32-bit words
+    images = np.uint32(
+        (2**32 - 1) // size
+    )  # whose positions fit in the lower of a position's two 32-bit words
     places = draw.places.astype(jnp.uint32)[:, None]
     low = places % images * size + jnp.arange(size, dtype=jnp.uint32)
     high = jnp.broadcast_to(places // images, low.shape)

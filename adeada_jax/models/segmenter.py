@@ -1,8 +1,8 @@
 """A segmentation network as pure functions: `init` makes its weights, `apply` uses them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,8 @@ from adeada_jax.models.heads import HEADS
 from adeada_jax.models.initialization import draw
 from adeada_jax.models.layers import BatchNorm
 from adeada_jax.models.parts import Backbone, Build, Head, Part, Path
+
+P = TypeVar("P", bound=Part)
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -37,12 +39,8 @@ class SegmentationNetwork(nnx.Module):
 
     def __init__(self, name: str, backbone: str, num_classes: int, build: Build):
         self.num_classes = num_classes
-        self.backbone = seams.BACKBONE.resolve(backbone, BACKBONES)(build)
-        if not isinstance(self.backbone, Backbone):
-            raise seams.BACKBONE.refuse(backbone, "derives from adeada_jax.models.Backbone")
-        self.head = seams.HEAD.resolve(name, HEADS)(self.backbone.channels, num_classes, build)
-        if not isinstance(self.head, Head):
-            raise seams.HEAD.refuse(name, "derives from adeada_jax.models.Head")
+        self.backbone = _made(seams.BACKBONE, backbone, BACKBONES, Backbone, build)
+        self.head = _made(seams.HEAD, name, HEADS, Head, self.backbone.channels, num_classes, build)
 
     def __call__(self, images: jax.Array, train: bool, draw: Draw | None) -> Segmentation:
         maps = self.backbone(images, train, draw)
@@ -50,6 +48,15 @@ class SegmentationNetwork(nnx.Module):
         logits, features = self.head(maps, train, draw)
         _check(seams.HEAD, (logits, features), (self.num_classes, features.shape[-1]))
         return Segmentation(logits.astype(jnp.float32), features.astype(jnp.float32))
+
+
+def _made(seam: seams.Seam, name: str, known: Mapping[str, Any], kind: type[P], *arguments: Any) -> P:
+    """The part that a name stands for."""
+    make = seam.resolve(name, known)
+    made = make(*arguments) if callable(make) else None
+    if not isinstance(made, kind):
+        raise seam.refuse(name, f"derives from adeada_jax.models.{kind.__name__}")
+    return made
 
 
 def _check(seam: seams.Seam, arrays: Sequence[jax.Array], channels: Sequence[int]) -> None:
@@ -67,7 +74,7 @@ class Segmenter:
 
     Attributes:
       num_classes: C.
-      freeze_batch_norm: whether batch norm stays as it is.
+      trains_batch_norm: whether there is batch norm that does not stay as it is.
       backbone, head: the two parts, for what they know of their parameters.
       shapes: of the parameters and of the batch-norm statistics, nested dicts.
     """
@@ -104,23 +111,21 @@ class Segmenter:
             return SegmentationNetwork(name, backbone, num_classes, build)
 
         network = nnx.eval_shape(create)
-        self.num_classes, self.freeze_batch_norm = num_classes, freeze_batch_norm
+        self.num_classes = num_classes
         self.backbone, self.head = network.backbone, network.head
         self._graph, params, statistics, rest = nnx.split(network, nnx.Param, nnx.BatchStat, ...)
         self.shapes: tuple[Any, Any] = tuple(
             _named(nnx.to_pure_dict(state)) for state in (params, statistics)
         )
-        self._norms = {
-            (*map(str, path), "norm")
-            for path, module in nnx.iter_modules(network)
-            if isinstance(module, BatchNorm)
-        }
+        norms = (path for path, module in nnx.iter_modules(network) if isinstance(module, BatchNorm))
+        self._norms = {(*map(str, path), "norm") for path in norms}
+        self.trains_batch_norm = bool(self._norms) and not freeze_batch_norm
         stray = [path for path in _paths(statistics) if path[:-1] not in self._norms] + _paths(rest)
         if stray:
+            state = ", ".join(map("/".join, stray))
             raise InputError(
-                f"config.model: {name} on {backbone} keeps state of its own: "
-                f"{', '.join('/'.join(path) for path in stray)}; take batch norm from `Build.norm`, and what "
-                "dropout draws from `draw` (adeada_jax/models/parts.py)"
+                f"config.model: {name} on {backbone} keeps state of its own, {state}; "
+                "batch norm must be `Build.norm`'s, and dropout draw from `draw` (adeada_jax/models/parts.py)"
             )
 
     def part_of(self, path: Path) -> tuple[Part, Path]:
@@ -132,7 +137,7 @@ class Segmenter:
 
     def is_frozen(self, path: Path) -> bool:
         """Whether a parameter is of batch norm that stays as it is."""
-        return self.freeze_batch_norm and path[:-1] in self._norms
+        return not self.trains_batch_norm and path[:-1] in self._norms
 
     def decays(self, path: Path) -> bool:
         """Whether weight decay applies to a parameter."""

@@ -102,9 +102,9 @@ def all_steps(config: config_dict.ConfigDict, options: config_dict.ConfigDict) -
     return options
 
 
-def adapts_statistics(config: config_dict.ConfigDict) -> bool:
-    """Whether batch-norm statistics are made anew after training, which frozen batch norm has no need of."""
-    return config.training.target_statistics_steps > 0 and not config.model.freeze_batch_norm
+def adapts_statistics(config: config_dict.ConfigDict, segmenter: Segmenter) -> bool:
+    """Whether batch-norm statistics are made anew after training, where they are trained."""
+    return config.training.target_statistics_steps > 0 and segmenter.trains_batch_norm
 
 
 def source_statistics(experiment: Experiment, number: int) -> Stage:
@@ -132,7 +132,7 @@ def load_weights(experiment: Experiment, number: int, domain: str) -> Weights:
     The source's are there once `source_statistics` made them; where nothing is adapted, both domains share
     the checkpoint's.
     """
-    own = domain == "source" and adapts_statistics(experiment.config)
+    own = domain == "source" and adapts_statistics(experiment.config, experiment.segmenter)
     statistics = experiment.workdir.source_statistics(number) if own else None
     return experiment.load_weights(experiment.workdir.checkpoint(number), statistics)
 
@@ -336,7 +336,7 @@ def _run(
 
 
 def _adapted_to_target(experiment: Experiment, number: int, weights: Weights) -> Weights:
-    if not adapts_statistics(experiment.config):
+    if not adapts_statistics(experiment.config, experiment.segmenter):
         return weights
     return _adapt_statistics(experiment, number, weights, "target")
 

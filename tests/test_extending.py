@@ -15,7 +15,7 @@ from adeada_jax.config import paper_defaults
 from adeada_jax.errors import InputError
 from adeada_jax.method.strategies.registry import create_strategy
 from adeada_jax.method.strategy import Request
-from adeada_jax.models import Segmenter
+from adeada_jax.models import Segmenter, backbones
 from adeada_jax.run import main as rounds
 from adeada_jax.run.import_weights import import_weights
 from adeada_jax.run.region_file import load_regions
@@ -185,6 +185,18 @@ def test_a_whole_networks_weights_are_imported_with_a_head_of_ones_own(examples,
         tree["params"]["head"]["classifier"]["kernel"][0, 0],
         state["decode_head.conv_seg.weight"][..., 0, 0].T,
     )
+
+
+def test_a_file_among_the_backbones_is_found_by_itself(examples, monkeypatch):
+    monkeypatch.setattr(backbones, "__path__", [*backbones.__path__, str(examples / "more")])
+    (examples / "more").mkdir()
+    (examples / "more/more_vit.py").write_text(
+        "from my_backbones import tiny\nBACKBONES = {'tiny': tiny}\nlook = lambda tensors: None\n"
+    )
+    code = Path(backbones.__file__).read_text(encoding="utf-8")
+    scope = {"__name__": backbones.__name__, "__path__": backbones.__path__}
+    exec(code, scope)
+    assert scope["BACKBONES"].keys() - backbones.BACKBONES.keys() == {"tiny"}
 
 
 @pytest.mark.parametrize("name", ["my_backbones:PATCH", "builtins:str"])

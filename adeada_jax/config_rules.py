@@ -104,8 +104,8 @@ RULES: dict[str, Rule] = {
     "data.height": _whole(1),
     "data.width": _whole(1),
     "data.batch_size": _whole(1),
-    "model.name": _one_of(*HEADS),
-    "model.backbone": _one_of(*BACKBONES),
+    "model.name": _PART,
+    "model.backbone": _PART,
     "model.output_stride": _one_of(*OUTPUT_STRIDES),
     "model.pretrained": _CHECKPOINT,
     "model.dtype": _one_of(*DTYPES),
@@ -154,6 +154,8 @@ RULES: dict[str, Rule] = {
 
 # Seams, and the project's own parts; another's may read more keys beside the one that names it.
 _PARTS: dict[Seam, Mapping[str, Any]] = {seams.STRATEGY: STRATEGIES, seams.DENSITY: DENSITIES}
+# Those whose parts read no keys.
+_NETWORKS: dict[Seam, Mapping[str, Any]] = {seams.BACKBONE: BACKBONES, seams.HEAD: HEADS}
 
 
 def check(config: config_dict.ConfigDict) -> None:
@@ -205,7 +207,7 @@ def _unknown(values: Mapping[str, Any]) -> Iterator[str]:
 
 def _unresolved(values: Mapping[str, Any]) -> Iterator[str]:
     """Names that stand for nothing."""
-    for seam, known in _PARTS.items():
+    for seam, known in (_PARTS | _NETWORKS).items():
         try:
             seam.resolve(values[seam.key], known)
         except InputError as error:

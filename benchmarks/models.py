@@ -69,7 +69,7 @@ def our_tasks(weights: Path, batch: dict[str, np.ndarray], dtype: str) -> tuple[
     image = jax.device_put(batch["image"], jax.devices()[0])
     forward = jax.jit(lambda p, s, x: segmenter.apply(p, s, normalize(x), train=False)[0].logits)
     optimizer = optimizers.segmenter_optimizer(
-        paper_defaults().optimizer, learning_rate=RATE, steps=10**6, freeze_batch_norm=True
+        segmenter, paper_defaults().optimizer, learning_rate=RATE, steps=10**6
     )
     step = parallel.parallelize(supervised_step(segmenter.apply, optimizer))
     state, sharded = create_train_state(params, stats, optimizer), parallel.shard(batch)

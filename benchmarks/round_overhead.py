@@ -52,9 +52,7 @@ def checkpoint(directory: Path) -> float:
     """What a training waits for a checkpoint, which is written behind its back; after a first one."""
     options = paper_defaults()
     segmenter = Segmenter(options.model.name, backbone=options.model.backbone, num_classes=CLASSES)
-    optimizer = optimizers.segmenter_optimizer(
-        options.optimizer, learning_rate=1e-3, steps=10, freeze_batch_norm=True
-    )
+    optimizer = optimizers.segmenter_optimizer(segmenter, options.optimizer, learning_rate=1e-3, steps=10)
     state = create_train_state(*segmenter.init(0), optimizer)
     with checkpoints.Progress(directory / "progress") as progress:
         progress.save(1, state)

@@ -17,8 +17,14 @@ _WEIGHTS = flags.DEFINE_string(
     "weights", None, "A .pth or .safetensors file, or one of the hub's, such as hf:timm/resnet101.tv_in1k."
 )
 _OUTPUT = flags.DEFINE_string("output", None, "Directory of the checkpoint to write.")
-_MODEL = flags.DEFINE_string("model", None, "Refuse a file of another head: deeplabv2 or deeplabv3plus.")
-_BACKBONE = flags.DEFINE_string("backbone", None, "Refuse a file of another backbone, such as resnet101.")
+_MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "Refuse a file of another head, such as deeplabv2; or name one of your own, package.module:Name.",
+)
+_BACKBONE = flags.DEFINE_string(
+    "backbone", None, "Refuse a file of another backbone, such as resnet101; or name one of your own."
+)
 _SHA256 = flags.DEFINE_string("sha256", None, "Refuse a file with another SHA-256.")
 
 

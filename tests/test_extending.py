@@ -5,14 +5,23 @@ import json
 import re
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from adeada_jax.arrays import load_arrays
+from adeada_jax.config import paper_defaults
+from adeada_jax.errors import InputError
 from adeada_jax.method.strategies.registry import create_strategy
 from adeada_jax.method.strategy import Request
+from adeada_jax.models import Segmenter, backbones
 from adeada_jax.run import main as rounds
+from adeada_jax.run.import_weights import import_weights
 from adeada_jax.run.region_file import load_regions
+from adeada_jax.training import checkpoints, optimizers, parallel
+from adeada_jax.training.state import create_train_state
+from adeada_jax.training.supervised import supervised_step
 from tests.test_rounds import tiny_config
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -69,3 +78,185 @@ def test_a_density(examples, toy_dir, tmp_path):
             assert list(fitted[name]["shrinkage"].values()) == pytest.approx(expected)
             assert fitted[name]["regions"] == {"source": len(own[0]), "target": len(own[1])}
     assert "shrinkage" in (tmp_path / "run/report.html").read_text()
+
+
+VIT = {"backbone": "my_backbones:tiny", "axis_name": parallel.AXIS, "num_classes": 3}
+
+
+def step(segmenter, parts):
+    """The state after a step from first values, by paths, and the first values."""
+    options = paper_defaults().optimizer
+    optimizer = optimizers.segmenter_optimizer(segmenter, options, learning_rate=0.1, steps=10)
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (4, 50, 75, 3)).astype(np.uint8)
+    batch = {"image": image, "label": (image[..., 0] // 86).astype(np.uint8), "place": np.arange(4)}
+    params, stats = segmenter.init(0)
+    state = parallel.replicate(create_train_state(params, stats, optimizer))
+    run_step = parallel.parallelize(supervised_step(segmenter.apply, optimizer, parts=parts))
+    after, _ = run_step(state, parallel.shard(batch), jax.random.key(1))
+    return [
+        {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
+         for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
+        for tree in (after.params, params)
+    ]  # fmt: skip
+
+
+def test_a_backbone_learns_the_same_in_parts_and_drops_paths_by_image(examples):
+    after, before = step(Segmenter("my_heads:Linear", **VIT), parts=1)
+    assert [name for name in after if np.array_equal(after[name], before[name])] == []
+    parts, _ = step(Segmenter("my_heads:Linear", remat=True, **VIT), parts=2)
+    for name, value in after.items():
+        assert np.abs(parts[name] - value).max() <= 1e-5 * np.abs(value).max(), name
+
+
+def test_a_backbone_says_what_has_no_weight_decay(examples):
+    segmenter = Segmenter("my_heads:Linear", **VIT)
+    decays = lambda *path: segmenter.decays(("backbone", *path))  # noqa: E731
+    assert decays("blocks", "0", "qkv", "kernel")
+    assert not decays("pos_embed")
+    assert not decays("norm", "scale")
+    assert not segmenter.is_frozen(("backbone", "norm", "scale"))  # frozen batch norm is another's
+
+
+@pytest.mark.parametrize(("size", "grid"), [((50, 75), (4, 5)), ((7, 9), (1, 1)), ((42, 42), (3, 3))])
+def test_a_backbone_of_patches_takes_images_of_any_size(examples, size, grid):
+    segmenter = Segmenter("my_heads:Linear", **VIT)
+    forward = lambda images: segmenter.apply(*segmenter.init(0), images, train=False)[0]  # noqa: E731
+    segmentation = jax.eval_shape(forward, jax.ShapeDtypeStruct((2, *size, 3), np.float32))
+    assert segmentation.logits.shape == (2, *grid, 3)
+    assert segmentation.features.shape == (2, *grid, 16)
+    with pytest.raises(InputError, match="'deeplabv3plus' joins features of two grids"):
+        Segmenter("deeplabv3plus", **VIT)
+
+
+def vit_weights(rng):
+    """timm's names and PyTorch's layout of the tiny transformer."""
+    norm = lambda name: {f"{name}.weight": (16,), f"{name}.bias": (16,)}  # noqa: E731
+    dense = lambda name, *shape: {f"{name}.weight": shape, f"{name}.bias": shape[:1]}  # noqa: E731
+    shapes = {"cls_token": (1, 1, 16), "pos_embed": (1, 10, 16)}
+    shapes |= dense("patch_embed.proj", 16, 3, 14, 14) | norm("norm") | dense("head", 10, 16)
+    for i in range(2):
+        shapes |= norm(f"blocks.{i}.norm1") | norm(f"blocks.{i}.norm2")
+        shapes |= dense(f"blocks.{i}.attn.qkv", 48, 16) | dense(f"blocks.{i}.attn.proj", 16, 16)
+        shapes |= dense(f"blocks.{i}.mlp.fc1", 64, 16) | dense(f"blocks.{i}.mlp.fc2", 16, 64)
+    return {name: rng.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def test_a_backbones_weights_are_imported_as_strictly_and_a_run_starts_from_them(examples, toy_dir, tmp_path):
+    state, file = vit_weights(np.random.default_rng(0)), str(tmp_path / "vit.safetensors")
+    save_file(state, file)
+    found = import_weights(file, tmp_path / "vit", backbone="my_backbones:tiny")
+    assert found["left_out"] == ["head.bias", "head.weight"]
+    segmenter = Segmenter("my_heads:Linear", **VIT)
+    like = dict(zip(("params", "batch_stats"), segmenter.init(0), strict=True))
+    backbone = checkpoints.restore_subtree(tmp_path / "vit", like, "backbone")["params"]["backbone"]
+    np.testing.assert_array_equal(backbone["pos_embed"], state["pos_embed"])
+    for ours, theirs in (
+        (backbone["blocks"]["1"]["qkv"], "blocks.1.attn.qkv"),
+        (backbone["patch"], "patch_embed.proj"),
+    ):
+        axes = (1, 0) if ours["kernel"].ndim == 2 else (2, 3, 1, 0)
+        np.testing.assert_array_equal(ours["kernel"], state[f"{theirs}.weight"].transpose(axes))
+    run(toy_dir, tmp_path / "run", model__backbone="my_backbones:tiny", model__name="my_heads:Linear",
+        model__pretrained=str(tmp_path / "vit"),
+        warmup__method="source_only")  # fmt: skip
+
+    del state["norm.bias"]
+    save_file(state | {"extra": np.zeros(3, np.float32)}, file)
+    with pytest.raises(
+        InputError, match=r"'norm\.bias' is missing, so 'norm/bias' has .*; 'extra' has no place"
+    ):
+        import_weights(file, tmp_path / "vit", backbone="my_backbones:tiny")
+
+
+def test_a_whole_networks_weights_are_imported_with_a_head_of_ones_own(examples, tmp_path):
+    rng = np.random.default_rng(1)
+    state = {f"backbone.{k}": v for k, v in vit_weights(rng).items() if not k.startswith("head.")}
+    state["decode_head.conv_seg.weight"] = rng.normal(size=(3, 16, 1, 1)).astype(np.float32)
+    state["decode_head.conv_seg.bias"] = rng.normal(size=3).astype(np.float32)
+    save_file(state, tmp_path / "whole.safetensors")
+    found = import_weights(str(tmp_path / "whole.safetensors"), tmp_path / "whole/checkpoint",
+                           name="my_heads:Linear", backbone="my_backbones:tiny")  # fmt: skip
+    assert (found["num_classes"], found["left_out"]) == (3, [])
+    shapes = Segmenter("my_heads:Linear", **VIT).shapes
+    like = dict(zip(("params", "batch_stats"), shapes, strict=True))
+    tree = checkpoints.restore(tmp_path / "whole/checkpoint", like)
+    np.testing.assert_array_equal(
+        tree["params"]["head"]["classifier"]["kernel"][0, 0],
+        state["decode_head.conv_seg.weight"][..., 0, 0].T,
+    )
+
+
+def test_a_file_among_the_backbones_is_found_by_itself(examples, monkeypatch):
+    monkeypatch.setattr(backbones, "__path__", [*backbones.__path__, str(examples / "more")])
+    (examples / "more").mkdir()
+    (examples / "more/more_vit.py").write_text(
+        "from my_backbones import tiny\nBACKBONES = {'tiny': tiny}\nlook = lambda tensors: None\n"
+    )
+    code = Path(backbones.__file__).read_text(encoding="utf-8")
+    scope = {"__name__": backbones.__name__, "__path__": backbones.__path__}
+    exec(code, scope)
+    assert scope["BACKBONES"].keys() - backbones.BACKBONES.keys() == {"tiny"}
+
+
+@pytest.mark.parametrize("name", ["my_backbones:PATCH", "builtins:str"])
+def test_what_is_no_backbone_is_refused(examples, name):
+    with pytest.raises(
+        InputError, match=rf"model\.backbone: '{name}' gives no backbone; one derives from ad"
+    ):
+        Segmenter("my_heads:Linear", **{**VIT, "backbone": name})
+
+
+def test_what_is_no_head_is_refused(examples):
+    with pytest.raises(
+        InputError, match=r"model\.name: 'my_backbones:PATCH' gives no head; one derives from ad"
+    ):
+        Segmenter("my_backbones:PATCH", **VIT)
+
+
+WRONG = """
+import jax.numpy as jnp
+from flax import nnx
+from my_backbones import ViT
+
+class Dropping(ViT):
+    def __init__(self, build):
+        super().__init__(build, width=8, depth=1, heads=1, grid=1)
+        self.dropout = nnx.Dropout(0.1, rngs=build.rngs)
+        self.other = nnx.BatchNorm(8, rngs=build.rngs)
+
+class Lying(ViT):
+    def __init__(self, build):
+        super().__init__(build, width=8, depth=1, heads=1, grid=1)
+        self.channels = (9,)
+
+class Unknown(ViT):
+    def __init__(self, build):
+        super().__init__(build, width=8, depth=1, heads=1, grid=1)
+        self.gamma = nnx.Param(jnp.ones(3))
+
+class Short(Unknown):
+    def first_value(self, path, shape, generator):
+        return 0.0
+"""
+
+
+def test_a_backbone_that_would_go_wrong_in_silence_is_refused(examples):
+    (examples / "wrong_backbones.py").write_text(WRONG)
+    made = lambda name: Segmenter("my_heads:Linear", **{**VIT, "backbone": f"wrong_backbones:{name}"})  # noqa: E731
+    with pytest.raises(
+        InputError, match=r"keeps state of its own, backbone/other/mean, .*backbone/dropout/rngs"
+    ):
+        made("Dropping")
+    with pytest.raises(
+        InputError, match=r"model\.backbone: the backbone gives arrays of shapes .* with 9 channels"
+    ):
+        jax.eval_shape(
+            lambda *w: made("Lying").apply(*w, np.zeros((1, 9, 9, 3)), train=False), *made("Lying").shapes
+        )
+    with pytest.raises(
+        InputError, match="'gamma' has no first value; its part's `first_value` must give one"
+    ):
+        made("Unknown").init(0)
+    with pytest.raises(InputError, match=r"first value of 'backbone/.*': shape \(\), not"):
+        made("Short").init(0)

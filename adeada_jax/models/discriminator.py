@@ -4,13 +4,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
-from adeada_jax.models.initialization import discriminator_value, draw
+from adeada_jax.models.initialization import draw
 from adeada_jax.models.segmenter import DTYPES
 
 CHANNELS = (64, 128, 256, 512)
 SLOPE = 0.2
+
+# What AdaptSegNet calls its layers, and D2ADA after it.
+RENAMES = (
+    ("conv0", "conv1"), ("conv1", "conv2"), ("conv2", "conv3"), ("conv3", "conv4"), ("conv4", "classifier"),
+)  # fmt: skip
 
 
 class DiscriminatorNetwork(nnx.Module):
@@ -45,8 +51,16 @@ class Discriminator:
 
     def init(self, seed: int) -> Any:
         """Random parameters: nested dicts of float32 arrays."""
-        return draw(self._shapes, discriminator_value, seed)
+        return draw(self._shapes, _first_value, seed)
 
     def apply(self, params: Any, maps: jax.Array) -> jax.Array:
         """`(B, H, W, C)` softmax maps to `(B, H/32, W/32, 1)` scores; positive means target."""
         return nnx.merge(self._graph, nnx.State(params), copy=True)(maps)
+
+
+def _first_value(path: tuple[str, ...], shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    """Uniform within the inverse root of the fan-in: torch's default, which AdaptSegNet trains from."""
+    if path[-1] != "kernel":
+        return np.zeros(shape)
+    bound = 1.0 / np.sqrt(np.prod(shape[:3]))
+    return generator.uniform(-bound, bound, shape)

@@ -1,4 +1,4 @@
-"""Dropout that belongs to an image of the batch, whichever device computes that image."""
+"""Dropout and drop path that belong to an image of the batch, whichever device computes that image."""
 
 from typing import NamedTuple
 
@@ -21,6 +21,10 @@ class Draw(NamedTuple):
     key: jax.Array
     places: jax.Array
 
+    def fold(self, number: int) -> "Draw":
+        """What the `number`-th of a part's layers that drop draws from."""
+        return Draw(jax.random.fold_in(self.key, number), self.places)
+
 
 def dropout(x: jax.Array, rate: float, draw: Draw) -> jax.Array:
     """Zeroes a share of the values and scales the others up, so that the mean stays.
@@ -32,6 +36,18 @@ def dropout(x: jax.Array, rate: float, draw: Draw) -> jax.Array:
     """
     keep = 1.0 - rate
     return jnp.where(keep_mask(draw, x.shape[1:], keep), x / keep, jnp.zeros_like(x))
+
+
+def drop_path(x: jax.Array, rate: float, draw: Draw) -> jax.Array:
+    """Zeroes the whole branch of a share of the images and scales the others' up (Huang et al. 2016).
+
+    Args:
+      x: `(B, ...)`, what a residual block adds.
+      rate: the share, below 1.
+      draw: what to draw from; each block's own (`Draw.fold`).
+    """
+    keep = 1.0 - rate
+    return jnp.where(keep_mask(draw, (1,) * (x.ndim - 1), keep), x / keep, jnp.zeros_like(x))
 
 
 def keep_mask(draw: Draw, shape: tuple[int, ...], keep: float) -> jax.Array:
@@ -49,7 +65,9 @@ def keep_mask(draw: Draw, shape: tuple[int, ...], keep: float) -> jax.Array:
       `(B, *shape)` bool.
     """
     size = int(np.prod(shape))
-    images = (2**32 - 1) // size  # whose positions fit in the lower of a position's two 32-bit words
+    images = np.uint32(
+        (2**32 - 1) // size
+    )  # whose positions fit in the lower of a position's two 32-bit words
     places = draw.places.astype(jnp.uint32)[:, None]
     low = places % images * size + jnp.arange(size, dtype=jnp.uint32)
     high = jnp.broadcast_to(places // images, low.shape)

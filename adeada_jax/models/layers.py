@@ -128,13 +128,8 @@ class BatchNorm(nnx.Module):
 NormFactory = Callable[..., BatchNorm]
 
 
-def is_norm(path: Sequence[str]) -> bool:
-    """Whether a parameter's path leads into a BatchNorm."""
-    return "norm" in path
-
-
-def run_block(block: nnx.Module, x: jax.Array, train: bool, *, remat: bool) -> jax.Array:
-    """A backbone's block; with `remat` its inner activations are computed again for the gradients."""
+def run_block(block: nnx.Module, x: jax.Array, train: bool, *more: object, remat: bool) -> jax.Array:
+    """`block(x, train, *more)`; with `remat` its inner activations are computed again for the gradients."""
     if not (remat and train):
-        return block(x, train)
-    return nnx.remat(lambda own, inputs: own(inputs, train))(block, x)
+        return block(x, train, *more)
+    return nnx.remat(lambda own, inputs: own(inputs, train, *more))(block, x)

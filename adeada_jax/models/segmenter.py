@@ -1,23 +1,24 @@
 """A segmentation network as pure functions: `init` makes its weights, `apply` uses them."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from adeada_jax import seams
 from adeada_jax.errors import InputError
-from adeada_jax.models.deeplab_v2 import DeepLabV2Head
-from adeada_jax.models.deeplab_v3plus import DeepLabV3PlusHead
+from adeada_jax.models.backbones import BACKBONES
 from adeada_jax.models.dropout import Draw
-from adeada_jax.models.efficientnet_lite import EfficientNetLite0
-from adeada_jax.models.initialization import draw, segmenter_value
+from adeada_jax.models.heads import HEADS
+from adeada_jax.models.initialization import draw
 from adeada_jax.models.layers import BatchNorm
-from adeada_jax.models.resnet import RESNETS, ResNet
+from adeada_jax.models.parts import Backbone, Build, Head, Part, Path
 
-BACKBONES = {name: partial(ResNet, name) for name in RESNETS} | {"efficientnet_lite0": EfficientNetLite0}
-HEADS = {"deeplabv2": DeepLabV2Head, "deeplabv3plus": DeepLabV3PlusHead}
+P = TypeVar("P", bound=Part)
+
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -26,7 +27,7 @@ class Segmentation(NamedTuple):
 
     Attributes:
       logits: `(B, h, w, C)` float32 class scores.
-      features: `(B, h, w, 256)` float32, the input of the final 1x1 convolution.
+      features: `(B, h, w, D)` float32, the input of the classifier; D is 256 in the paper's heads.
     """
 
     logits: jax.Array
@@ -36,17 +37,36 @@ class Segmentation(NamedTuple):
 class SegmentationNetwork(nnx.Module):
     """Backbone and head; parameter paths begin with one or the other."""
 
-    def __init__(self, name: str, backbone: str, num_classes: int, output_stride: int, dtype: jnp.dtype,
-                 freeze_batch_norm: bool, axis_name: str | None, remat: bool, rngs: nnx.Rngs):  # fmt: skip
-        norm = partial(BatchNorm, frozen=freeze_batch_norm, axis_name=axis_name, dtype=dtype, rngs=rngs)
-        options = {"output_stride": output_stride, "norm": norm, "dtype": dtype, "rngs": rngs}
-        self.backbone = BACKBONES[backbone](**options, remat=remat)
-        features = self.backbone.features, self.backbone.low_level_features
-        self.head = HEADS[name](*features, num_classes, **options)
+    def __init__(self, name: str, backbone: str, num_classes: int, build: Build):
+        self.num_classes = num_classes
+        self.backbone = _made(seams.BACKBONE, backbone, BACKBONES, Backbone, build)
+        self.head = _made(seams.HEAD, name, HEADS, Head, self.backbone.channels, num_classes, build)
 
     def __call__(self, images: jax.Array, train: bool, draw: Draw | None) -> Segmentation:
-        outputs = self.head(*self.backbone(images, train), train, draw)
-        return Segmentation(*(x.astype(jnp.float32) for x in outputs))
+        maps = self.backbone(images, train, draw)
+        _check(seams.BACKBONE, maps, self.backbone.channels)
+        logits, features = self.head(maps, train, draw)
+        _check(seams.HEAD, (logits, features), (self.num_classes, features.shape[-1]))
+        return Segmentation(logits.astype(jnp.float32), features.astype(jnp.float32))
+
+
+def _made(seam: seams.Seam, name: str, known: Mapping[str, Any], kind: type[P], *arguments: Any) -> P:
+    """The part that a name stands for."""
+    make = seam.resolve(name, known)
+    made = make(*arguments) if callable(make) else None
+    if not isinstance(made, kind):
+        raise seam.refuse(name, f"derives from adeada_jax.models.{kind.__name__}")
+    return made
+
+
+def _check(seam: seams.Seam, arrays: Sequence[jax.Array], channels: Sequence[int]) -> None:
+    """Refuses what is not of the shapes `(B, h, w, channels[i])`; without cost, as it is traced."""
+    shapes = [x.shape for x in arrays]
+    if [(len(shape), shape[-1:]) for shape in shapes] != [(4, (count,)) for count in channels]:
+        raise InputError(
+            f"config.{seam.key}: the {seam.part} gives arrays of shapes {', '.join(map(str, shapes))}; they "
+            f"must be (B, h, w, channels) with {', '.join(map(str, channels))} channels"
+        )
 
 
 class Segmenter:
@@ -54,7 +74,8 @@ class Segmenter:
 
     Attributes:
       num_classes: C.
-      freeze_batch_norm: whether batch norm stays as it is.
+      trains_batch_norm: whether there is batch norm that does not stay as it is.
+      backbone, head: the two parts, for what they know of their parameters.
       shapes: of the parameters and of the batch-norm statistics, nested dicts.
     """
 
@@ -64,47 +85,80 @@ class Segmenter:
     ):  # fmt: skip
         """
         Args:
-          name: 'deeplabv2' or 'deeplabv3plus'.
-          backbone: one of BACKBONES.
+          name: of the head, as of `seams.HEAD`.
+          backbone: as of `seams.BACKBONE`.
           num_classes: C.
-          output_stride: 8, 16 or 32.
+          output_stride: 8, 16 or 32, for backbones that can choose.
           dtype: of the computation, 'float32' or 'bfloat16'; parameters and statistics are float32.
           freeze_batch_norm: statistics and affine parameters stay as they are (the latter by the optimiser's
-            mask, `optimizers.segmenter_optimizer`).
+            mask, `is_frozen`).
           axis_name: the pmapped axis over which trained batch norm takes its statistics.
           remat: in training keeps of the backbone only its blocks' outputs, and computes what lies between
             them again for the gradients: less memory, up to a third more FLOPs.
 
         Raises:
-          InputError: a name is unknown; lists the known ones.
+          InputError: a name is unknown or cannot be imported, what it stands for is no backbone or head, the
+            two do not go together, or one keeps state of another kind than parameters and batch norm's.
         """
-        for key, value, known in (
-            ("name", name, HEADS), ("backbone", backbone, BACKBONES), ("dtype", dtype, DTYPES)
-        ):  # fmt: skip
-            if value not in known:
-                raise InputError(f"config.model.{key}: unknown '{value}'; known: {', '.join(known)}")
+        if dtype not in DTYPES:
+            raise InputError(f"config.model.dtype: unknown '{dtype}'; known: {', '.join(DTYPES)}")
 
         def create() -> SegmentationNetwork:
-            return SegmentationNetwork(
-                name,
-                backbone,
-                num_classes,
-                output_stride,
-                DTYPES[dtype],
-                freeze_batch_norm,
-                axis_name,
-                remat,
-                nnx.Rngs(0),
+            rngs = nnx.Rngs(0)
+            options = {"axis_name": axis_name, "dtype": DTYPES[dtype], "rngs": rngs}
+            norm = partial(BatchNorm, frozen=freeze_batch_norm, **options)
+            build = Build(output_stride, norm, DTYPES[dtype], remat, rngs)
+            return SegmentationNetwork(name, backbone, num_classes, build)
+
+        network = nnx.eval_shape(create)
+        self.num_classes = num_classes
+        self.backbone, self.head = network.backbone, network.head
+        self._graph, params, statistics, rest = nnx.split(network, nnx.Param, nnx.BatchStat, ...)
+        self.shapes: tuple[Any, Any] = tuple(
+            _named(nnx.to_pure_dict(state)) for state in (params, statistics)
+        )
+        norms = (path for path, module in nnx.iter_modules(network) if isinstance(module, BatchNorm))
+        self._norms = {(*map(str, path), "norm") for path in norms}
+        self.trains_batch_norm = bool(self._norms) and not freeze_batch_norm
+        stray = [path for path in _paths(statistics) if path[:-1] not in self._norms] + _paths(rest)
+        if stray:
+            state = ", ".join(map("/".join, stray))
+            raise InputError(
+                f"config.model: {name} on {backbone} keeps state of its own, {state}; "
+                "batch norm must be `Build.norm`'s, and dropout draw from `draw` (adeada_jax/models/parts.py)"
             )
 
-        self.num_classes, self.freeze_batch_norm = num_classes, freeze_batch_norm
-        split = nnx.split(nnx.eval_shape(create), nnx.Param, nnx.BatchStat)
-        self._graph = split[0]
-        self.shapes: tuple[Any, Any] = tuple(nnx.to_pure_dict(state) for state in split[1:])
+    def part_of(self, path: Path) -> tuple[Part, Path]:
+        """The part that a parameter or statistic belongs to, and its path as the part knows it."""
+        *modules, leaf = path
+        if path[:-1] in self._norms:
+            modules.pop()  # Flax's batch norm inside `BatchNorm`
+        return getattr(self, modules[0]), (*modules[1:], leaf)
+
+    def is_frozen(self, path: Path) -> bool:
+        """Whether a parameter is of batch norm that stays as it is."""
+        return not self.trains_batch_norm and path[:-1] in self._norms
+
+    def decays(self, path: Path) -> bool:
+        """Whether weight decay applies to a parameter."""
+        part, inner = self.part_of(path)
+        return part.decays(inner)
 
     def init(self, seed: int) -> tuple[Any, Any]:
-        """Random parameters and fresh statistics: nested dicts of float32 arrays, shaped as `shapes`."""
-        return draw(self.shapes[0], segmenter_value, seed), draw(self.shapes[1], segmenter_value, seed)
+        """Random parameters and fresh statistics: nested dicts of float32 arrays, shaped as `shapes`.
+
+        Raises:
+          InputError: a parameter has no first value, or one of another shape.
+        """
+
+        def first_value(path: Path, shape: tuple[int, ...], generator: Any) -> Any:
+            part, inner = self.part_of(path)
+            return part.first_value(inner, shape, generator)
+
+        def statistic(path: Path, shape: tuple[int, ...], generator: Any) -> Any:
+            return jnp.full(shape, path[-1] == "var", jnp.float32)
+
+        return draw(self.shapes[0], first_value, seed), draw(self.shapes[1], statistic, seed)
 
     def apply(
         self, params: Any, batch_stats: Any, images: jax.Array, *, train: bool,
@@ -122,6 +176,23 @@ class Segmenter:
         Returns:
           The segmentation, and the new batch statistics.
         """
-        model = nnx.merge(self._graph, nnx.State(params), nnx.State(batch_stats), copy=True)
+        states = (nnx.State(_numbered(tree)) for tree in (params, batch_stats))
+        model = nnx.merge(self._graph, *states, copy=True)
         segmentation = model(images, train, draw)
-        return segmentation, nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
+        return segmentation, _named(nnx.to_pure_dict(nnx.state(model, nnx.BatchStat)))
+
+
+def _paths(state: nnx.State) -> list[Path]:
+    return [tuple(map(str, path)) for path, _ in nnx.to_flat_state(state)]
+
+
+def _named(tree: Any) -> Any:
+    """A nested dict with the elements of lists called "0", "1", ..., as checkpoints have them."""
+    return {str(key): _named(part) for key, part in tree.items()} if isinstance(tree, dict) else tree
+
+
+def _numbered(tree: Any) -> Any:
+    """The reverse of `_named`."""
+    if not isinstance(tree, dict):
+        return tree
+    return {int(key) if key.isdigit() else key: _numbered(part) for key, part in tree.items()}

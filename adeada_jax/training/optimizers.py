@@ -1,19 +1,19 @@
 """Optimisers of the segmenter and the discriminator, with learning rates by parameter group."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import jax
 import optax
 
-from adeada_jax.models.layers import is_norm
+from adeada_jax.models import Segmenter
 
-# Groups by the first element of a parameter's path: everything before the head is 'backbone'.
-_GROUPS = {"backbone": "backbone", "head": "head"}
+# Groups by the first element of a parameter's path.
+_GROUPS = ("backbone", "head")
 
 
-def group_of(path: tuple[str, ...], *, freeze_batch_norm: bool) -> str:
+def group_of(path: tuple[str, ...], segmenter: Segmenter) -> str:
     """The group a parameter belongs to: "backbone", "head", or "frozen", which is not trained.
 
     Raises:
@@ -21,15 +21,12 @@ def group_of(path: tuple[str, ...], *, freeze_batch_norm: bool) -> str:
     """
     if path[0] not in _GROUPS:
         raise ValueError(f"parameter '{'/'.join(path)}' belongs to no optimiser group ({', '.join(_GROUPS)})")
-    return "frozen" if freeze_batch_norm and is_norm(path) else _GROUPS[path[0]]
+    return "frozen" if segmenter.is_frozen(path) else path[0]
 
 
-def _groups(params: Any, *, freeze_batch_norm: bool) -> Any:
-    def group(path: tuple, _: Any) -> str:
-        names = tuple(str(getattr(key, "key", getattr(key, "name", key))) for key in path)
-        return group_of(names, freeze_batch_norm=freeze_batch_norm)
-
-    return jax.tree_util.tree_map_with_path(group, params)
+def _by_path(of: Callable[[tuple[str, ...]], Any]) -> Callable[[Any], Any]:
+    """From a function of paths one of nested dicts, to the same with its values."""
+    return partial(jax.tree_util.tree_map_with_path, lambda path, _: of(tuple(key.key for key in path)))
 
 
 def polynomial_decay(
@@ -49,42 +46,53 @@ def polynomial_decay(
     return schedule
 
 
+def sgd(
+    schedule: optax.Schedule, options: Mapping[str, Any], decays: Callable[[Any], Any]
+) -> optax.GradientTransformation:
+    """SGD with momentum; weight decay is added to the gradient before the momentum, as in torch's.
+
+    Args:
+      schedule: the learning rate by step.
+      options: `config.optimizer`.
+      decays: from parameters to booleans, whether weight decay applies to each.
+    """
+    return optax.chain(
+        optax.add_decayed_weights(options["weight_decay"], mask=decays),
+        optax.sgd(schedule, momentum=options["momentum"]),
+    )
+
+
 def segmenter_optimizer(
+    segmenter: Segmenter,
     options: Mapping[str, Any],
     *,
     learning_rate: float,
     steps: int,
     warmup_steps: int = 0,
-    freeze_batch_norm: bool = False,
 ) -> optax.GradientTransformation:
-    """SGD with momentum and weight decay; the head learns `head_multiplier` times faster.
-
-    Weight decay is added to the gradient before the momentum, as in torch's SGD.
+    """`sgd` by groups: the head learns `head_multiplier` times faster, frozen batch norm stays as it is.
 
     Args:
+      segmenter: says which parameters are frozen and which have no weight decay.
       options: `config.optimizer`.
       learning_rate: the backbone's, at its highest.
       steps: length of the decay, in steps.
       warmup_steps: linear increase at the start, in steps.
-      freeze_batch_norm: leaves batch norm's scales and biases as they are, weight decay included.
     """
 
-    def sgd(rate: float) -> optax.GradientTransformation:
+    def rule(rate: float) -> optax.GradientTransformation:
         schedule = polynomial_decay(
             rate, steps, power=options["decay_power"], end=options["end_learning_rate"],
             warmup_steps=warmup_steps,
         )  # fmt: skip
-        return optax.chain(
-            optax.add_decayed_weights(options["weight_decay"]),
-            optax.sgd(schedule, momentum=options["momentum"]),
-        )
+        return sgd(schedule, options, _by_path(segmenter.decays))
 
     rules = {
-        "backbone": sgd(learning_rate),
-        "head": sgd(learning_rate * options["head_multiplier"]),
+        "backbone": rule(learning_rate),
+        "head": rule(learning_rate * options["head_multiplier"]),
         "frozen": optax.set_to_zero(),
     }
-    return optax.partition(rules, partial(_groups, freeze_batch_norm=freeze_batch_norm))
+    return optax.partition(rules, _by_path(lambda path: group_of(path, segmenter)))
 
 
 def discriminator_optimizer(

@@ -10,10 +10,10 @@ import pytest
 from flax import nnx
 
 from adeada_jax.errors import InputError
-from adeada_jax.models import Segmenter, normalize
+from adeada_jax.models import Build, Segmenter, normalize
 from adeada_jax.models import depthwise as depthwise_lib
+from adeada_jax.models.backbones.efficientnet_lite import EfficientNetLite0
 from adeada_jax.models.depthwise import depthwise
-from adeada_jax.models.efficientnet_lite import EfficientNetLite0
 from adeada_jax.models.layers import BatchNorm
 from adeada_jax.run.import_weights import import_weights
 from adeada_jax.training import checkpoints
@@ -152,16 +152,17 @@ def shaken(torch, network):
 
 
 def backbone_features(tree, output_stride, image):
-    """What the heads get: features at 1/4 of the image and the last block's."""
+    """The features at 1/4 of the image and the last block's."""
 
     def create():
-        options = {"dtype": jnp.float32, "rngs": nnx.Rngs(0)}
-        norm = partial(BatchNorm, frozen=True, axis_name=None, **options)
-        return EfficientNetLite0(output_stride=output_stride, norm=norm, **options)
+        rngs = nnx.Rngs(0)
+        norm = partial(BatchNorm, frozen=True, axis_name=None, dtype=jnp.float32, rngs=rngs)
+        return EfficientNetLite0(Build(output_stride, norm, jnp.float32, False, rngs))
 
     graph, *_ = nnx.split(nnx.eval_shape(create), nnx.Param, nnx.BatchStat)
     states = [nnx.State(tree[part]["backbone"]) for part in ("params", "batch_stats")]
-    return jax.jit(lambda image: nnx.merge(graph, *states)(normalize(image), False))(image)
+    features = jax.jit(lambda image: nnx.merge(graph, *states)(normalize(image), False, None))(image)
+    return features[0], features[-1]
 
 
 @pytest.mark.parametrize(("output_stride", "size"), [(16, (65, 98)), (8, (64, 47))])

@@ -18,7 +18,7 @@ def made(toy_dir, path, **changes):
     config = tiny_config(toy_dir, **changes)
     experiment = create_experiment(config, Workdir(path), Metrics(path, writes=False))
     weights = experiment.initial_weights()
-    if trainings.adapts_statistics(config):
+    if trainings.adapts_statistics(config, experiment.segmenter):
         weights = trainings._adapt_statistics(experiment, 0, weights, "target")
     checkpoints.save(experiment.workdir.checkpoint(0), weights.tree())
     return experiment

@@ -45,9 +45,7 @@ def batch(kind: str) -> dict[str, np.ndarray]:
 
 
 def _optimizer(segmenter: Segmenter) -> optax.GradientTransformation:
-    options = paper_defaults().optimizer
-    frozen = segmenter.freeze_batch_norm
-    return optimizers.segmenter_optimizer(options, learning_rate=0.01, steps=10, freeze_batch_norm=frozen)
+    return optimizers.segmenter_optimizer(segmenter, paper_defaults().optimizer, learning_rate=0.01, steps=10)
 
 
 def supervised(segmenter: Segmenter, parts: int) -> tuple[Any, Any]:

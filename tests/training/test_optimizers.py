@@ -10,6 +10,14 @@ from adeada_jax.config import paper_defaults
 from adeada_jax.training import optimizers
 
 
+class Told:
+    """What an optimiser asks of a segmenter."""
+
+    def __init__(self, frozen=(), undecayed=()):
+        self.is_frozen = lambda path: path[-1] in frozen
+        self.decays = lambda path: path[-1] not in undecayed
+
+
 def test_polynomial_decay_with_increase_and_floor():
     schedule = optimizers.polynomial_decay(2.5e-4, 1000, power=0.9, end=1e-6, warmup_steps=100)
     assert float(schedule(50)) == pytest.approx(1.25e-4)
@@ -20,7 +28,7 @@ def test_polynomial_decay_with_increase_and_floor():
 
 def test_momentum_and_weight_decay_are_torchs_and_the_head_is_ten_times_faster():
     options = paper_defaults().optimizer
-    optimizer = optimizers.segmenter_optimizer(options, learning_rate=0.1, steps=100)
+    optimizer = optimizers.segmenter_optimizer(Told(), options, learning_rate=0.1, steps=100)
     params = {"backbone": {"w": jnp.array([1.0])}, "head": {"w": jnp.array([1.0])}}
     state = optimizer.init(params)
     expected, velocity = {"backbone": 1.0, "head": 1.0}, {"backbone": 0.0, "head": 0.0}
@@ -38,14 +46,27 @@ def test_momentum_and_weight_decay_are_torchs_and_the_head_is_ten_times_faster()
 
 
 def test_a_parameter_that_no_group_covers_is_an_error():
-    optimizer = optimizers.segmenter_optimizer(paper_defaults().optimizer, learning_rate=0.1, steps=10)
+    optimizer = optimizers.segmenter_optimizer(
+        Told(), paper_defaults().optimizer, learning_rate=0.1, steps=10
+    )
     with pytest.raises(ValueError, match="'neck/w' belongs to no optimiser group"):
         optimizer.init({"neck": {"w": jnp.ones(1)}})
 
 
+def test_what_a_part_excepts_from_weight_decay_follows_its_gradient_alone():
+    options = paper_defaults().optimizer
+    told = Told(undecayed=["bias"])
+    optimizer = optimizers.segmenter_optimizer(told, options, learning_rate=0.1, steps=10)
+    params = {part: {"kernel": jnp.ones(1), "bias": jnp.ones(1)} for part in ("backbone", "head")}
+    updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
+    for part, rate in (("backbone", 0.1), ("head", 1.0)):
+        np.testing.assert_allclose(updates[part]["kernel"], -rate * 5e-4, rtol=1e-5)
+        np.testing.assert_array_equal(updates[part]["bias"], 0)
+
+
 def test_frozen_batch_norm_is_masked_weight_decay_and_momentum_included():
     options = paper_defaults().optimizer
-    optimizer = optimizers.segmenter_optimizer(options, learning_rate=0.1, steps=10, freeze_batch_norm=True)
+    optimizer = optimizers.segmenter_optimizer(Told(frozen=["scale"]), options, learning_rate=0.1, steps=10)
     params = {"backbone": {"bn1": {"norm": {"scale": jnp.ones(2)}}, "conv1": {"kernel": jnp.ones(2)}}}
     state = optimizer.init(params)
     updates, _ = optimizer.update(jax.tree.map(jnp.ones_like, params), state, params)

@@ -109,10 +109,10 @@ def _warmup(segmenter: Segmenter, batch: dict[str, np.ndarray], dtype: str) -> W
 def _optimizer(segmenter: Segmenter) -> Any:
     options = paper_defaults()
     return optimizers.segmenter_optimizer(
+        segmenter,
         options.optimizer,
         learning_rate=options.finetune.learning_rate,
         steps=options.finetune.steps,
-        freeze_batch_norm=segmenter.freeze_batch_norm,
     )
 
 

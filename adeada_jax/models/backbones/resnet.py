@@ -1,13 +1,18 @@
 """ResNet-18/50/101 (He et al. 2016) in torchvision's layout, dilated to output stride 8 or 16."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
+from adeada_jax.models.dropout import Draw
 from adeada_jax.models.layers import NormFactory, conv, relu, run_block, stage_geometry
+from adeada_jax.models.parts import Backbone, Build
+from adeada_jax.models.torch_files import StoredTensor
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,14 @@ RESNETS = {
     "resnet18_half": ResNetSpec((2, 2, 2, 2), bottleneck=False, width=32),
     "resnet50": ResNetSpec((3, 4, 6, 3), bottleneck=True),
     "resnet101": ResNetSpec((3, 4, 23, 3), bottleneck=True),
+}
+
+# ResNets that are known by their look, but not here.
+_OTHERS = {
+    "resnet34": ResNetSpec((3, 4, 6, 3), bottleneck=False),
+    "resnet152": ResNetSpec((3, 8, 36, 3), bottleneck=True),
+    "wide_resnet50_2 or a ResNeXt-50": ResNetSpec((3, 4, 6, 3), bottleneck=True, width=128),
+    "wide_resnet101_2": ResNetSpec((3, 4, 23, 3), bottleneck=True, width=128),
 }
 
 ConvFactory = Callable[..., nnx.Conv]
@@ -113,47 +126,63 @@ class Stage(nnx.Module):
         return x
 
 
-class ResNet(nnx.Module):
-    """The convolutional part of a ResNet.
+class ResNet(Backbone):
+    """The convolutional part of a ResNet; one array of features a stage, the first at 1/4 of the image."""
 
-    Attributes:
-      features: channels of the last stage.
-      low_level_features: channels of the first stage, at 1/4 of the image.
-    """
+    renames = (
+        (r"(layer\d)\.block(\d+)\.downsample\.conv", r"\1.\2.downsample.0"),
+        (r"(layer\d)\.block(\d+)\.downsample\.bn", r"\1.\2.downsample.1"),
+        (r"(layer\d)\.block(\d+)\.(.*)", r"\1.\2.\3"),
+    )
+    unused = (r"fc\.(weight|bias)",)
 
-    def __init__(self, name: str, *, output_stride: int, norm: NormFactory, dtype: jnp.dtype, rngs: nnx.Rngs,
-                 remat: bool = False):  # fmt: skip
+    def __init__(self, spec: ResNetSpec, build: Build):
         """
         Args:
-          name: one of RESNETS.
-          output_stride: 8, 16 or 32: the image's size over the last stage's.
-          remat: keeps only the blocks' outputs for the gradients.
+          spec: one of RESNETS.
+          build: see there.
 
         Raises:
           InputError: the output stride is unknown.
         """
-        spec = RESNETS[name]
-
-        def make_conv(*args, **kwargs) -> nnx.Conv:
-            return conv(*args, dtype=dtype, rngs=rngs, **kwargs)
-
+        make_conv = partial(conv, dtype=build.dtype, rngs=build.rngs)
         self.conv1 = make_conv(3, spec.width, 7, stride=2)
-        self.bn1 = norm(spec.width)
-        features = spec.width
-        for i, (stride, *dilations) in enumerate(stage_geometry((1, 2, 2, 2), 4, output_stride)):
-            stage = Stage(
-                features, spec.width * 2**i, spec.blocks[i], stride, dilations, spec, make_conv, norm, remat
-            )
+        self.bn1 = build.norm(spec.width)
+        features, channels = spec.width, []
+        for i, (stride, *dilations) in enumerate(stage_geometry((1, 2, 2, 2), 4, build.output_stride)):
+            stage = Stage(features, spec.width * 2**i, spec.blocks[i], stride, dilations, spec, make_conv,
+                          build.norm, build.remat)  # fmt: skip
             setattr(self, f"layer{i + 1}", stage)
             features = stage.features
-        self.features = features
-        self.low_level_features = self.layer1.features
+            channels.append(features)
+        self.channels = tuple(channels)
 
-    def __call__(self, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
-        """`(B, H, W, 3)` to the first stage's `(B, H/4, W/4, .)` and the last stage's features."""
-        x = relu(self.bn1(self.conv1(x), train))
+    def __call__(self, images: jax.Array, train: bool, draw: Draw | None) -> tuple[jax.Array, ...]:
+        x = relu(self.bn1(self.conv1(images), train))
         x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
-        low_level = self.layer1(x, train)
-        x = self.layer2(low_level, train)
-        x = self.layer3(x, train)
-        return low_level, self.layer4(x, train)
+        features = []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x, train)
+            features.append(x)
+        return tuple(features)
+
+
+BACKBONES = {name: partial(ResNet, spec) for name, spec in RESNETS.items()}
+
+
+def look(tensors: Mapping[str, Any]) -> str | None:
+    """A ResNet's name, or what can be said of one without a name; None for another network."""
+    first = tensors.get("layer1.0.conv1.weight")
+    if "conv1.weight" not in tensors or not isinstance(first, StoredTensor) or not first.shape:
+        return None
+    blocks = [0, 0, 0, 0]
+    for key in tensors:
+        if match := re.match(r"layer([1-4])\.(\d+)\.", key):
+            stage = int(match[1]) - 1
+            blocks[stage] = max(blocks[stage], int(match[2]) + 1)
+    spec = ResNetSpec(tuple(blocks), bottleneck="layer1.0.conv3.weight" in tensors, width=first.shape[0])
+    for name, known in {**RESNETS, **_OTHERS}.items():
+        if spec == known:
+            return name
+    kind = "bottleneck" if spec.bottleneck else "basic"
+    return f"a ResNet of {'-'.join(map(str, blocks))} {kind} blocks with {spec.width} channels at first"

@@ -1,15 +1,16 @@
 """What every key of a configuration may be, and the check of a whole one before the work starts."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
 from ml_collections import config_dict
 
+from adeada_jax import seams
 from adeada_jax.config import EXPERIMENTS, MIXINGS, WARMUP_METHODS
-from adeada_jax.data.sources import DATASETS
+from adeada_jax.data import data_sets
 from adeada_jax.errors import InputError
 from adeada_jax.labels import SHARED_CLASSES
 from adeada_jax.method.schedule import SCHEDULES
@@ -17,6 +18,7 @@ from adeada_jax.method.strategies.registry import STRATEGIES
 from adeada_jax.mixtures.engines import COVARIANCE_TYPES
 from adeada_jax.models.layers import OUTPUT_STRIDES
 from adeada_jax.models.segmenter import BACKBONES, DTYPES, HEADS
+from adeada_jax.partitions.partition import KINDS
 from adeada_jax.types import IGNORE_LABEL
 
 _KINDS = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
@@ -73,6 +75,12 @@ def _text(allowed: str, *, empty: bool = False, wrong: Sequence[str] = ()) -> Ru
     return Rule(str, holds, f"{{!r}} {allowed}", (*wrong, "\0", *(() if empty else ("", " "))))
 
 
+def _part(seam: seams.Seam, known: Iterable[str]) -> Rule:
+    """A name as of a seam, which whoever makes the part resolves."""
+    refusal = f"unknown '{{}}'; known: {', '.join(known)}, or an import path package.module:Name"
+    return Rule(str, lambda name: seam.knows(name, known), refusal, ("", "absurd"))
+
+
 _POSITIVE = _number(lambda value: value > 0, "must be positive and finite", 0.0, -1.0)
 _NOT_NEGATIVE = _number(lambda value: value >= 0, "must be finite and not negative", -1.0, -1e-9)
 _BELOW_ONE = _number(lambda value: 0 <= value < 1, "must be at least 0 and less than 1", -0.1, 1.0)
@@ -93,9 +101,9 @@ RULES: dict[str, Rule] = {
     "num_classes": _whole(1, IGNORE_LABEL - 1),
     "shared_classes": _one_of(*SHARED_CLASSES),
     "experiment": _one_of(*EXPERIMENTS),
-    "source.dataset": _one_of(*DATASETS),
+    "source.dataset": _part(seams.DATA_SETS["source"], data_sets.NAMES),
     "source.dir": _DIRECTORY,
-    "target.dataset": _one_of(*DATASETS),
+    "target.dataset": _part(seams.DATA_SETS["target"], data_sets.NAMES),
     "target.dir": _DIRECTORY,
     "data.height": _whole(1),
     "data.width": _whole(1),
@@ -129,8 +137,10 @@ RULES: dict[str, Rule] = {
     "training.workers": _whole(0),
     "training.log_every": _whole(1),
     "training.checkpoint_every": _whole(1),
-    "regions.num_segments": _whole(1),
+    "regions.kind": _part(seams.PARTITION, KINDS),
+    "regions.num_segments": _whole(1, 2**16),
     "regions.compactness": _POSITIVE,
+    "regions.masks": _text("must be the name of a directory, or empty for none", empty=True),
     "inference.batch_size": _whole(1),
     "density.max_components": _whole(1),
     "density.regions_per_component": _whole(1),
@@ -195,6 +205,8 @@ def _together(config: config_dict.ConfigDict) -> Iterator[str]:
     batch_size = config.data.batch_size
     if config.finetune.mixing == "half" and batch_size % 2:
         yield f"config.data.batch_size: {batch_size} must be even for finetune.mixing='half'"
+    if config.regions.kind == "masks" and not config.regions.masks:
+        yield "config.regions.masks: '' must name the folder of masks for regions.kind='masks'"
     if config.warmup.method == "adversarial":
         for key in ("height", "width"):
             if config.data[key] < 32:

@@ -36,7 +36,7 @@ _SELECTION_BYTES_A_ROW = 100
 
 def pool(experiment: Experiment) -> Stage:
     """Counts every target training region's pixels once; every image is decoded and so checked."""
-    images, path = experiment.target_images, experiment.workdir.pool
+    images, path = experiment.divided["target"], experiment.workdir.pool
 
     def measure(indices: Sequence[int]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         tracked = track(indices, total=len(indices), description="listing regions")
@@ -76,7 +76,7 @@ def acquire(experiment: Experiment, number: int) -> Iterable[Stage]:
 def infer(experiment: Experiment, number: int, domain: str) -> Stage:
     """Z_D, C_D of Algorithm 1: the model of the round before on every region of a domain."""
     workdir = experiment.workdir
-    images = experiment.target_images if domain == "target" else experiment.source_images
+    images = experiment.divided[domain]
     path, checkpoint = workdir.region_table(number, domain), workdir.checkpoint(number - 1)
     with_discriminator = domain == "target" and "target_probability" in experiment.strategy.needs
 
@@ -141,7 +141,7 @@ def estimate_density(experiment: Experiment, number: int) -> Stage:
 
 def measure_edges(experiment: Experiment) -> Stage:
     """Each region's share of edge pixels; images do not change, so it is measured once a run."""
-    path, images = experiment.workdir.edges, experiment.target_images
+    path, images = experiment.workdir.edges, experiment.divided["target"]
 
     def make() -> None:
         shares = []

@@ -49,7 +49,7 @@ def find_data_set(name: str, seam: seams.Seam = seams.DATA_SET_FLAG) -> DataSet 
     """
     if name in EMBEDDED:
         return EMBEDDED[name]
-    made: Any = seam.resolve(name, {**dict.fromkeys(EMBEDDED), **ON_DISK})
+    made: Any = seam.resolve(name, {**EMBEDDED, **ON_DISK})
     found = made() if isinstance(made, type) else made
     words = [str(getattr(found, word, "")) for word in ("name", "version")]
     valid = re.fullmatch(r"[a-z0-9_]+ \d+\.\d+\.\d+", " ".join(words))

@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from adeada_jax.data.builders.label_files import BIT_DEPTH, open_label
 from adeada_jax.data.builders.source_files import read_file
 from adeada_jax.data.fingerprint import digest
-from adeada_jax.data.images import decode_map, decode_unchanged
-from adeada_jax.data.orientation import PNG
+from adeada_jax.data.orientation import orientation, upright
 from adeada_jax.errors import InputError
 
 
 class Masks:
     """Regions of the ids in `<regions.masks>/<image name>.png`, numbered in the order of the ids.
 
-    A PNG has one channel of 8 or 16 bits, or three of 8 bits whose id is R + 256 G + 65536 B. All pixels of
-    0, where no mask lies, are one region, too: the rest.
+    A PNG has one channel of up to 16 bits, a palette, or three channels of 8 bits whose id is
+    R + 256 G + 65536 B. All pixels of 0, where no mask lies, are one region, too: the rest.
     """
 
     def __init__(self, options: Mapping[str, Any]):
@@ -64,17 +64,15 @@ def decode_ids(encoded: bytes, what: str) -> np.ndarray:
     """`(H, W)` int64 ids of an encoded PNG, upright.
 
     Raises:
-      InputError: it is no PNG, or of neither of the kinds that hold ids; names `what`.
+      InputError: it is no PNG, or of no kind that holds ids; names `what`.
     """
-    if not encoded.startswith(PNG):
-        raise InputError(f"{what} is no PNG; export masks as PNGs, since other formats change ids")
-    decoded = decode_unchanged(encoded, what)
-    if decoded.ndim == 2:
-        return decode_map(encoded, what).astype(np.int64)
-    if decoded.shape[2] != 3 or decoded.dtype != np.uint8:
+    image = open_label(encoded, what)
+    pixels = np.asarray(image).astype(np.int64)
+    if image.mode == "RGB" and encoded[BIT_DEPTH] == 8:
+        pixels = pixels @ np.array([1, 256, 65536])
+    elif pixels.ndim != 2:
         raise InputError(
-            f"{what} has {decoded.shape[2]} channels of {8 * decoded.itemsize} bits; ids are one channel of "
-            "8 or 16 bits, or three of 8 bits with R + 256 G + 65536 B"
+            f"{what} holds {encoded[BIT_DEPTH]}-bit {image.mode}; ids are one channel, the indices of a "
+            "palette, or 8-bit RGB with R + 256 G + 65536 B"
         )
-    blue, green, red = np.moveaxis(decoded.astype(np.int64), -1, 0)
-    return red + 256 * green + 65536 * blue
+    return upright(pixels, orientation(encoded))

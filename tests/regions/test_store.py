@@ -238,6 +238,14 @@ class TestMasks:
         for i in range(3):
             np.testing.assert_array_equal(divided.regions(i), expected)
 
+    def test_indices_of_a_palette_are_ids_whatever_their_colours(self, divided_by, masks):
+        image = Image.fromarray((self.ids // 7).astype(np.uint8))
+        image.putpalette([9, 9, 9] * 256)
+        assert image.mode == "P"
+        image.save(Path(masks) / "b.png")
+        divided = divided_by(kind="masks", masks=masks)
+        np.testing.assert_array_equal(divided.regions(1), divided.regions(0))
+
     def test_a_changed_mask_is_made_anew_and_noticed(self, divided_by, masks, counted):
         before = divided_by(kind="masks", masks=masks)
         counted.clear()
@@ -265,7 +273,7 @@ class TestMasks:
         ("mask", "words"),
         [
             (np.zeros((40, 24), np.uint8), "is 40x24, but image 'b' is 24x40; export it at that size"),
-            (np.zeros((24, 40, 4), np.uint8), "has 4 channels of 8 bits; ids are one channel"),
+            (np.zeros((24, 40, 4), np.uint8), "holds 8-bit RGBA; ids are one channel, the indices"),
         ],
     )
     def test_what_is_no_mask_is_named(self, divided_by, masks, mask, words):
@@ -275,7 +283,5 @@ class TestMasks:
 
     def test_jpegs_are_refused(self, divided_by, masks):
         Image.fromarray(np.zeros((24, 40), np.uint8)).save(Path(masks) / "b.png", format="JPEG")
-        with pytest.raises(
-            InputError, match="is no PNG; export masks as PNGs, since other formats change ids"
-        ):
+        with pytest.raises(InputError, match="cannot be decoded as PNG"):
             divided_by(kind="masks", masks=masks)

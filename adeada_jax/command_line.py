@@ -1,6 +1,7 @@
 """How scripts start and how they fail: one line for mistakes and full disks, a traceback for bugs.
 
-Statuses: 2 for a mistake in what was given or what the machine lacks, 130 for Ctrl-C.
+Statuses: 2 for a mistake in what was given or what the machine lacks, 75 for a run that waits for labels, 130
+for Ctrl-C.
 """
 
 import importlib.util
@@ -23,6 +24,10 @@ from adeada_jax.faults import is_utf8, machine_fault, printable
 _TRIED_JAXLIBS = ("0.10.", "0.11.", "0.12.")
 _CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 _CPU_KINDS = "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
+
+
+# What main.py ends with where the run must wait for people: EX_TEMPFAIL, "try again later".
+WAITING = os.EX_TEMPFAIL
 
 
 def checked_config(config: Any) -> Any:

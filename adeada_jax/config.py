@@ -106,6 +106,7 @@ def _add_acquisition(config: config_dict.ConfigDict) -> None:
     config.inference = config_dict.ConfigDict({"batch_size": 1})
     config.density = config_dict.ConfigDict(
         {
+            "kind": "gmm",  # Eq. 1; or one of your own (docs/extending.md)
             "max_components": 10,  # supplement A
             "regions_per_component": 100,  # D2ADA: active_selection/gmm_scoring.py, as what follows
             "covariance_type": "full",

@@ -1,7 +1,7 @@
 """What every key of a configuration may be, and the check of a whole one before the work starts."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -13,12 +13,14 @@ from adeada_jax.config import EXPERIMENTS, MIXINGS, WARMUP_METHODS
 from adeada_jax.data import data_sets
 from adeada_jax.errors import InputError
 from adeada_jax.labels import SHARED_CLASSES
+from adeada_jax.method.densities import DENSITIES
 from adeada_jax.method.schedule import SCHEDULES
 from adeada_jax.method.strategies.registry import STRATEGIES
 from adeada_jax.mixtures.engines import COVARIANCE_TYPES
 from adeada_jax.models.layers import OUTPUT_STRIDES
 from adeada_jax.models.segmenter import BACKBONES, DTYPES, HEADS
 from adeada_jax.partitions.partition import KINDS
+from adeada_jax.seams import Seam
 from adeada_jax.types import IGNORE_LABEL
 
 _KINDS = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
@@ -75,12 +77,6 @@ def _text(allowed: str, *, empty: bool = False, wrong: Sequence[str] = ()) -> Ru
     return Rule(str, holds, f"{{!r}} {allowed}", (*wrong, "\0", *(() if empty else ("", " "))))
 
 
-def _part(seam: seams.Seam, known: Iterable[str]) -> Rule:
-    """A name as of a seam, which whoever makes the part resolves."""
-    refusal = f"unknown '{{}}'; known: {', '.join(known)}, or an import path package.module:Name"
-    return Rule(str, lambda name: seam.knows(name, known), refusal, ("", "absurd"))
-
-
 _POSITIVE = _number(lambda value: value > 0, "must be positive and finite", 0.0, -1.0)
 _NOT_NEGATIVE = _number(lambda value: value >= 0, "must be finite and not negative", -1.0, -1e-9)
 _BELOW_ONE = _number(lambda value: 0 <= value < 1, "must be at least 0 and less than 1", -0.1, 1.0)
@@ -93,7 +89,8 @@ _FLAG = Rule(bool, lambda value: True, "", ())
 _DIRECTORY = _text("must be the name of a directory")
 _CHECKPOINT = _text("must be the name of a directory, or empty for none", empty=True, wrong=["absurd"])
 _SEED = Rule(int, lambda value: value >= 0, "{} must not be negative", (-1, -(10**12)))
-_STRATEGY = _text("must be the name of a strategy", wrong=["absurd", "absurd:Absurd", ":", "..:x"])
+# A part that can be one's own; whether there is such a one is asked of its seam.
+_PART = _text("must be the name of a part", wrong=["absurd", "absurd:Absurd", ":", "..:x"])
 
 # A rule a key of `config.paper_defaults()`. What directories hold is for those who open them to check.
 RULES: dict[str, Rule] = {
@@ -101,9 +98,9 @@ RULES: dict[str, Rule] = {
     "num_classes": _whole(1, IGNORE_LABEL - 1),
     "shared_classes": _one_of(*SHARED_CLASSES),
     "experiment": _one_of(*EXPERIMENTS),
-    "source.dataset": _part(seams.DATA_SETS["source"], data_sets.NAMES),
+    "source.dataset": _PART,
     "source.dir": _DIRECTORY,
-    "target.dataset": _part(seams.DATA_SETS["target"], data_sets.NAMES),
+    "target.dataset": _PART,
     "target.dir": _DIRECTORY,
     "data.height": _whole(1),
     "data.width": _whole(1),
@@ -137,18 +134,19 @@ RULES: dict[str, Rule] = {
     "training.workers": _whole(0),
     "training.log_every": _whole(1),
     "training.checkpoint_every": _whole(1),
-    "regions.kind": _part(seams.PARTITION, KINDS),
+    "regions.kind": _PART,
     "regions.num_segments": _whole(1, 2**16),
     "regions.compactness": _POSITIVE,
     "regions.masks": _text("must be the name of a directory, or empty for none", empty=True),
     "inference.batch_size": _whole(1),
+    "density.kind": _PART,
     "density.max_components": _whole(1),
     "density.regions_per_component": _whole(1),
     "density.covariance_type": _one_of(*COVARIANCE_TYPES),
     "density.reg_covar": _POSITIVE,
     "density.tol": _NOT_NEGATIVE,
     "density.max_iter": _whole(1),
-    "acquisition.strategy": _STRATEGY,  # which there are the registry says, import paths included
+    "acquisition.strategy": _PART,
     "acquisition.rounds": _whole(1),
     "acquisition.budget": _BUDGET,
     "acquisition.alpha": _SHARE,
@@ -156,6 +154,12 @@ RULES: dict[str, Rule] = {
     "acquisition.schedule": _one_of(*SCHEDULES),
     "acquisition.class_balance": _FLAG,
 }
+
+# Seams, and the project's own parts; another's but a data set may read more keys beside the one that names it.
+_PARTS: dict[Seam, Mapping[str, Any]] = {
+    **dict.fromkeys(seams.DATA_SETS.values(), data_sets.KNOWN), seams.PARTITION: KINDS,
+    seams.STRATEGY: STRATEGIES, seams.DENSITY: DENSITIES,
+}  # fmt: skip
 
 
 def check(config: config_dict.ConfigDict) -> None:
@@ -170,6 +174,7 @@ def check(config: config_dict.ConfigDict) -> None:
         or [f"config.{key}: missing" for key in RULES if key not in values]
         or [f"config.{key}: {complaint}" for key, rule in RULES.items()
             if (complaint := rule.complaint(values[key]))]
+        or list(_unresolved(values))
         or list(_together(config))
     )  # fmt: skip
     if len(complaints) == 1:
@@ -189,15 +194,28 @@ def leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _unknown(values: Mapping[str, Any]) -> Iterator[str]:
-    """Keys that there are not; a strategy of one's own may have its own, which others let pass."""
-    own_strategy = values.get("acquisition.strategy") not in STRATEGIES
+    """Keys that there are not; a part of one's own may have its own beside the key that names it."""
+    own = {
+        seam.key.rpartition(".")[0]
+        for seam, known in _PARTS.items()
+        if seam.part != "data set" and seam.key in values and values[seam.key] not in known
+    }
     for key in values.keys() - RULES.keys():
         section, _, name = key.rpartition(".")
         names = [known.rpartition(".")[2] for known in RULES if known.rpartition(".")[0] == section]
         meant = get_close_matches(name, names, n=1, cutoff=0.7)
-        if section != "acquisition" or (meant and not own_strategy):
+        if section not in own and (section != "acquisition" or meant):
             hint = [f"{section}.{meant[0]}"] if meant and section else get_close_matches(key, RULES, n=1)
             yield f"config.{key}: no such key" + (f"; did you mean config.{hint[0]}?" if hint else "")
+
+
+def _unresolved(values: Mapping[str, Any]) -> Iterator[str]:
+    """Names that stand for nothing."""
+    for seam, known in _PARTS.items():
+        try:
+            seam.resolve(values[seam.key], known)
+        except InputError as error:
+            yield str(error)
 
 
 def _together(config: config_dict.ConfigDict) -> Iterator[str]:

@@ -3,7 +3,7 @@
 docs/extending.md has a complete example of each.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -32,10 +32,6 @@ class Seam:
     def place(self) -> str:
         """Where the name stands, for errors."""
         return self.key if self.key.startswith("-") else f"config.{self.key}"
-
-    def knows(self, name: str, known: Iterable[str]) -> bool:
-        """Whether a name may stand for something; import paths are not tried."""
-        return name in known or ":" in name or name in {e.name for e in entry_points(group=self.group)}
 
     def resolve(self, name: str, known: Mapping[str, T]) -> T:
         """What a name stands for.
@@ -73,7 +69,7 @@ class Seam:
 
 
 STRATEGY = Seam("strategy", "acquisition.strategy", "adeada_jax.strategies")
-INGREDIENT = Seam("ingredient", "acquisition.strategy", "adeada_jax.ingredients")
+INGREDIENT = Seam("ingredient", "acquisition.strategy, its `needs`", "adeada_jax.ingredients")
 DENSITY = Seam("density", "density.kind", "adeada_jax.densities")
 PARTITION = Seam("partition", "regions.kind", "adeada_jax.partitions")
 ANNOTATOR = Seam("annotator", "oracle.kind", "adeada_jax.annotators")

@@ -25,10 +25,11 @@ from adeada_jax.command_line import run_app
 from adeada_jax.config import paper_defaults
 from adeada_jax.evaluation.tables import markdown
 from adeada_jax.files import write_png_atomic
-from adeada_jax.method.density import density_difference
+from adeada_jax.method.densities import create_density
+from adeada_jax.method.ingredients.density_difference import density_difference
+from adeada_jax.method.regions import Regions
 from adeada_jax.models import Segmenter
-from adeada_jax.run import inference
-from adeada_jax.run.inference import RegionTable
+from adeada_jax.run.region_file import arrays_of, join_regions, load_regions, save_regions
 from adeada_jax.training import checkpoints, optimizers
 from adeada_jax.training.state import create_train_state
 from adeada_jax.types import IGNORE_LABEL
@@ -70,11 +71,11 @@ def weights(directory: Path) -> float:
     return seconds(lambda: checkpoints.save(directory / "weights", tree))
 
 
-def table(domain: Any, images: int) -> RegionTable:
+def table(domain: Any, images: int) -> Regions:
     """A region table with a domain's features, cut to whole images."""
     count = images * REGIONS_AN_IMAGE
     numbers = np.full(count, 0.5, np.float32)
-    return RegionTable(
+    return Regions.unbought(
         names=tuple(f"{i:06d}" for i in range(images)),
         image=np.repeat(np.arange(images, dtype=np.int32), REGIONS_AN_IMAGE),
         region=np.tile(np.arange(REGIONS_AN_IMAGE, dtype=np.int32), images),
@@ -85,36 +86,36 @@ def table(domain: Any, images: int) -> RegionTable:
     )  # fmt: skip
 
 
-def joining(directory: Path, whole: RegionTable) -> float:
+def joining(directory: Path, whole: Regions) -> float:
     """A domain's parts saved, read and joined."""
     parts, names = [], whole.names
     for low in range(0, len(names), IMAGES_A_PART):
         rows = slice(low * REGIONS_AN_IMAGE, (low + IMAGES_A_PART) * REGIONS_AN_IMAGE)
-        columns = {name: array[rows] for name, array in whole.arrays.items()}
+        columns = {name: array[rows] for name, array in arrays_of(whole).items()}
         columns["image"] = columns["image"] - low
-        parts.append(RegionTable(names=names[low : low + IMAGES_A_PART], **columns))
+        parts.append(Regions.unbought(names[low : low + IMAGES_A_PART], **columns))
 
     def work() -> None:
         paths = [directory / f"{i}.part" for i in range(len(parts))]
         for part, path in zip(parts, paths, strict=True):
-            part.save(path)
-        inference.join_tables([RegionTable.load(path) for path in paths], names, directory / "joined")
+            save_regions(path, part)
+        join_regions([load_regions(path) for path in paths], names, directory / "joined")
 
     return seconds(work)
 
 
-def densities(target: RegionTable, source: RegionTable) -> float:
+def densities(target: Regions, source: Regions) -> float:
     """Both domains' mixtures fitted and compared, after a first time that compiles."""
-    options = paper_defaults().density.to_dict()
+    density = create_density(paper_defaults().density)
 
     def work() -> None:
         density_difference(
-            target.features,
-            target.predicted,
-            source.features,
-            source.predicted,
+            target["features"],
+            target.classes,
+            source["features"],
+            source.classes,
+            density=density,
             num_classes=CLASSES,
-            **options,
         )
 
     work()

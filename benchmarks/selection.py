@@ -30,10 +30,9 @@ OPTIONS = {"alpha": 1.0, "beta": 1.0, "schedule": "half", "class_balance": True}
 
 
 def table(number: int):
-    """Candidates like a network's: skewed features in clusters, long-tailed classes, 40 regions an image."""
+    """Regions like a network's: skewed features in clusters, long-tailed classes, 40 regions an image."""
     from adeada_jax.bench.mixtures.synthetic import domain_pair
-    from adeada_jax.method.density import DensityDifference
-    from adeada_jax.method.strategy import Candidates
+    from adeada_jax.method.regions import Regions
 
     target, _ = domain_pair(0, number, 100)
     features, classes = target.features, target.classes
@@ -42,22 +41,22 @@ def table(number: int):
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     sorted_p = np.sort(probabilities, axis=1)
     images = -(-number // 40)
-    importance = rng.normal(size=number) * 1000
-    kl = np.array([importance[classes == c].mean() if (classes == c).any() else np.nan for c in range(19)])
-    return Candidates(
-        image_names=[f"{i:05d}" for i in range(images)],
+    return Regions(
+        names=tuple(f"{i:05d}" for i in range(images)),
         image=np.repeat(np.arange(images, dtype=np.int32), 40)[:number],
         region=np.tile(np.arange(40, dtype=np.int32), images)[:number],
         pixels=rng.integers(20_000, 85_000, number),
-        available=rng.random(number) > 0.02,
-        features=features,
-        probabilities=probabilities,
-        entropy=-(probabilities * np.log(probabilities)).sum(axis=1),
-        margin=sorted_p[:, -1] - sorted_p[:, -2],
-        confidence=sorted_p[:, -1],
-        density=DensityDifference(importance, kl, []),
-        edges=rng.random(number),
-        target_probability=rng.random(number),
+        bought=np.where(rng.random(number) > 0.02, 0, 1),
+        columns={
+            "features": features,
+            "probabilities": probabilities,
+            "entropy": -(probabilities * np.log(probabilities)).sum(axis=1),
+            "margin": sorted_p[:, -1] - sorted_p[:, -2],
+            "confidence": sorted_p[:, -1],
+            "density": rng.normal(size=number) * 1000,
+            "edges": rng.random(number),
+            "target_probability": rng.random(number),
+        },
     )
 
 
@@ -72,13 +71,13 @@ def work(name: str) -> None:
     from adeada_jax.method.strategies.registry import create_strategy
     from adeada_jax.method.strategy import Request
 
-    candidates = table(_REGIONS.value)
+    regions = table(_REGIONS.value)
     strategy = create_strategy(name, OPTIONS)
-    budget = int(_BUDGET.value * candidates.pixels.sum())
+    budget = int(_BUDGET.value * regions.pixels.sum())
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # resets VmHWM
     base, start, cpu = memory("VmRSS"), time.perf_counter(), time.process_time()
-    picks = strategy.select(candidates, Request(1, budget, 0)).picks
-    spent = int(candidates.pixels[[pick.index for pick in picks]].sum())
+    picks = strategy.select(regions, Request(1, budget, 0)).picks
+    spent = int(regions.pixels[[pick.index for pick in picks]].sum())
     result = {
         "seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu,
         "memory": memory("VmHWM") - base, "bought": len(picks), "spent": spent / budget,

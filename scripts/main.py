@@ -5,7 +5,7 @@ import adeada_jax.interruptible  # noqa: F401, I001 - before the imports that ta
 from absl import app, flags
 from ml_collections import config_flags
 
-from adeada_jax.command_line import checked_config, keep_compiled_programs, run_app
+from adeada_jax.command_line import WAITING, checked_config, keep_compiled_programs, run_app
 from adeada_jax.errors import InputError
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -29,7 +29,7 @@ _DISTRIBUTED = flags.DEFINE_bool(
 )
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str]) -> int:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
     config = checked_config(_CONFIG.value)
@@ -41,12 +41,15 @@ def main(argv: list[str]) -> None:
 
         processes.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     if _DRY_RUN.value:
-        from adeada_jax.run.dry_run import main as run
-    else:
-        from adeada_jax.run.main import main as run
+        from adeada_jax.run.dry_run import main as show
+
+        keep_compiled_programs()
+        show(config, _WORKDIR.value)
+        return 0
+    from adeada_jax.run.main import main as run
 
     keep_compiled_programs()
-    run(config, _WORKDIR.value)
+    return WAITING if run(config, _WORKDIR.value) is None else 0
 
 
 if __name__ == "__main__":

@@ -127,7 +127,11 @@ def test_a_missing_key_is_named():
         check(config)
 
 
-def test_a_strategy_of_ones_own_may_have_keys_of_its_own_which_other_strategies_let_pass():
+def test_a_strategy_of_ones_own_may_have_keys_of_its_own_which_other_strategies_let_pass(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "my_strategies.py").write_text("class Rare: pass")
+    monkeypatch.syspath_prepend(tmp_path)
     config = load("gta")
     config.acquisition.update({"temperature": 2.0})
     check(config)

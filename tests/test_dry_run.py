@@ -16,12 +16,12 @@ from rich.console import Console
 
 from adeada_jax.data import preparing, sources
 from adeada_jax.errors import InputError
-from adeada_jax.method.pool import Pool
+from adeada_jax.method.regions import Regions
 from adeada_jax.partitions.store import DividedImages
 from adeada_jax.run import dry_run, preflight, recipe
 from adeada_jax.run.experiment import create_experiment, data_of
 from adeada_jax.run.forecast import make_plan, survey
-from adeada_jax.run.pool_file import save_pool
+from adeada_jax.run.region_file import save_regions
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
 
@@ -217,7 +217,7 @@ def test_a_disk_that_would_fill_is_refused(planned, monkeypatch):
 def test_a_pool_of_other_data_says_nothing_of_these(planned, tmp_path):
     experiment, plan = planned
     begun = replace(experiment, workdir=Workdir(tmp_path))
-    save_pool(begun.workdir.pool, Pool.from_counts(("a",), [np.array([7])]))
+    save_regions(begun.workdir.pool, Regions.from_counts(("a",), [np.array([7])]))
     assert make_plan(begun).splits == plan.splits
     begun.workdir.write_data({**experiment.data, "source": {}})
     assert make_plan(begun).splits == plan.splits

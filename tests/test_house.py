@@ -15,7 +15,7 @@ FLOORS = (
     {"errors", "faults", "interrupt", "mixtures", "output", "timers", "types"},
     {"command_line", "config", "files", "interruptible", "labels", "seams"},
     {"arrays", "method", "models", "telemetry", "toy"},
-    {"data", "density", "processes", "training"},
+    {"data", "processes", "training"},
     {"partitions"},
     {"annotators", "config_rules", "evaluation"},
     {"report"},
@@ -90,5 +90,4 @@ def test_the_method_does_no_reading_or_writing(module):
 
 def test_no_two_modules_have_one_name():
     counts = Counter(path.name for _, path in modules() if path.name != "__init__.py")
-    counts["density.py"] -= 1  # the former name of the mixtures
     assert [name for name, count in counts.items() if count > 1] == []

@@ -5,8 +5,12 @@ import numpy as np
 import pytest
 
 from adeada_jax.data import transforms
+from adeada_jax.method.ingredients.ingredient import Outputs
+from adeada_jax.method.ingredients.network import TargetProbability
+from adeada_jax.method.ingredients.providers import ALWAYS
 from adeada_jax.models import Discriminator, Segmenter, normalize, upsample
-from adeada_jax.run.inference import RegionTable, infer_regions, pixel_values
+from adeada_jax.run.inference import infer_regions
+from adeada_jax.run.region_file import load_regions, save_regions
 
 SIZES = [(40, 56), (32, 48), (40, 56)]
 
@@ -67,15 +71,17 @@ def test_means_equal_upsampling_everything(model, table, i):
     mine = table.image == i
     for name, values in measures.items():
         means = np.stack([values[example["regions"] == r].mean(axis=0) for r in table.region[mine]])
-        np.testing.assert_allclose(getattr(table, name)[mine], means, rtol=2e-4, atol=2e-5, err_msg=name)
-    np.testing.assert_array_equal(table.predicted, table.probabilities.argmax(axis=1))
+        np.testing.assert_allclose(table[name][mine], means, rtol=2e-4, atol=2e-5, err_msg=name)
+    np.testing.assert_array_equal(table.classes, table["probabilities"].argmax(axis=1))
 
 
 def test_target_probability_is_the_mean_of_the_upsampled_discriminator(model):
     segmenter, params, batch_stats = model
     discriminator = Discriminator(4)
     judged = (discriminator, discriminator.init(1))
-    found = infer_regions(*model, Source(), height=64, width=128, batch_size=2, discriminator=judged)
+    found = infer_regions(
+        *model, Source(), height=64, width=128, ingredients=[TargetProbability()], discriminator=judged
+    )
     for i in (0, 1):
         example = Source()[i]
         resized = transforms.resize({"image": example["image"]}, height=64, width=128)["image"]
@@ -86,29 +92,40 @@ def test_target_probability_is_the_mean_of_the_upsampled_discriminator(model):
         probability = np.asarray(upsample(scores, *SIZES[i])[0, ..., 0])
         mine = found.image == i
         means = [probability[example["regions"] == r].mean() for r in found.region[mine]]
-        np.testing.assert_allclose(found.target_probability[mine], means, rtol=1e-4)
+        np.testing.assert_allclose(found["target_probability"][mine], means, rtol=1e-4)
 
 
-def test_no_discriminator_no_target_probability(table, tmp_path):
-    assert table.target_probability is None
-    table.save(tmp_path / "table.safetensors")
-    assert RegionTable.load(tmp_path / "table.safetensors").target_probability is None
+def test_the_columns_are_the_ingredients(model, table):
+    assert set(table.columns) == {"features", "probabilities", "entropy", "margin", "confidence"}
+
+    class Blue:
+        name, discriminator = "blue", False
+
+        def maps(self, outputs):
+            return outputs.features[..., :2]
+
+    found = infer_regions(*model, Source(), height=40, width=56, ingredients=[Blue()])
+    assert set(found.columns) == {"blue"}
+    np.testing.assert_allclose(found["blue"], table["features"][:, :2], rtol=1e-4, atol=1e-5)
 
 
 def test_batches_change_nothing(model, table):
     one = infer_regions(*model, Source(), height=40, width=56, batch_size=1)
     for name in ("features", "probabilities", "entropy", "margin", "confidence"):
-        np.testing.assert_allclose(getattr(one, name), getattr(table, name), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(one[name], table[name], rtol=1e-4, atol=1e-5)
 
 
 def test_equal_scores_have_no_margin_and_full_entropy():
-    values = np.asarray(jax.jit(pixel_values)(np.zeros((1, 1, 1, 4), np.float32)))[0, 0, 0]
-    np.testing.assert_allclose(values, [0.25] * 4 + [np.log(4), 0, 0.25, 1], rtol=1e-6, atol=1e-7)
+    log_p = np.log(np.full((1, 1, 1, 4), 0.25, np.float32))
+    outputs = Outputs(np.zeros(1), np.zeros(1), log_p, np.zeros(1))
+    values = [np.asarray(ingredient.maps(outputs)).ravel() for ingredient in ALWAYS[1:]]
+    expected = [0.25] * 4 + [np.log(4), 0, 0.25]
+    np.testing.assert_allclose(np.concatenate(values), expected, rtol=1e-6, atol=1e-7)
 
 
 def test_save_and_load(table, tmp_path):
-    table.save(tmp_path / "table.safetensors")
-    loaded = RegionTable.load(tmp_path / "table.safetensors")
+    save_regions(tmp_path / "table.safetensors", table)
+    loaded = load_regions(tmp_path / "table.safetensors")
     assert loaded.names == table.names
-    np.testing.assert_array_equal(loaded.features, table.features)
+    np.testing.assert_array_equal(loaded["features"], table["features"])
     assert loaded.pixels.dtype == np.int64

@@ -18,10 +18,10 @@ from adeada_jax.annotators.ground_truth import GroundTruth
 from adeada_jax.data import sources
 from adeada_jax.data.images import read_png
 from adeada_jax.errors import InputError
-from adeada_jax.method.pool import Pool
+from adeada_jax.method.regions import Regions
 from adeada_jax.partitions.store import DividedImages
 from adeada_jax.run import main as rounds
-from adeada_jax.run.pool_file import save_pool
+from adeada_jax.run.region_file import save_regions
 from adeada_jax.run.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
@@ -231,7 +231,7 @@ def test_labels_that_say_nothing_are_paid_for_but_do_not_count_as_known(
 
 
 def test_a_pool_of_other_images_than_the_targets_is_refused(toy_dir, tmp_path):
-    save_pool(Workdir(tmp_path).pool, Pool.from_counts(("a",), [np.array([2])]))
+    save_regions(Workdir(tmp_path).pool, Regions.from_counts(("a",), [np.array([2])]))
     images = sources.open_images("toy/filmed", toy_dir, "train")
     with pytest.raises(InputError, match=r"pool.safetensors' lists other images than the target's data set"):
         rounds.describe(SimpleNamespace(config=None, workdir=Workdir(tmp_path), target_images=images))
@@ -249,7 +249,7 @@ def test_a_run_can_start_from_another_runs_warm_up(finished, toy_dir, tmp_path, 
     first = json.loads((finished[0] / "summary.json").read_text())["rounds"][0]
     assert summary["rounds"][0]["iou"] == pytest.approx(first["iou"])
     assert {row["method"] for row in read_selection(tmp_path, 1)} == {strategy}
-    assert (tmp_path / "edges.safetensors").exists() == (strategy == "redal")
+    assert (tmp_path / "columns/edges.safetensors").exists() == (strategy == "redal")
 
 
 def test_aada_needs_the_discriminator_beside_the_checkpoint(finished, toy_dir, tmp_path):

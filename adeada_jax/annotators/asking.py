@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from adeada_jax.files import write_json_atomic, write_png_atomic
-from adeada_jax.method.pool import Purchase
+from adeada_jax.method.selection_csv import Purchase
 
 
 @dataclass(frozen=True)

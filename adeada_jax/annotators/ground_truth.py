@@ -10,7 +10,7 @@ import numpy as np
 from adeada_jax.annotators.asking import Answer
 from adeada_jax.data import sources
 from adeada_jax.data.batches import read_ahead
-from adeada_jax.method.pool import Purchase
+from adeada_jax.method.selection_csv import Purchase
 from adeada_jax.partitions.store import DividedImages
 from adeada_jax.types import IGNORE_LABEL
 

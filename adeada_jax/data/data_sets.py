@@ -34,7 +34,7 @@ class ToyStreets:
 
 
 EMBEDDED = {f"toy/{domain}": ToyStreets(domain) for domain in ("rendered", "filmed")}
-NAMES = (*EMBEDDED, *ON_DISK)
+KNOWN: dict[str, Any] = {**EMBEDDED, **ON_DISK}
 
 
 def find_data_set(name: str, seam: seams.Seam = seams.DATA_SET_FLAG) -> DataSet | ToyStreets:
@@ -49,7 +49,7 @@ def find_data_set(name: str, seam: seams.Seam = seams.DATA_SET_FLAG) -> DataSet 
     """
     if name in EMBEDDED:
         return EMBEDDED[name]
-    made: Any = seam.resolve(name, {**EMBEDDED, **ON_DISK})
+    made: Any = seam.resolve(name, KNOWN)
     found = made() if isinstance(made, type) else made
     words = [str(getattr(found, word, "")) for word in ("name", "version")]
     valid = re.fullmatch(r"[a-z0-9_]+ \d+\.\d+\.\d+", " ".join(words))

@@ -1,59 +1,12 @@
 """What every acquisition strategy gets and gives back."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from adeada_jax.method import ranking
-from adeada_jax.method.density import DensityDifference
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """The target's regions as a strategy sees them: arrays over all N regions, no model, no labels.
-
-    Attributes:
-      image_names: names by image index.
-      image: `(N,)` int32 image indices.
-      region: `(N,)` int32 region ids.
-      pixels: `(N,)` int64 prices.
-      available: `(N,)` bool, D_T^U.
-      features: `(N, D)` region features z (Eq. 1).
-      probabilities: `(N, C)` mean class probabilities.
-      entropy: `(N,)` mean pixel entropy (Eq. 10).
-      margin: `(N,)` mean pixel margin (Eq. 8).
-      confidence: `(N,)` mean pixel confidence (Eq. 9).
-      density: pi and KL of Eq. 2 and 5, for strategies that need "density".
-      edges: `(N,)` share of edge pixels, for strategies that need "edges".
-      target_probability: `(N,)` the warm-up's discriminator's mean probability that the region is of the
-        target, for strategies that need "target_probability".
-    """
-
-    image_names: Sequence[str]
-    image: np.ndarray
-    region: np.ndarray
-    pixels: np.ndarray
-    available: np.ndarray
-    features: np.ndarray
-    probabilities: np.ndarray
-    entropy: np.ndarray
-    margin: np.ndarray
-    confidence: np.ndarray
-    density: DensityDifference | None = None
-    edges: np.ndarray | None = None
-    target_probability: np.ndarray | None = None
-
-    @property
-    def classes(self) -> np.ndarray:
-        """`(N,)` predicted classes c."""
-        return self.probabilities.argmax(axis=1).astype(np.int32)
-
-    def ranked(self, score: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
-        """Available regions by descending score; ties by image name, then region id."""
-        candidates = self.available if where is None else self.available & where
-        return ranking.ranked(score, candidates, self.image_names, self.image, self.region)
+from adeada_jax.method.regions import Regions
 
 
 @dataclass(frozen=True)
@@ -73,7 +26,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Pick:
-    """A region to buy: its position in the candidates, and why."""
+    """A region to buy: its position in the table, and why."""
 
     index: int
     method: str
@@ -93,26 +46,22 @@ class Selection:
     class_budgets: np.ndarray | None = None
 
 
-# What a strategy can ask for beyond what every region table holds; names of fields of Candidates.
-NEEDS = ("density", "edges", "target_probability")
-
-
 class Strategy(Protocol):
-    """One way of choosing regions.
+    """One way of choosing regions: from the target's table, no model and no labels.
 
     Attributes:
-      needs: which of NEEDS must be computed for it.
+      needs: the ingredients (`method.ingredients`) that it looks at; the table has a column of each.
     """
 
     needs: tuple[str, ...]
 
-    def select(self, candidates: Candidates, request: Request) -> Selection:
+    def select(self, regions: Regions, request: Request) -> Selection:
         """Chooses available regions for at most `request.budget` pixels."""
         ...
 
 
-def buy_ranked(candidates: Candidates, score: np.ndarray, *, method: str, budget: int) -> tuple[Pick, ...]:
+def buy_ranked(regions: Regions, score: np.ndarray, *, method: str, budget: int) -> tuple[Pick, ...]:
     """Picks down one ranking: what the single-score strategies do."""
-    order = candidates.ranked(score)
-    taken = ranking.affordable(order, candidates.pixels, budget)
+    order = regions.ranked(score)
+    taken = ranking.affordable(order, regions.pixels, budget)
     return tuple(Pick(index, method, float(score[index])) for index in taken)

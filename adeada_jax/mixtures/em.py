@@ -8,7 +8,7 @@ import numpy as np
 
 from adeada_jax.mixtures.engines import COVARIANCE_TYPES, Group, Options, make_engine, plan_groups
 from adeada_jax.mixtures.kmeans import kmeans, kmeans_plusplus
-from adeada_jax.mixtures.packing import Samples, Selection
+from adeada_jax.mixtures.packing import Rows, Samples
 from adeada_jax.mixtures.peers import all_gather
 from adeada_jax.mixtures.range import centres_of, check_finite, working_types
 from adeada_jax.mixtures.result import FITTED, ILL_DEFINED, TOO_FEW, Mixture
@@ -119,7 +119,7 @@ def fit_mixtures(
 
 
 def _samples(features: Samples, index: int) -> Samples:
-    array = features if isinstance(features, Selection) else np.asarray(features)
+    array = features if isinstance(features, Rows) else np.asarray(features)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(f"features[{index}] must have shape (N, D), got {array.shape}")
     if array.dtype not in (np.float32, np.float64):

@@ -78,7 +78,7 @@ def make_layout(
 
 
 @dataclass(frozen=True)
-class Selection:
+class Rows:
     """Rows of an array by index, read only as they are asked for.
 
     Attributes:
@@ -106,7 +106,7 @@ class Selection:
 
     def __getitem__(self, key):
         if isinstance(key, slice):
-            return Selection(self.array, self.rows[key])
+            return Rows(self.array, self.rows[key])
         return self.array[self.rows[key]]
 
     def __array__(self, dtype=None, copy=None):
@@ -126,7 +126,7 @@ def _aligned_zeros(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
     return raw[offset : offset + size].view(dtype).reshape(shape)
 
 
-Samples = np.ndarray | Selection
+Samples = np.ndarray | Rows
 
 
 def chunks(samples: Samples, rows: int = 4096) -> Iterator[tuple[int, np.ndarray]]:

@@ -10,6 +10,8 @@ import numpy as np
 from adeada_jax.evaluation.tables import gain, means, number, round_name
 from adeada_jax.report.profile import PARTS, time_by_part
 
+# Of a class's entry in density.json: what stands in other tables or columns.
+_TOLD_ELSEWHERE = ("class", "status", "kl", "budget")
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -127,19 +129,24 @@ def method_rows(selections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
 
 
 def fit_rows(densities: Mapping[int, Mapping[str, Any]], class_names: Sequence[str]) -> dict[str, Any] | None:
-    """The mixtures of the last round: a row a class; None without densities."""
+    """What the densities of the last round say of themselves: a row a class; None without densities.
+
+    Numbers and pairs of them, source and target; what is longer is left to density.json.
+    """
     if not densities:
         return None
     last = max(densities)
-    rows = []
-    for name in class_names:
-        record = densities[last].get(name, {})
-        pairs = [_pair(record, key) for key in ("regions", "iterations")]
-        likelihood = _pair(record, "log_likelihood", "{:,.1f}")
-        components = record.get("components")
-        rows.append([name, *pairs[0], "-" if components is None else str(components), *pairs[1], *likelihood,
-                     str(record.get("status", "none"))])  # fmt: skip
-    return {"round": last, "rows": rows}
+    records = [densities[last].get(name, {}) for name in class_names]
+    keys = [
+        key
+        for key in dict.fromkeys(key for record in records for key in record)
+        if key not in _TOLD_ELSEWHERE and not any(_is_long(record.get(key)) for record in records)
+    ]
+    rows = [
+        [name, *(_fact(record.get(key)) for key in keys), str(record.get("status", "none"))]
+        for name, record in zip(class_names, records, strict=True)
+    ]
+    return {"round": last, "headings": [key.replace("_", " ") for key in keys], "rows": rows}
 
 
 def time_section(summary: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -213,9 +220,21 @@ def _matrix(
     return Matrix(tuple(f"round {k}" for k in sorted(densities)), rows)
 
 
-def _pair(record: Mapping[str, Any], key: str, form: str = "{:,}") -> list[str]:
-    values = record.get(key) or {}
-    return ["-" if values.get(side) is None else form.format(values[side]) for side in ("source", "target")]
+def _is_long(value: Any) -> bool:
+    values = value.values() if isinstance(value, Mapping) else [value]
+    return any(isinstance(one, (list, Mapping)) for one in values)
+
+
+def _fact(value: Any) -> str:
+    """A number, or the source's and the target's, as people read it."""
+    if isinstance(value, Mapping):
+        sides = [_fact(value.get(side)) for side in ("source", "target")]
+        return "-" if sides == ["-", "-"] else " / ".join(sides)
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value:,}"
 
 
 def _get(config: Mapping[str, Any], section: str, key: str) -> Any:

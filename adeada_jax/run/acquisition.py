@@ -7,23 +7,23 @@ from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import config_dict
 
 from adeada_jax import processes
 from adeada_jax.annotators.asking import label
 from adeada_jax.arrays import load_arrays, save_arrays
 from adeada_jax.data.subset import Subset
-from adeada_jax.errors import InputError
 from adeada_jax.files import write_json_atomic, write_text_atomic
 from adeada_jax.labels import SHARED_CLASSES
-from adeada_jax.method.density import DensityDifference, density_difference
-from adeada_jax.method.edges import edge_shares
-from adeada_jax.method.pool import Pool, Purchase, purchases_to_csv
-from adeada_jax.method.strategy import Candidates, Request, Selection
+from adeada_jax.method.ingredients.ingredient import Compared, Context, OfDomains, OfImage
+from adeada_jax.method.ingredients.providers import ALWAYS
+from adeada_jax.method.regions import Regions
+from adeada_jax.method.selection_csv import Purchase, purchases_to_csv
+from adeada_jax.method.strategy import Request, Selection
 from adeada_jax.run import inference, trainings
 from adeada_jax.run.costs import Cost, Survey
 from adeada_jax.run.experiment import Experiment
-from adeada_jax.run.inference import RegionTable
-from adeada_jax.run.pool_file import load_pool, save_pool
+from adeada_jax.run.region_file import arrays_of, join_regions, load_regions, save_regions
 from adeada_jax.run.runner import Alone, Divided, Outcome, Stage, Together
 from adeada_jax.telemetry import console, track
 
@@ -52,7 +52,7 @@ def pool(experiment: Experiment) -> Stage:
             bounds = arrays["bounds"]
             for place, i in enumerate(arrays["index"]):
                 counts[int(i)] = arrays["pixels"][bounds[place] : bounds[place + 1]]
-        save_pool(path, Pool.from_counts(images.names, [counts[i] for i in range(len(images))]))
+        save_regions(path, Regions.from_counts(images.names, [counts[i] for i in range(len(images))]))
 
     cost = Cost(files=lambda survey: {path: 16 * survey.target_regions})
     return Stage("pool", 0, Divided(len(images), len(images), measure, join), writes=(path,), cost=cost)
@@ -60,15 +60,15 @@ def pool(experiment: Experiment) -> Stage:
 
 def acquire(experiment: Experiment, number: int) -> Iterable[Stage]:
     """A round's region tables, what its strategy needs besides, its selection, and the labels of it."""
-    needs = experiment.strategy.needs
     yield infer(experiment, number, "target")
-    if "density" in needs:
+    if experiment.needed("OfDomains"):
         if trainings.adapts_statistics(experiment.config):
             yield trainings.source_statistics(experiment, number - 1)
         yield infer(experiment, number, "source")
-        yield estimate_density(experiment, number)
-    if "edges" in needs:
-        yield measure_edges(experiment)
+    for ingredient in experiment.needed("OfDomains"):
+        yield compare_domains(experiment, number, ingredient)
+    for ingredient in experiment.needed("OfImage"):
+        yield measure_images(experiment, ingredient)
     yield select(experiment, number)
     yield ask_for_labels(experiment, number)
 
@@ -78,7 +78,8 @@ def infer(experiment: Experiment, number: int, domain: str) -> Stage:
     workdir = experiment.workdir
     images = experiment.divided[domain]
     path, checkpoint = workdir.region_table(number, domain), workdir.checkpoint(number - 1)
-    with_discriminator = domain == "target" and "target_probability" in experiment.strategy.needs
+    ingredients = experiment.needed("OfModel") if domain == "target" else ALWAYS
+    with_discriminator = any(ingredient.discriminator for ingredient in ingredients)
 
     reads = [checkpoint]
     if with_discriminator:
@@ -96,12 +97,13 @@ def infer(experiment: Experiment, number: int, domain: str) -> Stage:
         table = inference.infer_regions(
             experiment.segmenter, weights.params, weights.batch_stats, Subset(images, indices),
             **experiment.size, batch_size=experiment.config.inference.batch_size,
-            description=f"round {number}: {domain} regions", discriminator=discriminator,
+            description=f"round {number}: {domain} regions", ingredients=ingredients,
+            discriminator=discriminator,
         )  # fmt: skip
-        return table.arrays, {"names": table.names}
+        return arrays_of(table), {"names": table.names}
 
     def join(pieces: Sequence[Path]) -> None:
-        inference.join_tables([RegionTable.load(piece) for piece in pieces], images.names, path)
+        join_regions([load_regions(piece) for piece in pieces], images.names, path)
 
     def files(survey: Survey) -> dict[Path, int]:
         regions = survey.target_regions if domain == "target" else survey.source_regions
@@ -113,58 +115,60 @@ def infer(experiment: Experiment, number: int, domain: str) -> Stage:
     )  # fmt: skip
 
 
-def estimate_density(experiment: Experiment, number: int) -> Stage:
-    """Importance (Eq. 2) and KL (Eq. 5) from densities of both domains, target labelled or not.
+def compare_domains(experiment: Experiment, number: int, ingredient: OfDomains) -> Stage:
+    """A column from both domains' tables, such as the density's (Eq. 2).
 
     Each process reads all probabilities, for the classes, and of the features its part.
     """
     workdir, config = experiment.workdir, experiment.config
-    path = workdir.importance(number)
+    path = workdir.comparison(number, ingredient.name)
     tables = tuple(workdir.region_table(number, domain) for domain in ("target", "source"))
+    context = Context(
+        experiment.class_names, shared_classes(config), experiment.seed(number, ingredient.name),
+        jax.devices() if processes.count() > 1 else None,
+    )  # fmt: skip
 
-    def make(_: int) -> DensityDifference:
-        target, source = (RegionTable.load(table) for table in tables)
-        return density_difference(
-            target.features, target.predicted, source.features, source.predicted,
-            num_classes=config.num_classes, class_names=experiment.class_names,
-            shared_classes=SHARED_CLASSES[config.shared_classes]["miou"],
-            seed=experiment.seed(number, "density"),
-            devices=jax.devices() if processes.count() > 1 else None, **config.density,
-        )  # fmt: skip
+    def make(_: int) -> Compared:
+        return ingredient.compare(*map(load_regions, tables), context)
 
-    def write(found: DensityDifference) -> None:
-        save_arrays(path, {"importance": found.importance, "kl": found.kl}, {"records": found.records})
+    def write(found: Compared) -> None:
+        save_arrays(path, {"values": found.values}, {"classes": found.classes})
 
     cost = Cost(files=lambda survey: {path: 8 * survey.target_regions})
-    return Stage("density", number, Together(make, write), reads=tables, writes=(path,), cost=cost)
+    return Stage(ingredient.name, number, Together(make, write), reads=tables, writes=(path,), cost=cost)
 
 
-def measure_edges(experiment: Experiment) -> Stage:
-    """Each region's share of edge pixels; images do not change, so it is measured once a run."""
-    path, images = experiment.workdir.edges, experiment.divided["target"]
+def shared_classes(config: config_dict.ConfigDict) -> Sequence[int]:
+    """The classes that both domains may have."""
+    shared = SHARED_CLASSES[config.shared_classes]["miou"]
+    return range(config.num_classes) if shared is None else shared
+
+
+def measure_images(experiment: Experiment, ingredient: OfImage) -> Stage:
+    """A column from the images alone; they do not change, so it is made once a run."""
+    path, images = experiment.workdir.column(ingredient.name), experiment.divided["target"]
 
     def make() -> None:
-        shares = []
-        for i in track(range(len(images)), total=len(images), description="edges"):
+        values = []
+        for i in track(range(len(images)), total=len(images), description=ingredient.name):
             example = images[i]
             present = np.unique(example["regions"])
-            shares.append(edge_shares(example["image"], example["regions"])[present])
-        save_arrays(path, {"edges": np.concatenate(shares)}, {})
+            values.append(ingredient.values(example["image"], example["regions"])[present])
+        save_arrays(path, {"values": np.concatenate(values)}, {})
 
     cost = Cost(files=lambda survey: {path: 4 * survey.target_regions})
-    return Stage("edges", 0, Alone(make), writes=(path,), cost=cost)
+    return Stage(ingredient.name, 0, Alone(make), writes=(path,), cost=cost)
 
 
 def select(experiment: Experiment, number: int) -> Stage:
     """Chooses a round's regions, never more than the budget or what is left."""
     workdir = experiment.workdir
+    compared = [ingredient.name for ingredient in experiment.needed("OfDomains")]
     reads = [workdir.pool, workdir.region_table(number, "target")]
-    writes = [workdir.selection(number)]
-    if "density" in experiment.strategy.needs:
-        reads.append(workdir.importance(number))
-        writes.insert(0, workdir.density(number))
-    if "edges" in experiment.strategy.needs:
-        reads.append(workdir.edges)
+    reads += [workdir.comparison(number, name) for name in compared]
+    reads += [workdir.column(ingredient.name) for ingredient in experiment.needed("OfImage")]
+    writes = [workdir.density(number)] if "density" in compared else []
+    writes.append(workdir.selection(number))
 
     def make() -> None:
         write_text_atomic(workdir.selection(number), purchases_to_csv(_purchases(experiment, number)))
@@ -183,7 +187,7 @@ def select_everything(experiment: Experiment) -> Stage:
     path = experiment.workdir.selection(0)
 
     def make() -> None:
-        pool = load_pool(experiment.workdir.pool)
+        pool = load_regions(experiment.workdir.pool)
         everything = [
             Purchase(0, pool.names[image], int(region), int(pixels), "", "all", 0.0)
             for image, region, pixels in zip(pool.image, pool.region, pool.pixels, strict=True)
@@ -217,62 +221,42 @@ def ask_for_labels(experiment: Experiment, number: int) -> Stage:
     )  # fmt: skip
 
 
+def table_of(experiment: Experiment, number: int) -> Regions:
+    """What a round's strategy is given: the pool as it was before, with a column an ingredient."""
+    workdir = experiment.workdir
+    pool = load_regions(workdir.pool).replay(workdir.purchases(number - 1))
+    paths = {one.name: workdir.column(one.name) for one in experiment.needed("OfImage")}
+    paths |= {one.name: workdir.comparison(number, one.name) for one in experiment.needed("OfDomains")}
+    made = {name: load_arrays(path)[0]["values"] for name, path in paths.items()}
+    return pool.with_columns_of(load_regions(workdir.region_table(number, "target"))).with_columns(**made)
+
+
 def _purchases(experiment: Experiment, number: int) -> list[Purchase]:
     """What the strategy buys in a round, in order; density.json is written by the way."""
-    workdir, options, needs = experiment.workdir, experiment.config.acquisition, experiment.strategy.needs
-    pool = load_pool(workdir.pool).replay(workdir.purchases(number - 1))
-    target = RegionTable.load(workdir.region_table(number, "target"))
-    density = _load_density(workdir.importance(number)) if "density" in needs else None
-    edges = load_arrays(workdir.edges)[0]["edges"] if "edges" in needs else None
-    asked, left = pool.budget(options.budget), pool.total_pixels - pool.labelled_pixels
+    options, regions = experiment.config.acquisition, table_of(experiment, number)
+    asked, left = regions.budget(options.budget), regions.total_pixels - regions.labelled_pixels
     if asked > left:
         console.print(f"round {number}: only {left} of {asked} pixels are left to buy; buying those")
     request = Request(round=number, budget=min(asked, left), seed=experiment.seed(0, "acquisition"))
-    selection = experiment.strategy.select(candidates(pool, target, density=density, edges=edges), request)
-    predicted = target.predicted
-    pool.buy([pick.index for pick in selection.picks], round=number, budget=request.budget)
-    if density is not None:
-        write_json_atomic(workdir.density(number), _density_content(density, selection))
+    selection = experiment.strategy.select(regions, request)
+    classes = regions.classes
+    regions.buy([pick.index for pick in selection.picks], round=number, budget=request.budget)
+    if "density" in regions.columns:
+        _write_density(experiment, number, selection)
     return [
-        Purchase(number, pool.names[pool.image[pick.index]], int(pool.region[pick.index]),
-                 int(pool.pixels[pick.index]), experiment.class_names[predicted[pick.index]],
+        Purchase(number, regions.names[regions.image[pick.index]], int(regions.region[pick.index]),
+                 int(regions.pixels[pick.index]), experiment.class_names[classes[pick.index]],
                  pick.method, pick.score)
         for pick in selection.picks
     ]  # fmt: skip
 
 
-def candidates(pool: Pool, target: RegionTable, **needed: Any) -> Candidates:
-    """The pool and the region table side by side; both list regions by image, then region id.
-
-    Raises:
-      InputError: they are of different data: other images, regions or prices.
-    """
-    differing = [] if pool.names == target.names else ["images"]
-    for name in ("image", "region", "pixels"):
-        if not np.array_equal(getattr(pool, name), getattr(target, name)):
-            differing.append({"image": "images' regions", "region": "regions", "pixels": "prices"}[name])
-    if differing:
-        raise InputError(
-            f"the target's region table and pool.safetensors differ in {', '.join(differing)}: the target's "
-            "data changed under the run; start it in another --workdir"
-        )
-    return Candidates(
-        image_names=pool.names, image=pool.image, region=pool.region, pixels=pool.pixels,
-        available=pool.available, features=target.features, probabilities=target.probabilities,
-        entropy=target.entropy, margin=target.margin, confidence=target.confidence,
-        target_probability=target.target_probability, **needed,
-    )  # fmt: skip
-
-
-def _load_density(path: Path) -> DensityDifference:
-    arrays, metadata = load_arrays(path)
-    return DensityDifference(**arrays, records=metadata["records"])
-
-
-def _density_content(density: DensityDifference, selection: Selection) -> dict[str, Any]:
-    """density.json: for each class its two fits, its KL and its budget in pixels."""
-    budgets = selection.class_budgets
-    return {
-        record["class"]: {**record, "budget": int(budgets[c]) if budgets is not None else None}
-        for c, record in enumerate(density.records)
+def _write_density(experiment: Experiment, number: int, selection: Selection) -> None:
+    """density.json: for each class what its densities are like, its KL and its budget in pixels."""
+    workdir, budgets = experiment.workdir, selection.class_budgets
+    _, metadata = load_arrays(workdir.comparison(number, "density"), names=())
+    content = {
+        name: {**metadata["classes"][name], "budget": int(budgets[c]) if budgets is not None else None}
+        for c, name in enumerate(experiment.class_names)
     }
+    write_json_atomic(workdir.density(number), content)

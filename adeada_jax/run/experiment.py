@@ -16,6 +16,8 @@ from adeada_jax.data import prepared, preparing, sources
 from adeada_jax.data.fingerprint import shown
 from adeada_jax.errors import InputError
 from adeada_jax.labels import CLASS_NAMES
+from adeada_jax.method.ingredients.ingredient import Ingredient
+from adeada_jax.method.ingredients.providers import create_ingredients, kind_of
 from adeada_jax.method.strategies.registry import create_strategy
 from adeada_jax.method.strategy import Strategy
 from adeada_jax.models import Discriminator, Segmenter
@@ -57,6 +59,7 @@ class Experiment:
         only there where its regions are needed.
       validation: the target's evaluation split.
       strategy: what chooses regions.
+      ingredients: what it knows of them.
       annotator: who labels what was bought.
       data: what the data sets held when they were opened, see `data_of`.
     """
@@ -71,6 +74,7 @@ class Experiment:
     divided: Mapping[str, Any]
     validation: Any
     strategy: Strategy
+    ingredients: tuple[Ingredient, ...]
     annotator: Annotator
     data: Mapping[str, Any]
 
@@ -82,6 +86,10 @@ class Experiment:
     def size(self) -> dict[str, int]:
         """The network's input size in pixels."""
         return {"height": self.config.data.height, "width": self.config.data.width}
+
+    def needed(self, kind: str) -> list[Ingredient]:
+        """The ingredients of a kind, see `providers.kind_of`."""
+        return [ingredient for ingredient in self.ingredients if kind_of(ingredient) == kind]
 
     def seed(self, round: int, purpose: str) -> int:
         """A seed of its own for each round and purpose, derived from the experiment's."""
@@ -174,15 +182,16 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
             f"use a multiple of {2 * processes.count()}"
         )
     segmenter = create_segmenter(config)
+    strategy = create_strategy(config.acquisition.strategy, config.acquisition)
+    ingredients = create_ingredients(strategy.needs, config)
     _check_checkpoints(config, segmenter)
     for domain in ("source", "target"):
         preparing.make_if_embedded(config[domain].dataset, config[domain].dir, seams.DATA_SETS[domain])
     source = sources.open_labelled(config.source.dataset, config.source.dir, "train")
     source_images = sources.open_images(config.source.dataset, config.source.dir, "train")
     target_images = sources.open_images(config.target.dataset, config.target.dir, "train")
-    strategy = create_strategy(config.acquisition.strategy, config.acquisition)
     images = {"target": target_images}
-    if config.experiment == "active" and "density" in strategy.needs:
+    if config.experiment == "active" and any(kind_of(one) == "OfDomains" for one in ingredients):
         images["source"] = source_images
     divided = divide(images, config.regions)
     experiment = Experiment(
@@ -196,6 +205,7 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
         divided=divided,
         validation=sources.open_labelled(config.target.dataset, config.target.dir, "val"),
         strategy=strategy,
+        ingredients=ingredients,
         annotator=GroundTruth(divided["target"]),
         data=data_of(config, divided),
     )

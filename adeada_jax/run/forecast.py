@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adeada_jax.run import recipe, trainings
+from adeada_jax.run import inference, recipe, trainings
 from adeada_jax.run.costs import Survey
 from adeada_jax.run.experiment import Experiment, Weights
-from adeada_jax.run.pool_file import load_pool
+from adeada_jax.run.region_file import load_regions
 from adeada_jax.run.runner import Stage
 from adeada_jax.training.step_cost import StepCost, step_cost, tree_bytes
 
@@ -172,7 +173,7 @@ def _pool_survey(experiment: Experiment) -> Split:
     looked = survey(experiment.target_images, experiment.divided["target"])
     if not experiment.workdir.pool.exists() or not experiment.workdir.is_of(experiment.data):
         return looked
-    pool = load_pool(experiment.workdir.pool)
+    pool = load_regions(experiment.workdir.pool)
     return Split(
         looked.images,
         looked.sizes,
@@ -315,11 +316,11 @@ def _kind(path: Path) -> str:
 
 
 def _row_bytes(experiment: Experiment) -> int:
-    """Of a region in a region table: ids and price, feature, probabilities, uncertainties."""
-    size = (1, experiment.config.data.height, experiment.config.data.width, 3)
-    images = jax.ShapeDtypeStruct(size, jnp.float32)
-    shapes = jax.eval_shape(
-        lambda weights, images: experiment.segmenter.apply(*weights, images, train=False)[0],
-        experiment.segmenter.shapes, images,
+    """Of a region in a region table: ids and price, and the columns of the model's ingredients."""
+    size = (1, experiment.config.data.height, experiment.config.data.width)
+    measure = inference.make_measure(experiment.segmenter, tuple(experiment.needed("OfModel")))
+    sums = jax.eval_shape(
+        partial(measure, num_regions=1), *experiment.segmenter.shapes, None,
+        jax.ShapeDtypeStruct((*size, 3), jnp.uint8), jax.ShapeDtypeStruct(size, jnp.int32),
     )  # fmt: skip
-    return 4 + 4 + 8 + 4 * (shapes.features.shape[-1] + shapes.logits.shape[-1] + 3)
+    return 4 + 4 + 8 + sum(4 * int(np.prod(s.shape[2:])) for name, s in sums.items() if name != "pixels")

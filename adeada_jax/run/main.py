@@ -11,8 +11,8 @@ from adeada_jax.errors import InputError
 from adeada_jax.files import read_json
 from adeada_jax.run import publish, recipe, runner
 from adeada_jax.run.experiment import Experiment, create_experiment
-from adeada_jax.run.pool_file import load_pool
 from adeada_jax.run.preflight import preflight, warn
+from adeada_jax.run.region_file import load_regions
 from adeada_jax.run.runner import Alone, Outcome, Stage
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics, console
@@ -65,7 +65,7 @@ def run(experiment: Experiment) -> dict[str, Any] | None:
 
 def describe(experiment: Experiment) -> None:
     """Says what is about to be done, with which data."""
-    config, pool = experiment.config, load_pool(experiment.workdir.pool)
+    config, pool = experiment.config, load_regions(experiment.workdir.pool)
     if pool.names != tuple(experiment.target_images.names):
         raise InputError(
             f"'{experiment.workdir.pool}' lists other images than the target's data set has; give another "

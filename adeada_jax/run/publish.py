@@ -10,7 +10,7 @@ import numpy as np
 from adeada_jax.annotators.bought_labels import LabelStore
 from adeada_jax.files import read_json
 from adeada_jax.labels import colorize
-from adeada_jax.method.pool import Purchase
+from adeada_jax.method.selection_csv import Purchase
 from adeada_jax.report.figures import bought_overlay
 from adeada_jax.report.page import Gallery, Strip, write_report
 from adeada_jax.run.experiment import Experiment

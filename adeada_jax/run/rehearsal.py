@@ -17,7 +17,7 @@ from adeada_jax.errors import InputError
 from adeada_jax.evaluation import confusion, tables
 from adeada_jax.evaluation.enlargement import labels_of
 from adeada_jax.files import read_json, write_json_atomic, write_png_atomic, write_text_atomic
-from adeada_jax.method.pool import Purchase, purchases_to_csv
+from adeada_jax.method.selection_csv import Purchase, purchases_to_csv
 from adeada_jax.run import publish, recipe
 from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.prediction import pictures
@@ -99,7 +99,7 @@ def write_results(experiment: Experiment, last: int) -> None:
         experiment.metrics.write(round=number, stage="evaluation", step=0, miou=results[number]["miou"])
     for number in range(1, last + 1):
         _write_purchases(experiment, number)
-        if "density" in experiment.strategy.needs:
+        if "density" in [ingredient.name for ingredient in experiment.ingredients]:
             write_json_atomic(workdir.density(number), dict(map(_density, experiment.class_names)))
 
 

@@ -13,7 +13,7 @@ from adeada_jax.files import read_json, write_json_atomic
 from adeada_jax.run import trainings
 from adeada_jax.run.costs import Cost
 from adeada_jax.run.experiment import Experiment
-from adeada_jax.run.pool_file import load_pool
+from adeada_jax.run.region_file import load_regions
 from adeada_jax.run.runner import Alone, Divided, Stage
 from adeada_jax.telemetry import console
 
@@ -52,7 +52,7 @@ def _scores(experiment: Experiment, number: int) -> Stage:
 def round_entry(experiment: Experiment, number: int, iou: np.ndarray) -> dict[str, Any]:
     """One object of summary.json's list, IoU in percent, null for classes that do not occur."""
     workdir = experiment.workdir
-    total = load_pool(workdir.pool).total_pixels
+    total = load_regions(workdir.pool).total_pixels
     labelled = sum(purchase.pixels for purchase in workdir.purchases(number))
     return {
         "round": number,

@@ -15,7 +15,7 @@ from adeada_jax.config import differing_keys
 from adeada_jax.data.fingerprint import differences, partition_differences
 from adeada_jax.errors import InputError
 from adeada_jax.files import read_json, write_json_atomic
-from adeada_jax.method.pool import Purchase, purchases_from_csv
+from adeada_jax.method.selection_csv import Purchase, purchases_from_csv
 
 
 class Workdir:
@@ -46,10 +46,9 @@ class Workdir:
         """Every target training region with its price."""
         return self.root / "pool.safetensors"
 
-    @property
-    def edges(self) -> Path:
-        """Every target training region's share of edge pixels."""
-        return self.root / "edges.safetensors"
+    def column(self, name: str) -> Path:
+        """What the target's images alone say of every region, by ingredient."""
+        return self.root / "columns" / f"{name}.safetensors"
 
     def round(self, number: int) -> Path:
         return self.root / "rounds" / f"{number:02d}"
@@ -74,8 +73,9 @@ class Workdir:
     def density(self, round: int) -> Path:
         return self.round(round) / "density.json"
 
-    def importance(self, round: int) -> Path:
-        return self.round(round) / "importance.safetensors"
+    def comparison(self, round: int, name: str) -> Path:
+        """What both domains' tables say of every target region, by ingredient."""
+        return self.round(round) / "columns" / f"{name}.safetensors"
 
     def selection(self, round: int) -> Path:
         return self.round(round) / "selection.csv"

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from adeada_jax.run.inference import RegionTable
-from adeada_jax.run.pool_file import load_pool
+from adeada_jax.run.region_file import load_regions
 from adeada_jax.study.collect import Result
 from adeada_jax.study.spread import summary
 from adeada_jax.study.truth import Truth, read_truth
@@ -35,15 +34,15 @@ def analyse(
     active = [result for result in results if result.purchases]
     if not active:
         return {}
-    pool = load_pool(active[0].workdir.pool)
+    pool = load_regions(active[0].workdir.pool)
     truth = read_truth(config, pool, directory / "truth.safetensors")
     bought: dict[str, dict[int, np.ndarray]] = {}
     predicted = {}
     for result in active:
         bought.setdefault(result.setting, {})[result.seed] = pool.replay(result.purchases).bought
         if result.seed not in predicted:  # round 1 asks the warm-up's model, the same in all runs of a seed
-            table = RegionTable.load(result.workdir.region_table(1, "target"))
-            predicted[result.seed] = table.predicted
+            table = load_regions(result.workdir.region_table(1, "target"))
+            predicted[result.seed] = table.classes
     return {
         "mispredicted": mispredictions(truth, predicted, bought, class_names),
         "regions": bought_regions(truth, pool.pixels, bought),

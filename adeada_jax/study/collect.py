@@ -10,7 +10,7 @@ from typing import Any
 
 from adeada_jax.evaluation.tables import MEANS
 from adeada_jax.files import read_json
-from adeada_jax.method.pool import Purchase
+from adeada_jax.method.selection_csv import Purchase
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.study.study_plan import WARM_UP, Plan, Run
 from adeada_jax.study.study_runner import entries, is_finished

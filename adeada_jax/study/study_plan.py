@@ -9,6 +9,7 @@ from ml_collections import config_dict
 from adeada_jax import config_rules
 from adeada_jax.config import EXPERIMENTS
 from adeada_jax.errors import InputError
+from adeada_jax.method.ingredients.providers import create_ingredients
 from adeada_jax.method.schedule import density_share
 from adeada_jax.method.strategies.registry import STRATEGIES, create_strategy
 
@@ -136,7 +137,7 @@ def make_plan(
             if name not in known:
                 raise InputError(f"--{flag}: unknown '{name}'; known: {', '.join(known)}")
     for name in (config.acquisition.strategy, *strategies):
-        create_strategy(name, config.acquisition)
+        create_ingredients(create_strategy(name, config.acquisition).needs, config)
     asked = [*strategies, *(name for table in ablations for name in ABLATIONS[table].values()), *settings]
     if not asked and not references:
         raise InputError("--strategies: nothing to run; known: " + ", ".join(STRATEGIES))

@@ -15,7 +15,7 @@ from adeada_jax.arrays import load_arrays, save_arrays
 from adeada_jax.data import sources
 from adeada_jax.data.batches import read_ahead
 from adeada_jax.errors import InputError
-from adeada_jax.method.pool import Pool
+from adeada_jax.method.regions import Regions
 from adeada_jax.partitions.store import DividedImages
 from adeada_jax.telemetry import track
 from adeada_jax.types import IGNORE_LABEL
@@ -42,7 +42,7 @@ class Truth:
         return (self.counts > 0).sum(axis=1)
 
 
-def read_truth(config: Mapping[str, Any], pool: Pool, path: Path) -> Truth:
+def read_truth(config: Mapping[str, Any], pool: Regions, path: Path) -> Truth:
     """Reads the labels of all target training images once, and what it counted from `path` afterwards.
 
     Args:

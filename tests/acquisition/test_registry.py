@@ -5,7 +5,9 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from adeada_jax import seams
+from adeada_jax.config import paper_defaults
 from adeada_jax.errors import InputError
+from adeada_jax.method.ingredients.providers import create_ingredients
 from adeada_jax.method.strategies import registry
 from adeada_jax.method.strategy import Pick, Selection
 
@@ -16,9 +18,9 @@ class Largest:
     needs = ()
     def __init__(self, options):
         self.sign = -1 if options["smallest"] else 1
-    def select(self, candidates, request):
-        score = self.sign * candidates.pixels
-        return Selection(buy_ranked(candidates, score, method="largest", budget=request.budget))
+    def select(self, regions, request):
+        score = self.sign * regions.pixels
+        return Selection(buy_ranked(regions, score, method="largest", budget=request.budget))
 
 class NoStrategy:
     def __init__(self, options):
@@ -56,13 +58,50 @@ def test_what_is_no_strategy_is_said(module, path, words):
         registry.create_strategy(path, {})
 
 
-def test_a_need_that_nobody_can_meet_is_refused(module, monkeypatch):
+def test_needs_that_are_no_tuple_of_names_are_refused(module, monkeypatch):
     class Greedy:
-        needs = ("labels",)
+        needs = "density"
 
-        def select(self, candidates, request):
+        def select(self, regions, request):
             return Selection((Pick(0, "", 0.0),))
 
-    monkeypatch.setitem(registry._STRATEGIES, "greedy", lambda options: Greedy())
-    with pytest.raises(InputError, match="any of: density, edges, target_probability"):
+    monkeypatch.setitem(registry.STRATEGIES, "greedy", lambda options: Greedy())
+    with pytest.raises(InputError, match="`needs`, a tuple of names of ingredients"):
         registry.create_strategy("greedy", {})
+
+
+INGREDIENTS = """
+class Unnamed:
+    name = "two words"
+    def __init__(self, config):
+        pass
+    def values(self, image, regions):
+        return regions[0]
+
+class Twice(Unnamed):
+    name = "edges"
+
+class Idle:
+    name = "idle"
+    def __init__(self, config):
+        pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("needs", "words"),
+    [(("labels",), "`needs`: unknown 'labels'; known: features, .*edges, density, or an import path"),
+     (("own_ingredients:Unnamed",), "has a `name`, an identifier, and one of the methods maps, values"),
+     (("own_ingredients:Idle",), "gives no ingredient"),
+     (("edges", "own_ingredients:Twice"), "'edges' is one's already")],
+)  # fmt: skip
+def test_a_need_that_nobody_can_meet_is_refused(tmp_path, monkeypatch, needs, words):
+    (tmp_path / "own_ingredients.py").write_text(INGREDIENTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=words):
+        create_ingredients(needs, paper_defaults())
+
+
+def test_every_table_has_the_columns_that_cost_nothing_and_each_need_once():
+    names = [one.name for one in create_ingredients(("entropy", "edges", "edges"), paper_defaults())]
+    assert names == ["features", "probabilities", "entropy", "margin", "confidence", "edges"]

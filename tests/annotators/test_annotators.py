@@ -13,7 +13,7 @@ from adeada_jax.annotators.asking import Answer, label
 from adeada_jax.annotators.bought_labels import LabelStore, PurchasedLabels
 from adeada_jax.errors import InputError
 from adeada_jax.files import write_png_atomic
-from adeada_jax.method.pool import Purchase
+from adeada_jax.method.selection_csv import Purchase
 
 
 class Images:

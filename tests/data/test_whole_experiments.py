@@ -16,7 +16,7 @@ from adeada_jax.data import preparing, sources
 from adeada_jax.errors import InputError
 from adeada_jax.run import dry_run
 from adeada_jax.run import main as rounds
-from adeada_jax.run.pool_file import load_pool
+from adeada_jax.run.region_file import load_regions
 from adeada_jax.run.workdir import Workdir
 
 ROOT = Path(__file__).parents[2]
@@ -140,7 +140,7 @@ def check_plan_of_finished(workdir, streets):
     for path in ("rounds/*/checkpoint/", "rounds/*/discriminator/", "rounds/*/regions_source.safetensors"):
         written = sum(sizes(workdir, f"{path}**/*" if path.endswith("/") else path).values())
         assert planned[path] == pytest.approx(written, rel=0.1), path
-    assert plan.splits["target pool"].regions == len(load_pool(Workdir(workdir).pool).region)
+    assert plan.splits["target pool"].regions == len(load_regions(Workdir(workdir).pool).region)
 
 
 @pytest.mark.slow

@@ -74,7 +74,7 @@ def test_padding_of_tasks_is_small():
 def test_selection_reads_like_the_rows_it_stands_for():
     array = np.arange(60.0).reshape(20, 3)
     rows = np.array([4, 1, 19, 7])
-    chosen = lay.Selection(array, rows)
+    chosen = lay.Rows(array, rows)
     assert (len(chosen), chosen.shape, chosen.dtype) == (4, (4, 3), array.dtype)
     np.testing.assert_array_equal(np.asarray(chosen), array[rows])
     np.testing.assert_array_equal(np.asarray(chosen[1:3]), array[rows[1:3]])

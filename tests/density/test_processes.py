@@ -12,7 +12,8 @@ import pytest
 
 DEVICES = """
 import jax, numpy as np
-from adeada_jax.method.density import density_difference
+from adeada_jax.method.densities.gmm import Gmm
+from adeada_jax.method.ingredients.density_difference import density_difference
 from adeada_jax.mixtures import fit_mixtures
 assert len(jax.local_devices()) == 8
 rng = np.random.default_rng(0)
@@ -33,7 +34,9 @@ classes = np.repeat(np.arange(2), [700, 90])
 target = np.concatenate(sets)
 source = target + rng.normal(0.1, 0.1, target.shape).astype(np.float32)
 compared = [
-    density_difference(target, classes, source, classes, num_classes=2, devices=jax.local_devices()[:n])
+    density_difference(
+        target, classes, source, classes, density=Gmm(), num_classes=2, devices=jax.local_devices()[:n]
+    )
     for n in (1, 2, 8)
 ]
 for found in compared[1:]:
@@ -48,7 +51,8 @@ PEERS = """
 import sys
 import jax, numpy as np
 from adeada_jax import processes
-from adeada_jax.method.density import density_difference
+from adeada_jax.method.densities.gmm import Gmm
+from adeada_jax.method.ingredients.density_difference import density_difference
 from adeada_jax.mixtures import engines, fit_mixtures
 out, *place = sys.argv[1:]
 if place:
@@ -63,7 +67,7 @@ for kind in ("full", "tied", "diag"):
     print(kind, flush=True)
     with processes.ending_together():
         found = density_difference(
-            features, classes, source, classes, num_classes=6, covariance_type=kind,
+            features, classes, source, classes, density=Gmm(covariance_type=kind), num_classes=6,
             devices=jax.devices() if place else None,
         )
     np.savez(f"{out}-{kind}.npz", importance=found.importance, kl=found.kl)
@@ -78,13 +82,14 @@ except ValueError as error:
 # triangular solve could not get through on two cores.
 MANY = """
 import numpy as np
-from adeada_jax.method.density import density_difference
+from adeada_jax.method.densities.gmm import Gmm
+from adeada_jax.method.ingredients.density_difference import density_difference
 rng = np.random.default_rng(0)
 classes = rng.permutation(np.repeat(np.arange(8), [210, 200, 40, 30, 30, 20, 5, 2]))
 features = rng.gamma(0.7, 1.0, (len(classes), 256)).astype(np.float32)
 for seed in range(2):
     source = features + np.float32(0.1)
-    found = density_difference(features, classes, source, classes, num_classes=8, seed=seed)
+    found = density_difference(features, classes, source, classes, density=Gmm(), num_classes=8, seed=seed)
 assert np.isfinite(found.importance).all()
 print("done")
 """

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from adeada_jax.method.edges import edge_map, edge_shares
+from adeada_jax.method.ingredients.edges import Edges, edge_map
 
 
 def test_edges_lie_at_the_border_of_two_colours_and_nowhere_else():
@@ -21,6 +21,6 @@ def test_shares_are_of_each_regions_pixels():
     regions[:, 40:] = 3
     edges = edge_map(image)
     expected = [edges[regions == r].mean() if (regions == r).any() else 0 for r in range(4)]
-    np.testing.assert_allclose(edge_shares(image, regions), expected, rtol=1e-6)
+    np.testing.assert_allclose(Edges().values(image, regions), expected, rtol=1e-6)
     assert expected[0] == 0
     assert expected[1] > 0

@@ -91,7 +91,7 @@ def test_every_section_is_there(page):
                 "config"}  # fmt: skip
     assert sections <= set(page.ids())
     assert len(page.ids()) == len(set(page.ids()))
-    for heading in ("Evaluation images", "Mixtures of round 5"):
+    for heading in ("Evaluation images", "Densities of round 5"):
         assert heading in page.source
 
 
@@ -134,8 +134,9 @@ def test_budgets_and_divergences_by_class(page, run):
     )
     assert len(divergence) == 6
     record = densities[5]["road"]
-    fit = page.row("road", f"{record['regions']['source']:,}")
-    assert fit[3] == str(record["components"])
+    fit = page.row("road", "{source:,} / {target:,}".format(**record["regions"]))
+    assert fit[2] == str(record["components"])
+    assert fit[3] == "{source} / {target}".format(**record["iterations"])
     assert fit[-1] == "fitted"
 
 

@@ -1,15 +1,13 @@
 """Region tables in parts: what processes and killed attempts leave is one table in the end."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from adeada_jax.errors import InputError
-from adeada_jax.method.pool import Pool
-from adeada_jax.run import acquisition, inference, runner
-from adeada_jax.run.inference import RegionTable, join_tables
+from adeada_jax.method.regions import Regions
+from adeada_jax.run import acquisition, inference, region_file, runner
+from adeada_jax.run.region_file import arrays_of, join_regions, load_regions
 from adeada_jax.run.workdir import Workdir
 
 NAMES = tuple("abcdefg")
@@ -21,7 +19,7 @@ def table(names):
     region = np.tile(np.arange(2, dtype=np.int32), len(names))
     number = np.array([10 * NAMES.index(names[i]) for i in image]) + region
     values = {name: number.astype(np.float32) for name in ("entropy", "margin", "confidence")}
-    return RegionTable(
+    return Regions.unbought(
         names=tuple(names), image=image, region=region, pixels=number,
         features=np.stack([number, -number], axis=1).astype(np.float32),
         probabilities=np.ones((len(number), 3), np.float32), **values,
@@ -30,22 +28,22 @@ def table(names):
 
 def same(found, expected):
     assert found.names == expected.names
-    assert found.arrays.keys() == expected.arrays.keys()
-    for name, array in expected.arrays.items():
-        assert found.arrays[name].dtype == array.dtype
-        np.testing.assert_array_equal(found.arrays[name], array)
+    assert arrays_of(found).keys() == arrays_of(expected).keys()
+    for name, array in arrays_of(expected).items():
+        assert arrays_of(found)[name].dtype == array.dtype
+        np.testing.assert_array_equal(arrays_of(found)[name], array)
 
 
 def test_parts_of_a_region_table_join_in_the_order_of_the_images(tmp_path, monkeypatch):
-    monkeypatch.setattr(inference, "_ROWS", 3)
-    join_tables([table("aceg"), table("b"), table("df")], NAMES, tmp_path / "t.safetensors")
-    same(RegionTable.load(tmp_path / "t.safetensors"), table(NAMES))
+    monkeypatch.setattr(region_file, "_ROWS", 3)
+    join_regions([table("aceg"), table("b"), table("df")], NAMES, tmp_path / "t.safetensors")
+    same(load_regions(tmp_path / "t.safetensors"), table(NAMES))
 
 
 def test_a_join_that_fails_half_way_leaves_no_table(tmp_path):
-    narrow = replace(table("bdf"), features=np.zeros((6, 1, 5), np.float32))
+    narrow = table("bdf").with_columns(features=np.zeros((6, 1, 5), np.float32))
     with pytest.raises(ValueError, match="shape"):
-        join_tables([table("aceg"), narrow], NAMES, tmp_path / "t.safetensors")
+        join_regions([table("aceg"), narrow], NAMES, tmp_path / "t.safetensors")
     assert not (tmp_path / "t.safetensors").exists()
 
 
@@ -66,7 +64,7 @@ def experiment(tmp_path, monkeypatch):
         config=SimpleNamespace(inference=SimpleNamespace(batch_size=1)),
         load_weights=lambda *_: SimpleNamespace(params=None, batch_stats=None),
         metrics=SimpleNamespace(rewind=lambda *_: None, write=lambda **_: None),
-        strategy=SimpleNamespace(needs=()),
+        needed=lambda kind: (),
     )  # fmt: skip
 
 
@@ -74,21 +72,5 @@ def test_a_region_table_is_of_all_images_and_each_is_asked_for_once(experiment):
     path = experiment.workdir.region_table(1, "target")
     runner.run([acquisition.infer(experiment, 1, "target")], experiment.metrics)
     assert sorted(experiment.asked) == list(NAMES)
-    same(RegionTable.load(path), table(NAMES))
+    same(load_regions(path), table(NAMES))
     assert list(path.parent.iterdir()) == [path]
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"names": NAMES[::-1]}, "differ in images:"),
-        ({"region": np.tile(np.arange(1, 3, dtype=np.int32), 7)}, "differ in regions:"),
-        ({"pixels": np.ones(14, np.int64)}, "differ in prices:"),
-    ],
-)
-def test_a_region_table_of_other_data_than_the_pools_is_refused(change, words):
-    whole = table(NAMES)
-    pool = Pool.from_regions(whole.names, whole.image, whole.region, whole.pixels)
-    assert acquisition.candidates(pool, whole).image_names == NAMES
-    with pytest.raises(InputError, match=f"{words} the target's data changed under the run"):
-        acquisition.candidates(pool, replace(whole, **change))

@@ -17,7 +17,7 @@ from adeada_jax.partitions.grid import Grid
 from adeada_jax.run import dry_run, recipe, runner
 from adeada_jax.run.experiment import create_experiment, divide
 from adeada_jax.run.forecast import make_plan
-from adeada_jax.run.pool_file import load_pool
+from adeada_jax.run.region_file import load_regions
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
 
@@ -65,7 +65,7 @@ def test_only_what_is_needed_is_divided_and_shown_before(experiment_for, strateg
     assert "6 images are divided into regions first (grid); the maps, at most" in console.file.getvalue()
     assert not any(domain.complete for domain in experiment.divided.values())
     runner.run(stages, experiment.metrics)
-    assert len(load_pool(experiment.workdir.pool).region) == 6 * 8
+    assert len(load_regions(experiment.workdir.pool).region) == 6 * 8
     assert make_plan(experiment).partitions == ()
 
 

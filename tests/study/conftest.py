@@ -9,9 +9,9 @@ import pytest
 
 from adeada_jax.files import write_json_atomic, write_text_atomic
 from adeada_jax.labels import CLASS_NAMES
-from adeada_jax.method.pool import Pool, Purchase, purchases_to_csv
-from adeada_jax.run.inference import RegionTable
-from adeada_jax.run.pool_file import save_pool
+from adeada_jax.method.regions import Regions
+from adeada_jax.method.selection_csv import Purchase, purchases_to_csv
+from adeada_jax.run.region_file import save_regions
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.study.collect import collect
 from adeada_jax.study.study_plan import make_plan
@@ -48,17 +48,20 @@ def write_run(directory, run, pool, *, mious, purchases=(), predicted=None, kl=N
         if k and kl:
             write_json_atomic(workdir.density(k), {"road": {"kl": kl[k - 1]}, "sky": {"kl": None}})
     write_json_atomic(workdir.summary, {"experiment": run.config["experiment"], "rounds": entries})
-    save_pool(workdir.pool, pool)
+    save_regions(workdir.pool, pool)
     if predicted is not None:
         count = len(predicted)
         probabilities = np.eye(len(CLASS_NAMES), dtype=np.float32)[predicted]
         zeros = np.zeros(count, np.float32)
-        RegionTable(pool.names, pool.image, pool.region, pool.pixels, np.zeros((count, 2), np.float32),
-                    probabilities, zeros, zeros, zeros).save(workdir.region_table(1, "target"))  # fmt: skip
+        table = pool.with_columns(
+            features=np.zeros((count, 2), np.float32), probabilities=probabilities, entropy=zeros,
+            margin=zeros, confidence=zeros,
+        )  # fmt: skip
+        save_regions(workdir.region_table(1, "target"), table)
 
 
 # Six regions of two images: prices 10 to 60, 210 pixels together.
-POOL = Pool.from_regions(
+POOL = Regions.unbought(
     ("a", "b"), np.array([0, 0, 0, 1, 1, 1], np.int32), np.array([0, 1, 2, 0, 1, 2], np.int32),
     np.array([10, 20, 30, 40, 50, 60], np.int64),
 )  # fmt: skip

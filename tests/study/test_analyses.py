@@ -6,7 +6,7 @@ import pytest
 from adeada_jax.data import sources
 from adeada_jax.errors import InputError
 from adeada_jax.labels import CLASS_NAMES
-from adeada_jax.method.pool import Pool
+from adeada_jax.method.regions import Regions
 from adeada_jax.study import truth
 from adeada_jax.study.analyses import ALL_CLASSES, advantage, analyse
 from adeada_jax.study.truth import Truth, read_truth, region_counts
@@ -123,7 +123,7 @@ def test_labels_are_read_once(example, analyses, tmp_path, monkeypatch):
 
 
 def test_data_prepared_anew_are_refused(example, analyses, tmp_path):
-    fewer = Pool.from_regions(("a",), *(array[:3] for array in (example.pool.image, example.pool.region,
+    fewer = Regions.unbought(("a",), *(array[:3] for array in (example.pool.image, example.pool.region,
                                                                example.pool.pixels)))  # fmt: skip
     with pytest.raises(InputError, match="it has 6 regions, they had 3"):
         read_truth(example.config, fewer, tmp_path / "truth.safetensors")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from adeada_jax.errors import InputError
-from adeada_jax.method.density import DensityDifference
+from adeada_jax.method.regions import Regions
 from adeada_jax.method.strategies.registry import create_strategy
-from adeada_jax.method.strategy import Candidates, Request
+from adeada_jax.method.strategy import Request
 from adeada_jax.study.study_plan import ABLATIONS, SETTINGS, changes, make_plan, resolve, signature
 
 
@@ -63,14 +63,17 @@ def test_sharing_follows_the_configuration(acquisition):
     assert (linear["half"].run, linear["linear"].run) == ("half", "adeada")
 
 
-def candidates(n=60, classes=4):
+def regions(n=60, classes=4):
     rng = np.random.default_rng(0)
     importance = rng.normal(size=n)
-    return Candidates(
-        image_names=("a",), image=np.zeros(n, np.int32), region=np.arange(n, dtype=np.int32),
-        pixels=rng.integers(5, 15, n), available=rng.random(n) < 0.8, features=rng.normal(size=(n, 3)),
-        probabilities=rng.dirichlet(np.ones(classes), n), entropy=rng.random(n), margin=rng.random(n),
-        confidence=rng.random(n), density=DensityDifference(importance, 10 ** rng.uniform(0, 5, classes), []),
+    probabilities = rng.dirichlet(np.ones(classes), n)
+    return Regions(
+        names=("a",), image=np.zeros(n, np.int32), region=np.arange(n, dtype=np.int32),
+        pixels=rng.integers(5, 15, n), bought=np.where(rng.random(n) < 0.8, 0, 1), columns={
+            "features": rng.normal(size=(n, 3)), "probabilities": probabilities, "entropy": rng.random(n),
+            "margin": rng.random(n), "confidence": rng.random(n),
+            "density": importance + 10 ** rng.uniform(0, 5, classes)[probabilities.argmax(axis=1)],
+        },
     )  # fmt: skip
 
 
@@ -80,7 +83,7 @@ def test_settings_that_share_a_run_buy_the_same_and_others_do_not(acquisition):
         picks = {}
         for name in names:
             options = {**acquisition, **changes(name)}
-            selection = create_strategy(options["strategy"], options).select(candidates(), Request(k, 200, 0))
+            selection = create_strategy(options["strategy"], options).select(regions(), Request(k, 200, 0))
             picks[name] = tuple(pick.index for pick in selection.picks)
         for one in names:
             for other in names:

@@ -10,7 +10,7 @@ import numpy as np
 from adeada_jax.bench.mixtures.synthetic import DomainFeatures
 from adeada_jax.mixtures.engines import Options, plan_groups
 from adeada_jax.mixtures.kmeans import kmeans
-from adeada_jax.mixtures.packing import Selection, make_shards, mean
+from adeada_jax.mixtures.packing import Rows, make_shards, mean
 
 DOMAINS = ("source", "target")
 
@@ -38,9 +38,9 @@ class Problem:
         """(domain, class) of every mixture."""
         return [(d, c) for d in (0, 1) for c in np.flatnonzero(self.components)]
 
-    def samples(self, domain: int, of_class: int) -> Selection:
+    def samples(self, domain: int, of_class: int) -> Rows:
         """Features of a class's regions."""
-        return Selection(self.features[domain], np.flatnonzero(self.classes[domain] == of_class))
+        return Rows(self.features[domain], np.flatnonzero(self.classes[domain] == of_class))
 
     def responsibilities(self, domain: int, of_class: int) -> np.ndarray:
         """(n, K) one-hot start of a mixture."""

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from adeada_jax.method.strategy import Candidates, Request, Selection, buy_ranked
+from adeada_jax.method.regions import Regions
+from adeada_jax.method.strategy import Request, Selection, buy_ranked
 
 # Keeps the weight finite where the discriminator is certain.
 _CERTAIN = 1e-6
@@ -15,9 +16,9 @@ class Aada:
     Differs from D2ADA, whose region version ranks by D alone, without the entropy.
     """
 
-    needs = ("target_probability",)
+    needs = ("entropy", "target_probability")
 
-    def select(self, candidates: Candidates, request: Request) -> Selection:
-        probability = np.clip(candidates.target_probability, _CERTAIN, 1 - _CERTAIN).astype(np.float64)
-        score = probability / (1 - probability) * candidates.entropy
-        return Selection(buy_ranked(candidates, score, method="aada", budget=request.budget))
+    def select(self, regions: Regions, request: Request) -> Selection:
+        probability = np.clip(regions["target_probability"], _CERTAIN, 1 - _CERTAIN).astype(np.float64)
+        score = probability / (1 - probability) * regions["entropy"]
+        return Selection(buy_ranked(regions, score, method="aada", budget=request.budget))

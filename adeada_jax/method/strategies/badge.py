@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adeada_jax.method.strategy import Candidates, Pick, Request, Selection
+from adeada_jax.method.regions import Regions
+from adeada_jax.method.strategy import Pick, Request, Selection
 
 
 class Badge:
@@ -19,14 +20,14 @@ class Badge:
     drawn; where all of those lie on regions drawn before, the first by image name and region id is taken.
     """
 
-    needs = ()
+    needs = ("probabilities", "features")
 
-    def select(self, candidates: Candidates, request: Request) -> Selection:
-        order = candidates.ranked(np.zeros(len(candidates.image)))
+    def select(self, regions: Regions, request: Request) -> Selection:
+        order = regions.ranked(np.zeros(len(regions)))
         if not len(order):
             return Selection(())
-        embeddings = Embeddings(candidates.probabilities[order], candidates.features[order])
-        pixels = candidates.pixels[order]
+        embeddings = Embeddings(regions["probabilities"][order], regions["features"][order])
+        pixels = regions.pixels[order]
         generator = np.random.default_rng([request.seed, request.round])
         picks, left = [], request.budget
         free = np.ones(len(order), bool)

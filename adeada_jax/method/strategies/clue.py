@@ -3,7 +3,8 @@
 import numpy as np
 
 from adeada_jax.method import ranking
-from adeada_jax.method.strategy import Candidates, Pick, Request, Selection
+from adeada_jax.method.regions import Regions
+from adeada_jax.method.strategy import Pick, Request, Selection
 from adeada_jax.mixtures.clustering import Clusters, cluster
 
 _ROWS = 4096
@@ -17,16 +18,16 @@ class Clue:
     nearest region and budget is left, they give the second nearest of their own, and so on.
     """
 
-    needs = ()
+    needs = ("features", "entropy")
 
-    def select(self, candidates: Candidates, request: Request) -> Selection:
-        order = candidates.ranked(np.zeros(len(candidates.image)))
-        pixels = candidates.pixels[order]
+    def select(self, regions: Regions, request: Request) -> Selection:
+        order = regions.ranked(np.zeros(len(regions)))
+        pixels = regions.pixels[order]
         if not len(order) or request.budget < pixels.min():
             return Selection(())
-        weights = candidates.entropy[order].astype(np.float64)
+        weights = regions["entropy"][order].astype(np.float64)
         number, found = affordable_clusters(
-            candidates.features[order], weights, pixels, budget=request.budget,
+            regions["features"][order], weights, pixels, budget=request.budget,
             seed=(request.seed, request.round),
         )  # fmt: skip
         turn = turns(found.labels, found.distances)

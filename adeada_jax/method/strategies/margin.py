@@ -1,6 +1,7 @@
 """MAR (supplement B, Eq. 8): regions whose two likeliest classes are closest."""
 
-from adeada_jax.method.strategy import Candidates, Request, Selection, buy_ranked
+from adeada_jax.method.regions import Regions
+from adeada_jax.method.strategy import Request, Selection, buy_ranked
 
 
 class Margin:
@@ -10,7 +11,7 @@ class Margin:
     authors' code.
     """
 
-    needs = ()
+    needs = ("margin",)
 
-    def select(self, candidates: Candidates, request: Request) -> Selection:
-        return Selection(buy_ranked(candidates, -candidates.margin, method="margin", budget=request.budget))
+    def select(self, regions: Regions, request: Request) -> Selection:
+        return Selection(buy_ranked(regions, -regions["margin"], method="margin", budget=request.budget))

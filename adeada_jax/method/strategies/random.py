@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from adeada_jax.method.strategy import Candidates, Request, Selection, buy_ranked
+from adeada_jax.method.regions import Regions
+from adeada_jax.method.strategy import Request, Selection, buy_ranked
 
 
 class Random:
@@ -10,7 +11,7 @@ class Random:
 
     needs = ()
 
-    def select(self, candidates: Candidates, request: Request) -> Selection:
+    def select(self, regions: Regions, request: Request) -> Selection:
         generator = np.random.default_rng([request.seed, request.round])
-        score = generator.random(len(candidates.image))
-        return Selection(buy_ranked(candidates, score, method="random", budget=request.budget))
+        score = generator.random(len(regions))
+        return Selection(buy_ranked(regions, score, method="random", budget=request.budget))

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from adeada_jax.method import ranking
-from adeada_jax.method.strategy import Candidates, Pick, Request, Selection
+from adeada_jax.method.regions import Regions
+from adeada_jax.method.strategy import Pick, Request, Selection
 from adeada_jax.mixtures.clustering import cluster
 
 
@@ -26,19 +27,19 @@ class Redal:
     clusters: int = 400
     decay: float = 0.95
 
-    needs = ("edges",)
+    needs = ("features", "entropy", "edges")
 
-    def select(self, candidates: Candidates, request: Request) -> Selection:
-        plain = candidates.entropy + self.edge_weight * candidates.edges
-        order = candidates.ranked(plain)
+    def select(self, regions: Regions, request: Request) -> Selection:
+        plain = regions["entropy"] + self.edge_weight * regions["edges"]
+        order = regions.ranked(plain)
         if not len(order):
             return Selection(())
         labels = cluster(
-            candidates.features[order], min(self.clusters, len(order)), seed=(request.seed, request.round)
+            regions["features"][order], min(self.clusters, len(order)), seed=(request.seed, request.round)
         ).labels
         score = np.zeros(len(plain))
         score[order] = plain[order] * self.decay ** earlier_of_same(labels)
-        taken = ranking.affordable(candidates.ranked(score), candidates.pixels, request.budget)
+        taken = ranking.affordable(regions.ranked(score), regions.pixels, request.budget)
         return Selection(tuple(Pick(index, "redal", float(score[index])) for index in taken))
 
 

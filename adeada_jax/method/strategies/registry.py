@@ -13,9 +13,9 @@ from adeada_jax.method.strategies.entropy import Entropy
 from adeada_jax.method.strategies.margin import Margin
 from adeada_jax.method.strategies.random import Random
 from adeada_jax.method.strategies.redal import Redal
-from adeada_jax.method.strategy import NEEDS, Strategy
+from adeada_jax.method.strategy import Strategy
 
-_STRATEGIES: dict[str, Callable[[Mapping[str, Any]], Strategy]] = {
+STRATEGIES: dict[str, Callable[[Mapping[str, Any]], Strategy]] = {
     "adeada": lambda options: Adeada(
         options["alpha"], options["beta"], options["schedule"], options["class_balance"]
     ),
@@ -29,8 +29,6 @@ _STRATEGIES: dict[str, Callable[[Mapping[str, Any]], Strategy]] = {
     "clue": lambda options: Clue(),
 }
 
-STRATEGIES = tuple(_STRATEGIES)
-
 
 def create_strategy(name: str, options: Mapping[str, Any]) -> Strategy:
     """Makes a strategy.
@@ -42,11 +40,11 @@ def create_strategy(name: str, options: Mapping[str, Any]) -> Strategy:
     Raises:
       InputError: the name is unknown, cannot be imported or gives no strategy.
     """
-    strategy = seams.STRATEGY.resolve(name, _STRATEGIES)(options)
-    unknown = [need for need in getattr(strategy, "needs", ("",)) if need not in NEEDS]
-    if unknown or not callable(getattr(strategy, "select", None)):
+    strategy = seams.STRATEGY.resolve(name, STRATEGIES)(options)
+    needs = getattr(strategy, "needs", None)
+    named = isinstance(needs, tuple) and all(isinstance(need, str) for need in needs)
+    if not named or not callable(getattr(strategy, "select", None)):
         raise seams.STRATEGY.refuse(
-            name,
-            f"has a method `select` and an attribute `needs`, a tuple of any of: {', '.join(NEEDS)}",
+            name, "has a method `select` and an attribute `needs`, a tuple of names of ingredients"
         )
     return strategy

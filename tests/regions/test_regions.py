@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from adeada_jax.errors import InputError
-from adeada_jax.method.pool import Pool, Purchase, purchases_from_csv, purchases_to_csv
-from adeada_jax.run.pool_file import load_pool, save_pool
+from adeada_jax.method.regions import Regions
+from adeada_jax.method.selection_csv import Purchase, purchases_from_csv, purchases_to_csv
+from adeada_jax.run.region_file import load_regions, save_regions
 
 
 @pytest.fixture
 def pool():
-    return Pool.from_counts(("a", "b"), [np.array([10, 0, 20]), np.array([5, 65])])
+    return Regions.from_counts(("a", "b"), [np.array([10, 0, 20]), np.array([5, 65])])
 
 
 def test_regions_without_pixels_are_none(pool):
@@ -58,10 +59,29 @@ def test_a_record_of_another_data_set_is_refused(pool, row):
 
 
 def test_save_and_load(pool, tmp_path):
-    save_pool(tmp_path / "pool.safetensors", pool)
-    loaded = load_pool(tmp_path / "pool.safetensors")
+    save_regions(tmp_path / "pool.safetensors", pool)
+    loaded = load_regions(tmp_path / "pool.safetensors")
     assert loaded.names == pool.names
     for name in ("image", "region", "pixels", "bought"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(pool, name))
     with pytest.raises(InputError, match="does not exist"):
-        load_pool(tmp_path / "other.safetensors")
+        load_regions(tmp_path / "other.safetensors")
+
+
+def test_a_column_that_is_not_there_is_named_with_those_that_are(pool):
+    table = pool.with_columns(entropy=np.zeros(4))
+    assert table["entropy"].tolist() == [0, 0, 0, 0]
+    with pytest.raises(InputError, match=r"no column 'edges', but entropy; a strategy gets .* `needs`"):
+        table["edges"]
+
+
+def test_columns_come_from_a_table_of_the_same_regions_only(pool):
+    table = Regions.from_counts(("a", "b"), [np.array([10, 0, 20]), np.array([5, 65])])
+    assert pool.with_columns_of(table.with_columns(margin=np.ones(4)))["margin"].tolist() == [1, 1, 1, 1]
+    for other in (
+        Regions.from_counts(("a", "c"), [np.array([10, 0, 20]), np.array([5, 65])]),
+        Regions.from_counts(("a", "b"), [np.array([10, 20]), np.array([5, 65])]),
+        Regions.from_counts(("a", "b"), [np.array([10, 0, 21]), np.array([5, 65])]),
+    ):
+        with pytest.raises(InputError, match=r"differ in (images|regions|prices): the target's data changed"):
+            pool.with_columns_of(other)

@@ -1,0 +1,29 @@
+"""The densities that the domains can be compared by: `config.density.kind`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from adeada_jax import seams
+from adeada_jax.method.densities.contract import Density
+from adeada_jax.method.densities.gmm import Gmm
+
+_GMM = (
+    "max_components", "regions_per_component", "covariance_type", "reg_covar", "tol", "max_iter"
+)  # fmt: skip
+
+# What they are made by, from `config.density`.
+DENSITIES: dict[str, Callable[[Mapping[str, Any]], Density]] = {
+    "gmm": lambda options: Gmm(**{key: options[key] for key in _GMM}),
+}
+
+
+def create_density(options: Mapping[str, Any]) -> Density:
+    """Makes the density that `config.density` asks for.
+
+    Raises:
+      InputError: `kind` is unknown, cannot be imported or gives no density.
+    """
+    density = seams.DENSITY.resolve(options["kind"], DENSITIES)(options)
+    if not all(callable(getattr(density, name, None)) for name in ("fit", "log_density", "facts")):
+        raise seams.DENSITY.refuse(options["kind"], "has methods `fit`, `log_density` and `facts`")
+    return density

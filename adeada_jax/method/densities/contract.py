@@ -1,0 +1,60 @@
+"""What a density of region features is (Eq. 1), of whatever kind."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+# Why a class has no density in a domain, where the density itself says so.
+Failure = str
+
+
+class Density(Protocol):
+    """Densities p_D(z|c) of the classes that both domains have, all at once.
+
+    It is made from `config.density`. Samples are `(n, D)` float32, read from the disk as they are asked for:
+    `numpy.asarray` gives all of them. Fits may be any objects.
+    """
+
+    def fit(
+        self,
+        source: Sequence[np.ndarray],
+        target: Sequence[np.ndarray],
+        *,
+        seeds: Sequence[Sequence[tuple[int, ...]]],
+        devices: Sequence[jax.Device] | None,
+    ) -> list[tuple[Any | Failure, Any | Failure]]:
+        """Fits a density to every class and domain.
+
+        Args:
+          source: of each class `(n, D)`, at least two.
+          target: likewise; the classes in the same order.
+          seeds: of what is drawn, by domain (source first) and class.
+          devices: to compute on, other processes' included, which all call this at the same time; None = own.
+
+        Returns:
+          For each class its two fits; in place of one that failed, why.
+        """
+        ...
+
+    def log_density(
+        self, fits: Sequence[Any], features: Sequence[np.ndarray], *, devices: Sequence[jax.Device] | None
+    ) -> list[np.ndarray]:
+        """`(n,)` log densities in nats of each `(n, D)` samples under the fit in the same place.
+
+        Those of a target's fit are asked for the samples that it was fitted to only.
+        """
+        ...
+
+    def facts(self, fits: tuple[Any, Any] | None, num_target: int) -> Mapping[str, Any]:
+        """What density.json and the report tell of a class, JSON-able, the same keys for every class.
+
+        Args:
+          fits: source's and target's; None if either is missing.
+          num_target: the class's regions in the target.
+
+        Returns:
+          Values, or pairs of them, {"source": ..., "target": ...}; None for what is not known.
+        """
+        ...

@@ -1,0 +1,81 @@
+"""Gaussian mixtures (Eq. 1), as the paper has them: as many components as the target's regions allow."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from adeada_jax.method.densities.contract import Failure
+from adeada_jax.mixtures import Mixture, fit_mixtures, score_mixtures
+from adeada_jax.mixtures.result import FITTED
+
+_DOMAINS = ("source", "target")
+
+
+class Gmm:
+    """A mixture a class and domain, all fitted in one go by `mixtures.fit_mixtures`."""
+
+    def __init__(self, *, max_components: int = 10, regions_per_component: int = 100, **options: Any):
+        """
+        Args:
+          max_components: most components of a mixture.
+          regions_per_component: target regions of a class for each component.
+          **options: of `mixtures.fit_mixtures`: `covariance_type`, `reg_covar`, `tol`, `max_iter`, `n_init`.
+
+        Raises:
+          ValueError: components or regions a component are fewer than one.
+        """
+        self._options = options
+        self._limits = max_components, regions_per_component
+        for name, value in zip(("max_components", "regions_per_component"), self._limits, strict=True):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value!r}")
+
+    def wanted(self, num_target: int) -> int:
+        """Components for so many target regions, if the source has enough regions, too."""
+        most, regions = self._limits
+        return int(np.clip(num_target // regions, 1, most))
+
+    def fit(
+        self,
+        source: Sequence[np.ndarray],
+        target: Sequence[np.ndarray],
+        *,
+        seeds: Sequence[Sequence[tuple[int, ...]]],
+        devices: Sequence[jax.Device] | None,
+    ) -> list[tuple[Mixture | Failure, Mixture | Failure]]:
+        components = [min(self.wanted(len(t)), len(s), len(t)) for s, t in zip(source, target, strict=True)]
+
+        def without_parameters(index: int, mixture: Mixture) -> Mixture:
+            """A target's mixture is asked for its own samples' densities only, which it holds."""
+            return mixture if index < len(source) else replace(mixture, precisions_cholesky=None)
+
+        fits = fit_mixtures(
+            [*source, *target], components * 2, seed=[*seeds[0], *seeds[1]], finish=without_parameters,
+            devices=devices, **self._options,
+        )  # fmt: skip
+        told = [mixture if mixture.status == FITTED else mixture.status for mixture in fits]
+        return list(zip(told[: len(source)], told[len(source) :], strict=True))
+
+    def log_density(
+        self, fits: Sequence[Mixture], features: Sequence[np.ndarray], *, devices: Sequence[jax.Device] | None
+    ) -> list[np.ndarray]:
+        if all(fit.precisions_cholesky is None for fit in fits):
+            return [fit.log_densities.astype(np.float64) for fit in fits]
+        return score_mixtures(fits, features, devices=devices)
+
+    def facts(self, fits: tuple[Mixture, Mixture] | None, num_target: int) -> Mapping[str, Any]:
+        def each(read) -> dict[str, Any]:
+            read_all = [read(fit) for fit in fits] if fits else [None, None]
+            return dict(zip(_DOMAINS, read_all, strict=True))
+
+        return {
+            "components": len(fits[0].weights) if fits else None,
+            "components_wanted": self.wanted(num_target),
+            "iterations": each(lambda fit: fit.n_iter),
+            "converged": each(lambda fit: fit.converged),
+            "log_likelihood": each(lambda fit: fit.log_likelihood),
+            "lower_bounds": each(lambda fit: [float(bound) for bound in fit.lower_bounds]),
+        }

@@ -1,0 +1,162 @@
+"""How much denser the target is than the source: Eq. 2 and 5, and why that is what to buy (Eq. 3 and 4).
+
+The loss on the target is at most that in training plus a term that grows with the KL divergence of the joint
+distributions of class and feature (Eq. 3). That is the divergence of the classes' frequencies, which differ
+little, plus the mean over classes of that of the features within a class (Eq. 4, proof in supplement C).
+The latter is estimated by the mean of pi over a class's target regions (Eq. 5), and the labels of the regions
+with the largest pi lower it most.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from adeada_jax.method.densities import create_density
+from adeada_jax.method.densities.contract import Density
+from adeada_jax.method.ingredients.ingredient import Compared, Context
+from adeada_jax.method.regions import Regions
+from adeada_jax.mixtures import Rows
+
+FITTED = "fitted"
+TOO_FEW_REGIONS = "too few regions"
+NOT_SHARED = "not in both domains"
+
+
+class Importance:
+    """pi in nats (Eq. 2), NaN where the region's class has no density in one of the domains."""
+
+    name = "density"
+
+    def __init__(self, options: Mapping[str, Any]):
+        """
+        Args:
+          options: `config.density`.
+        """
+        self._density = create_density(options)
+
+    def compare(self, target: Regions, source: Regions, context: Context) -> Compared:
+        found = density_difference(
+            target["features"], target.classes, source["features"], source.classes, density=self._density,
+            num_classes=len(context.class_names), shared_classes=context.shared_classes, seed=context.seed,
+            devices=context.devices,
+        )  # fmt: skip
+        named = zip(context.class_names, found.records, strict=True)
+        return Compared(found.importance, {name: {"class": name, **record} for name, record in named})
+
+
+@dataclass(frozen=True)
+class DensityDifference:
+    """What the densities of both domains say.
+
+    Attributes:
+      importance: `(N_T,)` pi = log p_T(z|c) - log p_S(z|c) in nats (Eq. 2); NaN where the class has no
+        density in one of the domains.
+      kl: `(C,)` mean of pi over the class's target regions in nats (Eq. 5); NaN where there is none.
+      records: for each class a JSON-able account: `status`, `regions` by domain, what the density says of its
+        fits, and `kl`.
+    """
+
+    importance: np.ndarray
+    kl: np.ndarray
+    records: list[dict[str, Any]]
+
+
+def density_difference(
+    target_features: np.ndarray,
+    target_classes: np.ndarray,
+    source_features: np.ndarray,
+    source_classes: np.ndarray,
+    *,
+    density: Density,
+    num_classes: int,
+    shared_classes: Sequence[int] | None = None,
+    seed: int = 0,
+    devices: Sequence[jax.Device] | None = None,
+) -> DensityDifference:
+    """Fits a density to every class and domain and compares them at the target's regions.
+
+    Args:
+      target_features: `(N_T, D)` features of all target regions, labelled ones included.
+      target_classes: `(N_T,)` predicted classes.
+      source_features: `(N_S, D)`.
+      source_classes: `(N_S,)` predicted classes.
+      density: what is fitted.
+      num_classes: C.
+      shared_classes: classes that get a density, all if None; a domain that lacks a class may still be
+        predicted to hold it.
+      seed: of what the density draws.
+      devices: to compute on; see `Context`.
+
+    Raises:
+      ValueError: classes out of range, wrong shapes, features that are not finite.
+    """
+    sides = {"source": (source_features, source_classes), "target": (target_features, target_classes)}
+    source, target = ([Rows(features, rows) for rows in _rows_by_class(domain, features, of, num_classes)]
+                      for domain, (features, of) in sides.items())  # fmt: skip
+    shared = range(num_classes) if shared_classes is None else shared_classes
+    status = [TOO_FEW_REGIONS if c in shared else NOT_SHARED for c in range(num_classes)]
+    usable = [c for c in shared if min(len(source[c]), len(target[c])) >= 2]
+    pairs = density.fit(
+        [source[c] for c in usable], [target[c] for c in usable],
+        seeds=[[(seed, domain, c) for c in usable] for domain in (0, 1)], devices=devices,
+    )  # fmt: skip
+    fits = {}
+    for c, pair in zip(usable, pairs, strict=True):
+        status[c] = _status(pair)
+        if status[c] == FITTED:
+            fits[c] = pair
+    importance = np.full(len(target_features), np.nan)
+    samples = [target[c] for c in fits]
+    under_source, under_target = (
+        density.log_density([pair[domain] for pair in fits.values()], samples, devices=devices)
+        if fits
+        else []
+        for domain in (0, 1)
+    )
+    for own, here, there in zip(samples, under_target, under_source, strict=True):
+        importance[own.rows] = np.asarray(here, np.float64) - there
+    kl = divergence(importance, np.asarray(target_classes), num_classes)
+    records = [
+        {"status": status[c], "regions": {"source": len(source[c]), "target": len(target[c])},
+         **density.facts(fits.get(c), len(target[c])), "kl": None if np.isnan(kl[c]) else float(kl[c])}
+        for c in range(num_classes)
+    ]  # fmt: skip
+    return DensityDifference(importance, kl, records)
+
+
+def divergence(importance: np.ndarray, classes: np.ndarray, num_classes: int) -> np.ndarray:
+    """KL of the domains within each class: the mean of pi over its target regions (Eq. 5).
+
+    Args:
+      importance: `(N,)` pi of Eq. 2 in nats, NaN where there is none.
+      classes: `(N,)`.
+      num_classes: C.
+
+    Returns:
+      `(C,)` float64 in nats; NaN where a class has no density or no region.
+    """
+    known = [importance[classes == c] for c in range(num_classes)]
+    return np.array([values.mean() if len(values) else np.nan for values in known])
+
+
+def _status(pair: tuple[Any, Any]) -> str:
+    """Of a class that was fitted: whether both its fits are there, or why not."""
+    for domain, fit in zip(("source", "target"), pair, strict=True):
+        if isinstance(fit, str):
+            return f"{fit} ({domain})"
+    return FITTED
+
+
+def _rows_by_class(
+    domain: str, features: np.ndarray, classes: np.ndarray, num_classes: int
+) -> list[np.ndarray]:
+    """The rows of each class, once everything has the right shape."""
+    classes = np.asarray(classes)
+    if classes.shape != (len(features),):
+        raise ValueError(f"{domain}_classes must have shape {(len(features),)}, got {classes.shape}")
+    if len(classes) and not 0 <= classes.min() <= classes.max() < num_classes:
+        raise ValueError(f"{domain}_classes must lie between 0 and num_classes - 1 = {num_classes - 1}")
+    return [np.flatnonzero(classes == c) for c in range(num_classes)]

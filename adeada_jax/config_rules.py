@@ -155,7 +155,7 @@ RULES: dict[str, Rule] = {
     "acquisition.class_balance": _FLAG,
 }
 
-# Seams, and the project's own parts; another's but a data set may read more keys beside the one that names it.
+# Seams, and the project's own parts; another's, but for data sets, may read more keys beside its name's.
 _PARTS: dict[Seam, Mapping[str, Any]] = {
     **dict.fromkeys(seams.DATA_SETS.values(), data_sets.KNOWN), seams.PARTITION: KINDS,
     seams.STRATEGY: STRATEGIES, seams.DENSITY: DENSITIES,

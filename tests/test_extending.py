@@ -77,13 +77,13 @@ def test_a_density(examples, toy_dir, tmp_path):
 
 def test_a_partition_of_ones_own_divides_a_splits_images(examples, toy_dir):
     images = sources.open_images("toy/filmed", toy_dir, "train")
-    divided = DividedImages(images, {"kind": "bands:Bands", "num_segments": 8})
+    divided = DividedImages(images, {"kind": "my_partitions:Bands", "num_segments": 8})
     divided.make()
     brightness = images[2]["image"].mean(axis=2)
     regions = divided.regions(2)
     assert np.bincount(regions.ravel()).max() < 2 * regions.size / 8
     assert brightness[regions == 3].max() <= brightness[regions == 4].min()
-    other = DividedImages(images, {"kind": "bands:Bands", "num_segments": 4})
+    other = DividedImages(images, {"kind": "my_partitions:Bands", "num_segments": 4})
     assert other.directory.parent == divided.directory.parent
     assert other.directory != divided.directory
 
@@ -103,20 +103,20 @@ def write_camvid(tmp_path, examples):
 
 def test_a_data_set_of_ones_own_is_prepared_and_opened(cambridge, tmp_path, capsys, monkeypatch):
     for _ in range(2):
-        preparing.prepare("camvid:CamVid", tmp_path / "data", source_dir=cambridge, progress=False)
+        preparing.prepare("my_data_sets:CamVid", tmp_path / "data", source_dir=cambridge, progress=False)
     assert "CamVid, split train: 2 images; as published it has 367" in capsys.readouterr().out
-    source = sources.open_labelled("camvid:CamVid", tmp_path / "data", "train")
+    source = sources.open_labelled("my_data_sets:CamVid", tmp_path / "data", "train")
     assert source.names == ("0000", "0001")
     assert source.class_names == ("sky", "building", "road")
     ids = (np.arange(768) // 64).reshape(24, 32)
     expected = np.select([ids == 0, ids == 1, (ids == 3) | (ids == 4)], [0, 1, 2], 255)
     np.testing.assert_array_equal(source[1]["label"], expected)
-    found = data_sets.find_data_set("camvid:CamVid")
+    found = data_sets.find_data_set("my_data_sets:CamVid")
     monkeypatch.setattr(type(found), "version", "1.1.0")
     with pytest.raises(
-        InputError, match=r"earlier version of adeada_jax \(1.0.0, now 1.1.0\) .*camvid:CamVid"
+        InputError, match=r"earlier version of adeada_jax \(1.0.0, now 1.1.0\) .*my_data_sets:CamVid"
     ):
-        sources.open_images("camvid:CamVid", tmp_path / "data", "train")
+        sources.open_images("my_data_sets:CamVid", tmp_path / "data", "train")
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_a_data_set_of_ones_own_is_prepared_and_opened(cambridge, tmp_path, caps
     ],
 )
 def test_what_is_no_data_set_is_refused(examples, monkeypatch, change, words):
-    kind = type(data_sets.find_data_set("camvid:CamVid"))
+    kind = type(data_sets.find_data_set("my_data_sets:CamVid"))
     for name, value in change.items():
         monkeypatch.setattr(kind, name, value)
-    with pytest.raises(InputError, match=f"--dataset: 'camvid:CamVid' gives no data set; .*{words}"):
-        data_sets.find_data_set("camvid:CamVid")
+    with pytest.raises(InputError, match=f"--dataset: 'my_data_sets:CamVid' gives no data set; .*{words}"):
+        data_sets.find_data_set("my_data_sets:CamVid")

@@ -167,6 +167,19 @@ def test_processes_make_the_same_maps(tmp_path, monkeypatch):
     assert alone.fingerprint() == many.fingerprint()
 
 
+def test_beam_makes_the_maps(divided_by, monkeypatch, counted):
+    def on_beam(function, items, options):
+        assert options == ["--runner=X"]
+        for item in items:
+            pickle.loads(pickle.dumps(function))(item)
+
+    monkeypatch.setattr(store, "on_beam", on_beam)
+    divided = divided_by(make=False)
+    divided.make(beam_options=["--runner=X"])
+    assert counted == ["a", "b", "c"]
+    assert divided.regions(1).shape == (24, 40)
+
+
 def test_complete_maps_are_read_where_nothing_can_be_written(divided_by, monkeypatch):
     divided_by()
     monkeypatch.setattr(store, "locked", None)  # what writes

@@ -56,7 +56,9 @@ class Masks:
 
     def _read(self, name: str) -> bytes:
         if not self._path(name).is_file():
-            raise InputError(f"config.regions.masks: image '{name}' has no mask '{self._path(name)}'")
+            raise InputError(
+                f"config.regions.masks: image '{name}' has no mask '{self._path(name)}'; every image needs one"
+            )
         return read_file(self._path(name))
 
 

@@ -57,7 +57,7 @@ class Masks:
     def _read(self, name: str) -> bytes:
         if not self._path(name).is_file():
             raise InputError(
-                f"config.regions.masks: image '{name}' has no mask '{self._path(name)}'; every image needs one"
+                f"config.regions.masks: image '{name}' has no mask '{self._path(name)}'; each needs one"
             )
         return read_file(self._path(name))
 

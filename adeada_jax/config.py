@@ -100,7 +100,9 @@ def _add_training(config: config_dict.ConfigDict) -> None:
 def _add_acquisition(config: config_dict.ConfigDict) -> None:
     """Regions, densities and what is bought."""
     # D2ADA: data_preprocessing/superpixel_gen.py.
-    config.regions = config_dict.ConfigDict({"num_segments": 40, "compactness": 10.0})
+    config.regions = config_dict.ConfigDict(
+        {"kind": "slic", "num_segments": 40, "compactness": 10.0, "masks": ""}  # docs/regions.md
+    )
     config.inference = config_dict.ConfigDict({"batch_size": 1})
     config.density = config_dict.ConfigDict(
         {

@@ -10,7 +10,7 @@ from ml_collections import config_dict
 
 from adeada_jax import seams
 from adeada_jax.config import EXPERIMENTS, MIXINGS, WARMUP_METHODS
-from adeada_jax.data.sources import DATASETS
+from adeada_jax.data import data_sets
 from adeada_jax.errors import InputError
 from adeada_jax.labels import SHARED_CLASSES
 from adeada_jax.method.densities import DENSITIES
@@ -19,6 +19,7 @@ from adeada_jax.method.strategies.registry import STRATEGIES
 from adeada_jax.mixtures.engines import COVARIANCE_TYPES
 from adeada_jax.models.layers import OUTPUT_STRIDES
 from adeada_jax.models.segmenter import BACKBONES, DTYPES, HEADS
+from adeada_jax.partitions.partition import KINDS
 from adeada_jax.seams import Seam
 from adeada_jax.types import IGNORE_LABEL
 
@@ -97,9 +98,9 @@ RULES: dict[str, Rule] = {
     "num_classes": _whole(1, IGNORE_LABEL - 1),
     "shared_classes": _one_of(*SHARED_CLASSES),
     "experiment": _one_of(*EXPERIMENTS),
-    "source.dataset": _one_of(*DATASETS),
+    "source.dataset": _PART,
     "source.dir": _DIRECTORY,
-    "target.dataset": _one_of(*DATASETS),
+    "target.dataset": _PART,
     "target.dir": _DIRECTORY,
     "data.height": _whole(1),
     "data.width": _whole(1),
@@ -133,8 +134,10 @@ RULES: dict[str, Rule] = {
     "training.workers": _whole(0),
     "training.log_every": _whole(1),
     "training.checkpoint_every": _whole(1),
-    "regions.num_segments": _whole(1),
+    "regions.kind": _PART,
+    "regions.num_segments": _whole(1, 2**16),
     "regions.compactness": _POSITIVE,
+    "regions.masks": _text("must be the name of a directory, or empty for none", empty=True),
     "inference.batch_size": _whole(1),
     "density.kind": _PART,
     "density.max_components": _whole(1),
@@ -152,8 +155,11 @@ RULES: dict[str, Rule] = {
     "acquisition.class_balance": _FLAG,
 }
 
-# Seams, and the project's own parts; another's may read more keys beside the one that names it.
-_PARTS: dict[Seam, Mapping[str, Any]] = {seams.STRATEGY: STRATEGIES, seams.DENSITY: DENSITIES}
+# Seams, and the project's own parts; another's, but for data sets, may read more keys beside its name's.
+_PARTS: dict[Seam, Mapping[str, Any]] = {
+    **dict.fromkeys(seams.DATA_SETS.values(), data_sets.KNOWN), seams.PARTITION: KINDS,
+    seams.STRATEGY: STRATEGIES, seams.DENSITY: DENSITIES,
+}  # fmt: skip
 # Those whose parts read no keys.
 _NETWORKS: dict[Seam, Mapping[str, Any]] = {seams.BACKBONE: BACKBONES, seams.HEAD: HEADS}
 
@@ -194,7 +200,7 @@ def _unknown(values: Mapping[str, Any]) -> Iterator[str]:
     own = {
         seam.key.rpartition(".")[0]
         for seam, known in _PARTS.items()
-        if seam.key in values and values[seam.key] not in known
+        if seam.part != "data set" and seam.key in values and values[seam.key] not in known
     }
     for key in values.keys() - RULES.keys():
         section, _, name = key.rpartition(".")
@@ -219,6 +225,8 @@ def _together(config: config_dict.ConfigDict) -> Iterator[str]:
     batch_size = config.data.batch_size
     if config.finetune.mixing == "half" and batch_size % 2:
         yield f"config.data.batch_size: {batch_size} must be even for finetune.mixing='half'"
+    if config.regions.kind == "masks" and not config.regions.masks:
+        yield "config.regions.masks: '' must name the folder of masks for regions.kind='masks'"
     if config.warmup.method == "adversarial":
         for key in ("height", "width"):
             if config.data[key] < 32:

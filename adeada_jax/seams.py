@@ -20,13 +20,18 @@ class Seam:
 
     Attributes:
       part: what is named, for people.
-      key: of the configuration, that holds the name.
+      key: of the configuration, that holds the name; or a flag, with its dashes.
       group: of entry points, under which installed packages name theirs.
     """
 
     part: str
     key: str
     group: str
+
+    @property
+    def place(self) -> str:
+        """Where the name stands, for errors."""
+        return self.key if self.key.startswith("-") else f"config.{self.key}"
 
     def resolve(self, name: str, known: Mapping[str, T]) -> T:
         """What a name stands for.
@@ -48,19 +53,19 @@ class Seam:
             return plugins[name].load()
         names = ", ".join([*known, *sorted(plugins)])
         raise InputError(
-            f"config.{self.key}: unknown '{name}'; known: {names}, or an import path package.module:Name"
+            f"{self.place}: unknown '{name}'; known: {names}, or an import path package.module:Name"
         )
 
     def refuse(self, name: str, needs: str) -> InputError:
         """The error for something that was found but does not fit; `needs` says what would."""
-        return InputError(f"config.{self.key}: '{name}' gives no {self.part}; one {needs}")
+        return InputError(f"{self.place}: '{name}' gives no {self.part}; one {needs}")
 
     def _imported(self, path: str) -> Any:
         module, _, attribute = path.partition(":")
         try:
             return getattr(import_module(module), attribute)
         except (ImportError, AttributeError, TypeError, ValueError) as error:
-            raise InputError(f"config.{self.key}: '{path}' cannot be imported: {error}") from error
+            raise InputError(f"{self.place}: '{path}' cannot be imported: {error}") from error
 
 
 STRATEGY = Seam("strategy", "acquisition.strategy", "adeada_jax.strategies")
@@ -73,3 +78,4 @@ HEAD = Seam("head", "model.name", "adeada_jax.heads")
 DATA_SETS = {
     domain: Seam("data set", f"{domain}.dataset", "adeada_jax.data_sets") for domain in ("source", "target")
 }
+DATA_SET_FLAG = Seam("data set", "--dataset", "adeada_jax.data_sets")

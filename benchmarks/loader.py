@@ -18,7 +18,7 @@ from absl import app, flags
 from PIL import Image, ImageEnhance
 
 from adeada_jax.command_line import run_app
-from adeada_jax.data import loader, sources, transforms
+from adeada_jax.data import loader, preparing, sources, transforms
 from adeada_jax.data.images import decode_image, decode_map, encode_png
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory for the images; made on first use (45 MB).")
@@ -36,9 +36,9 @@ def open_union(data_dir: str, images: int) -> Any:
     """Both domains with labels, at full size."""
     domains = ("toy/rendered", "toy/filmed")
     for domain in domains:
-        sources.prepare(domain, data_dir, counts={"train": images}, **SIZE)
+        preparing.prepare(domain, data_dir, counts={"train": images}, **SIZE)
     opened = [sources.open_labelled(domain, data_dir, "train") for domain in domains]
-    return loader.concatenate([source.without_regions() for source in opened])
+    return loader.concatenate(opened)
 
 
 def processor_seconds() -> float:

@@ -13,6 +13,10 @@ from absl import app, flags
 _DATASET = flags.DEFINE_string("dataset", None, "Such as toy/rendered or toy/filmed.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where it was prepared.")
 _SPLIT = flags.DEFINE_string("split", "train", "Which split.")
+_NUM_SEGMENTS = flags.DEFINE_integer("num_segments", 40, "Regions asked of SLIC for an image.", lower_bound=1)
+_COMPACTNESS = flags.DEFINE_float(
+    "compactness", 10.0, "SLIC's weight of nearness against likeness of colour."
+)
 _IMAGES = flags.DEFINE_integer("images", 12, "How many images, evenly taken from the split.", lower_bound=1)
 _COLUMNS = flags.DEFINE_integer("columns", 2, "Images in a row of the sheet.", lower_bound=1)
 _WIDTH = flags.DEFINE_integer("width", 256, "Width of one picture on the sheet, in pixels.", lower_bound=16)
@@ -27,10 +31,13 @@ def main(argv: list[str]) -> None:
 
     from adeada_jax.data import sources
     from adeada_jax.files import write_png_atomic
+    from adeada_jax.partitions.store import DividedImages
 
     source = sources.open_labelled(_DATASET.value, _DATA_DIR.value, _SPLIT.value)
+    regions = {"kind": "slic", "num_segments": _NUM_SEGMENTS.value, "compactness": _COMPACTNESS.value}
+    divided = DividedImages(source, regions)
     chosen = np.unique(np.linspace(0, len(source) - 1, _IMAGES.value).round().astype(int))
-    strips = [strip(source[int(i)], source.palette, _WIDTH.value) for i in chosen]
+    strips = [strip(divided.divide(int(i)), source.palette, _WIDTH.value) for i in chosen]
     while len(strips) % _COLUMNS.value:
         strips.append(np.zeros_like(strips[0]))
     rows = [np.hstack(strips[i : i + _COLUMNS.value]) for i in range(0, len(strips), _COLUMNS.value)]

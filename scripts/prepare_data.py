@@ -11,7 +11,8 @@ from absl import app, flags
 _DATASET = flags.DEFINE_string(
     "dataset",
     None,
-    "What to prepare: gta5, synthia, cityscapes, folder (your own images) or toy (both domains).",
+    "What to prepare: gta5, synthia, cityscapes, folder (your own images), toy (both domains) or one of your "
+    "own as package.module:Name.",
 )
 _SOURCE_DIR = flags.DEFINE_string(
     "source_dir", "", "Folder of the data set as downloaded (docs/data.md); the toy streets need none."
@@ -23,7 +24,7 @@ _COMPACTNESS = flags.DEFINE_float(
 )
 _JOBS = flags.DEFINE_integer("jobs", None, "Processes; one a core, at most 16, unless given.", lower_bound=1)
 _BEAM_OPTIONS = flags.DEFINE_string(
-    "beam_options", None, "Make the regions by an Apache Beam pipeline with these options, e.g. "
+    "beam_options", None, "Make labels and regions by an Apache Beam pipeline with these options, e.g. "
     "'--runner=DirectRunner'; its workers must see both directories."
 )  # fmt: skip
 _UPDATE = flags.DEFINE_bool(
@@ -35,27 +36,19 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
     # Imported late, so that --help and wrong flags answer at once.
-    from adeada_jax.data import sources
-    from adeada_jax.errors import InputError
+    from adeada_jax.data import data_sets, prepared, preparing, sources
+    from adeada_jax.partitions.store import DividedImages
 
-    names = [name for name, dataset in sources.DATASETS.items() if dataset.flag == _DATASET.value]
-    if not names:
-        known = ", ".join(sorted({dataset.flag for dataset in sources.DATASETS.values()}))
-        raise InputError(f"--dataset: unknown '{_DATASET.value}'; known: {known}")
-    for name in names:
-        options = {} if sources.DATASETS[name].embedded else _options()
-        sources.prepare(
-            name, _DATA_DIR.value, num_segments=_NUM_SEGMENTS.value, compactness=_COMPACTNESS.value,
-            update=_UPDATE.value, **options,
-        )  # fmt: skip
-        splits = sources.split_sizes(name, _DATA_DIR.value)
-        print(f"{name}: " + ", ".join(f"{split} {count} images" for split, count in splits.items()))
-
-
-def _options() -> dict[str, Any]:
-    """What data sets that lie on disk are prepared with."""
     beam_options = None if _BEAM_OPTIONS.value is None else shlex.split(_BEAM_OPTIONS.value)
-    return {"source_dir": _SOURCE_DIR.value, "jobs": _JOBS.value, "beam_options": beam_options}
+    workers: dict[str, Any] = {"jobs": _JOBS.value, "beam_options": beam_options}
+    regions = {"kind": "slic", "num_segments": _NUM_SEGMENTS.value, "compactness": _COMPACTNESS.value}
+    for name in data_sets.named_by(_DATASET.value):
+        options = {} if name in data_sets.EMBEDDED else {"source_dir": _SOURCE_DIR.value, **workers}
+        preparing.prepare(name, _DATA_DIR.value, update=_UPDATE.value, **options)
+        splits = prepared.split_sizes(name, _DATA_DIR.value)
+        if "train" in splits:
+            DividedImages(sources.open_images(name, _DATA_DIR.value, "train"), regions).make(**workers)
+        print(f"{name}: " + ", ".join(f"{split} {count} images" for split, count in splits.items()))
 
 
 if __name__ == "__main__":

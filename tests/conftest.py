@@ -3,17 +3,21 @@ import os
 import jax
 import pytest
 
-from adeada_jax.data import sources
+from adeada_jax.data import preparing, sources
+from adeada_jax.partitions.store import DividedImages
 
+SLIC = {"kind": "slic", "num_segments": 40, "compactness": 10.0, "masks": ""}
 TINY = {"height": 64, "width": 128}
 
 
 @pytest.fixture(scope="session")
 def toy_dir(tmp_path_factory):
-    """Tiny toy streets: 8 rendered, 6 + 4 filmed images of 64x128."""
+    """Tiny toy streets: 8 rendered, 6 + 4 filmed images of 64x128, those to train on divided by SLIC."""
     data_dir = tmp_path_factory.mktemp("toy")
-    sources.prepare("toy/rendered", data_dir, progress=False, counts={"train": 8}, **TINY)
-    sources.prepare("toy/filmed", data_dir, progress=False, counts={"train": 6, "val": 4}, **TINY)
+    preparing.prepare("toy/rendered", data_dir, progress=False, counts={"train": 8}, **TINY)
+    preparing.prepare("toy/filmed", data_dir, progress=False, counts={"train": 6, "val": 4}, **TINY)
+    for name in ("toy/rendered", "toy/filmed"):
+        DividedImages(sources.open_images(name, data_dir, "train"), SLIC).make()
     return data_dir
 
 

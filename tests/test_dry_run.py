@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from adeada_jax.data import sources
+from adeada_jax.data import preparing, sources
 from adeada_jax.errors import InputError
 from adeada_jax.method.regions import Regions
+from adeada_jax.partitions.store import DividedImages
 from adeada_jax.run import dry_run, preflight, recipe
 from adeada_jax.run.experiment import create_experiment, data_of
 from adeada_jax.run.forecast import make_plan, survey
@@ -49,8 +50,8 @@ def planned(toy_dir, tmp_path_factory):
 
 def test_data_and_budget_are_counted(planned, toy_dir):
     _, plan = planned
-    target = sources.open_images("toy/filmed", toy_dir, "train")
-    regions = sum(len(np.unique(target[i]["regions"])) for i in range(6))
+    target = DividedImages(sources.open_images("toy/filmed", toy_dir, "train"), config_for(toy_dir).regions)
+    regions = sum(len(np.unique(target.regions(i))) for i in range(6))
     split = plan.splits["target pool"]
     assert (split.images, split.regions, split.pixels, split.sizes) == (
         6,
@@ -65,8 +66,12 @@ def test_data_and_budget_are_counted(planned, toy_dir):
 
 def test_a_large_split_is_estimated_from_a_few_images(toy_dir):
     class Many:
+        complete = False
+
         def __init__(self):
             self.source, self.read = sources.open_images("toy/filmed", toy_dir, "train"), []
+            self.divided = DividedImages(self.source, config_for(toy_dir).regions)
+            self.sizes = 100 * self.source.sizes
 
         def __len__(self):
             return 600
@@ -75,11 +80,14 @@ def test_a_large_split_is_estimated_from_a_few_images(toy_dir):
             self.read.append(i)
             return self.source[i // 100]
 
+        def divide(self, i):
+            return self.divided.divide(i // 100)
+
     many = Many()
-    split = survey(many, sample=12)
+    split = survey(many, many, sample=12)
     assert len(many.read) == split.looked_at == 12
     assert (many.read[0], many.read[-1], split.exact) == (0, 599, False)
-    exact = survey(many.source)
+    exact = survey(many.source, many.divided)
     assert split.pixels == 100 * exact.pixels
     assert split.regions == pytest.approx(100 * exact.regions, rel=0.05)
     assert split.smallest == exact.smallest
@@ -180,10 +188,10 @@ def test_a_relative_directory_with_other_data_is_refused_and_with_the_same_is_no
     for place in ("here", "same", "other"):
         shutil.copytree(toy_dir, tmp_path / place / "data")
     shutil.rmtree(tmp_path / "other/data/toy_streets/filmed")
-    sources.prepare("toy/filmed", tmp_path / "other/data", progress=False, counts={"train": 5, "val": 4},
+    preparing.prepare("toy/filmed", tmp_path / "other/data", progress=False, counts={"train": 5, "val": 4},
                     height=64, width=128)  # fmt: skip
     monkeypatch.chdir(tmp_path / "here")
-    Workdir(tmp_path / "run").write_data(data_of(config))
+    Workdir(tmp_path / "run").write_data(data_of(config, {}))
     (tmp_path / "run/rounds/00/progress").mkdir(parents=True)
     (tmp_path / "run/rounds/00/progress/10").touch()  # it has begun
     for place in ("here", "same"):

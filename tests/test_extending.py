@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+import cv2
 import jax
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from safetensors.numpy import save_file
 
 from adeada_jax.arrays import load_arrays
 from adeada_jax.config import paper_defaults
+from adeada_jax.data import data_sets, preparing, sources
 from adeada_jax.errors import InputError
 from adeada_jax.method.strategies.registry import create_strategy
 from adeada_jax.method.strategy import Request
 from adeada_jax.models import Segmenter, backbones
+from adeada_jax.partitions.store import DividedImages
 from adeada_jax.run import main as rounds
 from adeada_jax.run.import_weights import import_weights
 from adeada_jax.run.region_file import load_regions
@@ -260,3 +263,64 @@ def test_a_backbone_that_would_go_wrong_in_silence_is_refused(examples):
         made("Unknown").init(0)
     with pytest.raises(InputError, match=r"first value of 'backbone/.*': shape \(\), not"):
         made("Short").init(0)
+
+
+def test_a_partition_of_ones_own_divides_a_splits_images(examples, toy_dir):
+    images = sources.open_images("toy/filmed", toy_dir, "train")
+    divided = DividedImages(images, {"kind": "my_partitions:Bands", "num_segments": 8})
+    divided.make()
+    brightness = images[2]["image"].mean(axis=2)
+    regions = divided.regions(2)
+    assert np.bincount(regions.ravel()).max() < 2 * regions.size / 8
+    assert brightness[regions == 3].max() <= brightness[regions == 4].min()
+    other = DividedImages(images, {"kind": "my_partitions:Bands", "num_segments": 4})
+    assert other.directory.parent == divided.directory.parent
+    assert other.directory != divided.directory
+
+
+@pytest.fixture(name="cambridge")
+def write_camvid(tmp_path, examples):
+    """CamVid in small: three images of two splits."""
+    for split, count in (("train", 2), ("val", 1)):
+        for i in range(count):
+            rng = np.random.default_rng(i)
+            for kind, pixels in (("", rng.integers(0, 256, (24, 32, 3))), ("annot", np.arange(768) // 64)):
+                path = tmp_path / f"CamVid/{split}{kind}/{i:04d}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(path), pixels.reshape(24, 32, -1).astype(np.uint8))
+    return tmp_path / "CamVid"
+
+
+def test_a_data_set_of_ones_own_is_prepared_and_opened(cambridge, tmp_path, capsys, monkeypatch):
+    for _ in range(2):
+        preparing.prepare("my_data_sets:CamVid", tmp_path / "data", source_dir=cambridge, progress=False)
+    assert "CamVid, split train: 2 images; as published it has 367" in capsys.readouterr().out
+    source = sources.open_labelled("my_data_sets:CamVid", tmp_path / "data", "train")
+    assert source.names == ("0000", "0001")
+    assert source.class_names == ("sky", "building", "road")
+    ids = (np.arange(768) // 64).reshape(24, 32)
+    expected = np.select([ids == 0, ids == 1, (ids == 3) | (ids == 4)], [0, 1, 2], 255)
+    np.testing.assert_array_equal(source[1]["label"], expected)
+    found = data_sets.find_data_set("my_data_sets:CamVid")
+    monkeypatch.setattr(type(found), "version", "1.1.0")
+    with pytest.raises(
+        InputError, match=r"earlier version of adeada_jax \(1.0.0, now 1.1.0\) .*my_data_sets:CamVid"
+    ):
+        sources.open_images("my_data_sets:CamVid", tmp_path / "data", "train")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": "Cam Vid"}, "has a `name` of lower-case letters"),
+        ({"version": "one"}, "a `version` like '1.0.0'"),
+        ({"find": None}, "a method `find`"),
+        ({"name": "gta5"}, "a name of its own; 'gta5' is another's"),
+    ],
+)
+def test_what_is_no_data_set_is_refused(examples, monkeypatch, change, words):
+    kind = type(data_sets.find_data_set("my_data_sets:CamVid"))
+    for name, value in change.items():
+        monkeypatch.setattr(kind, name, value)
+    with pytest.raises(InputError, match=f"--dataset: 'my_data_sets:CamVid' gives no data set; .*{words}"):
+        data_sets.find_data_set("my_data_sets:CamVid")

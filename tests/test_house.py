@@ -14,8 +14,9 @@ PACKAGE = Path(__file__).parents[1] / "adeada_jax"
 FLOORS = (
     {"errors", "faults", "interrupt", "mixtures", "output", "timers", "types"},
     {"command_line", "config", "files", "interruptible", "labels", "seams"},
-    {"arrays", "method", "models", "partitions", "telemetry", "toy"},
+    {"arrays", "method", "models", "telemetry", "toy"},
     {"data", "processes", "training"},
+    {"partitions"},
     {"annotators", "config_rules", "evaluation"},
     {"report"},
     {"run"},

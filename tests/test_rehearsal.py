@@ -74,8 +74,8 @@ def test_every_chart_of_an_active_run_is_drawn(toy_dir, tmp_path, monkeypatch):
 def test_any_number_of_classes_has_its_report(classes, toy_dir, tmp_path, pages, monkeypatch):
     experiment = experiment_for(toy_dir, tmp_path)
     images = sources.open_labelled("toy/filmed", toy_dir, "val")
-    validation = rehearsal.OneImage(images)
-    validation[0]["label"] = validation[0]["regions"] % classes
+    validation = rehearsal.OneImage(images, images[0])
+    validation[0]["label"] = validation[0]["label"] % classes
     validation.class_names = tuple(f"class {i}" for i in range(classes))
     validation.palette = np.random.default_rng(0).integers(0, 255, (classes, 3)).astype(np.uint8)
     config = experiment.config.copy_and_resolve_references()
@@ -104,8 +104,9 @@ def test_no_place_for_temporary_files_is_said_in_one_line(toy_dir, tmp_path, mon
 
 def test_large_images_are_cut(toy_dir, monkeypatch):
     monkeypatch.setattr(rehearsal, "_SIDE", 40)
-    image = rehearsal.OneImage(sources.open_labelled("toy/filmed", toy_dir, "val"))
+    images = sources.open_labelled("toy/filmed", toy_dir, "val")
+    image = rehearsal.OneImage(images, images[0])
     assert len(image) == 1
     assert {key: np.shape(value) for key, value in image[0].items() if key != "name"} == {
-        "image": (40, 40, 3), "regions": (40, 40), "label": (40, 40),
+        "image": (40, 40, 3), "label": (40, 40),
     }  # fmt: skip

@@ -19,6 +19,7 @@ from adeada_jax.data import sources
 from adeada_jax.data.images import read_png
 from adeada_jax.errors import InputError
 from adeada_jax.method.regions import Regions
+from adeada_jax.partitions.store import DividedImages
 from adeada_jax.run import main as rounds
 from adeada_jax.run.region_file import save_regions
 from adeada_jax.run.workdir import Workdir
@@ -99,7 +100,8 @@ def test_every_promised_file_is_there_and_consistent(finished, toy_dir):
 
 def test_bought_labels_are_the_ground_truth_and_nothing_else_is_stored(finished, toy_dir):
     workdir, _ = finished
-    truth = sources.open_labelled("toy/filmed", toy_dir, "train")
+    images = sources.open_labelled("toy/filmed", toy_dir, "train")
+    truth = DividedImages(images, tiny_config(toy_dir).regions)
     rows = read_selection(workdir, 1)
     for path in (workdir / "rounds/01/labels").rglob("*.png"):
         example = truth[truth.names.index(path.stem)]
@@ -161,7 +163,9 @@ def test_another_configuration_is_refused_by_key(finished, toy_dir):
             "'aada' needs a discriminator, which config.warmup.method='source_only' does not train",
         ),
         ({"acquisition__budget": 0.0}, "config.acquisition.budget: 0.0"),
-        ({"regions__num_segments": 10}, "was prepared with SLIC"),
+        ({"regions__kind": "sam"}, "config.regions.kind: unknown 'sam'; known: slic, grid, masks, or an imp"),
+        ({"regions__kind": "masks"}, "config.regions.masks: '' must name the folder of masks"),
+        ({"regions__kind": "masks", "regions__masks": "nowhere"}, "'nowhere' is no folder of masks"),
         ({"num_classes": 5}, "config.num_classes: 5, but the source data set .* has 19"),
         ({"warmup__checkpoint": "nowhere"}, "checkpoint '.*nowhere' does not exist"),
         ({"model__pretrained": "nowhere"}, "checkpoint '.*nowhere' does not exist"),

@@ -26,9 +26,15 @@ def content(images=("a", "b"), digests=("1", "2"), regions=("5", "6")):
     """The target's data as a run notes them."""
     split = {"name": list(images), "size": ["2x4"] * len(images), "image": list(digests),
              "label": [""] * len(images)}  # fmt: skip
-    partition = {"settings": {"num_segments": 4}, "splits": {"train": list(regions)}}
-    fingerprint = {"class_names": ["road"], "splits": {"train": split}, "partition": partition}
-    return {"target": {"dataset": "folder", "dir": "/data", "fingerprint": fingerprint}}
+    partition = {
+        "settings": {"num_segments": 4},
+        "marks": {},
+        "maps": dict(zip(images, regions, strict=False)),
+    }
+    fingerprint = {"class_names": ["road"], "splits": {"train": split}}
+    return {
+        "target": {"dataset": "folder", "dir": "/data", "fingerprint": fingerprint, "partition": partition}
+    }
 
 
 def test_data_that_changed_under_a_run_are_refused(tmp_path):
@@ -46,7 +52,9 @@ def test_data_that_changed_under_a_run_are_refused(tmp_path):
     )
     with pytest.raises(InputError, match=words):
         workdir.check_data(changed)
-    with pytest.raises(InputError, match=r"in '/moved' \(then in '/data'\), were others: train: region maps"):
+    with pytest.raises(
+        InputError, match=r"in '/moved' \(then in '/data'\), were others: region maps altered"
+    ):
         workdir.check_data({"target": {**content(regions=("5", "7"))["target"], "dir": "/moved"}})
 
 
@@ -54,8 +62,29 @@ def test_data_that_changed_under_a_run_are_refused(tmp_path):
 def test_a_run_that_did_not_note_its_data_is_refused(tmp_path, left):
     (tmp_path / left).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / left).touch()
-    with pytest.raises(InputError, match="earlier version of adeada_jax, which did not note its data"):
+    with pytest.raises(InputError, match=r"earlier version of adeada_jax \(there is no data.json\)"):
         Workdir(tmp_path).check_data(content())
+
+
+def test_data_noted_by_an_earlier_version_are_refused(tmp_path):
+    (tmp_path / "rounds/00/checkpoint").mkdir(parents=True)
+    (tmp_path / "rounds/00/checkpoint/x").touch()
+    former = {key: value for key, value in content()["target"].items() if key != "partition"}
+    Workdir(tmp_path).write_data({"target": former})
+    with pytest.raises(
+        InputError, match=r"earlier version of adeada_jax \(data.json tells nothing of its par"
+    ):
+        Workdir(tmp_path).check_data(content())
+
+
+def test_region_maps_are_noted_once_they_are_made_and_stay_the_same(tmp_path):
+    workdir, made = Workdir(tmp_path), content()["target"]["partition"]
+    workdir.write_data(content(regions=()))
+    workdir.note_partition("target", made)
+    assert workdir.is_of(content())
+    with pytest.raises(InputError, match=r"region maps altered: 1 \(b\)"):
+        workdir.note_partition("target", {**made, "maps": {"a": "5", "b": "7"}})
+    assert workdir.is_of(content())
 
 
 def test_a_second_process_is_kept_out(tmp_path):

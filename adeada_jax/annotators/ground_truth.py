@@ -4,7 +4,6 @@ The only module of a run that opens the target's training labels, and a region a
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -12,21 +11,19 @@ from adeada_jax.annotators.asking import Answer
 from adeada_jax.data import sources
 from adeada_jax.data.batches import read_ahead
 from adeada_jax.method.selection_csv import Purchase
+from adeada_jax.partitions.store import DividedImages
 from adeada_jax.types import IGNORE_LABEL
 
 
 class GroundTruth:
     """Knows every label, and tells those of the regions that it is asked for."""
 
-    def __init__(self, dataset: str, data_dir: str | Path, digest: str, split: str = "train"):
+    def __init__(self, divided: DividedImages):
         """
         Args:
-          dataset: with labels.
-          data_dir: where it was prepared.
-          digest: of the data set, as the run opened it.
-          split: whose images are labelled.
+          divided: the target's images, whose split has labels; its region maps are made when it is asked.
         """
-        self._arguments, self._digest = (dataset, data_dir, split), digest
+        self._divided = divided
         self._regions: dict[str, list[int]] = {}
 
     def request(self, purchases: Sequence[Purchase]) -> None:
@@ -37,16 +34,19 @@ class GroundTruth:
     def collect(self) -> Iterable[Answer]:
         if not self._regions:
             return []
-        source = sources.open_labelled(*self._arguments)
-        sources.check_same(source, self._digest)
-        return read_ahead(_Answers(source, self._regions))
+        images = self._divided.images
+        source = sources.open_labelled(images.dataset, images.data_dir, images.split)
+        sources.check_same(source, images.digest)
+        return read_ahead(_Answers(source, self._divided, self._regions))
 
 
 class _Answers:
     """Answers by index, in the order of the images' names."""
 
-    def __init__(self, source: sources.LabelledSource, regions: Mapping[str, Sequence[int]]):
-        self._source, self._regions = source, regions
+    def __init__(
+        self, source: sources.LabelledSource, divided: DividedImages, regions: Mapping[str, Sequence[int]]
+    ):
+        self._source, self._divided, self._regions = source, divided, regions
         self._names = sorted(regions)
         self._index = {name: i for i, name in enumerate(source.names)}
 
@@ -55,6 +55,7 @@ class _Answers:
 
     def __getitem__(self, i: int) -> Answer:
         name = self._names[i]
-        maps, regions = self._source.maps(self._index[name]), tuple(self._regions[name])
-        known = np.where(np.isin(maps["regions"], regions), maps["label"], IGNORE_LABEL)
+        index, regions = self._index[name], tuple(self._regions[name])
+        bought = np.isin(self._divided.regions(index), regions)
+        known = np.where(bought, self._source.label(index), IGNORE_LABEL)
         return Answer(name, regions, known.astype(np.uint8))

@@ -1,7 +1,6 @@
 """What a prepared data set holds, in a form that can be kept and compared later: its fingerprint."""
 
 import hashlib
-import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,18 +12,18 @@ def digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def record_marks(example: Mapping[str, Any]) -> dict[str, str]:
+def record_marks(example: Mapping[str, Any], size: tuple[int, int]) -> dict[str, str]:
     """What tells a record from another: the image's size and the checksums of its encoded parts.
 
     Args:
-      example: PNG or JPEG bytes `image`, PNG bytes `regions` and `label`, which may be empty.
+      example: PNG or JPEG bytes `image`, PNG bytes `label`, which may be empty.
+      size: height and width of the image, upright, in pixels.
 
     Returns:
-      `size` ('64x128', height first), `image`, `label` ('' where there is none), `regions`.
+      `size` ('64x128', height first), `image`, `label` ('' where there is none).
     """
-    width, height = struct.unpack(">II", example["regions"][16:24])  # of a PNG's header
-    marks = {key: digest(example[key]) if example[key] else "" for key in ("image", "label", "regions")}
-    return {"size": f"{height}x{width}", **marks}
+    marks = {key: digest(example[key]) if example[key] else "" for key in ("image", "label")}
+    return {"size": f"{size[0]}x{size[1]}", **marks}
 
 
 def fingerprint(metadata: Mapping[str, Any], splits: Sequence[str]) -> dict[str, Any]:
@@ -35,8 +34,8 @@ def fingerprint(metadata: Mapping[str, Any], splits: Sequence[str]) -> dict[str,
       splits: that count.
 
     Returns:
-      JSON: `class_names`; `splits`, each with `name`, `size`, `image` and `label`, lists in the order of the
-      records; and `partition`, its `settings` and by split the checksums of the region maps.
+      JSON: `class_names`; and `splits`, each with `name`, `size`, `image` and `label`, lists in the order of
+      the records.
     """
     marks = metadata["marks"]
     return {
@@ -45,10 +44,6 @@ def fingerprint(metadata: Mapping[str, Any], splits: Sequence[str]) -> dict[str,
             split: {"name": list(metadata["names"][split])}
             | {key: list(marks[split][key]) for key in ("size", "image", "label")}
             for split in splits
-        },
-        "partition": {
-            "settings": dict(metadata["regions"]),
-            "splits": {split: list(marks[split]["regions"]) for split in splits},
         },
     }
 
@@ -60,7 +55,7 @@ def differences(former: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         found.append(f"classes {', '.join(former['class_names'])} became {', '.join(now['class_names'])}")
     for split in dict.fromkeys([*former["splits"], *now["splits"]]):
         found += _record_differences(split, *(side["splits"].get(split) for side in (former, now)))
-    return found + _partition_differences(former, now)
+    return found
 
 
 def _record_differences(split: str, former: Any, now: Any) -> list[str]:
@@ -80,21 +75,22 @@ def _record_differences(split: str, former: Any, now: Any) -> list[str]:
     return [f"{split}: {what}: {len(names)} ({shown(names)})" for what, names in lists.items() if names]
 
 
-def _partition_differences(former: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    before, after = former["partition"], now["partition"]
-    if before["settings"] != after["settings"]:
-        return [f"the regions' settings {before['settings']} became {after['settings']}"]
+def partition_differences(former: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """How the partitions of one split's images differ, as far as both are known.
+
+    Args:
+      former: JSON `settings`, and by image's name `marks` of what else the maps are made of and checksums of
+        the `maps`; empty where there are none, or not yet.
+      now: likewise.
+    """
+    if former["settings"] != now["settings"]:
+        return [f"the regions' settings {former['settings']} became {now['settings']}"]
     found = []
-    for split in before["splits"].keys() & after["splits"].keys():
-        maps = [
-            dict(zip(side["splits"][split]["name"], side["partition"]["splits"][split], strict=True))
-            for side in (former, now)
-        ]
-        images = [_by_name(side["splits"][split], ("size", "image")) for side in (former, now)]
-        same = [name for name in images[0] if images[0][name] == images[1].get(name)]
-        altered = [name for name in same if maps[0][name] != maps[1][name]]
+    for kind, what in (("marks", "region masks"), ("maps", "region maps")):
+        both = former[kind].keys() & now[kind].keys()
+        altered = sorted(name for name in both if former[kind][name] != now[kind][name])
         if altered:
-            found.append(f"{split}: region maps altered: {len(altered)} ({shown(altered)})")
+            found.append(f"{what} altered: {len(altered)} ({shown(altered)})")
     return found
 
 

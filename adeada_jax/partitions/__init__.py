@@ -1,1 +1,1 @@
-"""How images are divided into regions."""
+"""What divides images into regions, and the region maps that are made of it."""

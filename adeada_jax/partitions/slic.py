@@ -6,18 +6,34 @@ more regions than asked, and the most similar neighbours are merged until as man
 has the figures.
 """
 
-import math
+from collections.abc import Mapping
+from typing import Any
 
 import cv2
 import numpy as np
 from skimage.color import rgb2lab
 from skimage.segmentation import slic
 
+from adeada_jax.partitions.grid import grid_regions
+
 # SLIC's image has at most so many pixels: 181 x 362 of 1024 x 2048.
 _PIXELS = 2**16
 # SLIC is asked for so many times the regions wanted, and again for twice as many while it gives too few.
 _SURPLUS = 2
 _ATTEMPTS = 4
+
+
+class Slic:
+    """SLIC superpixels, the paper's."""
+
+    def __init__(self, options: Mapping[str, Any]):
+        self.settings = {
+            "num_segments": int(options["num_segments"]),
+            "compactness": float(options["compactness"]),
+        }
+
+    def divide(self, image: np.ndarray, name: str) -> np.ndarray:
+        return slic_regions(image, **self.settings)
 
 
 def slic_regions(image: np.ndarray, *, num_segments: int = 40, compactness: float = 10.0) -> np.ndarray:
@@ -67,15 +83,7 @@ def _oversegmented(image: np.ndarray, num_segments: int, compactness: float) -> 
         if regions.max() + 1 >= num_segments:
             return regions.reshape(segments.shape)
     # Colours that change from pixel to pixel leave SLIC no patches: all pixels go to one neighbour.
-    return _grid(*image.shape[:2], min(num_segments * _SURPLUS, image.shape[0] * image.shape[1]))
-
-
-def _grid(height: int, width: int, number: int) -> np.ndarray:
-    """`(height, width)` ids of at least `number` rectangles, nearly square where that can be."""
-    rows = min(height, math.ceil(math.sqrt(number * height / width)))
-    columns = min(width, math.ceil(number / rows))
-    rows = max(rows, math.ceil(number / columns))
-    return (np.arange(height) * rows // height)[:, None] * columns + np.arange(width) * columns // width
+    return grid_regions(*image.shape[:2], min(num_segments * _SURPLUS, image.shape[0] * image.shape[1]))
 
 
 def _merged(image: np.ndarray, regions: np.ndarray, number: int, compactness: float) -> np.ndarray:

@@ -36,7 +36,7 @@ _SELECTION_BYTES_A_ROW = 100
 
 def pool(experiment: Experiment) -> Stage:
     """Counts every target training region's pixels once; every image is decoded and so checked."""
-    images, path = experiment.target_images, experiment.workdir.pool
+    images, path = experiment.divided["target"], experiment.workdir.pool
 
     def measure(indices: Sequence[int]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         tracked = track(indices, total=len(indices), description="listing regions")
@@ -76,7 +76,7 @@ def acquire(experiment: Experiment, number: int) -> Iterable[Stage]:
 def infer(experiment: Experiment, number: int, domain: str) -> Stage:
     """Z_D, C_D of Algorithm 1: the model of the round before on every region of a domain."""
     workdir = experiment.workdir
-    images = experiment.target_images if domain == "target" else experiment.source_images
+    images = experiment.divided[domain]
     path, checkpoint = workdir.region_table(number, domain), workdir.checkpoint(number - 1)
     ingredients = experiment.needed("OfModel") if domain == "target" else ALWAYS
     with_discriminator = any(ingredient.discriminator for ingredient in ingredients)
@@ -146,7 +146,7 @@ def shared_classes(config: config_dict.ConfigDict) -> Sequence[int]:
 
 def measure_images(experiment: Experiment, ingredient: OfImage) -> Stage:
     """A column from the images alone; they do not change, so it is made once a run."""
-    path, images = experiment.workdir.column(ingredient.name), experiment.target_images
+    path, images = experiment.workdir.column(ingredient.name), experiment.divided["target"]
 
     def make() -> None:
         values = []

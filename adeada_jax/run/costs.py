@@ -39,6 +39,7 @@ class Cost:
       steps: of a training.
       adversarial: whether its steps train a discriminator, too.
       images: that go through the network without being trained on.
+      divided: images whose region maps are made, beside the data.
       files: bytes that it leaves, by path, for data and a network like those of the survey.
     """
 
@@ -46,4 +47,5 @@ class Cost:
     steps: int = 0
     adversarial: bool = False
     images: int = 0
+    divided: int = 0
     files: Callable[[Survey], Mapping[Path, int]] = lambda survey: {}

@@ -93,17 +93,21 @@ def _data_table(experiment: Experiment, plan: Plan) -> Table:
     table = _table("Data", "", "data set", "images", "size (h x w)", "regions", "pixels", left=2)
     names = (config.source.dataset, config.target.dataset, config.target.dataset)
     for name, (role, split) in zip(names, plan.splits.items(), strict=True):
-        about = "" if split.exact else "~"
-        table.add_row(role, name, f"{split.images:,}", _sizes(split), f"{about}{split.regions:,}",
-                      f"{about}{split.pixels:,}")  # fmt: skip
+        regions = f"{'' if split.exact else '~'}{split.regions:,}" if split.regions else "-"
+        table.add_row(role, name, f"{split.images:,}", _sizes(split), regions, f"{split.pixels:,}")
     return table
 
 
 def _data_notes(experiment: Experiment, plan: Plan) -> Iterator[str]:
     options = experiment.config.acquisition
-    looked_at = [split.looked_at for split in plan.splits.values() if not split.exact]
+    looked_at = [split.looked_at for split in plan.splits.values() if split.regions and not split.exact]
     if looked_at:
         yield f"~ estimated from {max(looked_at)} images of a split"
+    for maps in plan.partitions:
+        yield (
+            f"{maps.count:,} images are divided into regions first ({experiment.config.regions.kind}); the "
+            f"maps, at most about {bytes_text(maps.bytes)}, stay in {maps.path}"
+        )
     if plan.rounds:
         target = plan.splits["target pool"]
         regions = plan.budget / (target.pixels / target.regions)

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from ml_collections import config_dict
 
-from adeada_jax import config_rules, processes, timers
+from adeada_jax import config_rules, processes, seams, timers
 from adeada_jax.annotators.asking import Annotator
 from adeada_jax.annotators.ground_truth import GroundTruth
-from adeada_jax.data import sources
+from adeada_jax.data import prepared, preparing, sources
+from adeada_jax.data.fingerprint import shown
 from adeada_jax.errors import InputError
 from adeada_jax.labels import CLASS_NAMES
 from adeada_jax.method.ingredients.ingredient import Ingredient
@@ -20,6 +21,7 @@ from adeada_jax.method.ingredients.providers import create_ingredients, kind_of
 from adeada_jax.method.strategies.registry import create_strategy
 from adeada_jax.method.strategy import Strategy
 from adeada_jax.models import Discriminator, Segmenter
+from adeada_jax.partitions.store import DividedImages
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
 from adeada_jax.training import checkpoints, parallel
@@ -53,6 +55,8 @@ class Experiment:
       source_images: D_S without labels, for inference.
       source: D_S.
       target_images: D_T without labels; this object cannot give any.
+      divided: by domain its training images with their regions, which a stage of the run makes; the source is
+        only there where its regions are needed.
       validation: the target's evaluation split.
       strategy: what chooses regions.
       ingredients: what it knows of them.
@@ -67,6 +71,7 @@ class Experiment:
     source_images: Any
     source: Any
     target_images: Any
+    divided: Mapping[str, Any]
     validation: Any
     strategy: Strategy
     ingredients: tuple[Ingredient, ...]
@@ -178,24 +183,31 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
         )
     segmenter = create_segmenter(config)
     strategy = create_strategy(config.acquisition.strategy, config.acquisition)
+    ingredients = create_ingredients(strategy.needs, config)
     _check_checkpoints(config, segmenter)
-    for domain in (config.source, config.target):
-        sources.make_if_embedded(domain.dataset, domain.dir, **config.regions)
+    for domain in ("source", "target"):
+        preparing.make_if_embedded(config[domain].dataset, config[domain].dir, seams.DATA_SETS[domain])
     source = sources.open_labelled(config.source.dataset, config.source.dir, "train")
+    source_images = sources.open_images(config.source.dataset, config.source.dir, "train")
     target_images = sources.open_images(config.target.dataset, config.target.dir, "train")
+    images = {"target": target_images}
+    if config.experiment == "active" and any(kind_of(one) == "OfDomains" for one in ingredients):
+        images["source"] = source_images
+    divided = divide(images, config.regions)
     experiment = Experiment(
         config=config,
         workdir=workdir,
         metrics=metrics,
         segmenter=segmenter,
-        source_images=sources.open_images(config.source.dataset, config.source.dir, "train"),
+        source_images=source_images,
         source=source,
         target_images=target_images,
+        divided=divided,
         validation=sources.open_labelled(config.target.dataset, config.target.dir, "val"),
         strategy=strategy,
-        ingredients=create_ingredients(strategy.needs, config),
-        annotator=GroundTruth(config.target.dataset, config.target.dir, target_images.digest),
-        data=data_of(config),
+        ingredients=ingredients,
+        annotator=GroundTruth(divided["target"]),
+        data=data_of(config, divided),
     )
     for domain, opened in (("source", source), ("target", experiment.validation)):
         if len(opened.class_names) != config.num_classes:
@@ -215,14 +227,32 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
     return experiment
 
 
-def data_of(config: config_dict.ConfigDict) -> dict[str, Any]:
+def divide(images: Mapping[str, sources.ImageSource], options: Mapping[str, Any]) -> dict[str, DividedImages]:
+    """Training images by domain, with their regions.
+
+    Raises:
+      InputError: as of DividedImages; one mask would be of two images.
+    """
+    divided = {domain: DividedImages(source, options) for domain, source in images.items()}
+    if options["kind"] == "masks" and "source" in images:
+        both = sorted(set(images["source"].names) & set(images["target"].names))
+        if both:
+            raise InputError(
+                f"config.regions.masks: source and target both have images named {shown(both)}, whose masks "
+                "would be one file; rename the images of one"
+            )
+    return divided
+
+
+def data_of(config: config_dict.ConfigDict, divided: Mapping[str, DividedImages]) -> dict[str, Any]:
     """The data that a run works with, by domain: what `workdir.check_data` compares."""
     splits = {"source": ("train",), "target": ("train", "val")}
     return {
         domain: {
             "dataset": config[domain].dataset,
             "dir": str(Path(config[domain].dir).resolve()),
-            "fingerprint": sources.fingerprint(config[domain].dataset, config[domain].dir, used),
+            "fingerprint": prepared.fingerprint(config[domain].dataset, config[domain].dir, used),
+            "partition": divided[domain].fingerprint() if domain in divided else None,
         }
         for domain, used in splits.items()
     }

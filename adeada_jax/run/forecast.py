@@ -30,11 +30,12 @@ class Split:
 
     Attributes:
       images: their number.
-      sizes: (height, width) of those that were looked at, the most frequent first.
+      sizes: their (height, width), the most frequent first.
       looked_at: images that were decoded; all, or as many as tell the rest apart.
       regions: their number; estimated from the images looked at, unless those are all.
-      pixels: likewise.
-      smallest: pixels of the smallest region that was seen.
+        0 where none are needed.
+      pixels: their number.
+      smallest: of the smallest region that was seen, in pixels.
     """
 
     images: int
@@ -84,6 +85,7 @@ class Plan:
       inferred: images that go through the network for regions and evaluations, in all.
       files: that the run writes; those that are gone at its end too.
       missing: bytes of them that are still to be written.
+      partitions: region maps that are to be made first, by the directory where they will lie.
     """
 
     splits: dict[str, Split]
@@ -96,6 +98,7 @@ class Plan:
     inferred: int
     files: tuple[Written, ...]
     missing: int
+    partitions: tuple[Written, ...]
 
     @property
     def bytes(self) -> int:
@@ -107,7 +110,7 @@ def make_plan(experiment: Experiment) -> Plan:
     """Works a run out from its list of stages; decodes a few images of each split and compiles nothing."""
     config, stages = experiment.config, recipe.stages(experiment)
     splits = {
-        "source": survey(experiment.source),
+        "source": survey(experiment.source, experiment.divided.get("source")),
         "target pool": _pool_survey(experiment),
         "evaluation": survey(experiment.validation),
     }
@@ -126,34 +129,48 @@ def make_plan(experiment: Experiment) -> Plan:
         inferred=sum(stage.cost.images for stage in stages),
         files=tuple(_files(experiment, stages, trainings, sizes)),
         missing=_missing(experiment, stages, trainings, sizes),
+        partitions=tuple(_partitions(stages, sizes)),
     )
 
 
-def survey(images: Any, *, sample: int = SAMPLE) -> Split:
+def survey(images: Any, divided: Any = None, *, sample: int = SAMPLE) -> Split:
     """Looks at images spread evenly over a split; labels, where the split gives them, are checked by that.
 
+    Args:
+      images: the split.
+      divided: the same with regions, where they are needed; those looked at are divided here, if need be.
+      sample: images to look at.
+
     Raises:
-      InputError: one of them cannot be read.
+      InputError: one of them cannot be read or divided.
     """
-    chosen = np.unique(np.linspace(0, len(images) - 1, min(sample, len(images))).astype(int))
-    maps = [images[int(i)]["regions"] for i in chosen]
-    counts = [np.bincount(regions.ravel()) for regions in maps]
-    prices = np.concatenate([count[count > 0] for count in counts])
-    share = len(images) / len(chosen)
-    shapes = [regions.shape for regions in maps]
+    chosen = [
+        int(i) for i in np.unique(np.linspace(0, len(images) - 1, min(sample, len(images))).astype(int))
+    ]
+    for i in chosen:
+        images[i]
+    prices = np.concatenate([np.zeros(0, int), *(_prices(divided, i) for i in chosen if divided is not None)])
+    shapes = Counter(images.sizes)
     return Split(
         images=len(images),
-        sizes=tuple(sorted(set(shapes), key=lambda size: (-shapes.count(size), size))),
+        sizes=tuple(sorted(shapes, key=lambda size: (-shapes[size], size))),
         looked_at=len(chosen),
-        regions=round(share * len(prices)),
-        pixels=round(share * int(prices.sum())),
-        smallest=int(prices.min()),
+        regions=round(len(images) / len(chosen) * len(prices)),
+        pixels=sum(height * width for height, width in images.sizes),
+        smallest=int(prices.min(initial=0 if divided is None else 2**62)),
     )
+
+
+def _prices(divided: Any, index: int) -> np.ndarray:
+    """Pixels of an image's regions."""
+    regions = divided.regions(index) if divided.complete else divided.divide(index)["regions"]
+    counts = np.bincount(regions.ravel())
+    return counts[counts > 0]
 
 
 def _pool_survey(experiment: Experiment) -> Split:
     """The target's training split, from the pool that an earlier start has listed, if there is one."""
-    looked = survey(experiment.target_images)
+    looked = survey(experiment.target_images, experiment.divided["target"])
     if not experiment.workdir.pool.exists() or not experiment.workdir.is_of(experiment.data):
         return looked
     pool = load_regions(experiment.workdir.pool)
@@ -255,7 +272,7 @@ def _files(
 ) -> Iterator[Written]:
     """What the stages leave, a line a kind; and what trainings hold on the way."""
     found: dict[str, list[int]] = {}
-    for stage in stages:
+    for stage in (stage for stage in stages if not stage.cost.divided):
         for path, size in stage.cost.files(survey).items():
             found.setdefault(_kind(path.relative_to(experiment.workdir.root)), []).append(size)
     for kind, sizes in found.items():
@@ -264,6 +281,14 @@ def _files(
     if progress:
         yield Written("rounds/*/progress/", 2, progress)
     yield Written("report.html, metrics, tensorboard/", 1, _REPORT_BYTES)
+
+
+def _partitions(stages: Sequence[Stage], survey: Survey) -> Iterator[Written]:
+    """Region maps that are still to be made; they lie with the data."""
+    for stage in stages:
+        if stage.cost.divided and not stage.finished:
+            for path, size in stage.cost.files(survey).items():
+                yield Written(str(path.parent), stage.cost.divided, size)
 
 
 def _progress_bytes(experiment: Experiment, trainings: Sequence[Training]) -> int:
@@ -277,7 +302,7 @@ def _missing(
     experiment: Experiment, stages: Sequence[Stage], trainings: Sequence[Training], survey: Survey
 ) -> int:
     """Bytes that are still to be written: of the stages that are not finished, and of the report."""
-    left = [stage for stage in stages if not stage.finished]
+    left = [stage for stage in stages if not stage.finished and not stage.cost.divided]
     missing = sum(sum(stage.cost.files(survey).values()) for stage in left)
     if any(stage.cost.steps for stage in left):
         missing += _progress_bytes(experiment, trainings)

@@ -52,10 +52,11 @@ def run(experiment: Experiment) -> dict[str, Any] | None:
     report = Stage(
         "report", last, Alone(partial(publish.publish, experiment)), reads=(experiment.workdir.summary,)
     )
-    outcome = runner.run([stages[0]], experiment.metrics)
+    listed = 1 + next(i for i, stage in enumerate(stages) if stage.name == "pool")
+    outcome = runner.run(stages[:listed], experiment.metrics)
     describe(experiment)
     if outcome is Outcome.DONE:
-        outcome = runner.run([*stages[1:], report], experiment.metrics)
+        outcome = runner.run([*stages[listed:], report], experiment.metrics)
     if outcome is Outcome.WAITING:
         return None
     console.print(f"report: {experiment.workdir.report}", soft_wrap=True)

@@ -78,7 +78,7 @@ def pool_gallery(
     experiment: Experiment, before: Predictor, after: Predictor, purchases: Sequence[Purchase]
 ) -> Gallery:
     """The training images of which most regions were bought, with the labels that were paid for."""
-    images = experiment.target_images
+    images = experiment.divided["target"]
     last = max(purchase.round for purchase in purchases)
     store = LabelStore(experiment.workdir.labels(n) for n in range(last + 1))
     counts = Counter(purchase.image for purchase in purchases)

@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import config_dict
 
 from adeada_jax.errors import InputError
-from adeada_jax.run import acquisition, trainings, validation
+from adeada_jax.run import acquisition, dividing, trainings, validation
 from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.runner import Stage
 from adeada_jax.types import IGNORE_LABEL
@@ -66,7 +66,7 @@ def _missing(config: config_dict.ConfigDict, path: Path) -> str:
 
 def _check_any_label(source: Any, domain: config_dict.ConfigDict, split: str) -> None:
     """Whether any pixel of a split is of a class; mostly the first image tells."""
-    if not any((source.maps(index)["label"] != IGNORE_LABEL).any() for index in range(len(source))):
+    if not any((source.label(index) != IGNORE_LABEL).any() for index in range(len(source))):
         raise InputError(
             f"data set '{domain.dataset}' in '{domain.dir}': all pixels of split '{split}' are ignored, none "
             "is of a class; give it labels, see docs/data.md, and prepare it in another --data_dir"
@@ -75,6 +75,8 @@ def _check_any_label(source: Any, domain: config_dict.ConfigDict, split: str) ->
 
 def active(experiment: Experiment) -> Iterator[Stage]:
     """Algorithm 1: the warm-up and `acquisition.rounds` rounds of bought labels."""
+    if "source" in experiment.divided:
+        yield dividing.divide(experiment, "source")
     yield from warmup_only(experiment)
     for number in range(1, experiment.config.acquisition.rounds + 1):
         yield from acquisition.acquire(experiment, number)
@@ -84,7 +86,7 @@ def active(experiment: Experiment) -> Iterator[Stage]:
 
 def warmup_only(experiment: Experiment) -> Iterator[Stage]:
     """The beginning of an active run (Table 3)."""
-    yield acquisition.pool(experiment)
+    yield from _pool(experiment)
     yield trainings.warm_up(experiment)
     yield from validation.evaluate(experiment, 0)
 
@@ -92,7 +94,7 @@ def warmup_only(experiment: Experiment) -> Iterator[Stage]:
 def target_only(experiment: Experiment) -> Iterator[Stage]:
     """Table 1's reference: all target labels, trained on for as many steps as an active run."""
     config = experiment.config
-    yield acquisition.pool(experiment)
+    yield from _pool(experiment)
     yield acquisition.select_everything(experiment)
     yield acquisition.ask_for_labels(experiment, 0)
     yield trainings.on_bought_labels(experiment, trainings.all_steps(config, config.finetune))
@@ -102,7 +104,7 @@ def target_only(experiment: Experiment) -> Iterator[Stage]:
 def source_only(experiment: Experiment) -> Iterator[Stage]:
     """A reference without any target label: the source alone, for as many steps."""
     config = experiment.config
-    yield acquisition.pool(experiment)
+    yield from _pool(experiment)
     yield trainings.on_source(
         experiment, trainings.all_steps(config, config.finetune), "finetune", "source only"
     )
@@ -112,11 +114,17 @@ def source_only(experiment: Experiment) -> Iterator[Stage]:
 def adaptation_only(experiment: Experiment) -> Iterator[Stage]:
     """A reference without any target label: the adversarial warm-up, for as many steps."""
     config = experiment.config
-    yield acquisition.pool(experiment)
+    yield from _pool(experiment)
     yield trainings.adaptation(
         experiment, trainings.all_steps(config, config.warmup), "adaptation, adversarial"
     )
     yield from validation.evaluate(experiment, 0)
+
+
+def _pool(experiment: Experiment) -> Iterator[Stage]:
+    """The target's training regions, of which labels can be bought and which the summary counts."""
+    yield dividing.divide(experiment, "target")
+    yield acquisition.pool(experiment)
 
 
 EXPERIMENTS: dict[str, Callable[[Experiment], Iterator[Stage]]] = {

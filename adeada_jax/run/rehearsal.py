@@ -6,6 +6,7 @@ is made of them by the functions that make a run's. Networks' answers are made u
 
 import io
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -31,12 +32,12 @@ _GRID = (8, 16)  # of the made-up scores
 class OneImage:
     """The first image of a split, cut to what is quickly drawn."""
 
-    def __init__(self, source: Any):
+    def __init__(self, source: Any, example: Mapping[str, Any]):
         self.names = source.names[:1]
         self.class_names, self.palette = source.class_names, source.palette
         self._example = {
             key: value[:_SIDE, :_SIDE] if isinstance(value, np.ndarray) else value
-            for key, value in source[0].items()
+            for key, value in example.items()
         }
 
     def __len__(self) -> int:
@@ -53,9 +54,11 @@ def rehearse(experiment: Experiment) -> None:
       InputError: there is no place for temporary files. Whatever else the run's end would raise, too.
     """
     with _temporary() as directory, Metrics(directory) as metrics:
+        target, validation = experiment.divided["target"], experiment.validation
         small = replace(
             experiment, workdir=Workdir(directory), metrics=metrics,
-            target_images=OneImage(experiment.target_images), validation=OneImage(experiment.validation),
+            divided={"target": OneImage(target.images, target.divide(0))},
+            validation=OneImage(validation, validation[0]),
         )  # fmt: skip
         write_results(small, min(recipe.rounds(recipe.stages(experiment)), _ROUNDS))
         summary = read_json(small.workdir.summary)
@@ -110,7 +113,8 @@ def _result(experiment: Experiment, number: int, iou: np.ndarray) -> dict[str, A
 
 def _write_purchases(experiment: Experiment, number: int) -> None:
     """A region bought for every class, all of one image, and the image's labels."""
-    name, regions = experiment.target_images.names[0], experiment.target_images[0]["regions"]
+    image = experiment.divided["target"]
+    name, regions = image.names[0], image[0]["regions"]
     method = "density" if number == 1 else "entropy"
     rows = [
         Purchase(number, name, int(region), 10, class_name, method, 0.5)

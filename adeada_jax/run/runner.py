@@ -107,7 +107,9 @@ def run(stages: Iterable[Stage], metrics: Metrics) -> Outcome:
     """Makes the stages whose outputs are not there, in order, until one must wait for people."""
     for stage in stages:
         if processes.is_writer() and stage.writes:
-            _sign(stage, "waiting").unlink(missing_ok=True)  # of an earlier start, before any process looks
+            sign = _sign(stage, "waiting")  # of an earlier start, before any process looks
+            if sign.exists():  # else the directory may be one that cannot be written
+                sign.unlink()
         if processes.broadcast(stage.finished):
             _clean(stage)
             continue

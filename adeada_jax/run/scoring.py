@@ -22,7 +22,7 @@ def evaluate_split(
     Args:
       config: of the model; `shared_classes` says over which classes the means are.
       checkpoint: a checkpoint directory.
-      dataset: a name of `sources.DATASETS`.
+      dataset: its name.
       data_dir: where it was prepared.
       split: with labels.
 
@@ -33,7 +33,7 @@ def evaluate_split(
     Raises:
       InputError: the split is not there or has no labels; a checkpoint of another model; other classes.
     """
-    source = sources.open_labelled(dataset, data_dir, split).without_regions()
+    source = sources.open_labelled(dataset, data_dir, split)
     if len(source.class_names) != config.num_classes:
         raise InputError(
             f"the model has {config.num_classes} classes, but data set '{dataset}' in '{data_dir}' "

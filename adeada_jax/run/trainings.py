@@ -57,7 +57,7 @@ def on_source(experiment: Experiment, options: config_dict.ConfigDict, name: str
     """Supervised training on the source alone, from the first weights."""
 
     def train(start: int) -> tuple[Weights]:
-        batches = _batches(experiment, experiment.source.without_regions(), 0, name)
+        batches = _batches(experiment, experiment.source, 0, name)
         return _train_supervised(experiment, 0, name, experiment.initial_weights(), batches, options, start)
 
     return _training(experiment, 0, name, title, options, train)
@@ -87,7 +87,7 @@ def finetune(experiment: Experiment, number: int) -> Stage:
 
     def train(start: int) -> tuple[Weights]:
         weights = experiment.load_weights(experiment.workdir.checkpoint(number - 1))
-        source = experiment.source.without_regions()
+        source = experiment.source
         batches = _mixed_batches(experiment, source, _purchased_with_warning(experiment, number), number)
         return _train_supervised(experiment, number, "finetune", weights, batches, options, start)
 
@@ -189,7 +189,7 @@ def _training(
 def purchased(experiment: Experiment, number: int, first: int = 0) -> PurchasedLabels:
     """The target's images with the labels bought in the rounds from `first` up to and including `number`."""
     store = LabelStore(experiment.workdir.labels(n) for n in range(first, number + 1))
-    return PurchasedLabels(experiment.target_images.without_regions(), store)
+    return PurchasedLabels(experiment.target_images, store)
 
 
 def _purchased_with_warning(experiment: Experiment, number: int) -> PurchasedLabels:
@@ -293,7 +293,7 @@ def _train_adversarially(experiment: Experiment, options: Any, start: int) -> tu
     weights = experiment.initial_weights()
     discriminator = experiment.discriminator().init(seed=experiment.seed(0, "discriminator"))
     state = initial_state(weights.params, weights.batch_stats, discriminator)
-    source, target = (d.without_regions() for d in (experiment.source, experiment.target_images))
+    source, target = experiment.source, experiment.target_images
 
     def batches(start: int) -> Iterator[dict[str, np.ndarray]]:
         labelled = _batches(experiment, source, 0, "warmup")(start)
@@ -345,7 +345,7 @@ def _adapt_statistics(experiment: Experiment, number: int, weights: Weights, dom
     """The batch-norm statistics of a domain's training images, "source" or "target"."""
     images = experiment.source_images if domain == "source" else experiment.target_images
     name = "statistics" if domain == "target" else "source_statistics"
-    batches = _batches(experiment, images.without_regions(), number, name)
+    batches = _batches(experiment, images, number, name)
     steps = experiment.config.training.target_statistics_steps
     options = LoopOptions(
         description=f"{domain} statistics", steps=steps, log_every=steps, checkpoint_every=steps,

@@ -31,7 +31,7 @@ def _scores(experiment: Experiment, number: int) -> Stage:
         weights = experiment.load_weights(workdir.checkpoint(number))
         matrix = confusion.evaluate(
             experiment.segmenter, weights.params, weights.batch_stats,
-            Subset(images.without_regions(), indices), **experiment.size,
+            Subset(images, indices), **experiment.size,
             batch_size=experiment.config.inference.batch_size, description=f"round {number}: evaluation",
         )  # fmt: skip
         return {"matrix": matrix}, {}

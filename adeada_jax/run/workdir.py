@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from adeada_jax.config import differing_keys
-from adeada_jax.data.fingerprint import differences
+from adeada_jax.data.fingerprint import differences, partition_differences
 from adeada_jax.errors import InputError
 from adeada_jax.files import read_json, write_json_atomic
 from adeada_jax.method.selection_csv import Purchase, purchases_from_csv
@@ -153,18 +153,18 @@ class Workdir:
         """
         if not self.data.exists():
             if self.pool.exists() or self.begun:
-                raise InputError(
-                    f"workdir '{self.root}' holds a run of an earlier version of adeada_jax, which did not "
-                    "note its data (there is no data.json). Finish it with that version, or give another "
-                    "--workdir"
-                )
+                raise self._earlier("there is no data.json")
             return
         if not (self.begun if begun is None else begun):
             return
         stored = read_json(self.data)
         for domain, now in data.items():
             former = stored[domain]
+            if "partition" not in former:
+                raise self._earlier("data.json tells nothing of its partition")
             found = differences(former["fingerprint"], now["fingerprint"])
+            if not found and former["partition"] and now["partition"]:
+                found = partition_differences(former["partition"], now["partition"])
             if found:
                 place = "" if former["dir"] == now["dir"] else f" (then in '{former['dir']}')"
                 raise InputError(
@@ -172,6 +172,24 @@ class Workdir:
                     f"'{now['dir']}'{place}, were others: {'; '.join(found)}. "
                     "Give another --workdir, or the former data"
                 )
+
+    def _earlier(self, reason: str) -> InputError:
+        return InputError(
+            f"workdir '{self.root}' holds a run of an earlier version of adeada_jax ({reason}). Finish it "
+            "with that version, or give another --workdir"
+        )
+
+    def note_partition(self, domain: str, partition: Mapping[str, Any]) -> None:
+        """Completes the notes of the run's data by the region maps, which were not there when it began.
+
+        Raises:
+          InputError: they were, and others.
+        """
+        data = read_json(self.data)
+        self.check_data({domain: {**data[domain], "partition": partition}}, begun=True)
+        if data[domain]["partition"] != partition:
+            data[domain]["partition"] = partition
+            write_json_atomic(self.data, data)
 
     def is_of(self, data: Mapping[str, Any]) -> bool:
         """Whether what lies here was made of these data."""

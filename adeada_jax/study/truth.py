@@ -16,6 +16,7 @@ from adeada_jax.data import sources
 from adeada_jax.data.batches import read_ahead
 from adeada_jax.errors import InputError
 from adeada_jax.method.regions import Regions
+from adeada_jax.partitions.store import DividedImages
 from adeada_jax.telemetry import track
 from adeada_jax.types import IGNORE_LABEL
 
@@ -58,7 +59,8 @@ def read_truth(config: Mapping[str, Any], pool: Regions, path: Path) -> Truth:
             return Truth(arrays["counts"])
     target = config["target"]
     source = sources.open_labelled(target["dataset"], target["dir"], "train")
-    examples = track(read_ahead(source), total=len(source), description="ground truth of regions")
+    divided = DividedImages(source, config["regions"])
+    examples = track(read_ahead(divided), total=len(source), description="ground truth of regions")
     classes = config["num_classes"]
     counts = np.concatenate(
         [region_counts(example["regions"], example["label"], classes) for example in examples]

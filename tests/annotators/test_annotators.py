@@ -2,6 +2,7 @@
 
 import ast
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -150,13 +151,19 @@ def test_nothing_of_a_run_imports_the_study_or_the_scoring():
                 assert not any("study" in name or "scoring" in name for name in modules), path
 
 
+def divided(digest):
+    """The target's images as a run opened them, with their regions."""
+    images = SimpleNamespace(dataset="folder", data_dir="data", split="train", digest=digest)
+    return SimpleNamespace(images=images, regions=lambda _: Images.regions)
+
+
 def test_ground_truth_reveals_the_asked_regions_only(monkeypatch):
     class Labelled(Images):
-        def maps(self, i):
-            return {"regions": self[i]["regions"], "label": np.arange(8, dtype=np.uint8).reshape(2, 4)}
+        def label(self, i):
+            return np.arange(8, dtype=np.uint8).reshape(2, 4)
 
     monkeypatch.setattr(ground_truth.sources, "open_labelled", lambda *_: Labelled())
-    annotator = ground_truth.GroundTruth("any", "dir", "0")
+    annotator = ground_truth.GroundTruth(divided("0"))
     annotator.request([Purchase(1, "city/b", 1, 4, "", "", 0.0)])
     (answer,) = annotator.collect()
     assert (answer.image, answer.regions) == ("city/b", (1,))
@@ -164,9 +171,10 @@ def test_ground_truth_reveals_the_asked_regions_only(monkeypatch):
 
 
 def test_ground_truth_that_was_prepared_anew_since_is_refused(monkeypatch):
-    monkeypatch.setattr(Images, "_arguments", ("folder", "data", "train"), raising=False)
+    monkeypatch.setattr(Images, "dataset", "folder", raising=False)
+    monkeypatch.setattr(Images, "data_dir", "data", raising=False)
     monkeypatch.setattr(ground_truth.sources, "open_labelled", lambda *_: Images())
-    annotator = ground_truth.GroundTruth("folder", "data", "another")
+    annotator = ground_truth.GroundTruth(divided("another"))
     annotator.request([Purchase(1, "a", 1, 4, "", "", 0.0)])
     with pytest.raises(InputError, match="'folder' in 'data'"):
         annotator.collect()

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from adeada_jax.data import fingerprint, sources
-from adeada_jax.data.builders import maps, writing
+from adeada_jax.data import fingerprint, prepared, preparing, sources
+from adeada_jax.data.builders import label_maps, writing
 from adeada_jax.data.builders import tfds_records as base
+from adeada_jax.data.images import encode_png
 from adeada_jax.errors import InputError
-from adeada_jax.partitions.slic import slic_regions
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"
 CLASSES = """classes:
@@ -33,7 +33,7 @@ def add(tmp_path, write_files):
     def write(name, seed, split="train"):
         rng = np.random.default_rng(seed)
         write_files.image(tmp_path / f"own/images/{split}/{name}.png", write_files.photograph(rng, 40, 56))
-        label = write_files.blocks(rng, range(2), 40, 56).astype(np.uint8)
+        label = np.kron(rng.integers(0, 2, (5, 7)), np.ones((8, 8))).astype(np.uint8)
         write_files.image(tmp_path / f"own/labels/{split}/{name}.png", label)
 
     return write
@@ -52,18 +52,18 @@ def own(tmp_path, add):
 
 @pytest.fixture
 def counted(monkeypatch):
-    """The images that regions are made of, in this process."""
+    """The labels that are made, in this process."""
     calls = []
-    monkeypatch.setattr(maps, "slic_regions", lambda *a, **k: calls.append(1) or slic_regions(*a, **k))
+    monkeypatch.setattr(label_maps, "encode_png", lambda label: calls.append(1) or encode_png(label))
     return calls
 
 
 def prepare(root, source="own", data="data", **options):
-    sources.prepare("folder", root / data, source_dir=root / source, progress=False, **options)
+    preparing.prepare("folder", root / data, source_dir=root / source, progress=False, **options)
 
 
 def content(root, data="data"):
-    return sources.fingerprint("folder", root / data, ("train", "val"))
+    return prepared.fingerprint("folder", root / data, ("train", "val"))
 
 
 def status(root):
@@ -82,9 +82,9 @@ def test_what_did_not_change_is_left_alone_wherever_it_lies_and_whenever_it_was_
     shutil.copytree(own, tmp_path / "copied", copy_function=shutil.copyfile)  # with new times
     for source, options in (("own", {}), ("copied", {}), ("own", {"update": True})):
         prepare(tmp_path, source, **options)
-    sources.prepare("folder", tmp_path / "data", progress=False)
+    preparing.prepare("folder", tmp_path / "data", progress=False)
     shutil.move(own, tmp_path / "moved")
-    sources.prepare("folder", tmp_path / "data", progress=False)
+    preparing.prepare("folder", tmp_path / "data", progress=False)
     prepare(tmp_path, "moved")
     assert status(tmp_path) == before
 
@@ -113,8 +113,8 @@ def test_a_label_that_came_without_an_image_is_named(own, tmp_path):
 def test_images_that_were_left_out_are_no_change(tmp_path, miniatures):
     miniatures.gta5(tmp_path / "gta5")  # of which one differs in size from its label
     for _ in range(2):
-        sources.prepare("gta5", tmp_path / "data", source_dir=tmp_path / "gta5", progress=False)
-    assert sources.split_sizes("gta5", tmp_path / "data") == {"train": 2}
+        preparing.prepare("gta5", tmp_path / "data", source_dir=tmp_path / "gta5", progress=False)
+    assert prepared.split_sizes("gta5", tmp_path / "data") == {"train": 2}
 
 
 @pytest.mark.parametrize("name", ["labels/val/v.png", "classes.yaml"])
@@ -139,17 +139,15 @@ def test_an_update_makes_only_what_changed_and_ends_as_if_all_was_made(own, tmp_
     source = sources.open_labelled("folder", tmp_path / "data", "train")
     assert source.names == ("a", "b", "d")
     assert source.sizes == ((40, 56),) * 3
-    assert all(np.array_equal(source[i]["regions"], slic_regions(source[i]["image"])) for i in range(3))
-    assert sorted(path.name for path in (tmp_path / "data/folder").iterdir()) == ["1.1.0"]
+    assert sorted(path.name for path in (tmp_path / "data/folder").iterdir()) == ["2.0.0"]
     prepare(tmp_path)
     # What is open stays what it was, looked at or not: nothing of the new data under the old names.
     for images in (former, opened_only):
         assert [images[i]["name"] for i in range(3)] == ["a", "b", "c"]
         assert all(np.array_equal(images[i]["image"], then[i]) for i in range(3))
     # Who had opened the former data is not given the new ones under the old names.
-    for again in (former.without_regions, lambda: pickle.loads(pickle.dumps(former))):
-        with pytest.raises(InputError, match="was prepared anew while it was read; start again"):
-            again()
+    with pytest.raises(InputError, match="was prepared anew while it was read; start again"):
+        pickle.loads(pickle.dumps(former))
 
 
 def test_data_that_cannot_be_read_for_a_moment_are_not_taken_for_half_made(own, tmp_path, monkeypatch):
@@ -165,20 +163,20 @@ def test_data_that_cannot_be_read_for_a_moment_are_not_taken_for_half_made(own, 
 
 
 def test_what_is_damaged_stays_until_there_is_something_to_make_it_of(own, tmp_path):
-    (tmp_path / "data/folder/1.1.0/features.json").unlink()
+    (tmp_path / "data/folder/2.0.0/features.json").unlink()
     shutil.move(own, tmp_path / "away")
     with pytest.raises(InputError, match="own"):
         prepare(tmp_path)
-    assert list((tmp_path / "data/folder/1.1.0").glob("*array_record*"))
+    assert list((tmp_path / "data/folder/2.0.0").glob("*array_record*"))
 
 
 def test_what_a_killed_update_left_is_tidied_by_the_same_command(own, tmp_path):
-    shutil.copytree(tmp_path / "data/folder/1.1.0", tmp_path / "data/folder/former_1.1.0")
+    shutil.copytree(tmp_path / "data/folder/2.0.0", tmp_path / "data/folder/former_2.0.0")
     prepare(tmp_path)
-    assert sorted(path.name for path in (tmp_path / "data/folder").iterdir()) == ["1.1.0"]
+    assert sorted(path.name for path in (tmp_path / "data/folder").iterdir()) == ["2.0.0"]
 
 
-def test_new_names_of_classes_make_no_map_anew_and_new_ids_only_the_labels(own, tmp_path, counted):
+def test_new_names_of_classes_make_no_label_anew_and_new_ids_all(own, tmp_path, counted):
     for former, new in (("lake", "pond"), ("pond, color: [0, 0, 200]", "pond, ids: [0], color: [0, 0, 200]")):
         text = (own / "classes.yaml").read_text().replace(former, new)
         if "ids" in new:
@@ -190,10 +188,10 @@ def test_new_names_of_classes_make_no_map_anew_and_new_ids_only_the_labels(own, 
         assert source.class_names == ("meadow", "pond")
         expected = 1 - before if "ids" in new else before
         assert np.array_equal(source[0]["label"], expected)
-    assert not counted
+        assert len(counted) == (4 if "ids" in new else 0)
 
 
-@pytest.mark.parametrize("moment", ["maps", "records", "before the replacement", "within it", "after it"])
+@pytest.mark.parametrize("moment", ["labels", "records", "before the replacement", "within it", "after it"])
 def test_a_killed_update_loses_nothing_and_can_be_given_again(
     own, tmp_path, add, monkeypatch, counted, moment
 ):
@@ -205,12 +203,12 @@ def test_a_killed_update_loses_nothing_and_can_be_given_again(
         raise KeyboardInterrupt
 
     def killed_within(source, target):
-        if Path(target).name == "1.1.0":
+        if Path(target).name == "2.0.0":
             killed()
         rename(source, target)
 
     place, name, kill = {
-        "maps": (maps, "encode_png", killed), "records": (base, "note", killed),
+        "labels": (label_maps, "encode_png", killed), "records": (base, "note", killed),
         "before the replacement": (writing, "put_in_place", killed),
         "within it": (os, "rename", killed_within), "after it": (writing, "tidy", killed),
     }[moment]  # fmt: skip
@@ -228,20 +226,20 @@ def test_a_killed_update_loses_nothing_and_can_be_given_again(
     if moment != "after it":
         assert content(tmp_path) == before
     prepare(tmp_path, update=True)
-    assert len(counted) == (3 if moment == "maps" else 2)  # the one that was in hand was lost
+    assert len(counted) == 2
     assert sources.open_labelled("folder", tmp_path / "data", "train").names == ("a", "b", "d")
-    assert sorted(path.name for path in (tmp_path / "data/folder").iterdir()) == ["1.1.0"]
+    assert sorted(path.name for path in (tmp_path / "data/folder").iterdir()) == ["2.0.0"]
     prepare(tmp_path)
 
 
 def test_a_file_that_changes_while_it_is_prepared_is_named(own, tmp_path, add, monkeypatch):
-    check = maps.MapMaker.make
+    check = label_maps.LabelMaps.make
 
     def slow(self, item):
         add("a", 77)
         check(self, item)
 
-    monkeypatch.setattr(maps.MapMaker, "make", slow)
+    monkeypatch.setattr(label_maps.LabelMaps, "make", slow)
     with pytest.raises(
         InputError, match=r"(images|labels)/train/a.png' changed while it was prepared; give the same"
     ):
@@ -263,9 +261,9 @@ def test_a_moved_folder_that_changed_can_be_updated_but_not_another_that_is_ther
 
 
 def test_data_of_an_earlier_version_are_named(own, tmp_path):
-    (tmp_path / "data/folder/1.1.0").rename(tmp_path / "data/folder/1.0.0")
+    (tmp_path / "data/folder/2.0.0").rename(tmp_path / "data/folder/1.1.0")
     with pytest.raises(
-        InputError, match=r"by an earlier version of adeada_jax \(1.0.0, now 1.1.0\) in .*run: "
+        InputError, match=r"by an earlier version of adeada_jax \(1.1.0, now 2.0.0\) in .*run: "
     ):
         sources.open_images("folder", tmp_path / "data", "train")
 
@@ -276,19 +274,25 @@ def test_fingerprints_differ_by_what_differs(own, tmp_path, add):
     change(own, add)
     (own / "classes.yaml").write_text(CLASSES.replace("lake", "pond"))
     prepare(tmp_path, update=True)
-    prepare(tmp_path, data="finer", num_segments=60)
-    after, finer = content(tmp_path), content(tmp_path, "finer")
+    after = content(tmp_path)
     assert fingerprint.differences(before, after) == [
         "classes meadow, lake became meadow, pond", "train: images added: 1 (d)",
         "train: images removed: 1 (c)", "train: images altered: 1 (b)", "train: labels altered: 1 (b)",
     ]  # fmt: skip
-    (settings,) = fingerprint.differences(after, finer)
-    assert settings.startswith("the regions' settings {'num_segments': 40, ")
-    del finer["splits"]["val"], finer["partition"]["splits"]["val"]
-    finer["partition"]["settings"] = after["partition"]["settings"]
-    found = fingerprint.differences(after, finer)
-    assert found[0] == "split 'val' was removed"
-    assert found[1] == "train: region maps altered: 3 (a, b, d)"
+    del after["splits"]["val"]
+    assert fingerprint.differences(before, after)[-1] == "split 'val' was removed"
+
+
+def test_partitions_differ_by_settings_or_by_maps_as_far_as_they_are_known():
+    former = {"settings": {"kind": "masks"}, "marks": {"a": "1", "b": "2"}, "maps": {"a": "3", "b": "4"}}
+    for change, found in (
+        ({}, []), ({"maps": {}}, []), ({"maps": {"a": "3", "c": "5"}}, []),
+        ({"maps": {"a": "3", "b": "9"}}, ["region maps altered: 1 (b)"]),
+        ({"marks": {"a": "0", "b": "2"}, "maps": {}}, ["region masks altered: 1 (a)"]),
+        ({"settings": {"kind": "slic"}},
+         ["the regions' settings {'kind': 'masks'} became {'kind': 'slic'}"]),
+    ):  # fmt: skip
+        assert fingerprint.partition_differences(former, {**former, **change}) == found
 
 
 def test_from_the_command_line(own, tmp_path, add):

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from adeada_jax.data import sources
-from adeada_jax.data.builders import checks, cityscapes
+from adeada_jax.data import preparing
+from adeada_jax.data.builders import checks
 from adeada_jax.data.builders.checks import check_png, image_file_size
+from adeada_jax.data.builders.cityscapes import Cityscapes
 from adeada_jax.data.images import encode_png
 from adeada_jax.errors import InputError
 
@@ -74,7 +75,7 @@ def spoil(folder):
 def test_all_problems_are_listed_not_the_first_only(folder, tmp_path, capsys):
     spoil(folder)
     with pytest.raises(InputError) as error:
-        sources.prepare("cityscapes", tmp_path / "data", source_dir=folder, progress=False)
+        preparing.prepare("cityscapes", tmp_path / "data", source_dir=folder, progress=False)
     assert "4 problems, listed above; the first: label" in str(error.value)
     assert "\n" not in str(error.value)
     lines = capsys.readouterr().out.split("4 problems in")[1].splitlines()[1:]
@@ -96,26 +97,26 @@ def test_long_lists_are_cut_with_a_count(folder, monkeypatch, capsys):
     spoil(folder)
     monkeypatch.setattr(checks, "_SHOWN", 2)
     with pytest.raises(InputError, match="4 problems"):
-        checks.check(cityscapes.find(folder), jobs=1, bar=no_bar)
+        checks.check(Cityscapes().find(folder), jobs=1, bar=no_bar)
     lines = capsys.readouterr().out.split("4 problems in")[1].splitlines()[1:]
     assert len(lines) == 3
     assert lines[-1] == "  and 2 more"
 
 
-def test_pixels_and_classes_are_counted(folder, capsys):
-    content = checks.check(cityscapes.find(folder), jobs=1, bar=no_bar)
-    assert content.pixels == 5 * 64 * 128
+def test_sizes_are_noted_and_classes_counted(folder, capsys):
+    content = checks.check(Cityscapes().find(folder), jobs=1, bar=no_bar)
+    assert [item.size for item in content.items] == [(64, 128)] * 5
     for path in folder.glob("gtFine/*/*/*labelIds.png"):
         cv2.imwrite(str(path), np.resize([7, 7, 8, 0], (64, 128)).astype(np.uint8))
     capsys.readouterr()
-    checks.check(cityscapes.find(folder), jobs=1, bar=no_bar)
+    checks.check(Cityscapes().find(folder), jobs=1, bar=no_bar)
     printed = capsys.readouterr().out
     assert "25.0% of the labels' pixels are ignored" in printed
     assert "classes without a pixel: building, wall" in printed
 
 
 def test_files_that_vanish_are_named(folder):
-    content = cityscapes.find(folder)
+    content = Cityscapes().find(folder)
     content.items[0].image.unlink()
     with pytest.raises(InputError, match=r"leftImg8bit.png' cannot be read: No such file"):
         checks.check(content, jobs=1, bar=no_bar)

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from adeada_jax.data import sources
+from adeada_jax.data import prepared, preparing, sources
 from adeada_jax.errors import InputError
 
 # trainId by Cityscapes' label id 0..33, from its documentation; -1 is no class.
@@ -29,7 +29,7 @@ def spoiled(folder, tmp_path):
 
 
 def prepare(data_dir, source_dir):
-    sources.prepare("cityscapes", data_dir, source_dir=source_dir, progress=False)
+    preparing.prepare("cityscapes", data_dir, source_dir=source_dir, progress=False)
 
 
 def test_every_pixel_has_its_class(folder, tmp_path):
@@ -47,7 +47,7 @@ def test_every_pixel_has_its_class(folder, tmp_path):
         "aachen_000000_000019", "ulm_000000_000019", "ulm_000001_000019",
         "lindau_000000_000019", "lindau_000001_000019",
     ]  # fmt: skip
-    assert sources.split_sizes("cityscapes", tmp_path) == {"train": 3, "val": 2}
+    assert prepared.split_sizes("cityscapes", tmp_path) == {"train": 3, "val": 2}
 
 
 def test_missing_pairs_are_all_listed(spoiled, tmp_path, capsys):
@@ -90,7 +90,7 @@ def test_hidden_files_do_not_count(spoiled, tmp_path):
     frame = spoiled / "leftImg8bit/train/ulm/._ulm_000000_000019_leftImg8bit.png"
     frame.write_bytes(b"\0\5\26\7")
     prepare(tmp_path, spoiled)
-    assert sources.split_sizes("cityscapes", tmp_path) == {"train": 3, "val": 2}
+    assert prepared.split_sizes("cityscapes", tmp_path) == {"train": 3, "val": 2}
 
 
 def test_cities_may_be_links(spoiled, tmp_path):
@@ -98,7 +98,7 @@ def test_cities_may_be_links(spoiled, tmp_path):
         (spoiled / kind / "train/ulm").rename(tmp_path / f"{kind}_ulm")
         (spoiled / kind / "train/ulm").symlink_to(tmp_path / f"{kind}_ulm")
     prepare(tmp_path, spoiled)
-    assert sources.split_sizes("cityscapes", tmp_path) == {"train": 3, "val": 2}
+    assert prepared.split_sizes("cityscapes", tmp_path) == {"train": 3, "val": 2}
     shutil.rmtree(tmp_path / "leftImg8bit_ulm")
     with pytest.raises(InputError, match=r"a link leads nowhere: '.*/leftImg8bit/train/ulm'; bring back"):
         prepare(tmp_path / "second", spoiled)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from adeada_jax.data import sources
+from adeada_jax.data import prepared, preparing, sources
 from adeada_jax.data.builders.class_files import read_classes
 from adeada_jax.errors import InputError
 
@@ -22,7 +22,7 @@ OF_IDS = {0: 2, 3: 0, 7: 1, 9: 255, 255: 255, 300: 1}
 
 
 def prepare(data_dir, source_dir):
-    sources.prepare("folder", data_dir, source_dir=source_dir, progress=False)
+    preparing.prepare("folder", data_dir, source_dir=source_dir, progress=False)
 
 
 def write_classes(root, classes, name="classes.json"):
@@ -136,7 +136,7 @@ def test_a_split_may_have_labels_and_the_other_none(own, tmp_path, write_files, 
         write_files.image(folder / "images" / name, write_files.photograph(rng, 32, 48))
     (folder / "images/train/x.heic").write_bytes(b"?")
     prepare(tmp_path, folder)
-    assert sources.split_sizes("folder", tmp_path) == {"train": 2, "val": 1}
+    assert prepared.split_sizes("folder", tmp_path) == {"train": 2, "val": 1}
     assert not sources.open_images("folder", tmp_path, "train").labelled
     assert np.array_equal(sources.open_labelled("folder", tmp_path, "val")[0]["label"], classes_of(ids))
     printed = capsys.readouterr().out

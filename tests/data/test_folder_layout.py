@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adeada_jax.data import sources
-from adeada_jax.data.builders import folder as builder
+from adeada_jax.data import preparing, sources
+from adeada_jax.data.builders.folder import Folder
 from adeada_jax.data.builders.layout import find_files, walk
 from adeada_jax.errors import InputError
 
@@ -35,7 +35,7 @@ def make(root, *, images="images", labels="labels", splits=("train", "val"), nam
 
 
 def prepare(root):
-    sources.prepare("folder", root.parent / "data", source_dir=root, progress=False)
+    preparing.prepare("folder", root.parent / "data", source_dir=root, progress=False)
 
 
 def labelled(content):
@@ -72,7 +72,7 @@ def test_polygons_are_refused_where_classes_are_told_and_named_where_not(tmp_pat
 
 @pytest.mark.parametrize("name", ["masks", "Masks", "annotations", "gt", "Labels", "SegmentationClass"])
 def test_a_folder_of_labels_may_have_another_usual_name(tmp_path, name):
-    content = builder.find(make(tmp_path / "own", labels=name))
+    content = Folder().find(make(tmp_path / "own", labels=name))
     assert labelled(content) == {"train": [True, True], "val": [True, True]}
     assert f"labels are taken from {name}/" in content.notes
 
@@ -81,14 +81,14 @@ def test_of_several_folders_of_labels_one_must_be_the_one(tmp_path):
     own = make(tmp_path / "own", labels="masks")
     (own / "annotations").mkdir()
     (own / "annotations/instances.json").write_text("{}")
-    assert "not used: 1 .json in annotations/" in builder.find(own).notes
+    assert "not used: 1 .json in annotations/" in Folder().find(own).notes
     make(own, labels="gt")
     with pytest.raises(
         InputError, match=r"has gt/ and masks/; rename the one that holds the labels to labels/"
     ):
-        builder.find(own)
+        Folder().find(own)
     make(own, labels="labels")
-    content = builder.find(own)
+    content = Folder().find(own)
     assert all(item.label.parts[-3] == "labels" for item in content.items)
     assert any("2 .png in masks/train/" in note for note in content.notes)
 
@@ -105,7 +105,7 @@ def test_labels_beside_the_folders_of_the_splits_are_refused(tmp_path, place):
 
 def test_labels_of_images_that_are_not_used_are_no_mistake(tmp_path):
     own = make(make(tmp_path / "own", splits=("val", "test")), splits=("train",), labels="")
-    content = builder.find(own)
+    content = Folder().find(own)
     assert content.problems == ()
     assert labelled(content) == {"train": [False, False], "val": [True, True]}
     assert "not used: 2 .png in images/test/, 2 .png in labels/test/" in content.notes
@@ -119,16 +119,16 @@ def test_splits_may_be_spelled_as_usual(tmp_path, train, val):
     own = make(make(tmp_path / "own", splits=(train,)), splits=(val,), names="c")
     for name in ("images", "labels"):  # not both alike
         (own / name / val).rename(own / name / ("val" if name == "images" else val))
-    content = builder.find(own)
+    content = Folder().find(own)
     assert labelled(content) == {"train": [True, True], "val": [True]}
 
 
 def test_folders_of_splits_that_cannot_be_told_apart_are_refused(tmp_path):
     own = make(tmp_path / "own", splits=("train", "training"))
     with pytest.raises(InputError, match=r"has train/ and training/, both for the split 'train'"):
-        builder.find(own)
+        Folder().find(own)
     with pytest.raises(InputError, match=r"images' has test/ alone, which has no use here; name it train/"):
-        builder.find(make(tmp_path / "second", splits=("test",)))
+        Folder().find(make(tmp_path / "second", splits=("test",)))
 
 
 def test_what_is_not_used_is_counted_in_one_line(tmp_path):
@@ -144,7 +144,7 @@ def test_what_is_not_used_is_counted_in_one_line(tmp_path):
     for name in left_behind:
         (own / name).parent.mkdir(parents=True, exist_ok=True)
         (own / name).write_bytes(b"")
-    content = builder.find(own)
+    content = Folder().find(own)
     assert content.problems == ()
     assert content.notes == (
         "not used: 1 files in ./, 1 .png in images/, 1 .tif in images/train/, 2 .png in old/x/",
@@ -157,7 +157,7 @@ def test_without_an_image_what_is_there_is_named(tmp_path):
     with pytest.raises(
         InputError, match=r"has no image: .png, .jpg, .jpeg are looked for; not used: 1 .tif in"
     ):
-        builder.find(tmp_path)
+        Folder().find(tmp_path)
 
 
 def test_links_are_followed_and_circles_are_not(tmp_path):
@@ -171,17 +171,17 @@ def test_links_are_followed_and_circles_are_not(tmp_path):
         (far / kind / "deeper").mkdir()
         (far / kind / "deeper/circle").symlink_to(own / kind)
         (far / kind / "a.png").rename(far / kind / "deeper/a.png")
-    content = builder.find(own)
+    content = Folder().find(own)
     assert [item.name for item in content.splits["train"]] == ["b", "deeper/a"]
     assert labelled(content) == {"train": [True, True]}
 
 
 def test_a_split_that_links_to_the_folder_of_all_splits_takes_no_other_splits_images(tmp_path):
     own = make(tmp_path / "own", splits=("train", "val"))
-    before = {split: [item.name for item in items] for split, items in builder.find(own).splits.items()}
+    before = {split: [item.name for item in items] for split, items in Folder().find(own).splits.items()}
     for kind in ("images", "labels"):
         (own / kind / "train/round").symlink_to(own / kind)
-    after = {split: [item.name for item in items] for split, items in builder.find(own).splits.items()}
+    after = {split: [item.name for item in items] for split, items in Folder().find(own).splits.items()}
     assert after == before
 
 
@@ -189,11 +189,11 @@ def test_links_that_lead_nowhere_are_named(tmp_path):
     own = make(tmp_path / "own", splits=("train",))
     (own / "images/train/c.png").symlink_to(tmp_path / "gone.png")
     with pytest.raises(InputError, match=r"a link leads nowhere: '.*/images/train/c.png'; bring back"):
-        builder.find(own)
+        Folder().find(own)
     (own / "images/train/city").symlink_to(tmp_path / "gone")
     (own / "images/train/notes.txt").symlink_to(tmp_path / "gone.txt")  # not missed
     with pytest.raises(InputError, match=r"2 links lead nowhere: '.*c.png', '.*city'; bring back"):
-        builder.find(own)
+        Folder().find(own)
 
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
@@ -214,7 +214,7 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
 
 
 def test_a_file_of_classes_that_has_no_use_is_named(tmp_path):
-    content = builder.find(make(tmp_path / "own", labels=""))
+    content = Folder().find(make(tmp_path / "own", labels=""))
     assert content.notes == ("the file of classes is not used, since no labels were found",)
 
 

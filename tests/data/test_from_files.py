@@ -17,16 +17,17 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
-from adeada_jax.data import sources
-from adeada_jax.data.builders import cityscapes, from_files, maps, writing
+from adeada_jax.data import prepared, preparing, sources
+from adeada_jax.data.builders import from_files, label_maps, writing
 from adeada_jax.data.builders.checks import check, inspect
+from adeada_jax.data.builders.cityscapes import Cityscapes
+from adeada_jax.data.builders.label_maps import LabelMaps
 from adeada_jax.data.builders.layout import Item
-from adeada_jax.data.builders.tfds_records import RegionSettings
 from adeada_jax.data.fingerprint import digest
+from adeada_jax.data.images import encode_png
 from adeada_jax.errors import InputError
-from adeada_jax.partitions.slic import slic_regions
 
-PARTS = "cityscapes/parts_1.1.0"
+PARTS = "cityscapes/parts_2.0.0"
 
 
 @pytest.fixture
@@ -36,33 +37,28 @@ def folder(tmp_path, miniatures):
 
 
 def prepare(data_dir, folder, **options):
-    sources.prepare("cityscapes", data_dir, source_dir=folder, progress=False, **options)
+    preparing.prepare("cityscapes", data_dir, source_dir=folder, progress=False, **options)
 
 
 @pytest.fixture
 def counted(monkeypatch):
-    """How often regions are made in this process."""
+    """How often labels are made in this process."""
     calls = []
-    monkeypatch.setattr(maps, "slic_regions", lambda *a, **k: calls.append(1) or slic_regions(*a, **k))
+    monkeypatch.setattr(label_maps, "encode_png", lambda label: calls.append(1) or encode_png(label))
     return calls
 
 
-def test_regions_are_of_the_stored_image_and_nothing_is_left_over(folder, tmp_path):
-    prepare(tmp_path / "data", folder, num_segments=9, compactness=5.0)
-    source = sources.open_images("cityscapes", tmp_path / "data", "val")
-    assert np.array_equal(
-        source[1]["regions"], slic_regions(source[1]["image"], num_segments=9, compactness=5)
-    )
-    assert source.regions == {"num_segments": 9, "compactness": 5.0}
+def test_nothing_is_left_over(folder, tmp_path):
+    prepare(tmp_path / "data", folder)
     left = {path.name for path in (tmp_path / "data").rglob("*") if "array_record" not in path.name}
     assert left == {
-        ".prepare.lock", "1.1.0", "cityscapes", "dataset_info.json", "features.json", "metadata.json",
+        ".prepare.lock", "2.0.0", "cityscapes", "dataset_info.json", "features.json", "metadata.json",
         "sources.json",
     }  # fmt: skip
 
 
 def test_an_interrupted_preparation_goes_on(folder, tmp_path, monkeypatch, counted):
-    write, left = maps.write_bytes_atomic, [7]
+    write, left = label_maps.write_bytes_atomic, [4]
 
     def interrupted(path, content):
         left[0] -= 1
@@ -70,66 +66,74 @@ def test_an_interrupted_preparation_goes_on(folder, tmp_path, monkeypatch, count
             raise KeyboardInterrupt
         write(path, content)
 
-    monkeypatch.setattr(maps, "write_bytes_atomic", interrupted)
+    monkeypatch.setattr(label_maps, "write_bytes_atomic", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare(tmp_path, folder)
-    monkeypatch.setattr(maps, "write_bytes_atomic", write)
-    # A label and a region map an image: three images are done, the fourth's label was being written.
-    assert len(counted) == 3
+    monkeypatch.setattr(label_maps, "write_bytes_atomic", write)
+    # Three are done, the fourth was being written.
+    assert len(counted) == 4
     with pytest.raises(InputError, match="only half prepared"):
         sources.open_images("cityscapes", tmp_path, "train")
     prepare(tmp_path, folder)
-    assert len(counted) == 5
+    assert len(counted) == 6
     assert not (tmp_path / PARTS).exists()
-    assert sources.split_sizes("cityscapes", tmp_path) == {"train": 3, "val": 2}
+    assert prepared.split_sizes("cityscapes", tmp_path) == {"train": 3, "val": 2}
 
 
-def test_other_settings_and_changed_files_are_made_anew(folder, tmp_path, counted):
-    maker = maps.MapMaker(tmp_path, RegionSettings(), None, "1.1.0")
-    path = next(folder.glob("leftImg8bit/val/*/*.png"))
-    item = Item("x", path, None, image_digest=digest(path.read_bytes()))
-    maker.make(item)
-    maker.make(item)
+def test_other_files_and_versions_are_made_anew(folder, tmp_path, counted):
+    read_label = Cityscapes().find(folder).read_label
+    path = next(folder.glob("gtFine/val/*/*_labelIds.png"))
+    item = Item("x", path, path, label_digest=digest(path.read_bytes()))
+    labels = LabelMaps(tmp_path, read_label, "2.0.0")
+    for _ in range(2):
+        labels.make(item)
     assert len(counted) == 1
-    maps.MapMaker(tmp_path, RegionSettings(num_segments=8), None, "1.1.0").make(item)
+    LabelMaps(tmp_path, read_label, "2.0.1").make(item)
     assert len(counted) == 2
-    assert maker.read(item)["label"] == b""
-    shutil.copy(next(folder.glob("leftImg8bit/train/*/*.png")), path)
-    maker.make(Item("x", path, None, image_digest=digest(path.read_bytes())))
+    shutil.copy(next(folder.glob("gtFine/train/*/*_labelIds.png")), path)
+    labels.make(Item("x", path, path, label_digest=digest(path.read_bytes())))
     assert len(counted) == 3
+    assert labels.read(Item("y", path, None)) == b""
 
 
 def test_the_work_can_be_sent_to_processes(folder, tmp_path):
-    content = check(cityscapes.find(folder), jobs=1, bar=lambda *_: nullcontext(lambda: None))
-    maker = maps.MapMaker(tmp_path / "parts", RegionSettings(), content.read_label, "1.1.0")
-    sent = pickle.loads(pickle.dumps((maker.make, functools.partial(inspect, read_label=content.read_label))))
-    make, inspect_item = sent
+    content = check(Cityscapes().find(folder), jobs=1, bar=lambda *_: nullcontext(lambda: None))
+    labels = LabelMaps(tmp_path / "parts", content.read_label, "2.0.0")
+    inspect_item = functools.partial(inspect, read_label=content.read_label)
+    make, inspect_item = pickle.loads(pickle.dumps((labels.make, inspect_item)))
     for item in content.items:
         make(item)
         assert not inspect_item(item).problems
-        assert all(maker.read(item).values())
+        assert labels.read(item)
 
 
 def test_a_killed_preparation_goes_on(tmp_path, write_files, counted):
     rng = np.random.default_rng(0)
     for index in range(24):
         write_files.image(tmp_path / f"own/images/{index:02d}.png", write_files.photograph(rng, 96, 128))
+        label = np.kron(rng.integers(0, 2, (12, 16)), np.ones((8, 8))).astype(np.uint8)
+        write_files.image(tmp_path / f"own/labels/{index:02d}.png", label)
+    classes = "classes:\n- {name: a, color: [0, 0, 9]}\n- {name: b, color: [9, 0, 0]}\n"
+    (tmp_path / "own/classes.yaml").write_text(classes)
     program = (
-        "from adeada_jax.data import sources\n"
-        f"sources.prepare('folder', {str(tmp_path)!r}, source_dir={str(tmp_path / 'own')!r})"
+        "import time\n"
+        "from adeada_jax.data import preparing\n"
+        "from adeada_jax.data.builders import label_maps\n"
+        "make = label_maps.encode_png\n"
+        "label_maps.encode_png = lambda label: time.sleep(0.05) or make(label)\n"
+        f"preparing.prepare('folder', {str(tmp_path)!r}, source_dir={str(tmp_path / 'own')!r}, jobs=1)"
     )
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL)
-    parts, deadline = tmp_path / "folder/parts_1.1.0", time.monotonic() + 60
-    while len(list(parts.glob("*_regions.png"))) < 3 and time.monotonic() < deadline:
+    parts, deadline = tmp_path / "folder/parts_2.0.0", time.monotonic() + 60
+    while len(list(parts.glob("*.png"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    done = len(list(parts.glob("*_regions.png")))
+    done = len(list(parts.glob("[!.]*.png")))
     assert 3 <= done < 24
-    sources.prepare("folder", tmp_path, source_dir=tmp_path / "own", progress=False, jobs=1)
-    assert 0 < len(counted) <= 24 - done
-    source = sources.open_images("folder", tmp_path, "train")
-    assert all(np.array_equal(source[i]["regions"], slic_regions(source[i]["image"])) for i in (0, 12, 23))
+    preparing.prepare("folder", tmp_path, source_dir=tmp_path / "own", progress=False, jobs=1)
+    assert len(counted) == 24 - done
+    assert len(sources.open_labelled("folder", tmp_path, "train")) == 24
 
 
 def test_too_small_a_disk_is_refused_before_the_work(folder, tmp_path, monkeypatch, counted):
@@ -149,7 +153,7 @@ def test_a_disk_that_fills_up_is_named(folder, tmp_path, monkeypatch):
     def full(path, content):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(maps, "write_bytes_atomic", full)
+    monkeypatch.setattr(label_maps, "write_bytes_atomic", full)
     with pytest.raises(InputError, match="data' cannot be written: No space left on device"):
         prepare(tmp_path / "data", folder)
 
@@ -158,14 +162,14 @@ def test_records_that_cannot_be_written_are_named(folder, tmp_path):
     """A limit on the size of files stands for the full disk, since array_record reports both alike."""
     program = (
         "import resource\n"
-        "from adeada_jax.data import sources\n"
+        "from adeada_jax.data import preparing\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
-        f"sources.prepare('cityscapes', {str(tmp_path)!r}, source_dir={str(folder)!r})\n"
+        f"preparing.prepare('cityscapes', {str(tmp_path)!r}, source_dir={str(folder)!r})\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert "InputError: records cannot be written: File too large; writing" in done.stderr
     prepare(tmp_path, folder)
-    assert sources.split_sizes("cityscapes", tmp_path) == {"train": 3, "val": 2}
+    assert prepared.split_sizes("cityscapes", tmp_path) == {"train": 3, "val": 2}
 
 
 def test_a_directory_that_may_not_be_written_is_named(folder, tmp_path, monkeypatch):
@@ -197,7 +201,7 @@ def test_a_killed_worker_is_explained(folder, tmp_path, monkeypatch):
     def killed(*arguments, **options):
         raise BrokenProcessPool("a child process terminated abruptly")
 
-    monkeypatch.setattr(maps, "ordered_map", killed)
+    monkeypatch.setattr(label_maps, "ordered_map", killed)
     with pytest.raises(InputError, match="worker process was killed, perhaps for memory; try fewer --jobs"):
         prepare(tmp_path, folder)
 
@@ -206,11 +210,11 @@ def test_shards_keep_the_order(folder, tmp_path, monkeypatch, capsys):
     prepare(tmp_path / "one", folder)
     monkeypatch.setattr(from_files, "_SHARD_BYTES", 15_000)
     prepare(tmp_path / "many", folder)
-    assert len(list((tmp_path / "many/cityscapes/1.1.0").glob("*train.array_record*"))) > 1
+    assert len(list((tmp_path / "many/cityscapes/2.0.0").glob("*train.array_record*"))) > 1
     one, many = (sources.open_labelled("cityscapes", tmp_path / d, "train") for d in ("one", "many"))
     assert one.names == many.names
     for index in range(len(one)):
-        assert all(np.array_equal(one[index][k], many[index][k]) for k in ("image", "label", "regions"))
+        assert all(np.array_equal(one[index][k], many[index][k]) for k in ("image", "label"))
 
 
 class FakeBeam:
@@ -251,13 +255,15 @@ def test_beam_makes_the_maps(folder, tmp_path, monkeypatch, counted):
     monkeypatch.setitem(sys.modules, "apache_beam.options", types.ModuleType("apache_beam.options"))
     monkeypatch.setitem(sys.modules, "apache_beam.options.pipeline_options", options)
     seen = []
-    monkeypatch.setattr(maps, "ordered_map", lambda f, items, **k: seen.append(len(counted)) or map(f, items))
+    monkeypatch.setattr(
+        label_maps, "ordered_map", lambda f, items, **k: seen.append(len(counted)) or map(f, items)
+    )
     prepare(tmp_path / "data", folder, beam_options=["--runner=DirectRunner"])
     assert fake.options == ["--runner=DirectRunner"]
     # All was made when the processes' turn came, which then found nothing to do.
     assert seen == [5]
     assert len(counted) == 5
-    assert sources.split_sizes("cityscapes", tmp_path / "data") == {"train": 3, "val": 2}
+    assert prepared.split_sizes("cityscapes", tmp_path / "data") == {"train": 3, "val": 2}
 
 
 def test_without_beam_the_extra_is_named(folder, tmp_path, monkeypatch):

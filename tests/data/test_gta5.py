@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adeada_jax.data import sources
+from adeada_jax.data import preparing, sources
 from adeada_jax.errors import InputError
 
 # trainId by Cityscapes' label id, from its documentation; -1 is no class. 34 is GTA5's licence plate.
@@ -21,7 +21,7 @@ def prepared(tmp_path_factory, miniatures):
     """The miniature, prepared: its folder, the data directory, the stored ids."""
     root = tmp_path_factory.mktemp("gta5")
     stored = miniatures.gta5(root / "GTA5")
-    sources.prepare("gta5", root / "data", source_dir=root / "GTA5", progress=False)
+    preparing.prepare("gta5", root / "data", source_dir=root / "GTA5", progress=False)
     return root / "GTA5", root / "data", stored
 
 
@@ -43,17 +43,17 @@ def test_images_keep_their_bytes_and_sizes(prepared, miniatures, tmp_path):
     for index, name in enumerate(source.names):
         assert source._parse(index)["image"] == (folder / "images" / f"{name}.png").read_bytes()
     miniatures.gta5(tmp_path / "GTA5", mismatched=None)
-    sources.prepare("gta5", tmp_path, source_dir=tmp_path / "GTA5", progress=False)
+    preparing.prepare("gta5", tmp_path, source_dir=tmp_path / "GTA5", progress=False)
     source = sources.open_labelled("gta5", tmp_path, "train")
     assert [source[i]["label"].shape for i in range(3)] == [(64, 96), (60, 96), (64, 96)]
-    assert [source[i]["regions"].shape for i in range(3)] == [(64, 96), (60, 96), (64, 96)]
+    assert [source[i]["label"].shape for i in range(3)] == [(64, 96), (60, 96), (64, 96)]
 
 
 def test_mismatched_files_are_left_out_aloud(prepared, miniatures, tmp_path, capsys):
     _, data_dir, _ = prepared
     assert sources.open_images("gta5", data_dir, "train").names == ("00001", "00003")
     miniatures.gta5(tmp_path / "GTA5", mismatched=3)
-    sources.prepare("gta5", tmp_path, source_dir=tmp_path / "GTA5", progress=False)
+    preparing.prepare("gta5", tmp_path, source_dir=tmp_path / "GTA5", progress=False)
     printed = capsys.readouterr().out
     assert "left out, since image and label differ in size: 1\n" in printed
     assert "image '00003' is 64x96 but its label 58x96" in printed
@@ -63,7 +63,7 @@ def test_mismatched_files_are_left_out_aloud(prepared, miniatures, tmp_path, cap
 def test_nothing_left_is_refused(tmp_path, miniatures):
     miniatures.gta5(tmp_path / "GTA5", sizes=((64, 96),), mismatched=1)
     with pytest.raises(InputError, match="split 'train' of GTA5 is empty"):
-        sources.prepare("gta5", tmp_path, source_dir=tmp_path / "GTA5", progress=False)
+        preparing.prepare("gta5", tmp_path, source_dir=tmp_path / "GTA5", progress=False)
 
 
 def test_ids_outside_the_map_are_named(tmp_path, miniatures, write_files):
@@ -71,14 +71,14 @@ def test_ids_outside_the_map_are_named(tmp_path, miniatures, write_files):
     write_files.palette(tmp_path / "GTA5/labels/00003.png", np.resize([7, 35, 90, 34], (64, 96)))
     words = r"labels/00003.png' has ids outside the map: 35, 90; known: 0-34, 255"
     with pytest.raises(InputError, match=words):
-        sources.prepare("gta5", tmp_path, source_dir=tmp_path / "GTA5", progress=False)
+        preparing.prepare("gta5", tmp_path, source_dir=tmp_path / "GTA5", progress=False)
 
 
 def test_painted_labels_are_refused(tmp_path, miniatures, write_files):
     miniatures.gta5(tmp_path / "GTA5")
     write_files.image(tmp_path / "GTA5/labels/00001.png", np.zeros((64, 96, 3), np.uint8))
     with pytest.raises(InputError, match=r"00001.png' holds colours \(RGB\)"):
-        sources.prepare("gta5", tmp_path, source_dir=tmp_path / "GTA5", progress=False)
+        preparing.prepare("gta5", tmp_path, source_dir=tmp_path / "GTA5", progress=False)
 
 
 def test_what_tools_put_beside_the_labels_does_no_harm(tmp_path, miniatures, write_files):
@@ -87,12 +87,12 @@ def test_what_tools_put_beside_the_labels_does_no_harm(tmp_path, miniatures, wri
         write_files.image(tmp_path / "GTA5/labels" / name, np.full((9, 9), 99, np.uint8))
     (tmp_path / "GTA5/labels/00001_polygons.json").write_text("{}")
     (tmp_path / "GTA5/sample_class_stats.json").write_text("{}")
-    sources.prepare("gta5", tmp_path, source_dir=tmp_path / "GTA5", progress=False)
+    preparing.prepare("gta5", tmp_path, source_dir=tmp_path / "GTA5", progress=False)
     assert sources.open_images("gta5", tmp_path, "train").names == ("00001", "00002", "00003")
     # A label whose image is missing is no such file.
     (tmp_path / "GTA5/images/00001.png").unlink()
     with pytest.raises(InputError, match=r"label '.*/labels/00001.png' has no image"):
-        sources.prepare("gta5", tmp_path / "second", source_dir=tmp_path / "GTA5", progress=False)
+        preparing.prepare("gta5", tmp_path / "second", source_dir=tmp_path / "GTA5", progress=False)
 
 
 def test_a_wrong_folder_is_named_with_what_was_looked_for_and_found(tmp_path, miniatures):
@@ -104,13 +104,13 @@ def test_a_wrong_folder_is_named_with_what_was_looked_for_and_found(tmp_path, mi
         (folder / "images", "00001.png, 00002.png"),
     ):
         with pytest.raises(InputError, match="not the folder of GTA5: looked for images/, labels/") as error:
-            sources.prepare("gta5", tmp_path / "data", source_dir=wrong, progress=False)
+            preparing.prepare("gta5", tmp_path / "data", source_dir=wrong, progress=False)
         assert f"found {found}" in str(error.value)
         assert re.search(r"try --source_dir=\S*/downloads/GTA5$", str(error.value))
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="found nothing"):
-        sources.prepare("gta5", tmp_path / "data", source_dir=tmp_path / "empty", progress=False)
+        preparing.prepare("gta5", tmp_path / "data", source_dir=tmp_path / "empty", progress=False)
     with pytest.raises(InputError, match="absent' is no directory"):
-        sources.prepare("gta5", tmp_path / "data", source_dir=tmp_path / "absent", progress=False)
+        preparing.prepare("gta5", tmp_path / "data", source_dir=tmp_path / "absent", progress=False)
     with pytest.raises(InputError, match="--source_dir: give the folder of GTA5"):
-        sources.prepare("gta5", tmp_path / "data", progress=False)
+        preparing.prepare("gta5", tmp_path / "data", progress=False)

@@ -17,16 +17,16 @@ import pytest
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
 
-from adeada_jax.data import sources
+from adeada_jax import seams
+from adeada_jax.data import prepared, preparing, sources
 from adeada_jax.data.builders import toy, writing
 from adeada_jax.data.images import encode_png, read_png
 from adeada_jax.errors import InputError
 from adeada_jax.labels import CLASS_NAMES, PALETTE
-from adeada_jax.partitions.slic import slic_regions
 from adeada_jax.toy.streets import render
 
 TINY = {"height": 64, "width": 128}
-FILMED = "toy_streets/filmed/1.2.0"
+FILMED = "toy_streets/filmed/2.0.0"
 
 
 @pytest.fixture
@@ -55,22 +55,19 @@ def test_what_is_read_is_what_was_rendered(toy_dir):
     assert source.names == tuple(f"filmed_val_{i:05d}" for i in range(4))
     assert source.class_names == CLASS_NAMES
     assert np.array_equal(source.palette, PALETTE)
-    assert source.regions == {"num_segments": 40, "compactness": 10.0}
     for index in range(4):
         example = source[index]
         image, label = render("filmed", "val", index, **TINY)
         assert example["name"] == source.names[index]
         assert np.array_equal(example["image"], image)
         assert np.array_equal(example["label"], label)
-        assert np.array_equal(example["regions"], slic_regions(image))
-        assert example["regions"].dtype == np.int32
         assert example["label"].dtype == np.uint8
 
 
 def test_names_are_sorted(toy_dir):
     names = sources.open_images("toy/rendered", toy_dir, "train").names
     assert list(names) == sorted(names)
-    assert sources.split_sizes("toy/filmed", toy_dir) == {"train": 6, "val": 4}
+    assert prepared.split_sizes("toy/filmed", toy_dir) == {"train": 6, "val": 4}
 
 
 def test_indices_beyond_the_end_are_refused(toy_dir):
@@ -83,8 +80,8 @@ def test_indices_beyond_the_end_are_refused(toy_dir):
 def test_images_come_without_labels(toy_dir):
     source = sources.open_images("toy/filmed", toy_dir, "train")
     assert not isinstance(source, sources.LabelledSource)
-    assert set(source[0]) == {"name", "image", "regions"}
-    assert set(source._parse(0)) == {"name", "image", "regions"}
+    assert set(source[0]) == {"name", "image"}
+    assert set(source._parse(0)) == {"name", "image"}
     # Nothing that the source holds can parse a label out of a record.
     assert "label" not in source._records._features
     held = gc.get_referents(*vars(source).values(), *vars(source._records).values())
@@ -98,7 +95,6 @@ def test_images_do_not_depend_on_the_labels(toy_dir, broken_dir):
     sound = sources.open_images("toy/filmed", toy_dir, "train")
     for index in range(6):
         assert np.array_equal(spoiled[index]["image"], sound[index]["image"])
-        assert np.array_equal(spoiled[index]["regions"], sound[index]["regions"])
     with pytest.raises(InputError, match="label of 'filmed_train_00000' cannot be decoded"):
         sources.open_labelled("toy/filmed", broken_dir, "train")[0]
 
@@ -115,17 +111,6 @@ def test_sources_can_be_pickled_copied_and_read_by_threads(toy_dir):
             assert np.array_equal(example["image"], twin[index]["image"])
 
 
-def test_without_regions_they_are_not_read(toy_dir, broken_dir):
-    rewrite(broken_dir, lambda index, fields: fields.update(regions=b"no map"))
-    whole = sources.open_labelled("toy/filmed", toy_dir, "train")[2]
-    source = sources.open_labelled("toy/filmed", broken_dir, "train").without_regions()
-    for example in (source[2], pickle.loads(pickle.dumps(source))[2]):
-        assert set(example) == {"name", "image", "label"}
-        assert all(np.array_equal(example[key], whole[key]) for key in example)
-    images = sources.open_images("toy/filmed", broken_dir, "train").without_regions()
-    assert set(images[2]) == {"name", "image"}
-
-
 def test_an_image_that_cannot_be_decoded_is_named(broken_dir):
     def spoil(index, fields):
         if index == 3:
@@ -138,16 +123,14 @@ def test_an_image_that_cannot_be_decoded_is_named(broken_dir):
         source[3]
 
 
-def test_maps_are_an_examples_without_its_image(broken_dir, toy_dir):
+def test_a_label_is_read_without_its_image(broken_dir, toy_dir):
     sound = sources.open_labelled("toy/filmed", toy_dir, "train")
     rewrite(broken_dir, lambda index, fields: fields.update(image=b"no image at all"))
-    maps = sources.open_labelled("toy/filmed", broken_dir, "train").maps(4)
-    assert maps.keys() == {"regions", "label"}
-    for name, array in maps.items():
-        np.testing.assert_array_equal(array, sound[4][name])
-        assert array.dtype == sound[4][name].dtype
+    label = sources.open_labelled("toy/filmed", broken_dir, "train").label(4)
+    np.testing.assert_array_equal(label, sound[4]["label"])
+    assert label.dtype == sound[4]["label"].dtype
     with pytest.raises(IndexError):
-        sound.maps(-1)
+        sound.label(-1)
 
 
 def test_a_label_of_another_size_is_named_with_both_sizes(broken_dir):
@@ -155,7 +138,7 @@ def test_a_label_of_another_size_is_named_with_both_sizes(broken_dir):
     with pytest.raises(InputError, match="'filmed_train_00001' is 64x128 but its label 64x127"):
         sources.open_labelled("toy/filmed", broken_dir, "train")[1]
     with pytest.raises(InputError, match="'filmed_train_00001' is 64x128 but its label 64x127"):
-        sources.open_labelled("toy/filmed", broken_dir, "train").maps(1)
+        sources.open_labelled("toy/filmed", broken_dir, "train").label(1)
 
 
 def test_label_ids_that_are_no_class_are_named(broken_dir):
@@ -178,11 +161,11 @@ def test_a_coloured_label_is_refused(broken_dir):
 
 def test_unknown_data_sets_are_refused(tmp_path):
     for call in (
-        lambda: sources.prepare("toy/painted", tmp_path),
+        lambda: preparing.prepare("toy/painted", tmp_path),
         lambda: sources.open_images("toy/painted", tmp_path, "train"),
-        lambda: sources.make_if_embedded("toy/painted", tmp_path, num_segments=40, compactness=10.0),
+        lambda: preparing.make_if_embedded("toy/painted", tmp_path, seams.DATA_SET_FLAG),
     ):
-        with pytest.raises(InputError, match=r"'toy/painted'; known: .*toy/filmed, toy/rendered"):
+        with pytest.raises(InputError, match=r"'toy/painted'; known: toy/rendered, toy/filmed, gta5"):
             call()
 
 
@@ -209,7 +192,7 @@ def test_an_empty_split_is_refused(broken_dir, tmp_path):
     with pytest.raises(InputError, match=r"split 'val' of data set 'toy/filmed' in .* is empty"):
         sources.open_images("toy/filmed", broken_dir, "val")
     with pytest.raises(InputError, match="split 'val' needs at least one image"):
-        sources.prepare("toy/filmed", tmp_path / "new", progress=False, counts={"train": 1, "val": 0})
+        preparing.prepare("toy/filmed", tmp_path / "new", progress=False, counts={"train": 1, "val": 0})
 
 
 def test_nothing_else_is_left_in_the_data_directory(toy_dir):
@@ -218,24 +201,9 @@ def test_nothing_else_is_left_in_the_data_directory(toy_dir):
 
 def test_preparing_again_changes_nothing(toy_dir):
     before = {path: path.stat().st_mtime_ns for path in toy_dir.rglob("*.array_record*")}
-    sources.prepare("toy/filmed", toy_dir, progress=False)
-    sources.make_if_embedded("toy/filmed", toy_dir, num_segments=40, compactness=10.0)
+    preparing.prepare("toy/filmed", toy_dir, progress=False)
+    preparing.make_if_embedded("toy/filmed", toy_dir, seams.DATA_SETS["target"])
     assert {path: path.stat().st_mtime_ns for path in toy_dir.rglob("*.array_record*")} == before
-
-
-def test_other_slic_settings_are_refused_with_both_named(toy_dir):
-    with pytest.raises(
-        InputError, match=r"SLIC num_segments=40, compactness=10.0, but num_segments=50, compa"
-    ):
-        sources.prepare("toy/filmed", toy_dir, num_segments=50, progress=False)
-
-
-def test_slic_settings_are_used_and_stored(tmp_path):
-    options = {"num_segments": 12, "compactness": 25.0}
-    sources.prepare("toy/rendered", tmp_path, progress=False, counts={"train": 1}, **TINY, **options)
-    source = sources.open_images("toy/rendered", tmp_path, "train")
-    assert source.regions == options
-    assert np.array_equal(source[0]["regions"], slic_regions(source[0]["image"], **options))
 
 
 @pytest.mark.parametrize(
@@ -245,7 +213,7 @@ def test_a_half_prepared_data_set_is_found_out_and_made_again(broken_dir, lost):
     (broken_dir / FILMED / lost).unlink()
     with pytest.raises(InputError, match=r"only half prepared in .*; run: .*prepare_data"):
         sources.open_images("toy/filmed", broken_dir, "train")
-    sources.prepare("toy/filmed", broken_dir, progress=False, counts={"train": 2, "val": 1}, **TINY)
+    preparing.prepare("toy/filmed", broken_dir, progress=False, counts={"train": 2, "val": 1}, **TINY)
     assert len(sources.open_images("toy/filmed", broken_dir, "train")) == 2
 
 
@@ -280,8 +248,8 @@ def test_a_damaged_record_is_named_by_its_image(broken_dir):
 
 def test_a_killed_preparation_is_made_again(tmp_path):
     program = (
-        "from adeada_jax.data import sources\n"
-        f"sources.prepare('toy/filmed', {str(tmp_path)!r}, progress=False, counts=dict(train=30))"
+        "from adeada_jax.data import preparing\n"
+        f"preparing.prepare('toy/filmed', {str(tmp_path)!r}, progress=False, counts=dict(train=30))"
     )
     process = subprocess.Popen([sys.executable, "-c", program])
     parent = (tmp_path / FILMED).parent
@@ -293,7 +261,7 @@ def test_a_killed_preparation_is_made_again(tmp_path):
     assert list(parent.glob("incomplete.*"))
     with pytest.raises(InputError, match="only half prepared"):
         sources.open_images("toy/filmed", tmp_path, "train")
-    sources.prepare("toy/filmed", tmp_path, progress=False, counts={"train": 2}, **TINY)
+    preparing.prepare("toy/filmed", tmp_path, progress=False, counts={"train": 2}, **TINY)
     assert len(sources.open_images("toy/filmed", tmp_path, "train")) == 2
     assert not list(parent.glob("incomplete.*"))
 
@@ -301,14 +269,14 @@ def test_a_killed_preparation_is_made_again(tmp_path):
 def test_a_data_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        sources.prepare("toy/filmed", tmp_path / "file" / "data", progress=False)
+        preparing.prepare("toy/filmed", tmp_path / "file" / "data", progress=False)
 
 
 def test_complete_data_is_used_without_writing_to_its_directory(broken_dir, monkeypatch):
     monkeypatch.setattr(writing, "locked", None)  # what writes
     before = sorted(broken_dir.rglob("*"))
     for name in ("toy/rendered", "toy/filmed"):
-        sources.make_if_embedded(name, broken_dir, num_segments=40, compactness=10.0)
+        preparing.make_if_embedded(name, broken_dir, seams.DATA_SETS["target"])
         assert len(sources.open_images(name, broken_dir, "train"))
     assert sorted(broken_dir.rglob("*")) == before
 
@@ -319,7 +287,7 @@ def test_a_user_without_a_name_can_prepare_data(tmp_path, monkeypatch):
 
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     monkeypatch.setattr(grp, "getgrgid", unknown)
-    sources.prepare("toy/filmed", tmp_path, progress=False, counts={"train": 1}, **TINY)
+    preparing.prepare("toy/filmed", tmp_path, progress=False, counts={"train": 1}, **TINY)
     assert len(sources.open_images("toy/filmed", tmp_path, "train")) == 1
     assert pwd.getpwuid is unknown
 
@@ -329,7 +297,7 @@ def test_the_builder_is_a_plain_tfds_builder(tmp_path):
     assert builder.settings.counts == {"train": 200, "val": 60}
     assert (builder.settings.height, builder.settings.width) == (128, 256)
     assert toy.ToyStreets(config="rendered", data_dir=tmp_path).settings.counts == {"train": 400}
-    assert set(builder.info.features) == {"name", "image", "label", "regions"}
+    assert set(builder.info.features) == {"name", "image", "label"}
 
 
 def test_read_png_names_what_it_cannot_read(tmp_path):

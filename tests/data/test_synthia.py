@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adeada_jax.data import sources
+from adeada_jax.data import preparing, sources
 from adeada_jax.errors import InputError
 
 # trainId by SYNTHIA's id 0..22; -1 is no class.
@@ -20,7 +20,7 @@ def folder(tmp_path_factory, miniatures):
 
 
 def prepare(data_dir, source_dir):
-    sources.prepare("synthia", data_dir, source_dir=source_dir, progress=False)
+    preparing.prepare("synthia", data_dir, source_dir=source_dir, progress=False)
     return sources.open_labelled("synthia", data_dir, "train")
 
 

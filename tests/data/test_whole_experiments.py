@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from adeada_jax.data import sources
+from adeada_jax.data import preparing, sources
 from adeada_jax.errors import InputError
 from adeada_jax.run import dry_run
 from adeada_jax.run import main as rounds
@@ -56,7 +56,7 @@ def streets(miniatures, tmp_path_factory):
     miniatures.synthia(raw / "synthia")
     miniatures.cityscapes(raw / "cityscapes")
     for name in ("gta5", "synthia", "cityscapes"):
-        sources.prepare(name, data_dir, source_dir=str(raw / name), progress=False)
+        preparing.prepare(name, data_dir, source_dir=str(raw / name), progress=False)
     return data_dir
 
 
@@ -76,7 +76,7 @@ def folders(write_files, tmp_path_factory):
                     images / f"{i}.{'jpg' if i else 'png'}", write_files.photograph(rng, 48, 64)
                 )
                 write_files.image(labels / f"{i}.png", label)
-        sources.prepare("folder", data_dir / domain, source_dir=str(raw / domain), progress=False)
+        preparing.prepare("folder", data_dir / domain, source_dir=str(raw / domain), progress=False)
     return data_dir
 
 
@@ -184,7 +184,7 @@ def test_what_own_folders_may_lack_is_said_before_the_work(folders, write_files,
                 label = write_files.blocks(rng, range(3), 48, 64).astype(np.uint8)
                 write_files.image(root / "labels" / split / "0.png", label)
         (root / "classes.yaml").write_text(classes)
-        sources.prepare("folder", tmp_path / "data" / name, source_dir=str(root), progress=False)
+        preparing.prepare("folder", tmp_path / "data" / name, source_dir=str(root), progress=False)
     messages = {
         "unlabelled": "without labels, so there are none to buy",
         "renamed": "the classes of the source are meadow, .* of the target rocks, ",
@@ -204,7 +204,8 @@ def test_data_of_which_every_pixel_is_ignored_are_refused_before_the_work(
 
     def ignored(self, *arguments):
         label = decode(self, *arguments)
-        return np.full_like(label, 255) if self._arguments[1:3] == (dirs[f"{domain}.dir"], split) else label
+        here = (self.data_dir, self.split) == (dirs[f"{domain}.dir"], split)
+        return np.full_like(label, 255) if here else label
 
     monkeypatch.setattr(sources.LabelledSource, "_decode_label", ignored)
     with pytest.raises(

@@ -60,7 +60,7 @@ def experiment(tmp_path, monkeypatch):
     monkeypatch.setattr(acquisition, "_IMAGES_A_PIECE", 2)
     images = type("Images", (), {"names": NAMES, "__len__": lambda self: len(NAMES)})()
     return SimpleNamespace(
-        workdir=Workdir(tmp_path), target_images=images, segmenter=None, size={}, asked=asked,
+        workdir=Workdir(tmp_path), divided={"target": images}, segmenter=None, size={}, asked=asked,
         config=SimpleNamespace(inference=SimpleNamespace(batch_size=1)),
         load_weights=lambda *_: SimpleNamespace(params=None, batch_stats=None),
         metrics=SimpleNamespace(rewind=lambda *_: None, write=lambda **_: None),

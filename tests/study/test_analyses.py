@@ -7,6 +7,7 @@ from adeada_jax.data import sources
 from adeada_jax.errors import InputError
 from adeada_jax.labels import CLASS_NAMES
 from adeada_jax.method.regions import Regions
+from adeada_jax.study import truth
 from adeada_jax.study.analyses import ALL_CLASSES, advantage, analyse
 from adeada_jax.study.truth import Truth, read_truth, region_counts
 
@@ -37,16 +38,17 @@ class Streets:
 def analyses(example, monkeypatch, tmp_path):
     opened = []
     monkeypatch.setattr(sources, "open_labelled", lambda *arguments: opened.append(arguments) or Streets())
+    monkeypatch.setattr(truth, "DividedImages", lambda images, _: images)
     content = analyse(example.config, example.results, CLASS_NAMES, tmp_path)
     assert opened == [("toy/filmed", "data", "train")]
     return content
 
 
 def test_regions_are_counted_by_class(example, analyses, tmp_path):
-    truth = read_truth(example.config, example.pool, tmp_path / "truth.safetensors")
-    assert truth.majority.tolist() == [0, 1, 0, 255, 1, 2]
-    assert truth.categories.tolist() == [2, 1, 3, 0, 2, 1]
-    assert truth.counts.sum(axis=1).tolist() == [10, 20, 30, 0, 50, 60]
+    found = read_truth(example.config, example.pool, tmp_path / "truth.safetensors")
+    assert found.majority.tolist() == [0, 1, 0, 255, 1, 2]
+    assert found.categories.tolist() == [2, 1, 3, 0, 2, 1]
+    assert found.counts.sum(axis=1).tolist() == [10, 20, 30, 0, 50, 60]
 
 
 def test_region_ids_need_not_be_consecutive():

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from adeada_jax.data.builders.examples import ordered_map
 from adeada_jax.data.builders.layout import Content, Item, LabelReader
 from adeada_jax.data.builders.source_files import SourceFile, read_source, relative
 from adeada_jax.data.images import check_pixels
 from adeada_jax.data.orientation import PNG, orientation, png_chunks
+from adeada_jax.data.workers import ordered_map
 from adeada_jax.errors import InputError
 from adeada_jax.types import IGNORE_LABEL
 
@@ -32,13 +32,13 @@ class Inspection:
     """What was found about one image and its label.
 
     Attributes:
-      pixels: of the image.
+      size: height and width of the image, upright; zeros where it cannot be read.
       problems: one line each.
       mismatch: a line with both sizes, where image and label differ in it.
       counts: `(256,)` the label's pixels by class.
     """
 
-    pixels: int
+    size: tuple[int, int]
     problems: tuple[str, ...]
     mismatch: str
     counts: np.ndarray
@@ -56,21 +56,21 @@ def check(content: Content, *, jobs: int | None, bar: Bar) -> Content:
       bar: shows progress.
 
     Returns:
-      The content without what is to be left out, its pixels counted, its files known by their checksums.
+      The content without what is to be left out, sizes known, and files by their checksums.
 
     Raises:
       InputError: anything is wrong, or a split is empty.
     """
     inspect_item = functools.partial(inspect, read_label=content.read_label)
-    problems, mismatched, files = list(content.problems), {}, {}
-    counts, pixels = {split: np.zeros(256, np.int64) for split in content.splits}, 0
+    problems, mismatched, files, sizes = list(content.problems), {}, {}, {}
+    counts = {split: np.zeros(256, np.int64) for split in content.splits}
     splits = [split for split, items in content.splits.items() for _ in items]
     with bar(f"checking {content.title}", len(content.items)) as advance:
         found = ordered_map(inspect_item, content.items, processes=jobs)
         for split, item, inspection in zip(splits, content.items, found, strict=True):
             problems += inspection.problems
             counts[split] += inspection.counts
-            pixels += inspection.pixels
+            sizes[item.image] = inspection.size
             files.update(inspection.files)
             if inspection.mismatch:
                 mismatched[item.image] = inspection.mismatch
@@ -83,7 +83,9 @@ def check(content: Content, *, jobs: int | None, bar: Bar) -> Content:
     elif mismatched:
         problems += mismatched.values()
     kept = {
-        split: tuple(_with_digests(item, files) for item in items if item.image not in mismatched)
+        split: tuple(
+            _checked(item, files, sizes[item.image]) for item in items if item.image not in mismatched
+        )
         for split, items in content.splits.items()
     }
     left = kept if content.drop_mismatched else content.splits
@@ -93,12 +95,12 @@ def check(content: Content, *, jobs: int | None, bar: Bar) -> Content:
         refuse(content, problems)
     files.update((path, read_source(path)[1]) for path in content.others)
     known = {name: files[path] for name, path in relative(files, content.source_dir).items()}
-    return dataclasses.replace(content, splits=kept, pixels=pixels, files=known)
+    return dataclasses.replace(content, splits=kept, files=known)
 
 
-def _with_digests(item: Item, files: dict[Path, SourceFile]) -> Item:
+def _checked(item: Item, files: dict[Path, SourceFile], size: tuple[int, int]) -> Item:
     digests = [files[path].digest if path in files else "" for path in (item.image, item.label)]
-    return dataclasses.replace(item, image_digest=digests[0], label_digest=digests[1])
+    return dataclasses.replace(item, image_digest=digests[0], label_digest=digests[1], size=size)
 
 
 def refuse(content: Content, problems: Sequence[str]) -> None:
@@ -189,7 +191,7 @@ def inspect(item: Item, *, read_label: LabelReader | None) -> Inspection:
                 mismatch += _not_turned(turn) if label.shape == (width, height) else ""
             elif height and image.startswith(PNG) and (1 < turn < 5 or (turn > 1 and height == width)):
                 problems.append(_which_way_up(item, turn))
-    return Inspection(height * width, tuple(problems), mismatch, counts, tuple(files))
+    return Inspection((height, width), tuple(problems), mismatch, counts, tuple(files))
 
 
 def _not_turned(turn: int) -> str:

@@ -1,10 +1,7 @@
-"""TFDS builder of Cityscapes, over leftImg8bit and gtFine as they are unpacked."""
+"""Cityscapes, over leftImg8bit and gtFine as they are unpacked."""
 
 from pathlib import Path
 
-import tensorflow_datasets as tfds
-
-from adeada_jax.data.builders.from_files import FilesBuilder
 from adeada_jax.data.builders.label_files import ClassMap, IdLabels
 from adeada_jax.data.builders.layout import Content, find_files, find_root, pair
 from adeada_jax.errors import InputError
@@ -24,37 +21,34 @@ _LABELS = IdLabels(
 _SPLITS = {"train": 2975, "val": 500}
 
 
-class Cityscapes(FilesBuilder, skip_registration=True):
+class Cityscapes:
     """Cityscapes: filmed streets of 50 cities, finely labelled, splits train and val."""
 
-    VERSION = tfds.core.Version("1.1.0")
+    name = "cityscapes"
+    version = "2.0.0"
 
+    def find(self, source_dir: str) -> Content:
+        """Finds images and labels.
 
-BUILDER = Cityscapes
+        Args:
+          source_dir: holds `leftImg8bit/<split>/<city>/*_leftImg8bit.png` and
+            `gtFine/<split>/<city>/*_gtFine_labelIds.png`.
 
-
-def find(source_dir: str) -> Content:
-    """Finds images and labels.
-
-    Args:
-      source_dir: holds `leftImg8bit/<split>/<city>/*_leftImg8bit.png` and
-        `gtFine/<split>/<city>/*_gtFine_labelIds.png`.
-
-    Raises:
-      InputError: it does not.
-    """
-    needed = [f"{kind}/{split}" for split in _SPLITS for kind in ("leftImg8bit", "gtFine")]
-    root = find_root("Cityscapes", source_dir, needed)
-    splits, problems = {}, []
-    for split in _SPLITS:
-        images = find_files(root / "leftImg8bit" / split, ("_leftImg8bit.png",))
-        labels = find_files(root / "gtFine" / split, ("_gtFine_labelIds.png",))
-        splits[split], missing = pair(_without_city(images), _without_city(labels))
-        problems += missing if labels or not images else [_no_labels(root / "gtFine" / split)]
-    return Content(
-        title="Cityscapes", source_dir=Path(source_dir), splits=splits, read_label=_LABELS,
-        class_names=CLASS_NAMES, palette=PALETTE, expected=_SPLITS, problems=tuple(problems),
-    )  # fmt: skip
+        Raises:
+          InputError: it does not.
+        """
+        needed = [f"{kind}/{split}" for split in _SPLITS for kind in ("leftImg8bit", "gtFine")]
+        root = find_root("Cityscapes", source_dir, needed)
+        splits, problems = {}, []
+        for split in _SPLITS:
+            images = find_files(root / "leftImg8bit" / split, ("_leftImg8bit.png",))
+            labels = find_files(root / "gtFine" / split, ("_gtFine_labelIds.png",))
+            splits[split], missing = pair(_without_city(images), _without_city(labels))
+            problems += missing if labels or not images else [_no_labels(root / "gtFine" / split)]
+        return Content(
+            title="Cityscapes", source_dir=Path(source_dir), splits=splits, read_label=_LABELS,
+            class_names=CLASS_NAMES, palette=PALETTE, expected=_SPLITS, problems=tuple(problems),
+        )  # fmt: skip
 
 
 def _no_labels(directory: Path) -> str:

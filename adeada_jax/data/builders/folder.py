@@ -1,13 +1,11 @@
-"""TFDS builder of a user's own images, with labels or without."""
+"""A user's own images, with labels or without."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from adeada_jax.data.builders.class_files import NAMES, find_classes
-from adeada_jax.data.builders.from_files import FilesBuilder
 from adeada_jax.data.builders.layout import Content, Item, find_files, find_root, pair
 from adeada_jax.data.builders.leftovers import misplaced_labels, no_png_labels, unused_files
 from adeada_jax.errors import InputError
@@ -22,50 +20,49 @@ _LABELS = (
 )  # fmt: skip
 
 
-class Folder(FilesBuilder, skip_registration=True):
+class Folder:
     """A folder of images of one's own."""
 
-    VERSION = tfds.core.Version("1.1.0")
+    name = "folder"
+    version = "2.0.0"
 
+    def find(self, source_dir: str) -> Content:
+        """Finds images, labels and what the labels mean.
 
-BUILDER = Folder
+        Args:
+          source_dir: holds `images/`, at will divided into `train/` and `val/`; for labels also `labels/` (or
+            `masks/`, ...) with PNGs of the same names, and classes.yaml or classes.json.
 
-
-def find(source_dir: str) -> Content:
-    """Finds images, labels and what the labels mean.
-
-    Args:
-      source_dir: holds `images/`, at will divided into `train/` and `val/`; for labels also `labels/` (or
-        `masks/`, ...) with PNGs of the same names, and classes.yaml or classes.json.
-
-    Raises:
-      InputError: there are no images, or labels without a class file.
-    """
-    root = find_root("images of your own", source_dir, ("images",))
-    classes = find_classes(root)
-    labels = _label_folder(root)
-    splits, problems = {}, []
-    for split, images in _places(root / "images").items():
-        divided = images != root / "images"
-        place = labels and (_split_folder(labels, split) if divided else labels)
-        splits[split], wrong = _find_split(images, place, classified=classes is not None)
-        problems += wrong
-    problems += misplaced_labels(root / "images", labels, splits) if labels else []
-    unused = unused_files(root, _used(root, splits))
-    if not any(splits.values()) and not problems:
-        looked = f"{', '.join(_IMAGES)} are looked for"
-        raise InputError(f"'{root / 'images'}' has no image: {'; '.join([looked, *unused])}")
-    labelled = any(item.label for items in splits.values() for item in items)
-    if labelled and not classes:
-        raise InputError(f"'{root}' has {labels.name}/ but no {' or '.join(NAMES)} that says what they mean")
-    return Content(
-        title="folder", source_dir=Path(source_dir), splits=splits,
-        read_label=classes.read_label if classes else None, class_names=classes.names if classes else (),
-        palette=classes.palette if classes else np.zeros((0, 3), np.uint8), expected={},
-        problems=tuple(problems), notes=(*_label_notes(labels, labelled, classes is not None), *unused),
-        others=tuple(root / name for name in NAMES if (root / name).is_file()),
-        ids_given=classes.ids_given if classes else False,
-    )  # fmt: skip
+        Raises:
+          InputError: there are no images, or labels without a class file.
+        """
+        root = find_root("images of your own", source_dir, ("images",))
+        classes = find_classes(root)
+        labels = _label_folder(root)
+        splits, problems = {}, []
+        for split, images in _places(root / "images").items():
+            divided = images != root / "images"
+            place = labels and (_split_folder(labels, split) if divided else labels)
+            splits[split], wrong = _find_split(images, place, classified=classes is not None)
+            problems += wrong
+        problems += misplaced_labels(root / "images", labels, splits) if labels else []
+        unused = unused_files(root, _used(root, splits))
+        if not any(splits.values()) and not problems:
+            looked = f"{', '.join(_IMAGES)} are looked for"
+            raise InputError(f"'{root / 'images'}' has no image: {'; '.join([looked, *unused])}")
+        labelled = any(item.label for items in splits.values() for item in items)
+        if labelled and not classes:
+            raise InputError(
+                f"'{root}' has {labels.name}/ but no {' or '.join(NAMES)} that says what they mean"
+            )
+        return Content(
+            title="folder", source_dir=Path(source_dir), splits=splits,
+            read_label=classes.read_label if classes else None, class_names=classes.names if classes else (),
+            palette=classes.palette if classes else np.zeros((0, 3), np.uint8), expected={},
+            problems=tuple(problems), notes=(*_label_notes(labels, labelled, classes is not None), *unused),
+            others=tuple(root / name for name in NAMES if (root / name).is_file()),
+            ids_given=classes.ids_given if classes else False,
+        )  # fmt: skip
 
 
 def _places(images: Path) -> dict[str, Path]:

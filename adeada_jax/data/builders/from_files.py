@@ -1,4 +1,4 @@
-"""Preparing a data set that lies on disk as it was downloaded: check, maps, records."""
+"""Preparing a data set that lies on disk as it was downloaded: check, labels, records."""
 
 import functools
 import itertools
@@ -13,21 +13,19 @@ import tensorflow_datasets as tfds
 from adeada_jax.data.builders import tfds_records as base
 from adeada_jax.data.builders.checks import Bar, check
 from adeada_jax.data.builders.former import take_over
-from adeada_jax.data.builders.layout import Content
-from adeada_jax.data.builders.maps import MapMaker, make_maps
+from adeada_jax.data.builders.label_maps import LabelMaps, make_labels
+from adeada_jax.data.builders.layout import Content, DataSet
 from adeada_jax.data.builders.source_files import read_unchanged, write_sources
 from adeada_jax.errors import InputError
 
 # A shard's examples are in memory while it is written.
 _SHARD_BYTES = 256 * 2**20
-# Of a region map as PNG: photographs and toy streets of 1024x2048 in 40 regions took 0.018 to 0.020.
-_REGION_BYTES_A_PIXEL = 0.05
 # A label of one channel is at most so much larger than the file it is made from: 1.1 to 1.3 on palette PNGs.
 _LABEL_GROWTH = 1.5
 
 
 class FilesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
-    """Records of a data set that lies on disk: the images' own bytes, and the maps made from them.
+    """Records of a data set that lies on disk: the images' own bytes, and their labels as class ids.
 
     Shards are written one after another; TFDS' other way of writing sorts all examples first, with
     TensorFlow once they outgrow 1 GB. The data sets are not registered with TFDS, which has some of the
@@ -35,27 +33,27 @@ class FilesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
 
     Attributes:
       content: what lies on disk.
-      maker: of the maps, which must be made before.
+      labels: of the images, which must be made before.
       on_example: called after each example that is written.
     """
 
-    def __init__(self, *, content: Content, maker: MapMaker, **kwargs: Any):
+    def __init__(self, *, content: Content, labels: LabelMaps, **kwargs: Any):
         """
         Args:
           content: what lies on disk.
-          maker: of the maps.
+          labels: of the images.
           **kwargs: as of every TFDS builder: `data_dir`, ...
         """
         self.content = content
-        self.maker = maker
+        self.labels = labels
         self.on_example = lambda: None
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
         content = self.content
         return base.dataset_info(
-            self, description=self.__doc__, regions=self.maker.regions, class_names=content.class_names,
-            palette=content.palette, source_dir=str(content.source_dir.resolve()), unlabelled=[
+            self, description=content.title, class_names=content.class_names, palette=content.palette,
+            source_dir=str(content.source_dir.resolve()), unlabelled=[
                 split for split, items in content.splits.items() if items[0].label is None
             ],
         )  # fmt: skip
@@ -79,29 +77,33 @@ class FilesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         for index in range(start, end):
             item = self.content.splits[split][index]
             image = read_unchanged(item.image, item.image_digest)
-            example = {"name": item.name, "image": image, **self.maker.read(item)}
-            base.note(self.info, split, example)
+            example = {"name": item.name, "image": image, "label": self.labels.read(item)}
+            base.note(self.info, split, example, item.size)
             yield index, example
             self.on_example()
 
 
+def builder_of(data_set: DataSet) -> type[FilesBuilder]:
+    """The TFDS builder of a data set, under its name and version."""
+    parts = {"name": data_set.name, "VERSION": tfds.core.Version(data_set.version)}
+    return type(FilesBuilder)("Files", (FilesBuilder,), parts, skip_registration=True)
+
+
 def prepare(
-    builder: type[FilesBuilder], content: Content, data_dir: Path, *, staging: Path,
-    regions: base.RegionSettings, parts: Path, former: Path, jobs: int | None,
-    beam_options: Sequence[str] | None, bar: Bar,
+    data_set: DataSet, content: Content, data_dir: Path, *, staging: Path, parts: Path, former: Path,
+    jobs: int | None, beam_options: Sequence[str] | None, bar: Bar,
 ) -> Path:  # fmt: skip
-    """Checks what lies on disk, makes the maps and writes the records.
+    """Checks what lies on disk, makes the labels and writes the records.
 
     Args:
-      builder: of the data set.
+      data_set: whose it is.
       content: what lies on disk.
       data_dir: directory for prepared data sets.
       staging: where TFDS puts this one.
-      regions: settings of SLIC.
-      parts: directory of the maps while they are made.
-      former: directory of the data set as it was prepared before, whose maps serve again; may be missing.
+      parts: directory of the labels while they are made.
+      former: directory of the data set as it was prepared before, whose labels serve again; may be missing.
       jobs: processes; all cores unless given.
-      beam_options: of a Beam pipeline that makes the maps, instead of processes.
+      beam_options: of a Beam pipeline that makes the labels, instead of processes.
       bar: shows progress.
 
     Returns:
@@ -112,27 +114,26 @@ def prepare(
     """
     try:
         content = check(content, jobs=jobs, bar=bar)
-        maker = MapMaker(parts, regions, content.read_label, str(builder.VERSION))
+        labels = LabelMaps(parts, content.read_label, data_set.version)
         _check_space(content, data_dir, parts)
-        take_over(former, maker, content.items)
-        make_maps(maker, content.items, jobs=jobs, beam_options=beam_options, bar=bar)
+        take_over(former, labels, content.items)
+        make_labels(labels, content.items, jobs=jobs, beam_options=beam_options, bar=bar)
     except BrokenProcessPool as error:
         raise InputError("a worker process was killed, perhaps for memory; try fewer --jobs") from error
-    made = builder(content=content, maker=maker, data_dir=str(staging))
+    made = builder_of(data_set)(content=content, labels=labels, data_dir=str(staging))
     with bar("writing records", len(content.items)) as advance:
         base.write(made, on_example=advance)
-    keys = {split: [maker.keys(item) for item in items] for split, items in content.splits.items()}
+    keys = {split: [labels.key(item) for item in items] for split, items in content.splits.items()}
     write_sources(Path(made.data_dir), content.files, keys)
     return Path(made.data_dir)
 
 
 def _check_space(content: Content, data_dir: Path, parts: Path) -> None:
-    """Refuses to begin what the disk cannot hold: the images once, the maps twice while they are copied."""
+    """Refuses to begin what the disk cannot hold: the images once, the labels twice while they are copied."""
     images = sum(item.image.stat().st_size for item in content.items)
-    labels = sum(item.label.stat().st_size for item in content.items if item.label)
-    maps = int(_LABEL_GROWTH * labels + _REGION_BYTES_A_PIXEL * content.pixels)
+    labels = int(_LABEL_GROWTH * sum(item.label.stat().st_size for item in content.items if item.label))
     made = sum(path.stat().st_size for path in parts.glob("*.png"))
-    needed, free = images + 2 * maps - made, shutil.disk_usage(data_dir).free
+    needed, free = images + 2 * labels - made, shutil.disk_usage(data_dir).free
     if needed > free:
         raise InputError(
             f"data_dir '{data_dir}' has {free / 1e6:,.0f} MB free, but {content.title} needs about "

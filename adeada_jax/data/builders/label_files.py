@@ -13,7 +13,7 @@ from adeada_jax.errors import InputError
 from adeada_jax.types import IGNORE_LABEL
 
 _UNKNOWN = 256
-_BIT_DEPTH = 24  # its place in a PNG
+BIT_DEPTH = 24  # its place in a PNG
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class IdLabels:
                 f"{what} holds colours ({image.mode}), where ids or palette indices are expected"
             )
         ids = np.asarray(image).astype(np.uint16)
-        if image.mode == "L" and encoded[_BIT_DEPTH] < 8:
-            ids //= 255 // (2 ** encoded[_BIT_DEPTH] - 1)  # Pillow spreads 2 and 4 bits over 0 to 255
+        if image.mode == "L" and encoded[BIT_DEPTH] < 8:
+            ids //= 255 // (2 ** encoded[BIT_DEPTH] - 1)  # Pillow spreads 2 and 4 bits over 0 to 255
         return self.classes(upright(ids, orientation(encoded)), what)
 
 
@@ -126,7 +126,7 @@ class FolderLabels:
         image = open_label(encoded, what)
         if image.mode not in ("RGB", "RGBA"):
             return IdLabels(self.classes)(encoded, what)
-        if encoded[_BIT_DEPTH] == 16:
+        if encoded[BIT_DEPTH] == 16:
             raise InputError(f"{what} has 16 bits a colour; save it with 8, or with ids in one channel")
         rgb = np.asarray(image.convert("RGB")).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
         label = np.full(rgb.shape, IGNORE_LABEL, np.uint8)

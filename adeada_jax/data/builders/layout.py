@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -33,6 +34,7 @@ class Item:
       label: the file of its label; None where there is none.
       image_digest: checksum of the image's file, once it is checked.
       label_digest: likewise.
+      size: height and width of the image, upright, likewise.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Item:
     label: Path | None
     image_digest: str = ""
     label_digest: str = ""
+    size: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,6 @@ class Content:
       expected: images by split as published; empty where nobody knows.
       problems: what is wrong, one line each.
       notes: what is remarkable but no mistake, one line each.
-      pixels: of all images, once they are checked.
       drop_mismatched: whether images of another size than their label are left out; else they are problems.
       others: files that the data set depends on besides, such as one that names the classes.
       ids_given: whether the class file says which stored ids each class has.
@@ -72,7 +74,6 @@ class Content:
     expected: Mapping[str, int]
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    pixels: int = 0
     drop_mismatched: bool = False
     others: tuple[Path, ...] = ()
     ids_given: bool = False
@@ -88,6 +89,26 @@ class Content:
         """All files that the data set is made from, by path below `source_dir`."""
         files = [path for item in self.items for path in (item.image, item.label) if path]
         return relative([*files, *self.others], self.source_dir)
+
+
+class DataSet(Protocol):
+    """A data set that lies on disk as it was downloaded; one of your own is a class like this.
+
+    Attributes:
+      name: of its folder below the data directory; lower-case letters, digits and _.
+      version: such as '1.0.0'; data that were prepared under another have to be prepared again.
+    """
+
+    name: str
+    version: str
+
+    def find(self, source_dir: str) -> Content:
+        """Finds images, labels and what the labels mean; reads no image.
+
+        Raises:
+          InputError: the folder is not one of this data set.
+        """
+        ...
 
 
 def find_root(title: str, source_dir: str | Path, needed: Iterable[str], *, inside: str = "") -> Path:

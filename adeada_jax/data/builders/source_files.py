@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from adeada_jax.data.builders.examples import ordered_map
 from adeada_jax.data.fingerprint import digest, shown
+from adeada_jax.data.workers import ordered_map
 from adeada_jax.errors import InputError
 from adeada_jax.files import read_json, write_json_atomic
 
-# In a prepared data set's directory: `files`, by path below the source directory, and `maps`, the keys of
-# the region map and the label of each record.
+# In a prepared data set's directory: `files`, by path below the source directory, and `labels`, by split the
+# key of each record's label, '' where there is none.
 FILE = "sources.json"
 
 _LINES = 100  # that a list of changes prints
@@ -91,9 +91,9 @@ def read_unchanged(path: Path, expected: str) -> bytes:
     return content
 
 
-def write_sources(directory: Path, files: Mapping[str, SourceFile], maps: Mapping[str, Any]) -> None:
+def write_sources(directory: Path, files: Mapping[str, SourceFile], labels: Mapping[str, Any]) -> None:
     """Notes what a data set was prepared from."""
-    write_json_atomic(directory / FILE, {"files": files, "maps": maps})
+    write_json_atomic(directory / FILE, {"files": files, "labels": labels})
 
 
 def find_changes(directory: Path, paths: Mapping[str, Path], *, jobs: int | None) -> Changes:

@@ -1,10 +1,7 @@
-"""TFDS builder of SYNTHIA-RAND-CITYSCAPES, over RGB and GT/LABELS as they are unpacked."""
+"""SYNTHIA-RAND-CITYSCAPES, over RGB and GT/LABELS as they are unpacked."""
 
 from pathlib import Path
 
-import tensorflow_datasets as tfds
-
-from adeada_jax.data.builders.from_files import FilesBuilder
 from adeada_jax.data.builders.label_files import ClassMap, SynthiaLabels
 from adeada_jax.data.builders.layout import Content, find_files, find_root, pair
 from adeada_jax.labels import CLASS_NAMES, PALETTE
@@ -21,28 +18,25 @@ _LABELS = SynthiaLabels(
 )
 
 
-class Synthia(FilesBuilder, skip_registration=True):
+class Synthia:
     """SYNTHIA-RAND-CITYSCAPES: streets rendered from any place, all of them in the split train."""
 
-    VERSION = tfds.core.Version("1.1.0")
+    name = "synthia"
+    version = "2.0.0"
 
+    def find(self, source_dir: str) -> Content:
+        """Finds images and labels.
 
-BUILDER = Synthia
+        Args:
+          source_dir: `RAND_CITYSCAPES` or the folder that holds it; there lie `RGB/0000000.png`, ... and
+            `GT/LABELS/` with the same names.
 
-
-def find(source_dir: str) -> Content:
-    """Finds images and labels.
-
-    Args:
-      source_dir: `RAND_CITYSCAPES` or the folder that holds it; there lie `RGB/0000000.png`, ... and
-        `GT/LABELS/` with the same names.
-
-    Raises:
-      InputError: they do not.
-    """
-    root = find_root("SYNTHIA", source_dir, ("RGB", "GT/LABELS"), inside="RAND_CITYSCAPES")
-    items, problems = pair(find_files(root / "RGB", (".png",)), find_files(root / "GT/LABELS", (".png",)))
-    return Content(
-        title="SYNTHIA", source_dir=Path(source_dir), splits={"train": items}, read_label=_LABELS,
-        class_names=CLASS_NAMES, palette=PALETTE, expected={"train": 9400}, problems=tuple(problems),
-    )  # fmt: skip
+        Raises:
+          InputError: they do not.
+        """
+        root = find_root("SYNTHIA", source_dir, ("RGB", "GT/LABELS"), inside="RAND_CITYSCAPES")
+        items, problems = pair(find_files(root / "RGB", (".png",)), find_files(root / "GT/LABELS", (".png",)))
+        return Content(
+            title="SYNTHIA", source_dir=Path(source_dir), splits={"train": items}, read_label=_LABELS,
+            class_names=CLASS_NAMES, palette=PALETTE, expected={"train": 9400}, problems=tuple(problems),
+        )  # fmt: skip

@@ -1,7 +1,6 @@
 """The part of a TFDS builder that all data sets share: features, metadata, how they are written."""
 
 import contextlib
-import dataclasses
 import grp
 import io
 import pwd
@@ -16,31 +15,15 @@ import tensorflow_datasets as tfds
 from adeada_jax.data.fingerprint import record_marks
 from adeada_jax.errors import InputError
 
-FEATURES = ("name", "image", "regions", "label")
-
-
-@dataclasses.dataclass(frozen=True)
-class RegionSettings:
-    """Settings of SLIC, stored with the data.
-
-    Attributes:
-      num_segments: regions asked for an image.
-      compactness: weight of nearness against likeness of colour.
-    """
-
-    num_segments: int = 40
-    compactness: float = 10.0
-
 
 def dataset_info(
-    builder: tfds.core.DatasetBuilder, *, description: str, regions: RegionSettings,
-    class_names: tuple[str, ...], palette: np.ndarray, **metadata: Any,
+    builder: tfds.core.DatasetBuilder, *, description: str, class_names: tuple[str, ...],
+    palette: np.ndarray, **metadata: Any,
 ) -> tfds.core.DatasetInfo:  # fmt: skip
-    """The `DatasetInfo` of a builder: records of `name`, `image`, `label` and `regions`.
+    """The `DatasetInfo` of a builder: records of `name`, `image` and `label`.
 
-    The metadata holds the settings of SLIC, class names, palette and what else is given, and, once generated,
-    of each split in the order of the records the images' `names` and the `marks` that its fingerprint is
-    made of (`note`).
+    The metadata holds class names, palette and what else is given, and, once generated, of each split in the
+    order of the records the images' `names` and the `marks` that its fingerprint is made of (`note`).
     """
     return tfds.core.DatasetInfo(
         builder=builder,
@@ -50,12 +33,10 @@ def dataset_info(
                 "name": tfds.features.Text(),
                 "image": tfds.features.Image(),  # PNG or JPEG, as it came
                 "label": tfds.features.Image(shape=(None, None, 1), dtype=np.uint8, encoding_format="png"),
-                "regions": tfds.features.Image(shape=(None, None, 1), dtype=np.uint16, encoding_format="png"),
             }
         ),
         metadata=tfds.core.MetadataDict(
             {
-                "regions": dataclasses.asdict(regions),
                 "class_names": list(class_names),
                 "palette": np.asarray(palette).tolist(),
                 "names": {},
@@ -68,11 +49,11 @@ def dataset_info(
     )
 
 
-def note(info: tfds.core.DatasetInfo, split: str, example: Mapping[str, Any]) -> None:
-    """Adds a record's name and marks to the metadata, when it is written."""
+def note(info: tfds.core.DatasetInfo, split: str, example: Mapping[str, Any], size: tuple[int, int]) -> None:
+    """Adds a record's name and marks to the metadata, when it is written; `size` is the image's, upright."""
     info.metadata["names"].setdefault(split, []).append(example["name"])
     marks = info.metadata["marks"].setdefault(split, {})
-    for key, mark in record_marks(example).items():
+    for key, mark in record_marks(example, size).items():
         marks.setdefault(key, []).append(mark)
 
 

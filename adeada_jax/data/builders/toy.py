@@ -8,7 +8,8 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from adeada_jax.data.builders import tfds_records as base
-from adeada_jax.data.builders.examples import encode_example, ordered_map
+from adeada_jax.data.images import encode_png
+from adeada_jax.data.workers import ordered_map
 from adeada_jax.errors import InputError
 from adeada_jax.labels import CLASS_NAMES, PALETTE
 from adeada_jax.toy.streets import render
@@ -23,14 +24,12 @@ class ToySettings:
       height: of an image in pixels.
       width: of an image in pixels.
       seed: other seeds give other streets.
-      regions: settings of SLIC.
     """
 
     counts: Mapping[str, int]
     height: int = 128
     width: int = 256
     seed: int = 0
-    regions: base.RegionSettings = dataclasses.field(default_factory=base.RegionSettings)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -48,8 +47,7 @@ class ToyStreets(tfds.core.GeneratorBasedBuilder):
       on_example: called after each example that is made.
     """
 
-    VERSION = tfds.core.Version("1.2.0")
-    RELEASE_NOTES = {"1.1.0": "As many regions as asked.", "1.2.0": "With a fingerprint."}  # noqa: RUF012
+    VERSION = tfds.core.Version("2.0.0")
     BUILDER_CONFIGS = [  # noqa: RUF012
         ToyConfig(name="rendered", settings=ToySettings(counts={"train": 400})),
         ToyConfig(name="filmed", settings=ToySettings(counts={"train": 200, "val": 60})),
@@ -74,9 +72,7 @@ class ToyStreets(tfds.core.GeneratorBasedBuilder):
         return sum(self.settings.counts.values())
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return base.dataset_info(
-            self, description=__doc__, regions=self.settings.regions, class_names=CLASS_NAMES, palette=PALETTE
-        )
+        return base.dataset_info(self, description=__doc__, class_names=CLASS_NAMES, palette=PALETTE)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del dl_manager  # nothing to download
@@ -85,7 +81,7 @@ class ToyStreets(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         make = functools.partial(make_example, self.builder_config.name, split, self.settings)
         for index, example in enumerate(ordered_map(make, range(self.settings.counts[split]))):
-            base.note(self.info, split, example)
+            base.note(self.info, split, example, (self.settings.height, self.settings.width))
             yield index, example
             self.on_example()
 
@@ -96,23 +92,22 @@ def make_example(domain: str, split: str, settings: ToySettings, index: int) -> 
         domain, split, index, seed=settings.seed, height=settings.height, width=settings.width
     )
     name = f"{domain}_{split}_{index:05d}"
-    return encode_example(name, image, label, **dataclasses.asdict(settings.regions))
+    return {"name": name, "image": encode_png(image), "label": encode_png(label)}
 
 
-def create(data_dir: str, config: str, regions: base.RegionSettings, **options: Any) -> ToyStreets:
+def create(data_dir: str, config: str, **options: Any) -> ToyStreets:
     """Makes the builder of a domain.
 
     Args:
       data_dir: where TFDS puts the data set.
       config: 'rendered' or 'filmed'.
-      regions: settings of SLIC.
       **options: other fields of ToySettings.
 
     Raises:
       InputError: a split without images, or images too small to show a street.
     """
     default = next(c.settings for c in ToyStreets.BUILDER_CONFIGS if c.name == config)
-    settings = dataclasses.replace(default, regions=regions, **options)
+    settings = dataclasses.replace(default, **options)
     for split, count in settings.counts.items():
         if count < 1:
             raise InputError(f"toy streets: split '{split}' needs at least one image, not {count}")

@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import importlib
 import os
 import shutil
 import sys
@@ -13,13 +12,14 @@ from typing import IO, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from adeada_jax.data.builders import source_files
+from adeada_jax.data.builders import checks, source_files
+from adeada_jax.data.builders.layout import DataSet
 from adeada_jax.errors import InputError
 from adeada_jax.faults import machine_fault
 
 
 def parts_directory(directory: Path) -> Path:
-    """Where the maps of a data set are kept until its records are written."""
+    """Where the labels of a data set are kept until its records are written."""
     return directory.parent / f"parts_{directory.name}"
 
 
@@ -34,7 +34,7 @@ def _staging_directory(directory: Path) -> Path:
 
 
 def tidy(directory: Path) -> None:
-    """Undoes what a killed preparation had begun: a data set that was there is there, the maps are kept."""
+    """Undoes what a killed preparation had begun: a data set that was there is there, the labels are kept."""
     former = _former_directory(directory)
     if former.exists() and not directory.exists():
         os.rename(former, directory)
@@ -43,15 +43,10 @@ def tidy(directory: Path) -> None:
 
 
 def leftovers(directory: Path) -> list[Path]:
-    """What a killed preparation left beside a data set, but for the maps."""
+    """What a killed preparation left beside a data set, but for the labels."""
     beside = directory.parent.glob(f"incomplete.*_{directory.name}")
     candidates = (_former_directory(directory), _staging_directory(directory), *beside)
     return [path for path in candidates if path.exists()]
-
-
-def look(module: str, source_dir: str | Path) -> None:
-    """Raises InputError where there is no such data set in the folder; reads no image."""
-    importlib.import_module(f"adeada_jax.data.builders.{module}").find(source_dir)
 
 
 def put_in_place(made: Path, directory: Path) -> None:
@@ -64,37 +59,26 @@ def put_in_place(made: Path, directory: Path) -> None:
     shutil.rmtree(parts_directory(directory))
 
 
-def write_embedded(
-    module: str,
-    title: str,
-    config: str,
-    data_dir: Path,
-    regions: dict[str, Any],
-    progress: bool,
-    **options: Any,
-) -> None:
-    """Makes a data set from nothing.
+def write_toy_streets(domain: str, data_dir: Path, progress: bool, **options: Any) -> None:
+    """Makes the toy streets.
 
     Args:
-      module: under `adeada_jax.data.builders`.
-      title: shown to people.
-      config: the builder's.
+      domain: 'rendered' or 'filmed'.
       data_dir: directory for prepared data sets.
-      regions: settings of SLIC.
       progress: shows a progress bar.
-      **options: of the builder.
+      **options: see `toy.create`.
     """
-    base = importlib.import_module("adeada_jax.data.builders.tfds_records")
-    builders = importlib.import_module(f"adeada_jax.data.builders.{module}")
-    builder = builders.create(str(data_dir), config, base.RegionSettings(**regions), **options)
-    with _bar(f"preparing {title}", builder.num_examples, visible=progress) as advance:
-        base.write(builder, on_example=advance)
+    from adeada_jax.data.builders import tfds_records, toy  # with TFDS, which takes seconds
+
+    builder = toy.create(str(data_dir), domain, **options)
+    with _bar(f"preparing toy/{domain}", builder.num_examples, visible=progress) as advance:
+        tfds_records.write(builder, on_example=advance)
     if progress and not sys.stdout.isatty():
-        print(f"prepared {title} in {data_dir}")
+        print(f"prepared toy/{domain} in {data_dir}")
 
 
 def write_from_files(
-    module: str, directory: Path, data_dir: Path, regions: dict[str, Any], progress: bool, *,
+    data_set: DataSet, directory: Path, data_dir: Path, progress: bool, *,
     source_dir: str | Path = "", jobs: int | None = None, beam_options: Sequence[str] | None = None,
 ) -> None:  # fmt: skip
     """Makes a data set from what was downloaded; goes on where a killed preparation stopped.
@@ -102,41 +86,37 @@ def write_from_files(
     One that is there is replaced at the end, and what did not change is taken over from it.
 
     Args:
-      module: under `adeada_jax.data.builders`.
+      data_set: what finds its files.
       directory: of the data set, below `data_dir`.
       data_dir: directory for prepared data sets.
-      regions: settings of SLIC.
       progress: shows progress bars.
       source_dir: what was downloaded.
       jobs: processes; one a core unless given.
-      beam_options: of a Beam pipeline that makes the maps, instead of processes.
+      beam_options: of a Beam pipeline that makes the labels, instead of processes.
 
     Raises:
       InputError: something is wrong with the files or the disk.
     """
-    builders = importlib.import_module(f"adeada_jax.data.builders.{module}")
-    content = builders.find(source_dir)
-    base = importlib.import_module("adeada_jax.data.builders.tfds_records")
-    from_files = importlib.import_module("adeada_jax.data.builders.from_files")
+    content = data_set.find(str(source_dir))
+    from adeada_jax.data.builders import from_files  # with TFDS, which takes seconds
 
     def bar(description: str, total: int) -> contextlib.AbstractContextManager[Callable[[], None]]:
         return _bar(description, total, visible=progress)
 
     made = from_files.prepare(
-        builders.BUILDER, content, Path(data_dir), staging=_staging_directory(directory),
-        regions=base.RegionSettings(**regions), parts=parts_directory(directory), former=directory,
-        jobs=jobs, beam_options=beam_options, bar=bar,
+        data_set, content, Path(data_dir), staging=_staging_directory(directory),
+        parts=parts_directory(directory), former=directory, jobs=jobs, beam_options=beam_options, bar=bar,
     )  # fmt: skip
     put_in_place(made, directory)
 
 
 def source_changes(
-    module: str, directory: Path, source_dir: str | Path, *, jobs: int | None
+    data_set: DataSet, directory: Path, source_dir: str | Path, *, jobs: int | None
 ) -> source_files.Changes:
     """What changed in the files that a data set was prepared from.
 
     Args:
-      module: under `adeada_jax.data.builders`.
+      data_set: what finds its files.
       directory: of the prepared data set.
       source_dir: where the files lie now.
       jobs: processes that read those whose size or time changed.
@@ -145,10 +125,10 @@ def source_changes(
       InputError: the folder is not one of such a data set; nothing changed but that something is wrong now,
         such as a label without an image.
     """
-    content = importlib.import_module(f"adeada_jax.data.builders.{module}").find(source_dir)
+    content = data_set.find(str(source_dir))
     changes = source_files.find_changes(directory, content.paths, jobs=jobs)
     if content.problems and not changes:
-        importlib.import_module("adeada_jax.data.builders.checks").refuse(content, content.problems)
+        checks.refuse(content, content.problems)
     return changes
 
 

@@ -1,50 +1,24 @@
-"""What the records of every prepared data set hold, and the work of making them over processes."""
+"""Work on many images, by the processor's cores or a cluster."""
 
 import multiprocessing
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import cv2
-import numpy as np
 
 from adeada_jax import interrupt
-from adeada_jax.data.images import encode_png
-from adeada_jax.partitions.slic import slic_regions
+from adeada_jax.errors import InputError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Starting processes costs more than making this many examples.
+# Starting processes costs more than working on so many items.
 _WORTH_PROCESSES = 32
 _MOST_PROCESSES = 16
-
-
-def encode_example(
-    name: str, image: np.ndarray, label: np.ndarray, *, num_segments: int, compactness: float
-) -> dict[str, Any]:
-    """Divides an image into regions and encodes everything as it is stored.
-
-    Args:
-      name: of the image, unique in its split.
-      image: `(H, W, 3)` uint8 RGB.
-      label: `(H, W)` uint8 trainIds, 255 = ignore.
-      num_segments: of SLIC.
-      compactness: of SLIC.
-
-    Returns:
-      `name` and the PNG bytes `image`, `label` (uint8), `regions` (uint16).
-    """
-    regions = slic_regions(image, num_segments=num_segments, compactness=compactness)
-    return {
-        "name": name,
-        "image": encode_png(image),
-        "label": encode_png(label),
-        "regions": encode_png(regions.astype(np.uint16)),
-    }
 
 
 def ordered_map(
@@ -93,3 +67,19 @@ def _end_with_parent() -> None:
     """Ends this worker when its parent is gone; one that was killed could not tell it to."""
     multiprocessing.parent_process().join()
     os._exit(1)
+
+
+def on_beam(function: Callable[[T], None], items: Iterable[T], options: Sequence[str]) -> None:
+    """Calls a function on all items by the workers of an Apache Beam runner, which see the same directories.
+
+    Raises:
+      InputError: Beam is not installed.
+    """
+    try:
+        import apache_beam as beam
+        from apache_beam.options.pipeline_options import PipelineOptions
+    except ImportError as error:
+        raise InputError("--beam_options: Beam is not installed; pip install 'adeada_jax[beam]'") from error
+    with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
+        # Reshuffling spreads the items over the workers; else they stay where they were created.
+        _ = pipeline | beam.Create(items) | beam.Reshuffle() | beam.Map(function)

@@ -9,6 +9,7 @@ from typing import Any
 from ml_collections import config_dict
 
 from adeada_jax import seams
+from adeada_jax.annotators.annotators import ANNOTATORS
 from adeada_jax.config import EXPERIMENTS, MIXINGS, WARMUP_METHODS
 from adeada_jax.data import data_sets
 from adeada_jax.errors import InputError
@@ -146,6 +147,7 @@ RULES: dict[str, Rule] = {
     "density.reg_covar": _POSITIVE,
     "density.tol": _NOT_NEGATIVE,
     "density.max_iter": _whole(1),
+    "oracle.kind": _PART,
     "acquisition.strategy": _PART,
     "acquisition.rounds": _whole(1),
     "acquisition.budget": _BUDGET,
@@ -158,7 +160,7 @@ RULES: dict[str, Rule] = {
 # Seams, and the project's own parts; another's, but for data sets, may read more keys beside its name's.
 _PARTS: dict[Seam, Mapping[str, Any]] = {
     **dict.fromkeys(seams.DATA_SETS.values(), data_sets.KNOWN), seams.PARTITION: KINDS,
-    seams.STRATEGY: STRATEGIES, seams.DENSITY: DENSITIES,
+    seams.STRATEGY: STRATEGIES, seams.DENSITY: DENSITIES, seams.ANNOTATOR: ANNOTATORS,
 }  # fmt: skip
 # Those whose parts read no keys.
 _NETWORKS: dict[Seam, Mapping[str, Any]] = {seams.BACKBONE: BACKBONES, seams.HEAD: HEADS}

@@ -324,3 +324,19 @@ def test_what_is_no_data_set_is_refused(examples, monkeypatch, change, words):
         monkeypatch.setattr(kind, name, value)
     with pytest.raises(InputError, match=f"--dataset: 'my_data_sets:CamVid' gives no data set; .*{words}"):
         data_sets.find_data_set("my_data_sets:CamVid")
+
+
+def test_an_annotator_whose_answers_come_later(examples, toy_dir, tmp_path):
+    config = tiny_config(toy_dir, acquisition__rounds=1, oracle__kind="my_annotators:Folder")
+    config.oracle.folder, workdir = str(tmp_path / "labels"), tmp_path / "run"
+    for _ in range(2):  # it waits, and so it does when it is started again too early
+        assert rounds.main(config, str(workdir)) is None
+        assert not (workdir / "rounds/01/checkpoint").exists()
+    wanted = (tmp_path / "labels/wanted.txt").read_text().splitlines()
+    for line in wanted:
+        cv2.imwrite(str(tmp_path / f"labels/{line.split(':')[0]}.png"), np.full((64, 128), 3, np.uint8))
+    summary = rounds.main(config, str(workdir))
+    assert [entry["round"] for entry in summary["rounds"]] == [0, 1]
+    assert summary["rounds"][1]["known_pixels"] == summary["rounds"][1]["labelled_pixels"] > 0
+    label = cv2.imread(str(workdir / f"rounds/01/labels/{wanted[0].split(':')[0]}.png"), cv2.IMREAD_UNCHANGED)
+    assert set(np.unique(label)) == {3, 255}

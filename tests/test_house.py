@@ -17,8 +17,8 @@ FLOORS = (
     {"arrays", "method", "models", "telemetry", "toy"},
     {"data", "processes", "training"},
     {"partitions"},
-    {"annotators", "config_rules", "evaluation"},
-    {"report"},
+    {"annotators", "evaluation"},
+    {"config_rules", "report"},
     {"run"},
     {"bench", "study"},
 )

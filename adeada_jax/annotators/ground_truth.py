@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from adeada_jax.annotators.asking import Answer
+from adeada_jax.annotators.asking import Answer, Job
 from adeada_jax.data import sources
 from adeada_jax.data.batches import read_ahead
 from adeada_jax.method.selection_csv import Purchase
@@ -18,12 +18,10 @@ from adeada_jax.types import IGNORE_LABEL
 class GroundTruth:
     """Knows every label, and tells those of the regions that it is asked for."""
 
-    def __init__(self, divided: DividedImages):
-        """
-        Args:
-          divided: the target's images, whose split has labels; its region maps are made when it is asked.
-        """
-        self._divided = divided
+    reads_labels = True
+
+    def __init__(self, job: Job):
+        self._divided = job.images
         self._regions: dict[str, list[int]] = {}
 
     def request(self, purchases: Sequence[Purchase]) -> None:

@@ -206,7 +206,10 @@ def ask_for_labels(experiment: Experiment, number: int) -> Stage:
 
     def make() -> Outcome:
         purchases = [one for one in workdir.purchases(number) if one.round == number]
-        done = label(experiment.annotator, purchases, workdir.labels(number), workdir.answered(number))
+        done = label(
+            experiment.annotator, purchases, experiment.divided["target"], workdir.labels(number),
+            workdir.answered(number),
+        )  # fmt: skip
         return Outcome.DONE if done else Outcome.WAITING
 
     def files(survey: Survey) -> dict[Path, int]:

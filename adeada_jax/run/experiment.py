@@ -10,8 +10,8 @@ import numpy as np
 from ml_collections import config_dict
 
 from adeada_jax import config_rules, processes, seams, timers
-from adeada_jax.annotators.asking import Annotator
-from adeada_jax.annotators.ground_truth import GroundTruth
+from adeada_jax.annotators.annotators import create_annotator
+from adeada_jax.annotators.asking import Annotator, Job
 from adeada_jax.data import prepared, preparing, sources
 from adeada_jax.data.fingerprint import shown
 from adeada_jax.errors import InputError
@@ -191,7 +191,7 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
     source_images = sources.open_images(config.source.dataset, config.source.dir, "train")
     target_images = sources.open_images(config.target.dataset, config.target.dir, "train")
     images = {"target": target_images}
-    if config.experiment == "active" and any(kind_of(one) == "OfDomains" for one in ingredients):
+    if any(kind_of(one) == "OfDomains" for one in ingredients):
         images["source"] = source_images
     divided = divide(images, config.regions)
     experiment = Experiment(
@@ -206,7 +206,7 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
         validation=sources.open_labelled(config.target.dataset, config.target.dir, "val"),
         strategy=strategy,
         ingredients=ingredients,
-        annotator=GroundTruth(divided["target"]),
+        annotator=create_annotator(Job(config.oracle, divided["target"], workdir.root)),
         data=data_of(config, divided),
     )
     for domain, opened in (("source", source), ("target", experiment.validation)):

@@ -32,7 +32,8 @@ def check(experiment: Experiment) -> None:
     """
     config, listed = experiment.config, stages(experiment)
     target = config.target
-    if any(stage.name == "labels" for stage in listed) and not experiment.target_images.labelled:
+    asked = any(stage.name == "labels" for stage in listed) and experiment.annotator.reads_labels
+    if asked and not experiment.target_images.labelled:
         raise InputError(
             f"data set '{target.dataset}' in '{target.dir}': split 'train' was prepared without labels, so "
             "there are none to buy; use --config.experiment=adaptation_only"

@@ -9,8 +9,9 @@ import pytest
 
 import adeada_jax
 from adeada_jax.annotators import ground_truth
-from adeada_jax.annotators.asking import Answer, label
+from adeada_jax.annotators.asking import Answer, Job, label
 from adeada_jax.annotators.bought_labels import LabelStore, PurchasedLabels
+from adeada_jax.data.images import read_png
 from adeada_jax.errors import InputError
 from adeada_jax.files import write_png_atomic
 from adeada_jax.method.selection_csv import Purchase
@@ -54,9 +55,17 @@ class Counting:
         ]  # fmt: skip
 
 
+def divided(digest="0"):
+    """The target's images as a run opened them, with their regions."""
+    images = SimpleNamespace(
+        dataset="folder", data_dir="data", split="train", digest=digest, class_names=Images.class_names
+    )
+    return SimpleNamespace(images=images, names=Images.names, regions=lambda _: Images.regions)
+
+
 def buy(annotator, regions, directory):
     purchases = [Purchase(1, image, r, 4, "", "", 0.0) for image, ids in regions.items() for r in ids]
-    return label(annotator, purchases, directory, directory / "labels.json")
+    return label(annotator, purchases, divided(), directory, directory / "labels.json")
 
 
 def test_labels_of_rounds_add_up_and_the_rest_is_ignored(tmp_path):
@@ -86,6 +95,46 @@ def test_answers_that_are_still_to_come_leave_nothing(tmp_path):
     expert.ready = True
     assert buy(expert, {"a": [0]}, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "labels.json"]
+
+
+class Saying:
+    """Gives one answer, whatever it is asked."""
+
+    def __init__(self, *answers):
+        self.answers = answers
+
+    def request(self, purchases):
+        pass
+
+    def collect(self):
+        return self.answers
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (("a", (0, 1), np.zeros((2, 4))), r"image 'a' is of regions \[0, 1\], but \[0\] were asked for"),
+        (("c", (0,), np.zeros((2, 4))), r"image 'c' is of regions \[0\], but \[\] were"),
+        (("a", (0,), np.zeros((4, 2))), r"image 'a' has shape \(4, 2\), its image \(2, 4\)"),
+        (("a", (0,), np.full((2, 4), 3)), r"image 'a' has ids that are no class: 3; known: 0 to 2 and 255"),
+        (("a", (0,), np.full((2, 4), -1)), "ids that are no class: -1"),
+    ],
+)
+def test_an_answer_that_does_not_fit_is_refused_and_not_kept(tmp_path, answer, words):
+    with pytest.raises(InputError, match=words):
+        buy(Saying(Answer(*answer)), {"a": [0]}, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_annotator_that_gives_no_answer_for_an_image_is_not_done(tmp_path):
+    with pytest.raises(InputError, match="gave no answer for city/b"):
+        buy(Saying(Answer("a", (0,), np.zeros((2, 4)))), {"a": [0], "city/b": [1]}, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_what_was_labelled_beyond_the_regions_asked_for_is_left_out(tmp_path):
+    buy(Saying(Answer("a", (1,), np.ones((2, 4), int))), {"a": [1]}, tmp_path)
+    np.testing.assert_array_equal(read_png(tmp_path / "a.png"), [[255, 255, 1, 1]] * 2)
 
 
 def test_an_image_without_bought_labels_has_none(tmp_path):
@@ -151,19 +200,13 @@ def test_nothing_of_a_run_imports_the_study_or_the_scoring():
                 assert not any("study" in name or "scoring" in name for name in modules), path
 
 
-def divided(digest):
-    """The target's images as a run opened them, with their regions."""
-    images = SimpleNamespace(dataset="folder", data_dir="data", split="train", digest=digest)
-    return SimpleNamespace(images=images, regions=lambda _: Images.regions)
-
-
 def test_ground_truth_reveals_the_asked_regions_only(monkeypatch):
     class Labelled(Images):
         def label(self, i):
             return np.arange(8, dtype=np.uint8).reshape(2, 4)
 
     monkeypatch.setattr(ground_truth.sources, "open_labelled", lambda *_: Labelled())
-    annotator = ground_truth.GroundTruth(divided("0"))
+    annotator = ground_truth.GroundTruth(Job({}, divided(), Path()))
     annotator.request([Purchase(1, "city/b", 1, 4, "", "", 0.0)])
     (answer,) = annotator.collect()
     assert (answer.image, answer.regions) == ("city/b", (1,))
@@ -174,7 +217,7 @@ def test_ground_truth_that_was_prepared_anew_since_is_refused(monkeypatch):
     monkeypatch.setattr(Images, "dataset", "folder", raising=False)
     monkeypatch.setattr(Images, "data_dir", "data", raising=False)
     monkeypatch.setattr(ground_truth.sources, "open_labelled", lambda *_: Images())
-    annotator = ground_truth.GroundTruth(divided("another"))
+    annotator = ground_truth.GroundTruth(Job({}, divided("another"), Path()))
     annotator.request([Purchase(1, "a", 1, 4, "", "", 0.0)])
     with pytest.raises(InputError, match="'folder' in 'data'"):
         annotator.collect()

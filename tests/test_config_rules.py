@@ -130,7 +130,7 @@ def test_a_missing_key_is_named():
 def test_a_strategy_of_ones_own_may_have_keys_of_its_own_which_other_strategies_let_pass(
     tmp_path, monkeypatch
 ):
-    (tmp_path / "my_strategies.py").write_text("class Rare: pass")
+    (tmp_path / "rare_strategies.py").write_text("class Rare: pass")
     monkeypatch.syspath_prepend(tmp_path)
     config = load("gta")
     config.acquisition.update({"temperature": 2.0})
@@ -138,5 +138,5 @@ def test_a_strategy_of_ones_own_may_have_keys_of_its_own_which_other_strategies_
     config.acquisition.update({"budgt": 0.02})
     with pytest.raises(InputError, match=r"budgt: no such key; did you mean config\.acquisition\.budget"):
         check(config)
-    config.acquisition.strategy = "my_strategies:Rare"
+    config.acquisition.strategy = "rare_strategies:Rare"
     check(config)

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import sys
 from pathlib import Path
 
 import cv2
@@ -35,6 +36,7 @@ def write_examples(tmp_path, monkeypatch):
     """The page's modules, each a block of Python that begins with its file's name, ready to be imported."""
     for name, code in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE, flags=re.DOTALL):
         (tmp_path / name).write_text(code, encoding="utf-8")
+        monkeypatch.delitem(sys.modules, name.removesuffix(".py"), raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
 

@@ -187,12 +187,9 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
     _check_checkpoints(config, segmenter)
     for domain in ("source", "target"):
         preparing.make_if_embedded(config[domain].dataset, config[domain].dir, seams.DATA_SETS[domain])
-    source = sources.open_labelled(config.source.dataset, config.source.dir, "train")
-    source_images = sources.open_images(config.source.dataset, config.source.dir, "train")
-    target_images = sources.open_images(config.target.dataset, config.target.dir, "train")
-    images = {"target": target_images}
-    if any(kind_of(one) == "OfDomains" for one in ingredients):
-        images["source"] = source_images
+    source, source_images, target_images, validation = _open_data(config)
+    compared = any(kind_of(one) == "OfDomains" for one in ingredients)
+    images = {"target": target_images} | ({"source": source_images} if compared else {})
     divided = divide(images, config.regions)
     experiment = Experiment(
         config=config,
@@ -203,28 +200,41 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
         source=source,
         target_images=target_images,
         divided=divided,
-        validation=sources.open_labelled(config.target.dataset, config.target.dir, "val"),
+        validation=validation,
         strategy=strategy,
         ingredients=ingredients,
         annotator=create_annotator(Job(config.oracle, divided["target"], workdir.root)),
         data=data_of(config, divided),
     )
-    for domain, opened in (("source", source), ("target", experiment.validation)):
+    for opened in (source, target_images, validation):
+        sources.check_unchanged(opened)  # since it was opened, so that `data` is of it
+    workdir.check_data(experiment.data)
+    return experiment
+
+
+def _open_data(config: config_dict.ConfigDict) -> tuple[Any, Any, Any, Any]:
+    """The source with labels and without, the target's training images without and its evaluation split with.
+
+    Raises:
+      InputError: a split is not there; the domains have different classes, or not as many as the network.
+    """
+    source = sources.open_labelled(config.source.dataset, config.source.dir, "train")
+    source_images = sources.open_images(config.source.dataset, config.source.dir, "train")
+    target_images = sources.open_images(config.target.dataset, config.target.dir, "train")
+    validation = sources.open_labelled(config.target.dataset, config.target.dir, "val")
+    for domain, opened in (("source", source), ("target", validation)):
         if len(opened.class_names) != config.num_classes:
             raise InputError(
                 f"config.num_classes: {config.num_classes}, but the {domain} data set "
                 f"'{config[domain].dataset}' has {len(opened.class_names)} classes"
             )
         _check_shared_classes(config, opened.class_names)
-    if source.class_names != experiment.validation.class_names:
+    if source.class_names != validation.class_names:
         raise InputError(
             f"the classes of the source are {', '.join(source.class_names)}, those of the target "
-            f"{', '.join(experiment.validation.class_names)}; they must be the same, in one order"
+            f"{', '.join(validation.class_names)}; they must be the same, in one order"
         )
-    for opened in (source, target_images, experiment.validation):
-        sources.check_unchanged(opened)  # since it was opened, so that `data` is of it
-    workdir.check_data(experiment.data)
-    return experiment
+    return source, source_images, target_images, validation
 
 
 def divide(images: Mapping[str, sources.ImageSource], options: Mapping[str, Any]) -> dict[str, DividedImages]:

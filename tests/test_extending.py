@@ -328,11 +328,12 @@ def test_what_is_no_data_set_is_refused(examples, monkeypatch, change, words):
         data_sets.find_data_set("my_data_sets:CamVid")
 
 
-def test_an_annotator_whose_answers_come_later(examples, toy_dir, tmp_path):
+def test_an_annotator_whose_answers_come_later(examples, toy_dir, tmp_path, capsys):
     config = tiny_config(toy_dir, acquisition__rounds=1, oracle__kind="my_annotators:Folder")
     config.oracle.folder, workdir = str(tmp_path / "labels"), tmp_path / "run"
     for _ in range(2):  # it waits, and so it does when it is started again too early
         assert rounds.main(config, str(workdir)) is None
+        assert "the run waits for labels" in capsys.readouterr().out
         assert not (workdir / "rounds/01/checkpoint").exists()
     wanted = (tmp_path / "labels/wanted.txt").read_text().splitlines()
     for line in wanted:

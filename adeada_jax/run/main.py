@@ -58,6 +58,7 @@ def run(experiment: Experiment) -> dict[str, Any] | None:
     if outcome is Outcome.DONE:
         outcome = runner.run([*stages[listed:], report], experiment.metrics)
     if outcome is Outcome.WAITING:
+        console.print("the run waits for labels; give the same command again once they are there")
         return None
     console.print(f"report: {experiment.workdir.report}", soft_wrap=True)
     return read_json(experiment.workdir.summary)

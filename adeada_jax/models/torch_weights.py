@@ -98,17 +98,19 @@ def _segmenter(unwrapped: Unwrapped, file: str, name: str | None, backbone: str 
     filler = _Filler(f"'{file}' ({found} on {backbone})", state, (_COUNTER,))
     params, batch_stats = (filler.fill(part, _names(segmenter, _BACKBONE)) for part in segmenter.shapes)
     left_out = filler.finish()
-    judge = None
+    discriminator_params = None
     if _DISCRIMINATOR in beside:
         tensors, cut = without_prefix(beside.pop(_DISCRIMINATOR))
         if cut:
             steps += (f"cut '{cut}' before the discriminator's names",)
         filler = _Filler(f"'{file}' (discriminator)", tensors, ())
         shapes = discriminator.Discriminator(num_classes).shapes
-        judge = filler.fill(shapes, lambda path: (torch_name(path, discriminator.RENAMES), "/".join(path)))
+        discriminator_params = filler.fill(
+            shapes, lambda path: (torch_name(path, discriminator.RENAMES), "/".join(path))
+        )
         left_out += filler.finish()
     tree = {"params": params, "batch_stats": batch_stats}
-    return TorchWeights(found, backbone, num_classes, tree, judge, (*left_out, *beside), steps)
+    return TorchWeights(found, backbone, num_classes, tree, discriminator_params, (*left_out, *beside), steps)
 
 
 def _names(segmenter: Segmenter, prefix: str) -> Callable[[Path], tuple[str, str]]:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from adeada_jax.errors import InputError
+from adeada_jax.run import recipe
 from adeada_jax.run.experiment import Experiment, create_experiment
 from adeada_jax.run.forecast import Plan, Split
 from adeada_jax.run.preflight import (  # fmt: skip
@@ -82,10 +83,8 @@ def show(experiment: Experiment, plan: Plan, to: Console = console) -> None:
 
 def _rounds_done(experiment: Experiment) -> int:
     """The last round that is finished in the directory, -1 if none is."""
-    number = 0
-    while experiment.workdir.evaluation(number).exists():
-        number += 1
-    return number - 1
+    evaluations = [stage for stage in recipe.stages(experiment) if stage.name == "evaluation"]
+    return max((stage.round for stage in evaluations if stage.finished), default=-1)
 
 
 def _data_table(experiment: Experiment, plan: Plan) -> Table:

@@ -1,5 +1,6 @@
 """Whose run a directory is, and that only one process works in it."""
 
+import json
 import subprocess
 import sys
 
@@ -62,19 +63,22 @@ def test_data_that_changed_under_a_run_are_refused(tmp_path):
 def test_a_run_that_did_not_note_its_data_is_refused(tmp_path, left):
     (tmp_path / left).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / left).touch()
-    with pytest.raises(InputError, match=r"earlier version of adeada_jax \(there is no data.json\)"):
+    with pytest.raises(InputError, match=r"another version of adeada_jax \(layout 0, this version's is 2\)"):
         Workdir(tmp_path).check_data(content())
 
 
-def test_data_noted_by_an_earlier_version_are_refused(tmp_path):
+def test_a_run_of_another_layout_is_refused_whatever_its_configuration(tmp_path):
     (tmp_path / "rounds/00/checkpoint").mkdir(parents=True)
     (tmp_path / "rounds/00/checkpoint/x").touch()
-    former = {key: value for key, value in content()["target"].items() if key != "partition"}
-    Workdir(tmp_path).write_data({"target": former})
-    with pytest.raises(
-        InputError, match=r"earlier version of adeada_jax \(data.json tells nothing of its par"
+    workdir = Workdir(tmp_path)
+    workdir.write_config({"seed": 0})
+    workdir.data.write_text(json.dumps(content()))
+    for check in (
+        lambda: workdir.check_data(content()),
+        lambda: workdir.check_config({"seed": 0, "oracle": {"kind": "ground_truth"}}),
     ):
-        Workdir(tmp_path).check_data(content())
+        with pytest.raises(InputError, match=r"layout 1, this version's is 2\)\. Finish it with that"):
+            check()
 
 
 def test_region_maps_are_noted_once_they_are_made_and_stay_the_same(tmp_path):

@@ -92,13 +92,14 @@ def label(
     for purchase in purchases:
         regions[purchase.image].append(purchase)
     missing = [name for name in sorted(regions) if not (directory / f"{name}.png").exists()]
-    annotator.request([purchase for name in missing for purchase in regions[name]])
+    wanted = {name: regions[name] for name in missing}
+    annotator.request([purchase for purchases in wanted.values() for purchase in purchases])
     answers = annotator.collect()
     if answers is None:
         return False
     index = {name: i for i, name in enumerate(images.names)}
     for answer in answers:
-        asked = {purchase.region for purchase in regions.get(answer.image, ())}
+        asked = {purchase.region for purchase in wanted.get(answer.image, ())}
         known = _checked(answer, asked, images, index.get(answer.image, -1))
         path = directory / f"{answer.image}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

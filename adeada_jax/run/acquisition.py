@@ -13,9 +13,10 @@ from adeada_jax import processes
 from adeada_jax.annotators.asking import label
 from adeada_jax.arrays import load_arrays, save_arrays
 from adeada_jax.data.subset import Subset
+from adeada_jax.errors import InputError
 from adeada_jax.files import write_json_atomic, write_text_atomic
 from adeada_jax.labels import SHARED_CLASSES
-from adeada_jax.method.ingredients.ingredient import Compared, Context, OfDomains, OfImage
+from adeada_jax.method.ingredients.ingredient import Compared, Context, Ingredient, OfDomains, OfImage
 from adeada_jax.method.ingredients.providers import ALWAYS
 from adeada_jax.method.regions import Regions
 from adeada_jax.method.selection_csv import Purchase, purchases_to_csv
@@ -129,7 +130,10 @@ def compare_domains(experiment: Experiment, number: int, ingredient: OfDomains) 
     )  # fmt: skip
 
     def make(_: int) -> Compared:
-        return ingredient.compare(*map(load_regions, tables), context)
+        target, source = map(load_regions, tables)
+        found = ingredient.compare(target, source, context)
+        _check_length(ingredient, found.values, len(target))
+        return found
 
     def write(found: Compared) -> None:
         save_arrays(path, {"values": found.values}, {"classes": found.classes})
@@ -153,11 +157,20 @@ def measure_images(experiment: Experiment, ingredient: OfImage) -> Stage:
         for i in track(range(len(images)), total=len(images), description=ingredient.name):
             example = images[i]
             present = np.unique(example["regions"])
-            values.append(ingredient.values(example["image"], example["regions"])[present])
+            found = ingredient.values(example["image"], example["regions"])
+            _check_length(ingredient, found, int(present.max()) + 1)
+            values.append(found[present])
         save_arrays(path, {"values": np.concatenate(values)}, {})
 
     cost = Cost(files=lambda survey: {path: 4 * survey.target_regions})
     return Stage(ingredient.name, 0, Alone(make), writes=(path,), cost=cost)
+
+
+def _check_length(ingredient: Ingredient, values: np.ndarray, regions: int) -> None:
+    if np.shape(values) != (regions,):
+        raise InputError(
+            f"ingredient '{ingredient.name}' gives numbers of shape {np.shape(values)} for {regions} regions"
+        )
 
 
 def select(experiment: Experiment, number: int) -> Stage:

@@ -17,6 +17,9 @@ from adeada_jax.errors import InputError
 from adeada_jax.files import read_json, write_json_atomic
 from adeada_jax.method.selection_csv import Purchase, purchases_from_csv
 
+# Counts up when files of a run change their places or meaning.
+LAYOUT = 2
+
 
 class Workdir:
     """Paths of a run. `rounds/00` is the warm-up's, `rounds/01` the first active round's, and so on."""
@@ -124,6 +127,8 @@ class Workdir:
             return
         keys = differing_keys(read_json(self.config), json.loads(json.dumps(config)))
         if keys:
+            if self.data.exists():
+                self._check_layout()
             raise InputError(
                 f"workdir '{self.root}' holds a run whose configuration differs in: {', '.join(keys)}. "
                 "Give the same configuration to resume it, or another --workdir"
@@ -153,15 +158,14 @@ class Workdir:
         """
         if not self.data.exists():
             if self.pool.exists() or self.begun:
-                raise self._earlier("there is no data.json")
+                self._check_layout()
             return
         if not (self.begun if begun is None else begun):
             return
+        self._check_layout()
         stored = read_json(self.data)
         for domain, now in data.items():
             former = stored[domain]
-            if "partition" not in former:
-                raise self._earlier("data.json tells nothing of its partition")
             found = differences(former["fingerprint"], now["fingerprint"])
             if not found and former["partition"] and now["partition"]:
                 found = partition_differences(former["partition"], now["partition"])
@@ -173,11 +177,14 @@ class Workdir:
                     "Give another --workdir, or the former data"
                 )
 
-    def _earlier(self, reason: str) -> InputError:
-        return InputError(
-            f"workdir '{self.root}' holds a run of an earlier version of adeada_jax ({reason}). Finish it "
-            "with that version, or give another --workdir"
-        )
+    def _check_layout(self) -> None:
+        """Refuses the files of another version; the first had no data.json (0), the next no number in it (1)."""
+        found = read_json(self.data).get("layout", 1) if self.data.exists() else 0
+        if found != LAYOUT:
+            raise InputError(
+                f"workdir '{self.root}' holds a run of another version of adeada_jax (layout {found}, this "
+                f"version's is {LAYOUT}). Finish it with that version, or give another --workdir"
+            )
 
     def note_partition(self, domain: str, partition: Mapping[str, Any]) -> None:
         """Completes the notes of the run's data by the region maps, which were not there when it began.
@@ -193,7 +200,7 @@ class Workdir:
 
     def is_of(self, data: Mapping[str, Any]) -> bool:
         """Whether what lies here was made of these data."""
-        return self.data.exists() and read_json(self.data) == data
+        return self.data.exists() and read_json(self.data) == {"layout": LAYOUT, **data}
 
     def write_data(self, data: Mapping[str, Any]) -> None:
         """Notes which data the run begins with.
@@ -205,7 +212,7 @@ class Workdir:
                 path.unlink(missing_ok=True)
             self.data.unlink()
         if not self.data.exists():
-            write_json_atomic(self.data, data)
+            write_json_atomic(self.data, {"layout": LAYOUT, **data})
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -126,6 +126,13 @@ def test_an_answer_that_does_not_fit_is_refused_and_not_kept(tmp_path, answer, w
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_answer_for_an_image_that_has_one_is_refused_and_the_first_is_kept(tmp_path):
+    buy(Counting(), {"a": [0]}, tmp_path)
+    with pytest.raises(InputError, match=r"of regions \[0\], but \[\] were asked for"):
+        buy(Saying(Answer("a", (0,), np.zeros((2, 4), int))), {"a": [0], "city/b": [1]}, tmp_path)
+    np.testing.assert_array_equal(read_png(tmp_path / "a.png"), [[1, 1, 255, 255]] * 2)
+
+
 def test_an_annotator_that_gives_no_answer_for_an_image_is_not_done(tmp_path):
     with pytest.raises(InputError, match="gave no answer for city/b"):
         buy(Saying(Answer("a", (0,), np.zeros((2, 4)))), {"a": [0], "city/b": [1]}, tmp_path)

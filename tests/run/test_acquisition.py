@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from adeada_jax.errors import InputError
 from adeada_jax.method.regions import Regions
 from adeada_jax.run import acquisition, inference, region_file, runner
 from adeada_jax.run.region_file import arrays_of, join_regions, load_regions
@@ -38,6 +39,14 @@ def test_parts_of_a_region_table_join_in_the_order_of_the_images(tmp_path, monke
     monkeypatch.setattr(region_file, "_ROWS", 3)
     join_regions([table("aceg"), table("b"), table("df")], NAMES, tmp_path / "t.safetensors")
     same(load_regions(tmp_path / "t.safetensors"), table(NAMES))
+
+
+def test_an_ingredient_of_too_few_numbers_is_named(tmp_path):
+    example = {"image": np.zeros((2, 2, 3), np.uint8), "regions": np.array([[0, 1], [2, 2]])}
+    short = SimpleNamespace(name="short", values=lambda image, regions: np.zeros(2))
+    experiment = SimpleNamespace(workdir=Workdir(tmp_path), divided={"target": [example]})
+    with pytest.raises(InputError, match=r"'short' gives numbers of shape \(2,\) for 3 regions"):
+        acquisition.measure_images(experiment, short).work.make()
 
 
 def test_a_join_that_fails_half_way_leaves_no_table(tmp_path):

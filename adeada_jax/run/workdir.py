@@ -178,7 +178,7 @@ class Workdir:
                 )
 
     def _check_layout(self) -> None:
-        """Refuses the files of another version; the first had no data.json (0), the next no number in it (1)."""
+        """Refuses the files of another version; of the first two, one had no data.json and one no number."""
         found = read_json(self.data).get("layout", 1) if self.data.exists() else 0
         if found != LAYOUT:
             raise InputError(

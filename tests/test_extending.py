@@ -44,21 +44,26 @@ def write_examples(tmp_path, monkeypatch):
 def run(toy_dir, workdir, **changes):
     """A run of one round, and what it bought."""
     rounds.main(tiny_config(toy_dir, acquisition__rounds=1, **changes), str(workdir))
+    return selection(workdir)
+
+
+def selection(workdir):
     with open(workdir / "rounds/01/selection.csv", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def test_a_strategy_and_ingredients_of_all_three_kinds(examples, toy_dir, tmp_path):
-    bought = run(toy_dir, tmp_path / "run", acquisition__strategy="my_ingredients:Strange")
+def check_columns(workdir):
+    """Of the strategy and ingredients of the page, in a run that bought by them."""
+    bought = selection(workdir)
     assert {row["method"] for row in bought} == {"strange"}
-    table, _ = load_arrays(tmp_path / "run/rounds/01/regions_target.safetensors")
-    brightness = load_arrays(tmp_path / "run/columns/brightness.safetensors")[0]["values"]
-    distance = load_arrays(tmp_path / "run/rounds/01/columns/distance.safetensors")[0]["values"]
+    table, _ = load_arrays(workdir / "rounds/01/regions_target.safetensors")
+    brightness = load_arrays(workdir / "columns/brightness.safetensors")[0]["values"]
+    distance = load_arrays(workdir / "rounds/01/columns/distance.safetensors")[0]["values"]
     assert table["energy"].shape == brightness.shape == distance.shape == table["pixels"].shape
     score = np.nan_to_num(distance) + table["energy"] - brightness / 255
     assert float(bought[0]["score"]) == pytest.approx(score.max(), rel=1e-6)
 
-    regions = load_regions(tmp_path / "run/rounds/01/regions_target.safetensors")
+    regions = load_regions(workdir / "rounds/01/regions_target.safetensors")
     rare = create_strategy("my_strategies:Rare", {})
     picks = rare.select(regions, Request(round=1, budget=regions.budget(0.2), seed=0)).picks
     assert picks
@@ -66,23 +71,25 @@ def test_a_strategy_and_ingredients_of_all_three_kinds(examples, toy_dir, tmp_pa
     assert scores == sorted(scores, reverse=True)
 
 
-def test_a_density(examples, toy_dir, tmp_path):
-    from sklearn.covariance import LedoitWolf
-
-    bought = run(toy_dir, tmp_path / "run", density__kind="my_densities:ShrunkGaussian")
-    assert bought[0]["method"] == "density"
-    told = json.loads((tmp_path / "run/rounds/01/density.json").read_text())
-    fitted = {name: record for name, record in told.items() if record["status"] == "fitted"}
-    assert fitted
-    target, source = (load_arrays(tmp_path / f"run/rounds/01/regions_{domain}.safetensors")[0]
-                      for domain in ("target", "source"))  # fmt: skip
-    for c, name in enumerate(told):
-        if name in fitted:
-            own = [t["features"][t["probabilities"].argmax(axis=1) == c] for t in (source, target)]
-            expected = [LedoitWolf().fit(z).shrinkage_ for z in own]
-            assert list(fitted[name]["shrinkage"].values()) == pytest.approx(expected)
-            assert fitted[name]["regions"] == {"source": len(own[0]), "target": len(own[1])}
-    assert "shrinkage" in (tmp_path / "run/report.html").read_text()
+def test_ingredients_of_all_three_kinds_and_an_annotator_whose_answers_come_later(
+    examples, toy_dir, tmp_path, capsys
+):
+    config = tiny_config(toy_dir, acquisition__rounds=1, oracle__kind="my_annotators:Folder")
+    config.acquisition.strategy = "my_ingredients:Strange"
+    config.oracle.folder, workdir = str(tmp_path / "labels"), tmp_path / "run"
+    for _ in range(2):  # it waits, and so it does when it is started again too early
+        assert rounds.main(config, str(workdir)) is None
+        assert "the run waits for labels" in capsys.readouterr().out
+        assert not (workdir / "rounds/01/checkpoint").exists()
+    wanted = (tmp_path / "labels/wanted.txt").read_text().splitlines()
+    for line in wanted:
+        cv2.imwrite(str(tmp_path / f"labels/{line.split(':')[0]}.png"), np.full((64, 128), 3, np.uint8))
+    summary = rounds.main(config, str(workdir))
+    assert [entry["round"] for entry in summary["rounds"]] == [0, 1]
+    assert summary["rounds"][1]["known_pixels"] == summary["rounds"][1]["labelled_pixels"] > 0
+    label = cv2.imread(str(workdir / f"rounds/01/labels/{wanted[0].split(':')[0]}.png"), cv2.IMREAD_UNCHANGED)
+    assert set(np.unique(label)) == {3, 255}
+    check_columns(workdir)
 
 
 VIT = {"backbone": "my_backbones:tiny", "axis_name": parallel.AXIS, "num_classes": 3}
@@ -147,7 +154,29 @@ def vit_weights(rng):
     return {name: rng.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-def test_a_backbones_weights_are_imported_as_strictly_and_a_run_starts_from_them(examples, toy_dir, tmp_path):
+def check_density(workdir):
+    """Of the page's density, in a run that compared the domains by it."""
+    from sklearn.covariance import LedoitWolf
+
+    bought = selection(workdir)
+    assert bought[0]["method"] == "density"
+    told = json.loads((workdir / "rounds/01/density.json").read_text())
+    fitted = {name: record for name, record in told.items() if record["status"] == "fitted"}
+    assert fitted
+    target, source = (load_arrays(workdir / f"rounds/01/regions_{domain}.safetensors")[0]
+                      for domain in ("target", "source"))  # fmt: skip
+    for c, name in enumerate(told):
+        if name in fitted:
+            own = [t["features"][t["probabilities"].argmax(axis=1) == c] for t in (source, target)]
+            expected = [LedoitWolf().fit(z).shrinkage_ for z in own]
+            assert list(fitted[name]["shrinkage"].values()) == pytest.approx(expected)
+            assert fitted[name]["regions"] == {"source": len(own[0]), "target": len(own[1])}
+    assert "shrinkage" in (workdir / "report.html").read_text()
+
+
+def test_a_backbones_weights_are_imported_as_strictly_and_a_run_with_a_density_starts_from_them(
+    examples, toy_dir, tmp_path
+):
     state, file = vit_weights(np.random.default_rng(0)), str(tmp_path / "vit.safetensors")
     save_file(state, file)
     found = import_weights(file, tmp_path / "vit", backbone="my_backbones:tiny")
@@ -163,8 +192,9 @@ def test_a_backbones_weights_are_imported_as_strictly_and_a_run_starts_from_them
         axes = (1, 0) if ours["kernel"].ndim == 2 else (2, 3, 1, 0)
         np.testing.assert_array_equal(ours["kernel"], state[f"{theirs}.weight"].transpose(axes))
     run(toy_dir, tmp_path / "run", model__backbone="my_backbones:tiny", model__name="my_heads:Linear",
-        model__pretrained=str(tmp_path / "vit"),
+        model__pretrained=str(tmp_path / "vit"), density__kind="my_densities:ShrunkGaussian",
         warmup__method="source_only")  # fmt: skip
+    check_density(tmp_path / "run")
 
     del state["norm.bias"]
     save_file(state | {"extra": np.zeros(3, np.float32)}, file)
@@ -326,20 +356,3 @@ def test_what_is_no_data_set_is_refused(examples, monkeypatch, change, words):
         monkeypatch.setattr(kind, name, value)
     with pytest.raises(InputError, match=f"--dataset: 'my_data_sets:CamVid' gives no data set; .*{words}"):
         data_sets.find_data_set("my_data_sets:CamVid")
-
-
-def test_an_annotator_whose_answers_come_later(examples, toy_dir, tmp_path, capsys):
-    config = tiny_config(toy_dir, acquisition__rounds=1, oracle__kind="my_annotators:Folder")
-    config.oracle.folder, workdir = str(tmp_path / "labels"), tmp_path / "run"
-    for _ in range(2):  # it waits, and so it does when it is started again too early
-        assert rounds.main(config, str(workdir)) is None
-        assert "the run waits for labels" in capsys.readouterr().out
-        assert not (workdir / "rounds/01/checkpoint").exists()
-    wanted = (tmp_path / "labels/wanted.txt").read_text().splitlines()
-    for line in wanted:
-        cv2.imwrite(str(tmp_path / f"labels/{line.split(':')[0]}.png"), np.full((64, 128), 3, np.uint8))
-    summary = rounds.main(config, str(workdir))
-    assert [entry["round"] for entry in summary["rounds"]] == [0, 1]
-    assert summary["rounds"][1]["known_pixels"] == summary["rounds"][1]["labelled_pixels"] > 0
-    label = cv2.imread(str(workdir / f"rounds/01/labels/{wanted[0].split(':')[0]}.png"), cv2.IMREAD_UNCHANGED)
-    assert set(np.unique(label)) == {3, 255}

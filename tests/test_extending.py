@@ -81,9 +81,9 @@ def test_ingredients_of_all_three_kinds_and_an_annotator_whose_answers_come_late
         assert rounds.main(config, str(workdir)) is None
         assert "the run waits for labels" in capsys.readouterr().out
         assert not (workdir / "rounds/01/checkpoint").exists()
-    wanted = (tmp_path / "labels/wanted.txt").read_text().splitlines()
+    wanted = (tmp_path / "labels/01/wanted.txt").read_text().splitlines()
     for line in wanted:
-        cv2.imwrite(str(tmp_path / f"labels/{line.split(':')[0]}.png"), np.full((64, 128), 3, np.uint8))
+        cv2.imwrite(str(tmp_path / f"labels/01/{line.split(':')[0]}.png"), np.full((64, 128), 3, np.uint8))
     summary = rounds.main(config, str(workdir))
     assert [entry["round"] for entry in summary["rounds"]] == [0, 1]
     assert summary["rounds"][1]["known_pixels"] == summary["rounds"][1]["labelled_pixels"] > 0

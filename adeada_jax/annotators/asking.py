@@ -80,7 +80,7 @@ def label(
       purchases: of the round.
       images: of the target, with their regions.
       directory: where the answers go, `<image>.png`.
-      answered: the file that says that all are there: images, and pixels that are known.
+      answered: the file that says that all are there: how many images and regions.
 
     Returns:
       Whether all are answered; if not, the run must wait.
@@ -117,7 +117,7 @@ def _checked(answer: Answer, asked: Set[int], images: DividedImages, index: int)
     Raises:
       InputError: it is of other regions or another size, or has ids that are no class.
     """
-    if set(answer.regions) != asked:
+    if not asked or set(answer.regions) != asked:
         raise InputError(
             f"the annotator's answer for image '{answer.image}' is of regions {sorted(answer.regions)}, but "
             f"{sorted(asked)} were asked for"
@@ -127,6 +127,10 @@ def _checked(answer: Answer, asked: Set[int], images: DividedImages, index: int)
         raise InputError(
             f"the annotator's label of image '{answer.image}' has shape {label.shape}, its image "
             f"{regions.shape}"
+        )
+    if label.dtype.kind not in "iu":
+        raise InputError(
+            f"the annotator's label of image '{answer.image}' holds {label.dtype}, not whole numbers"
         )
     unknown = np.unique(label[(label != IGNORE_LABEL) & ((label < 0) | (label >= classes))])
     if len(unknown):

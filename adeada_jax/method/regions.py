@@ -102,6 +102,8 @@ class Regions:
           ValueError: a region is bought twice, or the regions cost more than the budget.
         """
         positions = np.asarray(positions, np.int64)
+        if len(positions) and not 0 <= positions.min() <= positions.max() < len(self):
+            raise ValueError(f"round {round}: regions are numbered from 0 to {len(self) - 1}")
         if len(np.unique(positions)) < len(positions) or not self.available[positions].all():
             raise ValueError(f"round {round}: a region would be bought twice")
         spent = int(self.pixels[positions].sum())

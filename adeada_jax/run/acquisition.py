@@ -68,8 +68,9 @@ def acquire(experiment: Experiment, number: int) -> Iterable[Stage]:
         yield infer(experiment, number, "source")
     for ingredient in experiment.needed("OfDomains"):
         yield compare_domains(experiment, number, ingredient)
-    for ingredient in experiment.needed("OfImage"):
-        yield measure_images(experiment, ingredient)
+    if number == 1:
+        for ingredient in experiment.needed("OfImage"):
+            yield measure_images(experiment, ingredient)
     yield select(experiment, number)
     yield ask_for_labels(experiment, number)
 

@@ -117,6 +117,7 @@ class Saying:
         (("c", (0,), np.zeros((2, 4))), r"image 'c' is of regions \[0\], but \[\] were"),
         (("a", (0,), np.zeros((4, 2))), r"image 'a' has shape \(4, 2\), its image \(2, 4\)"),
         (("a", (0,), np.full((2, 4), 3)), r"image 'a' has ids that are no class: 3; known: 0 to 2 and 255"),
+        (("a", (0,), np.full((2, 4), 0.9)), "image 'a' holds float64, not whole numbers"),
         (("a", (0,), np.full((2, 4), -1)), "ids that are no class: -1"),
     ],
 )
@@ -135,7 +136,7 @@ def test_an_answer_for_an_image_that_has_one_is_refused_and_the_first_is_kept(tm
 
 def test_an_annotator_that_gives_no_answer_for_an_image_is_not_done(tmp_path):
     with pytest.raises(InputError, match="gave no answer for city/b"):
-        buy(Saying(Answer("a", (0,), np.zeros((2, 4)))), {"a": [0], "city/b": [1]}, tmp_path)
+        buy(Saying(Answer("a", (0,), np.zeros((2, 4), int))), {"a": [0], "city/b": [1]}, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 

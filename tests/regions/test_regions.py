@@ -29,6 +29,9 @@ def test_buying_counts_pixels_and_never_twice(pool):
         after.buy([2], round=2, budget=100)
     with pytest.raises(ValueError, match="twice"):
         pool.buy([0, 0], round=1, budget=100)
+    for position in (-1, 4):
+        with pytest.raises(ValueError, match="numbered from 0 to 3"):
+            pool.buy([position, 3], round=1, budget=100)
 
 
 def test_buying_more_than_the_budget_is_refused(pool):

@@ -21,6 +21,9 @@ INGREDIENTS: dict[str, Callable[[Mapping[str, Any]], Ingredient]] = {
     "density": lambda config: Importance(config["density"]),
 }
 
+# Columns that say which region it is, and what the forward pass calls its own.
+_RESERVED = ("names", "image", "region", "pixels", "bought", "index")
+
 _METHODS = {"maps": "OfModel", "values": "OfImage", "compare": "OfDomains"}
 
 
@@ -43,7 +46,7 @@ def create_ingredients(needs: Sequence[str], config: Mapping[str, Any]) -> tuple
             raise seams.INGREDIENT.refuse(
                 need, f"has a `name`, an identifier, and one of the methods {', '.join(_METHODS)}"
             )
-        if made.get(name, ingredient) is not ingredient:
+        if name in _RESERVED or made.get(name, ingredient) is not ingredient:
             raise seams.INGREDIENT.refuse(need, f"has a `name` that no other has; '{name}' is one's already")
         made[name] = ingredient
     return tuple(made.values())

@@ -32,7 +32,7 @@ entries = [{{"round": k, "miou": 1.0 + k, "iou": {{}}, "labelled_fraction": 0.0}
 if config["experiment"] == "warmup_only":
     (workdir / "rounds/00/weights").write_text("weights of seed %d" % config["seed"])
     (workdir / "pool.safetensors").write_text("regions")
-    (workdir / "data.json").write_text("data")
+    (workdir / "data.json").write_text('{{"layout": 2}}')
     (workdir / "metrics.jsonl").write_text('{{"stage": "warmup"}}\\n{{"stage": "report"}}\\n')
 (workdir / "summary.json").write_text(json.dumps({{"rounds": entries}}))
 (workdir / "report.html").write_text("")
@@ -76,7 +76,7 @@ def test_runs_wait_for_their_warm_up_and_take_its_outputs(study, tmp_path, plan)
             workdir = Workdir(tmp_path / f"runs/{name}/seed-{seed}")
             assert (workdir.round(0) / "weights").read_text() == f"weights of seed {seed}"
             assert workdir.pool.read_text() == "regions"
-            assert workdir.data.read_text() == "data"
+            assert workdir.data.read_text() == '{"layout": 2}'
             assert (workdir.root / "metrics.jsonl").read_text() == '{"stage": "warmup"}\n'
     assert not (tmp_path / "runs/target_only/seed-0/pool.safetensors").exists()
     last = {key: (status, rounds) for key, status, rounds in reported}

@@ -33,7 +33,7 @@ class Weights:
 
     Attributes:
       params: trained parameters.
-      batch_stats: batch-norm statistics (and affine parameters where batch norm is frozen).
+      batch_stats: batch-norm statistics.
     """
 
     params: Any
@@ -51,7 +51,7 @@ class Experiment:
       config: the resolved configuration.
       workdir: where outputs go.
       metrics: where numbers go.
-      segmenter: the network and its initial weights.
+      segmenter: the network, without weights.
       source_images: D_S without labels, for inference.
       source: D_S.
       target_images: D_T without labels; this object cannot give any.

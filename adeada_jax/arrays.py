@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from adeada_jax.errors import InputError
-from adeada_jax.files import naming, replacing
+from adeada_jax.files import finite, naming, replacing
 
 _ZEROS = 2**20  # bytes written at a time where place cannot be reserved
 # The format's names of the kinds of numbers that are stored here.
@@ -30,7 +30,7 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[
     path = Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    described = {key: json.dumps(value) for key, value in metadata.items()}
+    described = {key: json.dumps(finite(value)) for key, value in metadata.items()}
     with replacing(path, temporary):
         try:
             save_file(contiguous, temporary, metadata=described)

@@ -3,7 +3,8 @@
 docs/extending.md has a complete example of each.
 """
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -47,25 +48,56 @@ class Seam:
         if name in known:
             return known[name]
         if ":" in name:
-            return self._imported(name)
+            module, _, attribute = name.partition(":")
+            return self._loaded(name, lambda: getattr(import_module(module), attribute))
         plugins = {entry.name: entry for entry in entry_points(group=self.group)}
         if name in plugins:
-            return plugins[name].load()
+            return self._loaded(name, plugins[name].load)
         names = ", ".join([*known, *sorted(plugins)])
         raise InputError(
             f"{self.place}: unknown '{name}'; known: {names}, or an import path package.module:Name"
         )
 
+    def make(self, name: str, known: Mapping[str, Callable[..., T]], *arguments: Any) -> T:
+        """What the class or function gives that a name stands for; whether it fits is the caller's to say.
+
+        Raises:
+          InputError: as of `resolve`; it cannot be called with these arguments, or asks them for a key that
+            is not there.
+        """
+        make = self.resolve(name, known)
+        if not callable(make):
+            raise self.refuse(name, f"comes of a class or function, and this is {make!r}")
+        _check_call(self, name, make, arguments)
+        try:
+            return make(*arguments)
+        except (KeyError, AttributeError) as error:
+            raise InputError(
+                f"{self.place}: '{name}' cannot be made: {type(error).__name__}: {error}; is a key of its own "
+                "missing in the configuration?"
+            ) from error
+
     def refuse(self, name: str, needs: str) -> InputError:
         """The error for something that was found but does not fit; `needs` says what would."""
         return InputError(f"{self.place}: '{name}' gives no {self.part}; one {needs}")
 
-    def _imported(self, path: str) -> Any:
-        module, _, attribute = path.partition(":")
+    def _loaded(self, name: str, load: Callable[[], Any]) -> Any:
         try:
-            return getattr(import_module(module), attribute)
+            return load()
         except (ImportError, AttributeError, TypeError, ValueError) as error:
-            raise InputError(f"{self.place}: '{path}' cannot be imported: {error}") from error
+            raise InputError(f"{self.place}: '{name}' cannot be imported: {error}") from error
+
+
+def _check_call(seam: Seam, name: str, make: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Whether it takes as many arguments as there are."""
+    try:
+        inspect.signature(make).bind(*arguments)
+    except TypeError as error:
+        raise InputError(
+            f"{seam.place}: '{name}' must take {len(arguments)} arguments to give a {seam.part}: {error}"
+        ) from error
+    except ValueError:  # of those written in C it cannot be told
+        return
 
 
 STRATEGY = Seam("strategy", "acquisition.strategy", "adeada_jax.strategies")

@@ -21,6 +21,7 @@ from adeada_jax.partitions.store import DividedImages
 from adeada_jax.run import dry_run, preflight, recipe
 from adeada_jax.run.experiment import create_experiment, data_of
 from adeada_jax.run.forecast import make_plan, survey
+from adeada_jax.run.ignored import ignored_keys
 from adeada_jax.run.region_file import save_regions
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
@@ -131,6 +132,19 @@ def test_it_prints_everything_and_leaves_no_trace(planned, tmp_path, toy_dir):
                   "would begin anew"):  # fmt: skip
         assert words in text
     assert not experiment.workdir.root.exists()
+
+
+def test_it_names_what_was_set_for_kinds_that_were_not_chosen(toy_dir, tmp_path):
+    def ignored(**changes):
+        experiment, _ = plan_of(toy_dir, tmp_path / "run", **changes)
+        return ignored_keys(experiment.config, experiment.segmenter)
+
+    assert ignored() == []
+    grid = {"regions__kind": "grid", "regions__compactness": 3.0}
+    assert ignored(**grid) == ["regions.compactness"]
+    changes = {"acquisition__strategy": "entropy", "acquisition__alpha": 0.5, "density__max_components": 3}
+    assert ignored(**changes) == ["acquisition.alpha", "density.max_components"]
+    assert ignored(model__output_stride=8) == []
 
 
 def test_from_the_command_line(toy_dir, tmp_path):

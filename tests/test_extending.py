@@ -21,6 +21,8 @@ from adeada_jax.method.strategy import Request
 from adeada_jax.models import Segmenter, backbones
 from adeada_jax.partitions.store import DividedImages
 from adeada_jax.run import main as rounds
+from adeada_jax.run.experiment import create_segmenter
+from adeada_jax.run.ignored import ignored_keys
 from adeada_jax.run.import_weights import import_weights
 from adeada_jax.run.region_file import load_regions
 from adeada_jax.training import checkpoints, optimizers, parallel
@@ -119,6 +121,14 @@ def test_a_backbone_learns_the_same_in_parts_and_drops_paths_by_image(examples):
     parts, _ = step(Segmenter("my_heads:Linear", remat=True, **VIT), parts=2)
     for name, value in after.items():
         assert np.abs(parts[name] - value).max() <= 1e-5 * np.abs(value).max(), name
+
+
+def test_a_backbone_that_cannot_choose_its_stride_has_no_use_for_the_key(examples):
+    config = paper_defaults()
+    config.model.output_stride = 8
+    for backbone, keys in (("my_backbones:tiny", ["model.output_stride"]), ("resnet18_half", [])):
+        config.model.update({"backbone": backbone, "name": "my_heads:Linear"})
+        assert ignored_keys(config, create_segmenter(config)) == keys
 
 
 def test_a_backbone_says_what_has_no_weight_decay(examples):

@@ -16,6 +16,7 @@ def test_another_configuration_is_refused_by_key(tmp_path):
     workdir.check_config(config)
     workdir.write_config(config)
     workdir.check_config(config)
+    workdir.write_data(content())
     (tmp_path / "rounds/00/progress").mkdir(parents=True)
     workdir.check_config({"seed": 1})
     (tmp_path / "rounds/00/progress/2").write_text("")
@@ -79,6 +80,15 @@ def test_a_run_of_another_layout_is_refused_whatever_its_configuration(tmp_path)
     ):
         with pytest.raises(InputError, match=r"layout 1, this version's is 2\)\. Finish it with that"):
             check()
+
+
+def test_a_run_without_notes_of_its_data_is_of_another_version_not_of_another_configuration(tmp_path):
+    (tmp_path / "rounds/00/checkpoint").mkdir(parents=True)
+    (tmp_path / "rounds/00/checkpoint/x").touch()
+    workdir = Workdir(tmp_path)
+    workdir.write_config({"seed": 0})
+    with pytest.raises(InputError, match=r"another version of adeada_jax \(layout 0"):
+        workdir.check_config({"seed": 0, "oracle": {"kind": "ground_truth"}})
 
 
 def test_region_maps_are_noted_once_they_are_made_and_stay_the_same(tmp_path):

@@ -16,7 +16,7 @@ def create_annotator(job: Job) -> Annotator:
       InputError: `kind` is unknown, cannot be imported or gives no annotator.
     """
     kind = job.options["kind"]
-    annotator = seams.ANNOTATOR.resolve(kind, ANNOTATORS)(job)
+    annotator = seams.ANNOTATOR.make(kind, ANNOTATORS, job)
     methods = all(callable(getattr(annotator, name, None)) for name in ("request", "collect"))
     if not methods or not isinstance(getattr(annotator, "reads_labels", None), bool):
         raise seams.ANNOTATOR.refuse(

@@ -1,7 +1,7 @@
 """A segmentation network as pure functions: `init` makes its weights, `apply` uses them."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -34,6 +34,19 @@ class Segmentation(NamedTuple):
     features: jax.Array
 
 
+class _NotingBuild(Build):
+    """Notes what is asked of it."""
+
+    @cached_property
+    def asked(self) -> set[str]:
+        return set()
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in Build.__dataclass_fields__:
+            self.asked.add(name)
+        return super().__getattribute__(name)
+
+
 class SegmentationNetwork(nnx.Module):
     """Backbone and head; parameter paths begin with one or the other."""
 
@@ -52,8 +65,7 @@ class SegmentationNetwork(nnx.Module):
 
 def _made(seam: seams.Seam, name: str, known: Mapping[str, Any], kind: type[P], *arguments: Any) -> P:
     """The part that a name stands for."""
-    make = seam.resolve(name, known)
-    made = make(*arguments) if callable(make) else None
+    made = seam.make(name, known, *arguments)
     if not isinstance(made, kind):
         raise seam.refuse(name, f"derives from adeada_jax.models.{kind.__name__}")
     return made
@@ -76,6 +88,7 @@ class Segmenter:
       num_classes: C.
       trains_batch_norm: whether there is batch norm that does not stay as it is.
       backbone, head: the two parts, for what they know of their parameters.
+      asked: what the parts looked at of their `Build`; what is missing is of no use to them.
       shapes: of the parameters and of the batch-norm statistics, nested dicts.
     """
 
@@ -103,15 +116,18 @@ class Segmenter:
         if dtype not in DTYPES:
             raise InputError(f"config.model.dtype: unknown '{dtype}'; known: {', '.join(DTYPES)}")
 
+        asked: list[set[str]] = []
+
         def create() -> SegmentationNetwork:
             rngs = nnx.Rngs(0)
             options = {"axis_name": axis_name, "dtype": DTYPES[dtype], "rngs": rngs}
             norm = partial(BatchNorm, frozen=freeze_batch_norm, **options)
-            build = Build(output_stride, norm, DTYPES[dtype], remat, rngs)
+            build = _NotingBuild(output_stride, norm, DTYPES[dtype], remat, rngs)
+            asked.append(build.asked)
             return SegmentationNetwork(name, backbone, num_classes, build)
 
         network = nnx.eval_shape(create)
-        self.num_classes = num_classes
+        self.num_classes, self.asked = num_classes, frozenset(asked[-1])
         self.backbone, self.head = network.backbone, network.head
         self._graph, params, statistics, rest = nnx.split(network, nnx.Param, nnx.BatchStat, ...)
         self.shapes: tuple[Any, Any] = tuple(

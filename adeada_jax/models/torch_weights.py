@@ -34,7 +34,7 @@ class TorchWeights:
       name: of the head, such as 'deeplabv2', or None for a backbone alone.
       backbone: its name, such as 'resnet101'.
       num_classes: C, or None for a backbone alone.
-      tree: `{"params": ..., "batch_stats": ...}` of a segmenter with frozen batch norm, or of its backbone.
+      tree: `{"params": ..., "batch_stats": ...}` of a segmenter, or of its backbone.
       discriminator: the parameters of the warm-up's discriminator, or None.
       left_out: what the file holds besides and no segmenter needs.
       unwrapped: what was done to find the network in the file, as people read it.

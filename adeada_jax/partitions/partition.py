@@ -52,7 +52,7 @@ def create_partition(options: Mapping[str, Any]) -> Partition:
     Raises:
       InputError: the kind is unknown, cannot be imported or gives no partition; what it needs is missing.
     """
-    partition = seams.PARTITION.resolve(options["kind"], KINDS)(options)
+    partition = seams.PARTITION.make(options["kind"], KINDS, options)
     if not isinstance(getattr(partition, "settings", None), Mapping) or not callable(
         getattr(partition, "divide", None)
     ):

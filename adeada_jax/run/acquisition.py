@@ -257,7 +257,10 @@ def _purchases(experiment: Experiment, number: int) -> list[Purchase]:
     request = Request(round=number, budget=min(asked, left), seed=experiment.seed(0, "acquisition"))
     selection = experiment.strategy.select(regions, request)
     classes = regions.classes
-    regions.buy([pick.index for pick in selection.picks], round=number, budget=request.budget)
+    try:
+        regions.buy([pick.index for pick in selection.picks], round=number, budget=request.budget)
+    except ValueError as error:
+        raise InputError(f"config.acquisition.strategy: '{options.strategy}': {error}") from error
     if "density" in regions.columns:
         _write_density(experiment, number, selection)
     return [
@@ -273,7 +276,10 @@ def _write_density(experiment: Experiment, number: int, selection: Selection) ->
     workdir, budgets = experiment.workdir, selection.class_budgets
     _, metadata = load_arrays(workdir.comparison(number, "density"), names=())
     content = {
-        name: {**metadata["classes"][name], "budget": int(budgets[c]) if budgets is not None else None}
+        name: {
+            **metadata["classes"].get(name, {}),
+            "budget": int(budgets[c]) if budgets is not None else None,
+        }
         for c, name in enumerate(experiment.class_names)
     }
     write_json_atomic(workdir.density(number), content)

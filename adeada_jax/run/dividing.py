@@ -8,20 +8,13 @@ from adeada_jax.run.runner import Alone, Stage
 
 
 def divide(experiment: Experiment, domain: str) -> Stage:
-    """The region maps of a domain's training images, which stay beside the data for other runs.
-
-    They must be those that the run began with, as far as they were there then.
-    """
+    """The region maps of a domain's training images, which stay beside the data for other runs."""
     divided = experiment.divided[domain]
-
-    def make() -> None:
-        divided.make()
-        experiment.workdir.note_partition(domain, divided.fingerprint())
 
     def files(_: Survey) -> dict[Path, int]:
         return {divided.index: divided.bytes}
 
     return Stage(
-        f"regions_{domain}", 0, Alone(make), writes=(divided.index,),
+        f"regions_{domain}", 0, Alone(divided.make), writes=(divided.index,),
         cost=Cost(divided=len(divided), files=files),
     )  # fmt: skip

@@ -14,6 +14,7 @@ from adeada_jax.errors import InputError
 from adeada_jax.run import recipe
 from adeada_jax.run.experiment import Experiment, create_experiment
 from adeada_jax.run.forecast import Plan, Split
+from adeada_jax.run.ignored import ignored_keys
 from adeada_jax.run.preflight import (  # fmt: skip
     bytes_text,
     device_bytes,
@@ -76,6 +77,9 @@ def show(experiment: Experiment, plan: Plan, to: Console = console) -> None:
             to.print(note, markup=False, highlight=False)
         to.print()
     warn(experiment, plan, to)
+    if keys := ignored_keys(experiment.config, experiment.segmenter):
+        named = ", ".join(f"config.{key}" for key in keys)
+        to.print(f"Ignored, as what was chosen has no use for it: {named}", highlight=False, soft_wrap=True)
     done = _rounds_done(experiment)
     beginning = f"would go on after round {done}" if done >= 0 else "would begin anew"
     to.print(f"The run {beginning}. Nothing was trained or written.", highlight=False)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -119,13 +120,19 @@ class Experiment:
         return load_weights(self.segmenter, checkpoint, statistics)
 
     def discriminator(self) -> Discriminator:
-        return Discriminator(self.config.num_classes, dtype=self.config.model.dtype)
+        return _discriminator(self.config.num_classes, self.config.model.dtype)
 
     def load_discriminator(self) -> tuple[Discriminator, Any]:
         """The warm-up's discriminator and its parameters."""
         discriminator = self.discriminator()
         params = checkpoints.restore(self.workdir.discriminator(), discriminator.shapes)
         return discriminator, parallel.replicate(params)
+
+
+@cache
+def _discriminator(num_classes: int, dtype: str) -> Discriminator:
+    """One for all rounds, so that what it is part of is compiled once."""
+    return Discriminator(num_classes, dtype=dtype)
 
 
 def create_segmenter(config: config_dict.ConfigDict) -> Segmenter:

@@ -54,6 +54,8 @@ def run(experiment: Experiment) -> dict[str, Any] | None:
     )
     listed = 1 + next(i for i, stage in enumerate(stages) if stage.name == "pool")
     outcome = runner.run(stages[:listed], experiment.metrics)
+    if processes.is_writer():
+        note_partitions(experiment)
     describe(experiment)
     if outcome is Outcome.DONE:
         outcome = runner.run([*stages[listed:], report], experiment.metrics)
@@ -62,6 +64,16 @@ def run(experiment: Experiment) -> dict[str, Any] | None:
         return None
     console.print(f"report: {experiment.workdir.report}", soft_wrap=True)
     return read_json(experiment.workdir.summary)
+
+
+def note_partitions(experiment: Experiment) -> None:
+    """Notes the region maps once they are there, whether this run made them or another beside it.
+
+    Raises:
+      InputError: they are not those that the run began with.
+    """
+    for domain, divided in experiment.divided.items():
+        experiment.workdir.note_partition(domain, divided.fingerprint())
 
 
 def describe(experiment: Experiment) -> None:

@@ -127,8 +127,7 @@ class Workdir:
             return
         keys = differing_keys(read_json(self.config), json.loads(json.dumps(config)))
         if keys:
-            if self.data.exists():
-                self._check_layout()
+            self._check_layout()
             raise InputError(
                 f"workdir '{self.root}' holds a run whose configuration differs in: {', '.join(keys)}. "
                 "Give the same configuration to resume it, or another --workdir"

@@ -25,6 +25,13 @@ class Largest:
 class NoStrategy:
     def __init__(self, options):
         pass
+
+def of_two(options, more):
+    pass
+
+class WithKey:
+    def __init__(self, options):
+        self.sharpness = options["sharpness"]
 """
 
 
@@ -46,12 +53,19 @@ def test_an_installed_package_can_name_strategies(module, monkeypatch):
     assert registry.create_strategy("largest", {"smallest": False}).sign == 1
     with pytest.raises(InputError, match=r"unknown 'lagest'; known: adeada, .*clue, largest, or an import"):
         registry.create_strategy("lagest", {})
+    broken = EntryPoint("largest", "nowhere:Largest", seams.STRATEGY.group)
+    monkeypatch.setattr(seams, "entry_points", lambda group: [broken])
+    with pytest.raises(InputError, match="strategy: 'largest' cannot be imported: No module named 'nowhere'"):
+        registry.create_strategy("largest", {})
 
 
 @pytest.mark.parametrize(
     ("path", "words"),
     [("nowhere:Largest", "No module named"), ("own_strategies:Missing", "has no attribute 'Missing'"),
-     ("own_strategies:NoStrategy", "gives no strategy; one has a method `select`")],
+     ("own_strategies:NoStrategy", "gives no strategy; one has a method `select`"),
+     ("math:pi", "comes of a class or function, and this is 3.14"),
+     ("own_strategies:of_two", "must take 1 arguments to give a strategy: missing .*'more'"),
+     ("own_strategies:WithKey", "cannot be made: KeyError: 'sharpness'; is a key of its own missing")],
 )  # fmt: skip
 def test_what_is_no_strategy_is_said(module, path, words):
     with pytest.raises(InputError, match=words):
@@ -81,6 +95,11 @@ class Unnamed:
 class Twice(Unnamed):
     name = "edges"
 
+class Unhashable(Unnamed):
+    name = "unhashable"
+    def __eq__(self, other):
+        return True
+
 class Idle:
     name = "idle"
     def __init__(self, config):
@@ -93,6 +112,7 @@ class Idle:
     [(("labels",), "`needs`: unknown 'labels'; known: features, .*edges, density, or an import path"),
      (("own_ingredients:Unnamed",), "has a `name`, an identifier, and one of the methods maps, values"),
      (("own_ingredients:Idle",), "gives no ingredient"),
+     (("own_ingredients:Unhashable",), "can be hashed, such as a dataclass that is frozen"),
      (("edges", "own_ingredients:Twice"), "'edges' is one's already")],
 )  # fmt: skip
 def test_a_need_that_nobody_can_meet_is_refused(tmp_path, monkeypatch, needs, words):

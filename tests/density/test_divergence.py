@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from sklearn.mixture import GaussianMixture as Reference
 
+from adeada_jax.arrays import load_arrays, save_arrays
+from adeada_jax.errors import InputError
 from adeada_jax.method.densities.gmm import Gmm
 from adeada_jax.method.ingredients import density_difference as differences
 
@@ -145,3 +147,42 @@ def test_classes_that_are_not_shared_have_no_density(inputs, difference):
     assert [record["status"] for record in part.records[:4]] == [
         "not in both domains", "fitted", "not in both domains", "too few regions",
     ]  # fmt: skip
+
+
+class Own:
+    """A density that gives what the test says."""
+
+    def __init__(self, value=0.0, facts=None, missing=0):
+        self.value, self.told, self.missing = value, facts or {}, missing
+
+    def fit(self, source, target, *, seeds, devices):
+        return [(0.0, 1.0)] * len(source)
+
+    def log_density(self, fits, features, *, devices):
+        values = [np.full(len(x) - self.missing, fit) for fit, x in zip(fits, features, strict=True)]
+        values[-1][:1] += self.value
+        return values
+
+    def facts(self, fits, num_target):
+        return self.told
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [(Own(-np.inf), "of 30 regions of class 5 the density gives values that are not finite"),
+     (Own(np.nan), "of 30 regions of class 5 the density gives values that are not finite"),
+     (Own(missing=1), r"of 260 regions of class 0 the density gives shape \(259,\)"),
+     (Own(facts={"status": "fine", "size": 3}), "facts must not be called status")],
+)  # fmt: skip
+def test_a_density_of_ones_own_that_would_take_a_classs_budget_away_in_silence_is_refused(inputs, own, words):
+    with pytest.raises(InputError, match=words):
+        differences.density_difference(*inputs, density=own, num_classes=6)
+
+
+def test_facts_may_be_numbers_of_numpys(inputs, tmp_path):
+    own = Own(facts={"size": np.float32(0.5), "rows": {"source": np.int64(3), "target": np.nan}})
+    records = differences.density_difference(*inputs, density=own, num_classes=6).records
+    save_arrays(tmp_path / "column.safetensors", {}, {"classes": records})
+    _, stored = load_arrays(tmp_path / "column.safetensors")
+    assert stored["classes"][0]["size"] == 0.5
+    assert stored["classes"][0]["rows"] == {"source": 3, "target": None}

@@ -14,7 +14,7 @@ from adeada_jax.errors import InputError
 from adeada_jax.files import write_png_atomic
 from adeada_jax.partitions import store
 from adeada_jax.partitions.grid import Grid
-from adeada_jax.run import dry_run, recipe, runner
+from adeada_jax.run import dry_run, main, recipe, runner
 from adeada_jax.run.experiment import create_experiment, divide
 from adeada_jax.run.forecast import make_plan
 from adeada_jax.run.region_file import load_regions
@@ -77,12 +77,26 @@ def test_the_maps_are_noted_and_a_second_run_finds_them(experiment_for, monkeypa
     experiment = experiment_for("random")
     assert noted(experiment)["maps"] == {}
     assert noted(experiment, "source") is None
-    runner.run(first_stages(experiment), experiment.metrics)
+    divided_and_noted(experiment)
     assert list(noted(experiment)["maps"]) == list(experiment.target_images.names)
     monkeypatch.setattr(store, "_make", None)  # what is there is not made again
     again = opened_again(experiment)
     assert again.data["target"]["partition"] == noted(experiment)
-    runner.run(first_stages(again), again.metrics)
+    divided_and_noted(again)
+
+
+def divided_and_noted(experiment):
+    runner.run(first_stages(experiment), experiment.metrics)
+    main.note_partitions(experiment)
+
+
+def test_maps_that_another_run_finishes_meanwhile_are_noted_too(experiment_for):
+    experiment = experiment_for("random")
+    for domain in experiment.divided.values():
+        domain.make()
+    assert noted(experiment)["maps"] == {}
+    divided_and_noted(experiment)
+    assert list(noted(experiment)["maps"]) == list(experiment.target_images.names)
 
 
 def opened_again(experiment):
@@ -91,7 +105,7 @@ def opened_again(experiment):
 
 def test_other_maps_than_those_of_its_beginning_are_refused(experiment_for, monkeypatch):
     experiment = experiment_for("random")
-    runner.run(first_stages(experiment), experiment.metrics)
+    divided_and_noted(experiment)
     (experiment.workdir.root / "rounds/00").mkdir(parents=True)
     (experiment.workdir.root / "rounds/00/evaluation.json").touch()  # it has begun
     shutil.rmtree(experiment.divided["target"].directory)
@@ -100,13 +114,13 @@ def test_other_maps_than_those_of_its_beginning_are_refused(experiment_for, monk
     monkeypatch.setattr(Grid, "divide", lambda self, image, name: 7 - divide_as_before(self, image, name))
     words = r"target data, 'toy/filmed' in .* were others: region maps altered: 6 \(filmed_train_00000, "
     with pytest.raises(InputError, match=words):
-        runner.run(first_stages(again), again.metrics)
+        divided_and_noted(again)
     with pytest.raises(InputError, match=words):
         opened_again(experiment)
     shutil.rmtree(experiment.divided["target"].directory)
     monkeypatch.undo()
     again = opened_again(experiment)
-    runner.run(first_stages(again), again.metrics)
+    divided_and_noted(again)
     assert np.array_equal(again.divided["target"].regions(3), experiment.divided["target"].regions(3))
 
 

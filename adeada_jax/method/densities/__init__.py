@@ -23,7 +23,7 @@ def create_density(options: Mapping[str, Any]) -> Density:
     Raises:
       InputError: `kind` is unknown, cannot be imported or gives no density.
     """
-    density = seams.DENSITY.resolve(options["kind"], DENSITIES)(options)
+    density = seams.DENSITY.make(options["kind"], DENSITIES, options)
     if not all(callable(getattr(density, name, None)) for name in ("fit", "log_density", "facts")):
         raise seams.DENSITY.refuse(options["kind"], "has methods `fit`, `log_density` and `facts`")
     return density

@@ -41,7 +41,7 @@ class Density(Protocol):
     def log_density(
         self, fits: Sequence[Any], features: Sequence[np.ndarray], *, devices: Sequence[jax.Device] | None
     ) -> list[np.ndarray]:
-        """`(n,)` log densities in nats of each `(n, D)` samples under the fit in the same place.
+        """`(n,)` finite log densities in nats of each `(n, D)` samples under the fit in the same place.
 
         Those of a target's fit are asked for the samples that it was fitted to only.
         """
@@ -55,6 +55,7 @@ class Density(Protocol):
           num_target: the class's regions in the target.
 
         Returns:
-          Values, or pairs of them, {"source": ..., "target": ...}; None for what is not known.
+          Values, or pairs of them, {"source": ..., "target": ...}; None for what is not known. The names
+          class, status, regions, kl and budget are taken.
         """
         ...

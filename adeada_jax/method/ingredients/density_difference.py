@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from adeada_jax.errors import InputError
 from adeada_jax.method.densities import create_density
 from adeada_jax.method.densities.contract import Density
 from adeada_jax.method.ingredients.ingredient import Compared, Context
@@ -23,6 +24,9 @@ from adeada_jax.mixtures import Rows
 FITTED = "fitted"
 TOO_FEW_REGIONS = "too few regions"
 NOT_SHARED = "not in both domains"
+
+# What stands in density.json beside a density's facts.
+_TAKEN = {"class", "status", "regions", "kl", "budget"}
 
 
 class Importance:
@@ -92,6 +96,7 @@ def density_difference(
 
     Raises:
       ValueError: classes out of range, wrong shapes, features that are not finite.
+      InputError: the density gives no finite number a region, or facts under names that are taken.
     """
     sides = {"source": (source_features, source_classes), "target": (target_features, target_classes)}
     source, target = ([Rows(features, rows) for rows in _rows_by_class(domain, features, of, num_classes)]
@@ -109,19 +114,17 @@ def density_difference(
         if status[c] == FITTED:
             fits[c] = pair
     importance = np.full(len(target_features), np.nan)
-    samples = [target[c] for c in fits]
+    samples = {c: target[c] for c in fits}
     under_source, under_target = (
-        density.log_density([pair[domain] for pair in fits.values()], samples, devices=devices)
-        if fits
-        else []
+        _log_densities(density, {c: pair[domain] for c, pair in fits.items()}, samples, devices)
         for domain in (0, 1)
     )
-    for own, here, there in zip(samples, under_target, under_source, strict=True):
-        importance[own.rows] = np.asarray(here, np.float64) - there
+    for c, own in samples.items():
+        importance[own.rows] = under_target[c] - under_source[c]
     kl = divergence(importance, np.asarray(target_classes), num_classes)
     records = [
         {"status": status[c], "regions": {"source": len(source[c]), "target": len(target[c])},
-         **density.facts(fits.get(c), len(target[c])), "kl": None if np.isnan(kl[c]) else float(kl[c])}
+         **_facts(density, fits.get(c), len(target[c])), "kl": None if np.isnan(kl[c]) else float(kl[c])}
         for c in range(num_classes)
     ]  # fmt: skip
     return DensityDifference(importance, kl, records)
@@ -140,6 +143,41 @@ def divergence(importance: np.ndarray, classes: np.ndarray, num_classes: int) ->
     """
     known = [importance[classes == c] for c in range(num_classes)]
     return np.array([values.mean() if len(values) else np.nan for values in known])
+
+
+def _log_densities(
+    density: Density, fits: Mapping[int, Any], samples: Mapping[int, np.ndarray],
+    devices: Sequence[jax.Device] | None,
+) -> dict[int, np.ndarray]:  # fmt: skip
+    """By class the log densities of its samples, float64.
+
+    Raises:
+      InputError: they are not as many as the samples, or not finite.
+    """
+    if not fits:
+        return {}
+    found = density.log_density(list(fits.values()), list(samples.values()), devices=devices)
+    values = {c: np.asarray(of, np.float64) for c, of in zip(fits, found, strict=True)}
+    for c, of in values.items():
+        if of.shape != (len(samples[c]),) or not np.isfinite(of).all():
+            what = f"shape {of.shape}" if of.shape != (len(samples[c]),) else "values that are not finite"
+            raise InputError(
+                f"config.density.kind: of {len(samples[c])} regions of class {c} the density gives {what}; "
+                "one gives a finite number a region"
+            )
+    return values
+
+
+def _facts(density: Density, fits: tuple[Any, Any] | None, num_target: int) -> dict[str, Any]:
+    """What the density tells of a class.
+
+    Raises:
+      InputError: under a name that says something else.
+    """
+    facts = dict(density.facts(fits, num_target))
+    if taken := sorted(facts.keys() & _TAKEN):
+        raise InputError(f"config.density.kind: facts must not be called {', '.join(taken)}")
+    return facts
 
 
 def _status(pair: tuple[Any, Any]) -> str:

@@ -83,7 +83,7 @@ class Compared:
 
     Attributes:
       values: `(N_T,)` of the target's regions; NaN where there is none.
-      classes: by class name what is to be told of it, JSON-able.
+      classes: by class name what density.json tells of it, JSON-able; read of the ingredient `density` only.
     """
 
     values: np.ndarray

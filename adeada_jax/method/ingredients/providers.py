@@ -40,7 +40,7 @@ def create_ingredients(needs: Sequence[str], config: Mapping[str, Any]) -> tuple
     """
     made = {ingredient.name: ingredient for ingredient in ALWAYS}
     for need in dict.fromkeys(needs):
-        ingredient = seams.INGREDIENT.resolve(need, INGREDIENTS)(config)
+        ingredient = seams.INGREDIENT.make(need, INGREDIENTS, config)
         name = getattr(ingredient, "name", "")
         if not (isinstance(name, str) and name.isidentifier()) or kind_of(ingredient) is None:
             raise seams.INGREDIENT.refuse(
@@ -48,6 +48,8 @@ def create_ingredients(needs: Sequence[str], config: Mapping[str, Any]) -> tuple
             )
         if name in _RESERVED or made.get(name, ingredient) is not ingredient:
             raise seams.INGREDIENT.refuse(need, f"has a `name` that no other has; '{name}' is one's already")
+        if type(ingredient).__hash__ is None:
+            raise seams.INGREDIENT.refuse(need, "can be hashed, such as a dataclass that is frozen")
         made[name] = ingredient
     return tuple(made.values())
 

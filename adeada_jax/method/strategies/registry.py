@@ -40,7 +40,7 @@ def create_strategy(name: str, options: Mapping[str, Any]) -> Strategy:
     Raises:
       InputError: the name is unknown, cannot be imported or gives no strategy.
     """
-    strategy = seams.STRATEGY.resolve(name, STRATEGIES)(options)
+    strategy = seams.STRATEGY.make(name, STRATEGIES, options)
     needs = getattr(strategy, "needs", None)
     named = isinstance(needs, tuple) and all(isinstance(need, str) for need in needs)
     if not named or not callable(getattr(strategy, "select", None)):

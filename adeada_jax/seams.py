@@ -73,8 +73,8 @@ class Seam:
             return make(*arguments)
         except (KeyError, AttributeError) as error:
             raise InputError(
-                f"{self.place}: '{name}' cannot be made: {type(error).__name__}: {error}; is a key of its own "
-                "missing in the configuration?"
+                f"{self.place}: '{name}' cannot be made: {type(error).__name__}: {error}; is a key of its "
+                "own missing in the configuration?"
             ) from error
 
     def refuse(self, name: str, needs: str) -> InputError:

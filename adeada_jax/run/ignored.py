@@ -1,0 +1,59 @@
+"""Keys that were set and are of no use to the kinds and networks that were chosen."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ml_collections import config_dict
+
+from adeada_jax.config import paper_defaults
+from adeada_jax.method.densities import DENSITIES, create_density
+from adeada_jax.method.strategies.registry import STRATEGIES, create_strategy
+from adeada_jax.models import Segmenter
+from adeada_jax.partitions.partition import KINDS, create_partition
+
+
+class _Noting(Mapping[str, Any]):
+    """A section of the configuration that notes which keys are read."""
+
+    def __init__(self, section: Mapping[str, Any]):
+        self._section, self.read = section, set[str]()
+
+    def __getitem__(self, key: str) -> Any:
+        self.read.add(key)
+        return self._section[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._section)
+
+    def __len__(self) -> int:
+        return len(self._section)
+
+
+def ignored_keys(config: config_dict.ConfigDict, segmenter: Segmenter) -> list[str]:
+    """Dotted keys whose value is not the paper's and that nothing reads.
+
+    Of parts of one's own it is not known what they read, nor when.
+    """
+    defaults, keys = paper_defaults(), [f"model.{key}" for key in ("output_stride", "remat")]
+    read = {f"model.{key}" for key in segmenter.asked}
+    regions, density = _Noting(config.regions), _Noting(config.density)
+    acquisition = _Noting(config.acquisition)
+    strategy = create_strategy(config.acquisition.strategy, acquisition)
+    if config.acquisition.strategy in STRATEGIES:
+        keys += [f"acquisition.{key}" for key in ("alpha", "beta", "schedule", "class_balance")]
+    if config.regions.kind in KINDS:
+        create_partition(regions)
+        keys += [f"regions.{key}" for key in config.regions]
+    if config.density.kind in DENSITIES and "density" in strategy.needs:
+        create_density(density)
+    if config.density.kind in DENSITIES or "density" not in strategy.needs:
+        keys += [f"density.{key}" for key in config.density]
+    for name, section in (("acquisition", acquisition), ("regions", regions), ("density", density)):
+        read |= {f"{name}.{key}" for key in section.read}
+    values = {key: _value(config, key) for key in keys if key not in read}
+    return [key for key, value in values.items() if value != _value(defaults, key)]
+
+
+def _value(config: config_dict.ConfigDict, key: str) -> Any:
+    section, _, name = key.rpartition(".")
+    return config[section].get(name)

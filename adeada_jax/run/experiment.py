@@ -23,6 +23,7 @@ from adeada_jax.method.strategies.registry import create_strategy
 from adeada_jax.method.strategy import Strategy
 from adeada_jax.models import Discriminator, Segmenter
 from adeada_jax.partitions.store import DividedImages
+from adeada_jax.run.target_data import Target, open_target
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
 from adeada_jax.training import checkpoints, parallel
@@ -58,10 +59,15 @@ class Experiment:
       target_images: D_T without labels; this object cannot give any.
       divided: by domain its training images with their regions, which a stage of the run makes; the source is
         only there where its regions are needed.
-      validation: the target's evaluation split.
+      class_names: of the classes, by id.
+      palette: `(C, 3)` uint8 RGB, a colour a class.
+      validation: the target's images to evaluate on, with labels where `evaluation.kind` is 'labels'; None where
+        nothing is evaluated.
+      sampled: those images with their regions, of which people label a sample; None where they do not.
       strategy: what chooses regions.
       ingredients: what it knows of them.
       annotator: who labels what was bought.
+      evaluator: who labels the sample; None where there is none.
       data: what the data sets held when they were opened, see `data_of`.
     """
 
@@ -73,15 +79,15 @@ class Experiment:
     source: Any
     target_images: Any
     divided: Mapping[str, Any]
+    class_names: tuple[str, ...]
+    palette: np.ndarray
     validation: Any
+    sampled: DividedImages | None
     strategy: Strategy
     ingredients: tuple[Ingredient, ...]
     annotator: Annotator
+    evaluator: Annotator | None
     data: Mapping[str, Any]
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return self.validation.class_names
 
     @property
     def size(self) -> dict[str, int]:
@@ -194,9 +200,9 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
     _check_checkpoints(config, segmenter)
     for domain in ("source", "target"):
         preparing.make_if_embedded(config[domain].dataset, config[domain].dir, seams.DATA_SETS[domain])
-    source, source_images, target_images, validation = _open_data(config)
+    source, source_images, target, (class_names, palette) = _open_data(config)
     compared = any(kind_of(one) == "OfDomains" for one in ingredients)
-    images = {"target": target_images} | ({"source": source_images} if compared else {})
+    images = {"target": target.pool} | ({"source": source_images} if compared else {})
     divided = divide(images, config.regions)
     experiment = Experiment(
         config=config,
@@ -205,43 +211,48 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
         segmenter=segmenter,
         source_images=source_images,
         source=source,
-        target_images=target_images,
+        target_images=target.pool,
         divided=divided,
-        validation=validation,
+        class_names=class_names,
+        palette=palette,
+        validation=target.evaluation,
+        sampled=DividedImages(target.evaluation, config.regions) if config.evaluation.kind == "sample" else None,
         strategy=strategy,
         ingredients=ingredients,
         annotator=create_annotator(Job(config.oracle, divided["target"], workdir.root)),
-        data=data_of(config, divided),
+        data=data_of(config, divided, target.splits),
     )
-    for opened in (source, target_images, validation):
+    for opened in filter(None, (source, target.pool, target.evaluation)):
         sources.check_unchanged(opened)  # since it was opened, so that `data` is of it
     workdir.check_data(experiment.data)
     return experiment
 
 
-def _open_data(config: config_dict.ConfigDict) -> tuple[Any, Any, Any, Any]:
-    """The source with labels and without, the target's training images without and its evaluation split with.
+def _open_data(config: config_dict.ConfigDict) -> tuple[Any, Any, Target, tuple[tuple[str, ...], np.ndarray]]:
+    """The source with labels and without, the target, and the classes' names and colours.
+
+    A target without labels may leave the classes to the source.
 
     Raises:
       InputError: a split is not there; the domains have different classes, or not as many as the network.
     """
     source = sources.open_labelled(config.source.dataset, config.source.dir, "train")
     source_images = sources.open_images(config.source.dataset, config.source.dir, "train")
-    target_images = sources.open_images(config.target.dataset, config.target.dir, "train")
-    validation = sources.open_labelled(config.target.dataset, config.target.dir, "val")
-    for domain, opened in (("source", source), ("target", validation)):
+    target = open_target(config)
+    classified = target.pool if target.pool.class_names else source
+    for domain, opened in (("source", source), ("target", classified)):
         if len(opened.class_names) != config.num_classes:
             raise InputError(
                 f"config.num_classes: {config.num_classes}, but the {domain} data set "
                 f"'{config[domain].dataset}' has {len(opened.class_names)} classes"
             )
         _check_shared_classes(config, opened.class_names)
-    if source.class_names != validation.class_names:
+    if source.class_names != classified.class_names:
         raise InputError(
             f"the classes of the source are {', '.join(source.class_names)}, those of the target "
-            f"{', '.join(validation.class_names)}; they must be the same, in one order"
+            f"{', '.join(classified.class_names)}; they must be the same, in one order"
         )
-    return source, source_images, target_images, validation
+    return source, source_images, target, (classified.class_names, classified.palette)
 
 
 def divide(images: Mapping[str, sources.ImageSource], options: Mapping[str, Any]) -> dict[str, DividedImages]:
@@ -261,9 +272,11 @@ def divide(images: Mapping[str, sources.ImageSource], options: Mapping[str, Any]
     return divided
 
 
-def data_of(config: config_dict.ConfigDict, divided: Mapping[str, DividedImages]) -> dict[str, Any]:
+def data_of(
+    config: config_dict.ConfigDict, divided: Mapping[str, DividedImages], target_splits: Sequence[str]
+) -> dict[str, Any]:
     """The data that a run works with, by domain: what `workdir.check_data` compares."""
-    splits = {"source": ("train",), "target": ("train", "val")}
+    splits = {"source": ("train",), "target": target_splits}
     return {
         domain: {
             "dataset": config[domain].dataset,

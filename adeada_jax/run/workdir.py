@@ -91,6 +91,29 @@ class Workdir:
         """What was answered of a round's purchases, once all of it is."""
         return self.round(round) / "labels.json"
 
+    @property
+    def evaluation_sample(self) -> Path:
+        """The regions that a model is evaluated on, where a sample of them is."""
+        return self.round(0) / "evaluation_sample.csv"
+
+    @property
+    def evaluation_labels(self) -> Path:
+        """Their labels, a PNG an image."""
+        return self.round(0) / "evaluation_labels"
+
+    @property
+    def evaluation_answered(self) -> Path:
+        """What was answered of them, once all of it is."""
+        return self.round(0) / "evaluation_labels.json"
+
+    def amended(self, round: int) -> Path:
+        """Labels of earlier rounds as they are known from this round on, a PNG an image."""
+        return self.round(round) / "amended"
+
+    def extra(self, round: int) -> Path:
+        """Labels beyond what was bought, that came with the round's answers, a PNG an image."""
+        return self.round(round) / "extra"
+
     def evaluation(self, round: int) -> Path:
         return self.round(round) / "evaluation.json"
 

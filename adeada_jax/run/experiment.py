@@ -61,8 +61,8 @@ class Experiment:
         only there where its regions are needed.
       class_names: of the classes, by id.
       palette: `(C, 3)` uint8 RGB, a colour a class.
-      validation: the target's images to evaluate on, with labels where `evaluation.kind` is 'labels'; None where
-        nothing is evaluated.
+      validation: the target's images to evaluate on, with labels where `evaluation.kind` is 'labels'; None
+        where nothing is evaluated.
       sampled: those images with their regions, of which people label a sample; None where they do not.
       strategy: what chooses regions.
       ingredients: what it knows of them.
@@ -204,6 +204,11 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
     compared = any(kind_of(one) == "OfDomains" for one in ingredients)
     images = {"target": target.pool} | ({"source": source_images} if compared else {})
     divided = divide(images, config.regions)
+    sampled = DividedImages(target.evaluation, config.regions) if config.evaluation.kind == "sample" else None
+
+    def annotator_of(images: DividedImages) -> Annotator:
+        return create_annotator(Job(config.oracle, images, workdir.root, class_names, palette, workdir.round))
+
     experiment = Experiment(
         config=config,
         workdir=workdir,
@@ -216,10 +221,11 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
         class_names=class_names,
         palette=palette,
         validation=target.evaluation,
-        sampled=DividedImages(target.evaluation, config.regions) if config.evaluation.kind == "sample" else None,
+        sampled=sampled,
         strategy=strategy,
         ingredients=ingredients,
-        annotator=create_annotator(Job(config.oracle, divided["target"], workdir.root)),
+        annotator=annotator_of(divided["target"]),
+        evaluator=annotator_of(sampled) if sampled else None,
         data=data_of(config, divided, target.splits),
     )
     for opened in filter(None, (source, target.pool, target.evaluation)):

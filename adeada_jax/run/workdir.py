@@ -123,13 +123,24 @@ class Workdir:
         return max(trained, key=lambda path: int(path.parent.name), default=None)
 
     def purchases(self, until: int) -> list[Purchase]:
-        """What was bought up to and including a round, in the order bought."""
+        """What was bought up to and including a round, in the order bought.
+
+        What nobody labelled before its round was closed went back and is left out.
+        """
         rows: list[Purchase] = []
         for number in range(until + 1):
             path = self.selection(number)
             if path.exists():
-                rows += purchases_from_csv(path.read_text(encoding="utf-8"))
+                returned = self.returned(number)
+                asked = purchases_from_csv(path.read_text(encoding="utf-8"))
+                rows += [row for row in asked if (row.image, row.region) not in returned]
         return rows
+
+    def returned(self, round: int) -> set[tuple[str, int]]:
+        """The regions of a round that went back to the pool, unpaid: image and region."""
+        path = self.answered(round)
+        returned = read_json(path).get("returned", ()) if path.exists() else ()
+        return {(image, region) for image, region in returned}
 
     @property
     def begun(self) -> bool:

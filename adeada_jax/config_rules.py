@@ -148,6 +148,7 @@ RULES: dict[str, Rule] = {
     "density.tol": _NOT_NEGATIVE,
     "density.max_iter": _whole(1),
     "oracle.kind": _PART,
+    "oracle.seconds_a_region": _POSITIVE,
     "evaluation.kind": _one_of(*EVALUATIONS),
     "evaluation.regions": _whole(1),
     "evaluation.held_back": _number(

@@ -17,8 +17,9 @@ _WORKDIR = flags.DEFINE_string(
 _DRY_RUN = flags.DEFINE_bool(
     "dry_run", False, "Print what would be done, and what would stop it; train and write nothing."
 )
-
-
+_WAIT = flags.DEFINE_bool(
+    "wait", False, "Look again and again where the run waits for labels, instead of ending with status 75."
+)
 _COORDINATOR = flags.DEFINE_string(
     "coordinator", "", "host:port of process 0, where several processes make one run."
 )
@@ -49,7 +50,7 @@ def main(argv: list[str]) -> int:
     from adeada_jax.run.main import main as run
 
     keep_compiled_programs()
-    return WAITING if run(config, _WORKDIR.value) is None else 0
+    return WAITING if run(config, _WORKDIR.value, wait=_WAIT.value) is None else 0
 
 
 if __name__ == "__main__":

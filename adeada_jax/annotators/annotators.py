@@ -5,8 +5,9 @@ from collections.abc import Callable
 from adeada_jax import seams
 from adeada_jax.annotators.asking import Annotator, Job
 from adeada_jax.annotators.ground_truth import GroundTruth
+from adeada_jax.annotators.people import People
 
-ANNOTATORS: dict[str, Callable[[Job], Annotator]] = {"ground_truth": GroundTruth}
+ANNOTATORS: dict[str, Callable[[Job], Annotator]] = {"ground_truth": GroundTruth, "people": People}
 
 
 def create_annotator(job: Job) -> Annotator:

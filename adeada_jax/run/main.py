@@ -1,5 +1,6 @@
 """Runs or resumes an experiment in a directory: what scripts/main.py and the runs of a study call."""
 
+import time
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -17,9 +18,16 @@ from adeada_jax.run.runner import Alone, Outcome, Stage
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics, console
 
+_POLL_SECONDS = 2.0  # between two looks for labels
 
-def main(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any] | None:
+
+def main(config: config_dict.ConfigDict, workdir: str, *, wait: bool = False) -> dict[str, Any] | None:
     """Runs or resumes the experiment of `config` in `workdir`.
+
+    Args:
+      config: the configuration.
+      workdir: the run's directory.
+      wait: whether to look again and again where the run waits for labels, instead of ending.
 
     Returns:
       The content of summary.json; None if the run waits for labels.
@@ -42,11 +50,11 @@ def main(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any] | None:
         processes.wait_for(directory.data)
         directory.check_config(config.to_dict(), begun=True)
         directory.check_data(data, begun=True)
-        return run(experiment)
+        return run(experiment, wait=wait)
 
 
-def run(experiment: Experiment) -> dict[str, Any] | None:
-    """Makes what is not there yet of an experiment's stages and its report."""
+def run(experiment: Experiment, *, wait: bool = False) -> dict[str, Any] | None:
+    """Makes what is not there yet of an experiment's stages and its report; None if it waits for labels."""
     stages = recipe.stages(experiment)
     last = max(stage.round for stage in stages)
     report = Stage(
@@ -58,6 +66,11 @@ def run(experiment: Experiment) -> dict[str, Any] | None:
         note_partitions(experiment)
     describe(experiment)
     if outcome is Outcome.DONE:
+        outcome = runner.run([*stages[listed:], report], experiment.metrics)
+    if outcome is Outcome.WAITING and wait:
+        console.print("waiting for labels; Ctrl-C ends this, and loses nothing")
+    while outcome is Outcome.WAITING and wait:
+        time.sleep(_POLL_SECONDS)
         outcome = runner.run([*stages[listed:], report], experiment.metrics)
     if outcome is Outcome.WAITING:
         console.print("the run waits for labels; give the same command again once they are there")

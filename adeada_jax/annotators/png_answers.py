@@ -184,7 +184,7 @@ def _check_request(path: Path, request: AskedRound) -> None:
         return
     if found.round != request.round:
         what = f"round {found.round}, and this is round {request.round}; give --round={found.round}"
-    elif found.partition != request.partition:
+    elif found.keys == request.keys:
         what = "regions of another partition"
     else:
         what = "another run's request"

@@ -19,7 +19,9 @@ from adeada_jax.errors import InputError
 from adeada_jax.labels import CLASS_NAMES
 from adeada_jax.method.ingredients.ingredient import Ingredient
 from adeada_jax.method.ingredients.providers import create_ingredients, kind_of
+from adeada_jax.method.strategies.random import Random
 from adeada_jax.method.strategies.registry import create_strategy
+from adeada_jax.method.strategies.typical import Typical
 from adeada_jax.method.strategy import Strategy
 from adeada_jax.models import Discriminator, Segmenter
 from adeada_jax.partitions.store import DividedImages
@@ -55,7 +57,7 @@ class Experiment:
       metrics: where numbers go.
       segmenter: the network, without weights.
       source_images: D_S without labels, for inference.
-      source: D_S.
+      source: D_S; None where there is no labelled source, as then the source's images are.
       target_images: D_T without labels; this object cannot give any.
       divided: by domain its training images with their regions, which a stage of the run makes; the source is
         only there where its regions are needed.
@@ -97,6 +99,24 @@ class Experiment:
     def needed(self, kind: str) -> list[Ingredient]:
         """The ingredients of a kind, see `providers.kind_of`."""
         return [ingredient for ingredient in self.ingredients if kind_of(ingredient) == kind]
+
+    @property
+    def compared(self) -> list[Ingredient]:
+        """The ingredients that compare the domains; none without a source."""
+        return self.needed("OfDomains") if self.source else []
+
+    def knows_classes(self, number: int) -> bool:
+        """Whether the model that a round begins with was trained on any label."""
+        return number > 1 or self.source is not None or bool(self.config.warmup.checkpoint)
+
+    def strategy_of(self, number: int) -> Strategy:
+        """What chooses a round's regions: the configuration's, once the model knows classes.
+
+        Before, features of pretrained weights tell what is typical of the target; random ones nothing.
+        """
+        if self.knows_classes(number):
+            return self.strategy
+        return Typical() if self.config.model.pretrained else Random()
 
     def seed(self, round: int, purpose: str) -> int:
         """A seed of its own for each round and purpose, derived from the experiment's."""
@@ -198,11 +218,11 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
     strategy = create_strategy(config.acquisition.strategy, config.acquisition)
     ingredients = create_ingredients(strategy.needs, config)
     _check_checkpoints(config, segmenter)
-    for domain in ("source", "target"):
+    for domain in ("source", "target") if config.source.dataset else ("target",):
         preparing.make_if_embedded(config[domain].dataset, config[domain].dir, seams.DATA_SETS[domain])
     source, source_images, target, (class_names, palette) = _open_data(config)
     compared = any(kind_of(one) == "OfDomains" for one in ingredients)
-    images = {"target": target.pool} | ({"source": source_images} if compared else {})
+    images = {"target": target.pool} | ({"source": source_images} if compared and source else {})
     divided = divide(images, config.regions)
     sampled = DividedImages(target.evaluation, config.regions) if config.evaluation.kind == "sample" else None
 
@@ -242,9 +262,11 @@ def _open_data(config: config_dict.ConfigDict) -> tuple[Any, Any, Target, tuple[
     Raises:
       InputError: a split is not there; the domains have different classes, or not as many as the network.
     """
+    target = open_target(config)
+    if not config.source.dataset:
+        return None, None, target, _classes_of_target(config, target)
     source = sources.open_labelled(config.source.dataset, config.source.dir, "train")
     source_images = sources.open_images(config.source.dataset, config.source.dir, "train")
-    target = open_target(config)
     classified = target.pool if target.pool.class_names else source
     for domain, opened in (("source", source), ("target", classified)):
         if len(opened.class_names) != config.num_classes:
@@ -259,6 +281,26 @@ def _open_data(config: config_dict.ConfigDict) -> tuple[Any, Any, Target, tuple[
             f"{', '.join(classified.class_names)}; they must be the same, in one order"
         )
     return source, source_images, target, (classified.class_names, classified.palette)
+
+
+def _classes_of_target(config: config_dict.ConfigDict, target: Target) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names and colours where there is no source.
+
+    Raises:
+      InputError: the target has none, or not as many as the network.
+    """
+    names = target.pool.class_names
+    if not names:
+        raise InputError(
+            f"data set '{config.target.dataset}' in '{config.target.dir}' names no classes, and there is no "
+            "source: put a classes.yaml beside its images and prepare it again (docs/data.md)"
+        )
+    if len(names) != config.num_classes:
+        raise InputError(
+            f"config.num_classes: {config.num_classes}, but the target data set "
+            f"'{config.target.dataset}' has {len(names)} classes"
+        )
+    return names, target.pool.palette
 
 
 def divide(images: Mapping[str, sources.ImageSource], options: Mapping[str, Any]) -> dict[str, DividedImages]:
@@ -283,6 +325,8 @@ def data_of(
 ) -> dict[str, Any]:
     """The data that a run works with, by domain: what `workdir.check_data` compares."""
     splits = {"source": ("train",), "target": target_splits}
+    if not config.source.dataset:
+        del splits["source"]
     return {
         domain: {
             "dataset": config[domain].dataset,

@@ -98,7 +98,7 @@ def describe(experiment: Experiment) -> None:
             "--workdir"
         )
     console.print(
-        f"source {config.source.dataset}: {len(experiment.source)} images\n"
+        f"{_source(experiment)}\n"
         f"target {config.target.dataset}: {len(experiment.target_images)} images to buy labels of, "
         f"{len(pool.image):,} regions, {pool.total_pixels:,} pixels; {_evaluated(experiment)}",
         highlight=False,
@@ -110,6 +110,14 @@ def describe(experiment: Experiment) -> None:
             f"{rounds} rounds",
             highlight=False,
         )
+
+
+def _source(experiment: Experiment) -> str:
+    if experiment.source is None:
+        how = type(experiment.strategy_of(1)).__name__.lower()
+        weights = experiment.config.model.pretrained or "random weights"
+        return f"no labelled source: the run begins with {weights}, round 1 buys by the rule '{how}'"
+    return f"source {experiment.config.source.dataset}: {len(experiment.source)} images"
 
 
 def _evaluated(experiment: Experiment) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from adeada_jax import seams
 from adeada_jax.annotators.asking import Annotator, Job
+from adeada_jax.annotators.by_people import People
 from adeada_jax.annotators.ground_truth import GroundTruth
-from adeada_jax.annotators.people import People
 
 ANNOTATORS: dict[str, Callable[[Job], Annotator]] = {"ground_truth": GroundTruth, "people": People}
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from adeada_jax.annotators import png_answers
 from adeada_jax.annotators.answers import Answers, State
-from adeada_jax.annotators.people import answers_to, request_path
+from adeada_jax.annotators.by_people import answers_to, request_path
 from adeada_jax.annotators.png_answers import Report
 from adeada_jax.annotators.requests import AskedRound, read_request
 from adeada_jax.errors import InputError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from adeada_jax.annotators.asking import Question
-from adeada_jax.annotators.people import answers_to
+from adeada_jax.annotators.by_people import answers_to
 from adeada_jax.annotators.requests import write_request
 
 REGIONS = np.array([[0, 0, 1, 1], [0, 2, 2, 1], [3, 3, 2, 2]], np.int32)

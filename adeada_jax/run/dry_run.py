@@ -12,6 +12,7 @@ from rich.table import Table
 
 from adeada_jax.errors import InputError
 from adeada_jax.run import recipe
+from adeada_jax.run.class_agreement import resolve
 from adeada_jax.run.experiment import Experiment, create_experiment
 from adeada_jax.run.forecast import Plan, Split
 from adeada_jax.run.ignored import ignored_keys
@@ -37,6 +38,7 @@ def main(config: config_dict.ConfigDict, workdir: str) -> Plan:
     """
     directory = Workdir(workdir)
     check_directory(directory)
+    config = resolve(config)
     directory.check_config(config.to_dict())
     experiment = create_experiment(config, directory, Metrics(directory.root))
     plan = preflight(experiment)
@@ -111,6 +113,8 @@ def _data_notes(experiment: Experiment, plan: Plan) -> Iterator[str]:
             f"{maps.count:,} images are divided into regions first ({experiment.config.regions.kind}); the "
             f"maps, at most about {bytes_text(maps.bytes)}, stay in {maps.path}"
         )
+    if unseen := learned_from_bought_labels(experiment):
+        yield f"classes that the source lacks, learned from bought labels alone: {', '.join(unseen)}"
     if plan.rounds:
         target = plan.splits["target pool"]
         regions = plan.budget / (target.pixels / target.regions)
@@ -118,6 +122,11 @@ def _data_notes(experiment: Experiment, plan: Plan) -> Iterator[str]:
             f"{options.strategy} buys {plan.budget:,} pixels a round ({100 * options.budget:g}%, about "
             f"{regions:,.0f} regions), in {plan.rounds} rounds"
         )
+
+
+def learned_from_bought_labels(experiment: Experiment) -> list[str]:
+    """Names of the classes that the source has no label of."""
+    return [n for c, n in enumerate(experiment.class_names) if c not in experiment.source_classes]
 
 
 def _sizes(split: Split) -> str:

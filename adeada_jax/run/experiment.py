@@ -1,6 +1,6 @@
 """What an experiment works with: networks, data and seeds made from the configuration."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 from ml_collections import config_dict
 
-from adeada_jax import config_rules, processes, seams, timers
+from adeada_jax import processes, timers
 from adeada_jax.annotators.annotators import create_annotator
 from adeada_jax.annotators.asking import Annotator, Job
-from adeada_jax.data import prepared, preparing, sources
+from adeada_jax.data import prepared, sources
 from adeada_jax.data.fingerprint import shown
+from adeada_jax.data.relabelled import relabelled
 from adeada_jax.errors import InputError
-from adeada_jax.labels import CLASS_NAMES
 from adeada_jax.method.ingredients.ingredient import Ingredient
 from adeada_jax.method.ingredients.providers import create_ingredients, kind_of
 from adeada_jax.method.strategies.registry import create_strategy
 from adeada_jax.method.strategy import Strategy
 from adeada_jax.models import Discriminator, Segmenter
 from adeada_jax.partitions.store import DividedImages
+from adeada_jax.run.class_agreement import RunClasses, classes_of, resolve
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
 from adeada_jax.training import checkpoints, parallel
@@ -59,6 +60,7 @@ class Experiment:
       divided: by domain its training images with their regions, which a stage of the run makes; the source is
         only there where its regions are needed.
       validation: the target's evaluation split.
+      source_classes: ids of the classes that the source has; the others are learned from bought labels alone.
       strategy: what chooses regions.
       ingredients: what it knows of them.
       annotator: who labels what was bought.
@@ -74,6 +76,7 @@ class Experiment:
     target_images: Any
     divided: Mapping[str, Any]
     validation: Any
+    source_classes: tuple[int, ...]
     strategy: Strategy
     ingredients: tuple[Ingredient, ...]
     annotator: Annotator
@@ -174,13 +177,13 @@ def load_weights(segmenter: Segmenter, checkpoint: Path, statistics: Path | None
 def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics: Metrics) -> Experiment:
     """Checks everything that can be known before the work starts, then opens data and networks.
 
-    The toy streets are made on first use.
+    The toy streets are made on first use; `num_classes` of 0 becomes what the data say.
 
     Raises:
       InputError: naming the key, file or value that cannot work; the data are not those that the run of
         this working directory began with.
     """
-    config_rules.check(config)
+    config = resolve(config)
     parallel.check_batch_size(config.data.batch_size, config.training.accumulation)
     if config.finetune.mixing == "half" and config.data.batch_size // 2 % processes.count():
         raise InputError(
@@ -192,9 +195,8 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
     strategy = create_strategy(config.acquisition.strategy, config.acquisition)
     ingredients = create_ingredients(strategy.needs, config)
     _check_checkpoints(config, segmenter)
-    for domain in ("source", "target"):
-        preparing.make_if_embedded(config[domain].dataset, config[domain].dir, seams.DATA_SETS[domain])
-    source, source_images, target_images, validation = _open_data(config)
+    classes = classes_of(config)
+    source, source_images, target_images, validation = _open_data(config, classes)
     compared = any(kind_of(one) == "OfDomains" for one in ingredients)
     images = {"target": target_images} | ({"source": source_images} if compared else {})
     divided = divide(images, config.regions)
@@ -208,6 +210,7 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
         target_images=target_images,
         divided=divided,
         validation=validation,
+        source_classes=classes.of_source,
         strategy=strategy,
         ingredients=ingredients,
         annotator=create_annotator(Job(config.oracle, divided["target"], workdir.root)),
@@ -219,29 +222,24 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
     return experiment
 
 
-def _open_data(config: config_dict.ConfigDict) -> tuple[Any, Any, Any, Any]:
+def _open_data(config: config_dict.ConfigDict, classes: RunClasses) -> tuple[Any, Any, Any, Any]:
     """The source with labels and without, the target's training images without and its evaluation split with.
 
+    All have the run's classes.
+
     Raises:
-      InputError: a split is not there; the domains have different classes, or not as many as the network.
+      InputError: a split is not there.
     """
     source = sources.open_labelled(config.source.dataset, config.source.dir, "train")
     source_images = sources.open_images(config.source.dataset, config.source.dir, "train")
     target_images = sources.open_images(config.target.dataset, config.target.dir, "train")
     validation = sources.open_labelled(config.target.dataset, config.target.dir, "val")
-    for domain, opened in (("source", source), ("target", validation)):
-        if len(opened.class_names) != config.num_classes:
-            raise InputError(
-                f"config.num_classes: {config.num_classes}, but the {domain} data set "
-                f"'{config[domain].dataset}' has {len(opened.class_names)} classes"
-            )
-        _check_shared_classes(config, opened.class_names)
-    if source.class_names != validation.class_names:
-        raise InputError(
-            f"the classes of the source are {', '.join(source.class_names)}, those of the target "
-            f"{', '.join(validation.class_names)}; they must be the same, in one order"
-        )
-    return source, source_images, target_images, validation
+    return (
+        relabelled(source, classes.names, classes.palette),
+        source_images,
+        relabelled(target_images, classes.names, classes.palette),
+        relabelled(validation, classes.names, classes.palette),
+    )
 
 
 def divide(images: Mapping[str, sources.ImageSource], options: Mapping[str, Any]) -> dict[str, DividedImages]:
@@ -273,14 +271,6 @@ def data_of(config: config_dict.ConfigDict, divided: Mapping[str, DividedImages]
         }
         for domain, used in splits.items()
     }
-
-
-def _check_shared_classes(config: config_dict.ConfigDict, class_names: Sequence[str]) -> None:
-    if config.shared_classes != "all" and tuple(class_names) != CLASS_NAMES:
-        raise InputError(
-            f"config.shared_classes: '{config.shared_classes}' names some of Cityscapes' 19 classes, but the "
-            f"data have others: {', '.join(class_names)}; use 'all'"
-        )
 
 
 def _check_checkpoints(config: config_dict.ConfigDict, segmenter: Segmenter) -> None:

@@ -10,6 +10,7 @@ from adeada_jax import processes
 from adeada_jax.errors import InputError
 from adeada_jax.files import read_json
 from adeada_jax.run import publish, recipe, runner
+from adeada_jax.run.class_agreement import resolve
 from adeada_jax.run.experiment import Experiment, create_experiment
 from adeada_jax.run.preflight import preflight, warn
 from adeada_jax.run.region_file import load_regions
@@ -31,6 +32,7 @@ def main(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any] | None:
     console.quiet = not writes
     lock = directory.locked() if writes else nullcontext()
     with processes.ending_together(), lock, Metrics(directory.root, writes=writes) as metrics:
+        config = resolve(config)
         directory.check_config(config.to_dict())
         experiment = create_experiment(config, directory, metrics)
         data = experiment.data

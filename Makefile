@@ -13,7 +13,7 @@ toy: $(VENV)/.installed
 	$(BIN)/python scripts/main.py --config=configs/toy.py --workdir=$(WORKDIR)
 
 test: $(VENV)/.installed-dev lint
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from adeada_jax.errors import InputError
 
 EXPERIMENTS = ("active", "warmup_only", "source_only", "adaptation_only", "target_only")
 WARMUP_METHODS = ("adversarial", "source_only")
+EVALUATIONS = ("labels", "sample", "none")
 # Of D_S and D_T^L in fine-tuning: their shuffled union (the paper), or as much of one as of the other.
 MIXINGS = ("union", "half")
 
@@ -117,6 +118,15 @@ def _add_acquisition(config: config_dict.ConfigDict) -> None:
     )
     # Who labels what is bought: here the data set's own labels do, as in the paper.
     config.oracle = config_dict.ConfigDict({"kind": "ground_truth"})
+    # What a model is evaluated on: the labels of the target's split val, as in the paper; a sample of regions
+    # that people label; or nothing.
+    config.evaluation = config_dict.ConfigDict(
+        {
+            "kind": "labels",
+            "regions": 200,  # of a sample
+            "held_back": 0.2,  # fraction of the images of a target that has no split val
+        }
+    )
     config.acquisition = config_dict.ConfigDict(
         {
             "strategy": "adeada",

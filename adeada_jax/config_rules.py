@@ -10,7 +10,7 @@ from ml_collections import config_dict
 
 from adeada_jax import seams
 from adeada_jax.annotators.annotators import ANNOTATORS
-from adeada_jax.config import EXPERIMENTS, MIXINGS, WARMUP_METHODS
+from adeada_jax.config import EVALUATIONS, EXPERIMENTS, MIXINGS, WARMUP_METHODS
 from adeada_jax.data import data_sets
 from adeada_jax.errors import InputError
 from adeada_jax.labels import SHARED_CLASSES
@@ -148,6 +148,11 @@ RULES: dict[str, Rule] = {
     "density.tol": _NOT_NEGATIVE,
     "density.max_iter": _whole(1),
     "oracle.kind": _PART,
+    "evaluation.kind": _one_of(*EVALUATIONS),
+    "evaluation.regions": _whole(1),
+    "evaluation.held_back": _number(
+        lambda value: 0 < value < 1, "is a fraction of the images: more than 0, less than 1", 0.0, 1.0, -0.1
+    ),
     "acquisition.strategy": _PART,
     "acquisition.rounds": _whole(1),
     "acquisition.budget": _BUDGET,

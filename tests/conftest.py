@@ -10,6 +10,12 @@ SLIC = {"kind": "slic", "num_segments": 40, "compactness": 10.0, "masks": ""}
 TINY = {"height": 64, "width": 128}
 
 
+def pytest_collection_modifyitems(items):
+    """Files with slow tests go first, so that no process is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def toy_dir(tmp_path_factory):
     """Tiny toy streets: 8 rendered, 6 + 4 filmed images of 64x128, those to train on divided by SLIC."""
@@ -28,3 +34,4 @@ def compiled_programs(tmp_path_factory):
     directory = str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = directory
     jax.config.update("jax_compilation_cache_dir", directory)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)  # as scripts have it

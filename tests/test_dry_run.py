@@ -23,7 +23,7 @@ from adeada_jax.run.experiment import create_experiment, data_of
 from adeada_jax.run.forecast import make_plan, survey
 from adeada_jax.run.ignored import ignored_keys
 from adeada_jax.run.region_file import save_regions
-from adeada_jax.run.workdir import Workdir
+from adeada_jax.run.workdir import LAYOUT, Workdir
 from adeada_jax.telemetry import Metrics
 
 ROOT = Path(__file__).parents[1]
@@ -176,6 +176,7 @@ def test_a_directory_that_cannot_be_used_is_refused(toy_dir, tmp_path, monkeypat
     (tmp_path / "config.json").write_text(json.dumps(other.to_dict()))
     (tmp_path / "rounds/00").mkdir(parents=True)
     (tmp_path / "rounds/00/evaluation.json").write_text("{}")
+    (tmp_path / "data.json").write_text(json.dumps({"layout": LAYOUT}))
     with pytest.raises(InputError, match="differs in: seed"):
         dry_run.main(config, str(tmp_path))
     with Workdir(tmp_path).locked(), pytest.raises(InputError, match="another process is running there"):
@@ -205,7 +206,7 @@ def test_a_relative_directory_with_other_data_is_refused_and_with_the_same_is_no
     preparing.prepare("toy/filmed", tmp_path / "other/data", progress=False, counts={"train": 5, "val": 4},
                     height=64, width=128)  # fmt: skip
     monkeypatch.chdir(tmp_path / "here")
-    Workdir(tmp_path / "run").write_data(data_of(config, {}))
+    Workdir(tmp_path / "run").write_data(data_of(config, {}, ("train", "val")))
     (tmp_path / "run/rounds/00/progress").mkdir(parents=True)
     (tmp_path / "run/rounds/00/progress/10").touch()  # it has begun
     for place in ("here", "same"):

@@ -73,6 +73,7 @@ def check_columns(workdir):
     assert scores == sorted(scores, reverse=True)
 
 
+@pytest.mark.slow
 def test_ingredients_of_all_three_kinds_and_an_annotator_whose_answers_come_later(
     examples, toy_dir, tmp_path, capsys
 ):

@@ -45,7 +45,7 @@ def pages(monkeypatch):
 
 @pytest.mark.parametrize(
     ("experiment", "words"),
-    [("active", ["after round 2", "regions by round", "ground truth bought"]),
+    [("active", ["after round 2", "regions by round", "labels bought"]),
      ("warmup_only", ["prediction", "ground truth"]), ("target_only", ["prediction", "ground truth"])],
 )  # fmt: skip
 def test_it_makes_the_report_and_leaves_nothing(experiment, words, toy_dir, tmp_path, pages, monkeypatch):
@@ -76,11 +76,13 @@ def test_any_number_of_classes_has_its_report(classes, toy_dir, tmp_path, pages,
     images = sources.open_labelled("toy/filmed", toy_dir, "val")
     validation = rehearsal.OneImage(images, images[0])
     validation[0]["label"] = validation[0]["label"] % classes
-    validation.class_names = tuple(f"class {i}" for i in range(classes))
-    validation.palette = np.random.default_rng(0).integers(0, 255, (classes, 3)).astype(np.uint8)
+    named = {
+        "class_names": tuple(f"class {i}" for i in range(classes)),
+        "palette": np.random.default_rng(0).integers(0, 255, (classes, 3)).astype(np.uint8),
+    }
     config = experiment.config.copy_and_resolve_references()
     config.num_classes = classes
-    rehearsal.rehearse(replace(experiment, validation=validation, config=config))
+    rehearsal.rehearse(replace(experiment, validation=validation, config=config, **named))
     assert f"class {classes - 1}" in pages[0]
 
 

@@ -1,7 +1,7 @@
 """What a run asks of whoever labels, and how it collects the answers."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,24 +11,48 @@ import numpy as np
 from adeada_jax.data.fingerprint import shown
 from adeada_jax.errors import InputError
 from adeada_jax.files import write_json_atomic, write_png_atomic
-from adeada_jax.method.selection_csv import Purchase
 from adeada_jax.partitions.store import DividedImages
 from adeada_jax.types import IGNORE_LABEL
 
 
 @dataclass(frozen=True)
+class Question:
+    """A region whose label is asked for.
+
+    Attributes:
+      round: in which it was bought.
+      image: its name.
+      region: its id in the image's region map.
+      pixels: of it.
+      suggestion: the class id that the model predicts; None where nothing is to be suggested.
+      probability: of that class, the mean over the region's pixels.
+    """
+
+    round: int
+    image: str
+    region: int
+    pixels: int
+    suggestion: int | None = None
+    probability: float | None = None
+
+
+@dataclass(frozen=True)
 class Answer:
-    """Labels of some regions of an image.
+    """Labels of the regions of an image that were asked for.
 
     Attributes:
       image: its name.
       regions: ids of the regions that are settled by this.
       label: `(H, W)` uint8 class ids; IGNORE_LABEL outside the regions, and where nobody knows.
+      returned: ids of those that nobody labelled and that go back to the pool, unpaid.
+      extra: `(H, W)` class ids of what was labelled besides, at no price; IGNORE_LABEL elsewhere.
     """
 
     image: str
     regions: tuple[int, ...]
     label: np.ndarray
+    returned: tuple[int, ...] = ()
+    extra: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -37,17 +61,28 @@ class Job:
 
     Attributes:
       options: `config.oracle`.
-      images: the target's training images with their regions, without labels.
+      images: the target's images with their regions, without labels.
       directory: of the run; what an annotator keeps there goes below a name of its own.
+      class_names: of the classes, by id.
+      palette: `(C, 3)` uint8 RGB, a colour a class.
+      round_directory: where a round's files lie, by its number.
     """
 
     options: Mapping[str, Any]
     images: DividedImages
     directory: Path
+    class_names: tuple[str, ...]
+    palette: np.ndarray
+    round_directory: Callable[[int], Path]
 
 
 class Annotator(Protocol):
     """Someone who labels regions: ground truth, or people. It is made from a Job, at each start of a run.
+
+    It may have a method `facts() -> Mapping[str, Any]`, what labels.json is to tell of the answers besides,
+    JSON-able; and a method `amendments(round: int) -> Iterable[tuple[str, np.ndarray]]`, for answers that
+    were changed after their round: of each image that has such, the whole label of all rounds before `round`.
+    Where answers may change at any time, `request` fixes those that count: the others speak of just these.
 
     Attributes:
       reads_labels: whether it has its answers from the target's own labels, so that there must be some.
@@ -55,8 +90,8 @@ class Annotator(Protocol):
 
     reads_labels: bool
 
-    def request(self, purchases: Sequence[Purchase]) -> None:
-        """Takes note of the regions whose labels are bought; asked again for the same, does nothing new."""
+    def request(self, questions: Sequence[Question]) -> None:
+        """Takes note of a round's questions; asked again for the same, does nothing new."""
         ...
 
     def collect(self) -> Iterable[Answer] | None:
@@ -66,21 +101,26 @@ class Annotator(Protocol):
 
 def label(
     annotator: Annotator,
-    purchases: Sequence[Purchase],
+    questions: Sequence[Question],
     images: DividedImages,
+    num_classes: int,
+    *,
     directory: Path,
     answered: Path,
 ) -> bool:
-    """Has a round's purchases labelled and stores each answer as soon as it is given.
+    """Has a round's questions answered and stores the answers.
 
-    An image whose answer is stored is not asked for again, so that a killed run pays for no label twice.
+    All are asked at each start until `answered` is there, and answers replace those that a killed start left.
 
     Args:
       annotator: whom to ask.
-      purchases: of the round.
+      questions: of the round.
       images: of the target, with their regions.
-      directory: where the answers go, `<image>.png`.
-      answered: the file that says that all are there: how many images and regions.
+      num_classes: C.
+      directory: where the labels go, `<image>.png`; beside it go to `extra` those beyond what was asked, and
+        to `amended` those of earlier rounds that were changed since.
+      answered: the file that says that all are there: `images`, `regions`, `returned` (those that go back to
+        the pool, unpaid: pairs of image and region), and the annotator's facts.
 
     Returns:
       Whether all are answered; if not, the run must wait.
@@ -88,54 +128,78 @@ def label(
     Raises:
       InputError: an answer does not fit its image, or one is missing.
     """
-    regions: Mapping[str, list[Purchase]] = defaultdict(list)
-    for purchase in purchases:
-        regions[purchase.image].append(purchase)
-    missing = [name for name in sorted(regions) if not (directory / f"{name}.png").exists()]
-    wanted = {name: regions[name] for name in missing}
-    annotator.request([purchase for purchases in wanted.values() for purchase in purchases])
+    asked: dict[str, set[int]] = {}
+    for question in questions:
+        asked.setdefault(question.image, set()).add(question.region)
+    annotator.request(questions)
     answers = annotator.collect()
     if answers is None:
         return False
-    index = {name: i for i, name in enumerate(images.names)}
+    for kind in ("extra", "amended"):
+        shutil.rmtree(directory.with_name(kind), ignore_errors=True)
+    index, given, returned = {name: i for i, name in enumerate(images.names)}, set(), []
     for answer in answers:
-        asked = {purchase.region for purchase in wanted.get(answer.image, ())}
-        known = _checked(answer, asked, images, index.get(answer.image, -1))
-        path = directory / f"{answer.image}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_png_atomic(path, known)
-    left = [name for name in missing if not (directory / f"{name}.png").exists()]
-    if left:
+        regions = asked.get(answer.image, set())
+        known = _checked(answer, regions, images, index.get(answer.image, -1), num_classes)
+        _write(directory / f"{answer.image}.png", known if answer.regions else None)
+        if answer.extra is not None:
+            _write(directory.with_name("extra") / f"{answer.image}.png", answer.extra)
+        returned += [[answer.image, region] for region in sorted(answer.returned)]
+        given.add(answer.image)
+    if left := sorted(asked.keys() - given):
         raise InputError(f"the annotator says that it is done, but gave no answer for {shown(left)}")
-    write_json_atomic(answered, {"images": len(regions), "regions": len(purchases)})
+    if questions and hasattr(annotator, "amendments"):
+        for image, amended in annotator.amendments(questions[0].round):
+            _check_label(amended, image, images.images.sizes[index[image]], num_classes)
+            _write(directory.with_name("amended") / f"{image}.png", amended)
+    facts = getattr(annotator, "facts", dict)()
+    counts = {"images": len(asked), "regions": len(questions) - len(returned)}
+    write_json_atomic(answered, {**counts, "returned": returned, **facts})
     return True
 
 
-def _checked(answer: Answer, asked: Set[int], images: DividedImages, index: int) -> np.ndarray:
+def _write(path: Path, label: np.ndarray | None) -> None:
+    """Stores a label, or sees to it that there is none."""
+    if label is None:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_png_atomic(path, label)
+
+
+def _checked(
+    answer: Answer, asked: Set[int], images: DividedImages, index: int, num_classes: int
+) -> np.ndarray:
     """What an answer says of the regions that were asked for: `(H, W)` uint8; the rest is left out.
 
     Raises:
       InputError: it is of other regions or another size, or has ids that are no class.
     """
-    if not asked or set(answer.regions) != asked:
+    told = [*answer.regions, *answer.returned]
+    if not asked or sorted(told) != sorted(asked):
         raise InputError(
-            f"the annotator's answer for image '{answer.image}' is of regions {sorted(answer.regions)}, but "
+            f"the annotator's answer for image '{answer.image}' is of regions {sorted(told)}, but "
             f"{sorted(asked)} were asked for"
         )
-    regions, label, classes = images.regions(index), np.asarray(answer.label), len(images.images.class_names)
-    if label.shape != regions.shape:
+    regions = images.regions(index)
+    _check_label(answer.label, answer.image, regions.shape, num_classes)
+    if answer.extra is not None:
+        _check_label(answer.extra, answer.image, regions.shape, num_classes)
+    return np.where(np.isin(regions, answer.regions), answer.label, IGNORE_LABEL).astype(np.uint8)
+
+
+def _check_label(label: np.ndarray, image: str, size: tuple[int, ...], num_classes: int) -> None:
+    """Whether a label is of its image's size and holds classes only."""
+    label = np.asarray(label)
+    if label.shape != size:
         raise InputError(
-            f"the annotator's label of image '{answer.image}' has shape {label.shape}, its image "
-            f"{regions.shape}"
+            f"the annotator's label of image '{image}' has shape {label.shape}, its image {size}"
         )
     if label.dtype.kind not in "iu":
-        raise InputError(
-            f"the annotator's label of image '{answer.image}' holds {label.dtype}, not whole numbers"
-        )
-    unknown = np.unique(label[(label != IGNORE_LABEL) & ((label < 0) | (label >= classes))])
+        raise InputError(f"the annotator's label of image '{image}' holds {label.dtype}, not whole numbers")
+    unknown = np.unique(label[(label != IGNORE_LABEL) & ((label < 0) | (label >= num_classes))])
     if len(unknown):
         raise InputError(
-            f"the annotator's label of image '{answer.image}' has ids that are no class: "
-            f"{', '.join(map(str, unknown[:10]))}; known: 0 to {classes - 1} and {IGNORE_LABEL} (unknown)"
+            f"the annotator's label of image '{image}' has ids that are no class: "
+            f"{', '.join(map(str, unknown[:10]))}; known: 0 to {num_classes - 1} and {IGNORE_LABEL} (unknown)"
         )
-    return np.where(np.isin(regions, list(asked)), label, IGNORE_LABEL).astype(np.uint8)

@@ -14,20 +14,25 @@ _IMAGES_AT_ONCE = 4
 
 
 class LabelStore:
-    """The labels that were bought, a PNG an image and round: written once, never changed.
+    """The labels that are known, a PNG an image and directory.
 
     Attributes:
-      directories: one a round, oldest first, holding `<image name>.png`.
+      directories: oldest first, holding `<image name>.png`; of what two say of a pixel the later counts.
+      amended: those of the directories whose PNGs take the place of all that came before them.
+      beneath: directories of labels that count where the others say nothing.
     """
 
-    def __init__(self, directories: Iterable[Path]):
-        self.directories = tuple(Path(d) for d in directories)
+    def __init__(
+        self, directories: Iterable[Path], amended: Iterable[Path] = (), beneath: Iterable[Path] = ()
+    ):
+        self.directories, self.amended = tuple(map(Path, directories)), frozenset(map(Path, amended))
+        self.beneath = tuple(map(Path, beneath))
 
     def images(self) -> list[str]:
         """Names of all images that hold bought labels, sorted."""
         names = {
             path.relative_to(directory).with_suffix("").as_posix()
-            for directory in self.directories
+            for directory in (*self.beneath, *self.directories)
             for path in directory.rglob("*.png")
         }
         return sorted(names)
@@ -52,7 +57,13 @@ class LabelStore:
             path = directory / f"{image}.png"
             if path.exists():
                 label = read_label(path, size, num_classes)
-                merged = label if merged is None else np.where(label == IGNORE_LABEL, merged, label)
+                first = merged is None or directory in self.amended
+                merged = label if first else np.where(label == IGNORE_LABEL, merged, label)
+        for directory in self.beneath:
+            path = directory / f"{image}.png"
+            if path.exists():
+                label = read_label(path, size, num_classes)
+                merged = label if merged is None else np.where(merged == IGNORE_LABEL, label, merged)
         if merged is None:
             raise InputError(
                 f"image '{image}': no bought labels under {', '.join(map(str, self.directories))}"
@@ -84,7 +95,7 @@ def read_label(path: Path, size: tuple[int, int], num_classes: int) -> np.ndarra
 
 
 class PurchasedLabels:
-    """The target's images with the labels bought so far: D_T^L as training examples.
+    """Images of the target with the labels that are known so far: D_T^L as training examples.
 
     Images whose bought labels say nothing, IGNORE_LABEL throughout, are none.
 
@@ -93,17 +104,18 @@ class PurchasedLabels:
       known: by image that holds a bought region the number of pixels whose class is known.
     """
 
-    def __init__(self, images, store: LabelStore):
+    def __init__(self, images, store: LabelStore, num_classes: int):
         """
         Args:
-          images: the target's training images, without labels.
+          images: of the target, without labels.
+          num_classes: C.
           store: what was bought; every label is read once, so that a wrong one is found before the training.
 
         Raises:
           InputError: a label is of no image of these, of another size or has ids that are no class.
         """
         self._images = images
-        self._store = store
+        self._store, self._num_classes = store, num_classes
         self._index = {name: i for i, name in enumerate(images.names)}
         bought = store.images()
         with ThreadPoolExecutor(_IMAGES_AT_ONCE) as threads:
@@ -122,7 +134,7 @@ class PurchasedLabels:
                 f"there is a bought label of image '{name}', which the target does not have, under "
                 f"{', '.join(map(str, self._store.directories))}"
             )
-        return self._store.label(name, self._images.sizes[self._index[name]], len(self._images.class_names))
+        return self._store.label(name, self._images.sizes[self._index[name]], self._num_classes)
 
     def __len__(self) -> int:
         return len(self.names)

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from adeada_jax.annotators.asking import Answer, Job
+from adeada_jax.annotators.asking import Answer, Job, Question
 from adeada_jax.data import sources
 from adeada_jax.data.batches import read_ahead
-from adeada_jax.method.selection_csv import Purchase
 from adeada_jax.partitions.store import DividedImages
 from adeada_jax.types import IGNORE_LABEL
 
@@ -24,10 +23,10 @@ class GroundTruth:
         self._divided = job.images
         self._regions: dict[str, list[int]] = {}
 
-    def request(self, purchases: Sequence[Purchase]) -> None:
+    def request(self, questions: Sequence[Question]) -> None:
         self._regions = {}
-        for purchase in purchases:
-            self._regions.setdefault(purchase.image, []).append(purchase.region)
+        for question in questions:
+            self._regions.setdefault(question.image, []).append(question.region)
 
     def collect(self) -> Iterable[Answer]:
         if not self._regions:

@@ -39,6 +39,7 @@ class ImageSource:
 
     Attributes:
       names: of the images.
+      positions: of these images in the split: all of it; of a part see `held_back.SplitPart`.
       class_names: of the classes, by id.
       palette: `(C, 3)` uint8 RGB, a colour a class.
       labelled: whether the split has labels.
@@ -58,6 +59,7 @@ class ImageSource:
         self.dataset, self.data_dir, self.split = dataset, str(data_dir), split
         info = open_split(dataset, data_dir, split)
         self.names: tuple[str, ...] = tuple(info.metadata["names"][split])
+        self.positions: tuple[int, ...] = tuple(range(len(self.names)))
         self.class_names: tuple[str, ...] = tuple(info.metadata["class_names"])
         self.palette = np.asarray(info.metadata["palette"], np.uint8)
         self.labelled: bool = split not in info.metadata.get("unlabelled", ())

@@ -132,6 +132,20 @@ class Regions:
             bought[position] = purchase.round
         return replace(self, bought=bought)
 
+    def with_known(self, known: Mapping[str, Iterable[int]], *, round: int) -> "Regions":
+        """The regions after a round in which some were labelled that nobody bought; none is bought again.
+
+        Args:
+          known: region ids by image name.
+          round: number of the round.
+        """
+        images, bought = {name: i for i, name in enumerate(self.names)}, self.bought.copy()
+        for name, regions in known.items():
+            positions = [self._find(images[name], int(region)) for region in regions]
+            chosen = np.array([p for p in positions if p is not None and bought[p] == 0], np.int64)
+            bought[chosen] = round
+        return replace(self, bought=bought)
+
     def with_columns(self, **columns: np.ndarray) -> "Regions":
         """The same regions with more columns, or others of the same names."""
         return replace(self, columns={**self.columns, **columns})

@@ -33,7 +33,7 @@ _MOST_IDS = 2**16
 
 
 class _Map(NamedTuple):
-    """A map to be made: of which image, where it goes, and the partition's mark of the image."""
+    """A map to be made: of which image of the split, where it goes, and the partition's mark of the image."""
 
     image: int
     path: Path
@@ -148,7 +148,7 @@ class DividedImages:
             if self.complete:
                 return
             self.directory.mkdir(parents=True, exist_ok=True)
-            items = [_Map(i, *parts) for i, parts in enumerate(zip(self._paths, self._marks, strict=True))]
+            items = list(map(_Map, self.images.positions, self._paths, self._marks))
             self._check_space(sum(not item.path.exists() for item in items) / len(items))
             images = self.images
             made_of = (images.dataset, images.data_dir, images.split, images.digest)

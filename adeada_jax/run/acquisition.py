@@ -9,7 +9,8 @@ import jax
 import numpy as np
 
 from adeada_jax import processes
-from adeada_jax.annotators.asking import label
+from adeada_jax.annotators.asking import Question, label
+from adeada_jax.annotators.bought_labels import read_label
 from adeada_jax.arrays import load_arrays, save_arrays
 from adeada_jax.data.subset import Subset
 from adeada_jax.errors import InputError
@@ -26,6 +27,7 @@ from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.region_file import arrays_of, join_regions, load_regions, save_regions
 from adeada_jax.run.runner import Alone, Divided, Outcome, Stage, Together
 from adeada_jax.telemetry import console, track
+from adeada_jax.types import IGNORE_LABEL
 
 # Images of a piece of a region table: at 40 regions of 256 numbers 370 MB, and twice that while it is made.
 _IMAGES_A_PIECE = 8192
@@ -218,10 +220,10 @@ def ask_for_labels(experiment: Experiment, number: int) -> Stage:
     workdir = experiment.workdir
 
     def make() -> Outcome:
-        purchases = [one for one in workdir.purchases(number) if one.round == number]
         done = label(
-            experiment.annotator, purchases, experiment.divided["target"], workdir.labels(number),
-            workdir.answered(number),
+            experiment.annotator, _questions(experiment, number), experiment.divided["target"],
+            experiment.config.num_classes,
+            directory=workdir.labels(number), answered=workdir.answered(number),
         )  # fmt: skip
         return Outcome.DONE if done else Outcome.WAITING
 
@@ -237,14 +239,47 @@ def ask_for_labels(experiment: Experiment, number: int) -> Stage:
     )  # fmt: skip
 
 
+def _questions(experiment: Experiment, number: int) -> list[Question]:
+    """What a round asks, with what the model says of each region."""
+    workdir, classes = experiment.workdir, {name: i for i, name in enumerate(experiment.class_names)}
+    purchases = [one for one in workdir.purchases(number) if one.round == number]
+    probabilities: dict[tuple[str, int], float] = {}
+    if workdir.region_table(number, "target").exists():
+        table = load_regions(workdir.region_table(number, "target"))
+        best = np.asarray(table["probabilities"]).max(axis=1)
+        keys = zip(table.image.tolist(), table.region.tolist(), best.tolist(), strict=True)
+        probabilities = {(table.names[image], region): value for image, region, value in keys}
+    return [
+        Question(number, one.image, one.region, one.pixels, classes.get(one.class_name),
+                 probabilities.get((one.image, one.region)))
+        for one in purchases
+    ]  # fmt: skip
+
+
 def table_of(experiment: Experiment, number: int) -> Regions:
     """What a round's strategy is given: the pool as it was before, with a column an ingredient."""
     workdir = experiment.workdir
     pool = load_regions(workdir.pool).replay(workdir.purchases(number - 1))
+    for n in range(1, number):
+        pool = pool.with_known(_covered(experiment, n), round=n)
     paths = {one.name: workdir.column(one.name) for one in experiment.needed("OfImage")}
     paths |= {one.name: workdir.comparison(number, one.name) for one in experiment.needed("OfDomains")}
     made = {name: load_arrays(path)[0]["values"] for name, path in paths.items()}
     return pool.with_columns_of(load_regions(workdir.region_table(number, "target"))).with_columns(**made)
+
+
+def _covered(experiment: Experiment, number: int) -> dict[str, np.ndarray]:
+    """By image the regions that were labelled wholly without having been asked for in a round."""
+    divided, directory = experiment.divided["target"], experiment.workdir.extra(number)
+    index, found = {name: i for i, name in enumerate(divided.names)}, {}
+    for path in sorted(directory.rglob("*.png")):
+        name = path.relative_to(directory).with_suffix("").as_posix()
+        i = index[name]
+        known = read_label(path, divided.images.sizes[i], experiment.config.num_classes) != IGNORE_LABEL
+        regions = divided.regions(i).ravel()
+        pixels, labelled = np.bincount(regions), np.bincount(regions, known.ravel())
+        found[name] = np.flatnonzero((pixels > 0) & (labelled == pixels))
+    return found
 
 
 def _purchases(experiment: Experiment, number: int) -> list[Purchase]:

@@ -8,8 +8,13 @@ from adeada_jax.run.runner import Alone, Stage
 
 
 def divide(experiment: Experiment, domain: str) -> Stage:
-    """The region maps of a domain's training images, which stay beside the data for other runs."""
-    divided = experiment.divided[domain]
+    """The region maps of a domain's images, which stay beside the data for other runs.
+
+    Args:
+      experiment: the run's.
+      domain: 'source' or 'target', whose training images they are, or 'evaluation' for a sample of these.
+    """
+    divided = experiment.sampled if domain == "evaluation" else experiment.divided[domain]
 
     def files(_: Survey) -> dict[Path, int]:
         return {divided.index: divided.bytes}

@@ -97,7 +97,7 @@ def _data_table(experiment: Experiment, plan: Plan) -> Table:
     config = experiment.config
     table = _table("Data", "", "data set", "images", "size (h x w)", "regions", "pixels", left=2)
     names = (config.source.dataset, config.target.dataset, config.target.dataset)
-    for name, (role, split) in zip(names, plan.splits.items(), strict=True):
+    for name, (role, split) in zip(names, plan.splits.items(), strict=False):
         regions = f"{'' if split.exact else '~'}{split.regions:,}" if split.regions else "-"
         table.add_row(role, name, f"{split.images:,}", _sizes(split), regions, f"{split.pixels:,}")
     return table

@@ -1,6 +1,6 @@
 """What an experiment works with: networks, data and seeds made from the configuration."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +24,7 @@ from adeada_jax.method.strategy import Strategy
 from adeada_jax.models import Discriminator, Segmenter
 from adeada_jax.partitions.store import DividedImages
 from adeada_jax.run.class_agreement import RunClasses, classes_of, resolve
+from adeada_jax.run.target_data import Target, open_target
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
 from adeada_jax.training import checkpoints, parallel
@@ -59,11 +60,16 @@ class Experiment:
       target_images: D_T without labels; this object cannot give any.
       divided: by domain its training images with their regions, which a stage of the run makes; the source is
         only there where its regions are needed.
-      validation: the target's evaluation split.
+      class_names: of the classes, by id.
+      palette: `(C, 3)` uint8 RGB, a colour a class.
       source_classes: ids of the classes that the source has; the others are learned from bought labels alone.
+      validation: the target's images to evaluate on, with labels where `evaluation.kind` is 'labels'; None
+        where nothing is evaluated.
+      sampled: those images with their regions, of which people label a sample; None where they do not.
       strategy: what chooses regions.
       ingredients: what it knows of them.
       annotator: who labels what was bought.
+      evaluator: who labels the sample; None where there is none.
       data: what the data sets held when they were opened, see `data_of`.
     """
 
@@ -75,16 +81,16 @@ class Experiment:
     source: Any
     target_images: Any
     divided: Mapping[str, Any]
-    validation: Any
+    class_names: tuple[str, ...]
+    palette: np.ndarray
     source_classes: tuple[int, ...]
+    validation: Any
+    sampled: DividedImages | None
     strategy: Strategy
     ingredients: tuple[Ingredient, ...]
     annotator: Annotator
+    evaluator: Annotator | None
     data: Mapping[str, Any]
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return self.validation.class_names
 
     @property
     def size(self) -> dict[str, int]:
@@ -196,10 +202,17 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
     ingredients = create_ingredients(strategy.needs, config)
     _check_checkpoints(config, segmenter)
     classes = classes_of(config)
-    source, source_images, target_images, validation = _open_data(config, classes)
+    source, source_images, target = _open_data(config, classes)
     compared = any(kind_of(one) == "OfDomains" for one in ingredients)
-    images = {"target": target_images} | ({"source": source_images} if compared else {})
+    images = {"target": target.pool} | ({"source": source_images} if compared else {})
     divided = divide(images, config.regions)
+    sampled = DividedImages(target.evaluation, config.regions) if config.evaluation.kind == "sample" else None
+
+    def annotator_of(images: DividedImages) -> Annotator:
+        return create_annotator(
+            Job(config.oracle, images, workdir.root, classes.names, classes.palette, workdir.round)
+        )
+
     experiment = Experiment(
         config=config,
         workdir=workdir,
@@ -207,39 +220,37 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
         segmenter=segmenter,
         source_images=source_images,
         source=source,
-        target_images=target_images,
+        target_images=target.pool,
         divided=divided,
-        validation=validation,
+        class_names=classes.names,
+        palette=classes.palette,
         source_classes=classes.of_source,
+        validation=target.evaluation,
+        sampled=sampled,
         strategy=strategy,
         ingredients=ingredients,
-        annotator=create_annotator(Job(config.oracle, divided["target"], workdir.root)),
-        data=data_of(config, divided),
+        annotator=annotator_of(divided["target"]),
+        evaluator=annotator_of(sampled) if sampled else None,
+        data=data_of(config, divided, target.splits),
     )
-    for opened in (source, target_images, validation):
+    for opened in filter(None, (source, target.pool, target.evaluation)):
         sources.check_unchanged(opened)  # since it was opened, so that `data` is of it
     workdir.check_data(experiment.data)
     return experiment
 
 
-def _open_data(config: config_dict.ConfigDict, classes: RunClasses) -> tuple[Any, Any, Any, Any]:
-    """The source with labels and without, the target's training images without and its evaluation split with.
+def _open_data(config: config_dict.ConfigDict, classes: RunClasses) -> tuple[Any, Any, Target]:
+    """The source with labels and without, and the target.
 
-    All have the run's classes.
+    The source has the run's classes; those of the target may be nobody's, where it has no labels.
 
     Raises:
-      InputError: a split is not there.
+      InputError: a split is not there, or has no labels where they are needed.
     """
     source = sources.open_labelled(config.source.dataset, config.source.dir, "train")
     source_images = sources.open_images(config.source.dataset, config.source.dir, "train")
-    target_images = sources.open_images(config.target.dataset, config.target.dir, "train")
-    validation = sources.open_labelled(config.target.dataset, config.target.dir, "val")
-    return (
-        relabelled(source, classes.names, classes.palette),
-        source_images,
-        relabelled(target_images, classes.names, classes.palette),
-        relabelled(validation, classes.names, classes.palette),
-    )
+    target = open_target(config)
+    return relabelled(source, classes.names, classes.palette), source_images, target
 
 
 def divide(images: Mapping[str, sources.ImageSource], options: Mapping[str, Any]) -> dict[str, DividedImages]:
@@ -259,9 +270,11 @@ def divide(images: Mapping[str, sources.ImageSource], options: Mapping[str, Any]
     return divided
 
 
-def data_of(config: config_dict.ConfigDict, divided: Mapping[str, DividedImages]) -> dict[str, Any]:
+def data_of(
+    config: config_dict.ConfigDict, divided: Mapping[str, DividedImages], target_splits: Sequence[str]
+) -> dict[str, Any]:
     """The data that a run works with, by domain: what `workdir.check_data` compares."""
-    splits = {"source": ("train",), "target": ("train", "val")}
+    splits = {"source": ("train",), "target": target_splits}
     return {
         domain: {
             "dataset": config[domain].dataset,

@@ -112,8 +112,9 @@ def make_plan(experiment: Experiment) -> Plan:
     splits = {
         "source": survey(experiment.source, experiment.divided.get("source")),
         "target pool": _pool_survey(experiment),
-        "evaluation": survey(experiment.validation),
     }
+    if experiment.validation:
+        splits["evaluation"] = survey(experiment.validation, experiment.sampled)
     target, rounds = splits["target pool"], recipe.rounds(stages)
     trainings = tuple(_trainings(experiment, stages))
     adversarial = any(stage.cost.adversarial for stage in stages)

@@ -89,8 +89,7 @@ def describe(experiment: Experiment) -> None:
     console.print(
         f"source {config.source.dataset}: {len(experiment.source)} images\n"
         f"target {config.target.dataset}: {len(experiment.target_images)} images to buy labels of, "
-        f"{len(pool.image):,} regions, {pool.total_pixels:,} pixels; "
-        f"{len(experiment.validation)} to evaluate",
+        f"{len(pool.image):,} regions, {pool.total_pixels:,} pixels; {_evaluated(experiment)}",
         highlight=False,
     )
     rounds = recipe.rounds(recipe.stages(experiment))
@@ -100,3 +99,10 @@ def describe(experiment: Experiment) -> None:
             f"{rounds} rounds",
             highlight=False,
         )
+
+
+def _evaluated(experiment: Experiment) -> str:
+    if experiment.validation is None:
+        return "none to evaluate on"
+    sample = f", of which {experiment.config.evaluation.regions} regions are asked for"
+    return f"{len(experiment.validation)} to evaluate on" + (sample if experiment.sampled else "")

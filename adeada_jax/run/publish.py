@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from adeada_jax.annotators.bought_labels import LabelStore
 from adeada_jax.files import read_json
 from adeada_jax.labels import colorize
 from adeada_jax.method.selection_csv import Purchase
 from adeada_jax.report.figures import bought_overlay
 from adeada_jax.report.page import Gallery, Strip, write_report
+from adeada_jax.run import trainings
 from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.prediction import Predictor, predictor
 
@@ -44,9 +44,9 @@ def write(experiment: Experiment, summary: dict, before: Predictor, after: Predi
         selections=[_row(purchase) for purchase in purchases] if last else [],
         densities=densities,
         class_names=experiment.class_names,
-        palette=experiment.validation.palette,
+        palette=experiment.palette,
         galleries=[
-            validation_gallery(experiment, before, after, last),
+            *([validation_gallery(experiment, before, after, last)] if experiment.validation else []),
             *([pool_gallery(experiment, before, after, purchases)] if last else []),
         ],
         events=events,
@@ -60,7 +60,7 @@ def _row(purchase: Purchase) -> dict[str, Any]:
 
 
 def validation_gallery(experiment: Experiment, before: Predictor, after: Predictor, last: int) -> Gallery:
-    """A few evaluation images with their ground truth."""
+    """A few evaluation images, with their ground truth where all of it is known."""
     validation = experiment.validation
     strips = []
     for i in np.unique(np.linspace(0, len(validation) - 1, _STRIPS).astype(int)):
@@ -69,7 +69,8 @@ def validation_gallery(experiment: Experiment, before: Predictor, after: Predict
             ("image", example["image"]),
             *_predictions(experiment, example["image"], before, after, last),
         ]
-        panels.append(("ground truth", colorize(example["label"], validation.palette)))
+        if "label" in example:
+            panels.append(("ground truth", colorize(example["label"], experiment.palette)))
         strips.append(Strip(example["name"], tuple(panels)))
     return Gallery("Evaluation images", "None of these was ever trained on.", tuple(strips))
 
@@ -80,7 +81,7 @@ def pool_gallery(
     """The training images of which most regions were bought, with the labels that were paid for."""
     images = experiment.divided["target"]
     last = max(purchase.round for purchase in purchases)
-    store = LabelStore(experiment.workdir.labels(n) for n in range(last + 1))
+    store = trainings.label_store(experiment.workdir, last)
     counts = Counter(purchase.image for purchase in purchases)
     strips = []
     for name in sorted(counts, key=lambda name: (-counts[name], name))[:_STRIPS]:
@@ -92,7 +93,7 @@ def pool_gallery(
             *_predictions(experiment, example["image"], before, after, last),
         ]
         panels += [
-            ("ground truth bought", colorize(label, experiment.validation.palette)),
+            ("labels bought", colorize(label, experiment.palette)),
             ("regions by round", bought_overlay(example["image"], example["regions"], rounds, rounds=last)),
         ]
         strips.append(Strip(name, tuple(panels)))
@@ -103,7 +104,7 @@ def pool_gallery(
 def _predictions(
     experiment: Experiment, image: np.ndarray, before: Predictor, after: Predictor, last: int
 ) -> list[tuple[str, np.ndarray]]:
-    palette = experiment.validation.palette
+    palette = experiment.palette
     if not last:
         return [("prediction", colorize(after(image), palette))]
     return [

@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import config_dict
 
 from adeada_jax.errors import InputError
-from adeada_jax.run import acquisition, dividing, trainings, validation
+from adeada_jax.run import acquisition, dividing, sampling, trainings, validation
 from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.runner import Stage
 from adeada_jax.types import IGNORE_LABEL
@@ -36,11 +36,13 @@ def check(experiment: Experiment) -> None:
     if asked and not experiment.target_images.labelled:
         raise InputError(
             f"data set '{target.dataset}' in '{target.dir}': split 'train' was prepared without labels, so "
-            "there are none to buy; use --config.experiment=adaptation_only"
+            "there are none to buy; have people label them, --config.oracle.kind=people, or use "
+            "--config.experiment=adaptation_only"
         )
     if EXPERIMENTS[config.experiment] is not target_only:
         _check_any_label(experiment.source, config.source, "train")
-    _check_any_label(experiment.validation, target, "val")
+    if config.evaluation.kind == "labels":
+        _check_any_label(experiment.validation, target, experiment.validation.split)
     written: set[Path] = set()
     for stage in listed:
         for path in stage.reads:
@@ -87,7 +89,7 @@ def active(experiment: Experiment) -> Iterator[Stage]:
 
 def warmup_only(experiment: Experiment) -> Iterator[Stage]:
     """The beginning of an active run (Table 3)."""
-    yield from _pool(experiment)
+    yield from _beginning(experiment)
     yield trainings.warm_up(experiment)
     yield from validation.evaluate(experiment, 0)
 
@@ -95,7 +97,7 @@ def warmup_only(experiment: Experiment) -> Iterator[Stage]:
 def target_only(experiment: Experiment) -> Iterator[Stage]:
     """Table 1's reference: all target labels, trained on for as many steps as an active run."""
     config = experiment.config
-    yield from _pool(experiment)
+    yield from _beginning(experiment)
     yield acquisition.select_everything(experiment)
     yield acquisition.ask_for_labels(experiment, 0)
     yield trainings.on_bought_labels(experiment, trainings.all_steps(config, config.finetune))
@@ -105,7 +107,7 @@ def target_only(experiment: Experiment) -> Iterator[Stage]:
 def source_only(experiment: Experiment) -> Iterator[Stage]:
     """A reference without any target label: the source alone, for as many steps."""
     config = experiment.config
-    yield from _pool(experiment)
+    yield from _beginning(experiment)
     yield trainings.on_source(
         experiment, trainings.all_steps(config, config.finetune), "finetune", "source only"
     )
@@ -115,17 +117,24 @@ def source_only(experiment: Experiment) -> Iterator[Stage]:
 def adaptation_only(experiment: Experiment) -> Iterator[Stage]:
     """A reference without any target label: the adversarial warm-up, for as many steps."""
     config = experiment.config
-    yield from _pool(experiment)
+    yield from _beginning(experiment)
     yield trainings.adaptation(
         experiment, trainings.all_steps(config, config.warmup), "adaptation, adversarial"
     )
     yield from validation.evaluate(experiment, 0)
 
 
-def _pool(experiment: Experiment) -> Iterator[Stage]:
-    """The target's training regions, of which labels can be bought and which the summary counts."""
+def _beginning(experiment: Experiment) -> Iterator[Stage]:
+    """The target's training regions, of which labels can be bought and which the summary counts.
+
+    And the labels of a sample of those to evaluate on, where people give these.
+    """
     yield dividing.divide(experiment, "target")
     yield acquisition.pool(experiment)
+    if experiment.sampled:
+        yield dividing.divide(experiment, "evaluation")
+        yield sampling.draw(experiment)
+        yield sampling.ask(experiment)
 
 
 EXPERIMENTS: dict[str, Callable[[Experiment], Iterator[Stage]]] = {

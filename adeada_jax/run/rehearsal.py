@@ -34,7 +34,6 @@ class OneImage:
 
     def __init__(self, source: Any, example: Mapping[str, Any]):
         self.names = source.names[:1]
-        self.class_names, self.palette = source.class_names, source.palette
         self._example = {
             key: value[:_SIDE, :_SIDE] if isinstance(value, np.ndarray) else value
             for key, value in example.items()
@@ -54,18 +53,19 @@ def rehearse(experiment: Experiment) -> None:
       InputError: there is no place for temporary files. Whatever else the run's end would raise, too.
     """
     with _temporary() as directory, Metrics(directory) as metrics:
-        target, validation = experiment.divided["target"], experiment.validation
+        target = experiment.divided["target"]
+        validation = experiment.validation or target.images
         small = replace(
             experiment, workdir=Workdir(directory), metrics=metrics,
             divided={"target": OneImage(target.images, target.divide(0))},
-            validation=OneImage(validation, validation[0]),
+            validation=OneImage(validation, validation[0]) if experiment.validation else None,
         )  # fmt: skip
         write_results(small, min(recipe.rounds(recipe.stages(experiment)), _ROUNDS))
         summary = read_json(small.workdir.summary)
         publish.write(small, summary, _guess(small, 0), _guess(small, 1))
         Console(file=io.StringIO()).print(tables.round_table(summary))
-        image = small.validation[0]["image"]
-        for kind, picture in pictures(image, _guess(small, 0)(image), small.validation.palette):
+        image = OneImage(validation, validation[0])[0]["image"]
+        for kind, picture in pictures(image, _guess(small, 0)(image), small.palette):
             write_png_atomic(small.workdir.root / f"{kind}.png", picture)
 
 

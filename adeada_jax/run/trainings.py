@@ -19,6 +19,7 @@ from adeada_jax.models import Segmenter
 from adeada_jax.run.costs import Cost, Survey
 from adeada_jax.run.experiment import Experiment, Weights
 from adeada_jax.run.runner import Alone, Stage, Together
+from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import console
 from adeada_jax.training import checkpoints, optimizers, parallel
 from adeada_jax.training.adversarial import adversarial_step
@@ -188,8 +189,23 @@ def _training(
 
 def purchased(experiment: Experiment, number: int, first: int = 0) -> PurchasedLabels:
     """The target's images with the labels bought in the rounds from `first` up to and including `number`."""
-    store = LabelStore(experiment.workdir.labels(n) for n in range(first, number + 1))
-    return PurchasedLabels(experiment.target_images, store)
+    return PurchasedLabels(
+        experiment.target_images,
+        label_store(experiment.workdir, number, first),
+        experiment.config.num_classes,
+    )
+
+
+def label_store(workdir: Workdir, number: int, first: int = 0) -> LabelStore:
+    """The labels of the rounds from `first` up to and including `number`, as they were known then.
+
+    Those that the target had before the first round, and those that were given beyond what was asked, count
+    where nothing was asked.
+    """
+    numbers = range(first, number + 1)
+    amended = [workdir.amended(n) for n in numbers]
+    directories = [path for n in numbers for path in (workdir.amended(n), workdir.labels(n))]
+    return LabelStore(directories, amended, [workdir.extra(n) for n in numbers])
 
 
 def _purchased_with_warning(experiment: Experiment, number: int) -> PurchasedLabels:

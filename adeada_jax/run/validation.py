@@ -1,4 +1,4 @@
-"""How good a round's model is, as stages: mIoU on the evaluation split, and the summary of all rounds."""
+"""How good a round's model is, as stages: mIoU on what it is evaluated on, and the summary of all rounds."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,28 +10,32 @@ from adeada_jax.arrays import load_arrays
 from adeada_jax.data.subset import Subset
 from adeada_jax.evaluation import confusion, tables
 from adeada_jax.files import read_json, write_json_atomic
-from adeada_jax.run import trainings
+from adeada_jax.run import effort, trainings
 from adeada_jax.run.costs import Cost
 from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.region_file import load_regions
 from adeada_jax.run.runner import Alone, Divided, Stage
+from adeada_jax.run.sampling import sampled_examples
 from adeada_jax.telemetry import console
 
 
 def evaluate(experiment: Experiment, number: int) -> Iterator[Stage]:
     """The confusion matrix of a round's model, then the table of all rounds until then."""
-    yield _scores(experiment, number)
+    yield _scores(experiment, number) if experiment.validation else _unscored(experiment, number)
     yield _summary(experiment, number)
 
 
 def _scores(experiment: Experiment, number: int) -> Stage:
     workdir, images = experiment.workdir, experiment.validation
+    reads = [workdir.checkpoint(number), workdir.pool]
+    if experiment.sampled:
+        reads.append(workdir.evaluation_answered)
 
     def measure(indices: Sequence[int]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         weights = experiment.load_weights(workdir.checkpoint(number))
         matrix = confusion.evaluate(
             experiment.segmenter, weights.params, weights.batch_stats,
-            Subset(images, indices), **experiment.size,
+            _examples(experiment, indices), **experiment.size,
             batch_size=experiment.config.inference.batch_size, description=f"round {number}: evaluation",
         )  # fmt: skip
         return {"matrix": matrix}, {}
@@ -44,8 +48,29 @@ def _scores(experiment: Experiment, number: int) -> Stage:
 
     return Stage(
         "evaluation", number, Divided(len(images), len(images), measure, join),
-        reads=(workdir.checkpoint(number), workdir.pool), writes=(workdir.evaluation(number),),
-        cost=Cost(images=len(images)),
+        reads=tuple(reads), writes=(workdir.evaluation(number),), cost=Cost(images=len(images)),
+    )  # fmt: skip
+
+
+def _examples(experiment: Experiment, indices: Sequence[int]) -> Subset:
+    """Images to evaluate on with their labels: of a sample those that have any."""
+    if not experiment.sampled:
+        return Subset(experiment.validation, indices)
+    examples, names = sampled_examples(experiment), {experiment.validation.names[i] for i in indices}
+    return Subset(examples, [i for i, name in enumerate(examples.names) if name in names])
+
+
+def _unscored(experiment: Experiment, number: int) -> Stage:
+    """What is told of a round's model where nothing is evaluated: no mIoU."""
+    workdir = experiment.workdir
+
+    def make() -> None:
+        unknown = np.full(experiment.config.num_classes, np.nan)
+        write_json_atomic(workdir.evaluation(number), round_entry(experiment, number, unknown))
+
+    return Stage(
+        "evaluation", number, Alone(make), reads=(workdir.checkpoint(number), workdir.pool),
+        writes=(workdir.evaluation(number),), timed=False,
     )  # fmt: skip
 
 
@@ -53,7 +78,8 @@ def round_entry(experiment: Experiment, number: int, iou: np.ndarray) -> dict[st
     """One object of summary.json's list, IoU in percent, null for classes that do not occur."""
     workdir = experiment.workdir
     total = load_regions(workdir.pool).total_pixels
-    labelled = sum(purchase.pixels for purchase in workdir.purchases(number))
+    purchases = workdir.purchases(number)
+    labelled = sum(purchase.pixels for purchase in purchases)
     return {
         "round": number,
         **confusion.scores(iou, experiment.class_names, experiment.config.shared_classes),
@@ -61,6 +87,7 @@ def round_entry(experiment: Experiment, number: int, iou: np.ndarray) -> dict[st
         "known_pixels": trainings.purchased(experiment, number).known_pixels,
         "target_pixels": total,
         "labelled_fraction": labelled / total,
+        **effort.of_people(experiment, number, [one for one in purchases if one.round == number]),
     }
 
 

@@ -91,6 +91,29 @@ class Workdir:
         """What was answered of a round's purchases, once all of it is."""
         return self.round(round) / "labels.json"
 
+    @property
+    def evaluation_sample(self) -> Path:
+        """The regions that a model is evaluated on, where a sample of them is."""
+        return self.round(0) / "evaluation_sample.csv"
+
+    @property
+    def evaluation_labels(self) -> Path:
+        """Their labels, a PNG an image."""
+        return self.round(0) / "evaluation_labels"
+
+    @property
+    def evaluation_answered(self) -> Path:
+        """What was answered of them, once all of it is."""
+        return self.round(0) / "evaluation_labels.json"
+
+    def amended(self, round: int) -> Path:
+        """Labels of earlier rounds as they are known from this round on, a PNG an image."""
+        return self.round(round) / "amended"
+
+    def extra(self, round: int) -> Path:
+        """Labels beyond what was bought, that came with the round's answers, a PNG an image."""
+        return self.round(round) / "extra"
+
     def evaluation(self, round: int) -> Path:
         return self.round(round) / "evaluation.json"
 
@@ -100,13 +123,24 @@ class Workdir:
         return max(trained, key=lambda path: int(path.parent.name), default=None)
 
     def purchases(self, until: int) -> list[Purchase]:
-        """What was bought up to and including a round, in the order bought."""
+        """What was bought up to and including a round, in the order bought.
+
+        What nobody labelled before its round was closed went back and is left out.
+        """
         rows: list[Purchase] = []
         for number in range(until + 1):
             path = self.selection(number)
             if path.exists():
-                rows += purchases_from_csv(path.read_text(encoding="utf-8"))
+                returned = self.returned(number)
+                asked = purchases_from_csv(path.read_text(encoding="utf-8"))
+                rows += [row for row in asked if (row.image, row.region) not in returned]
         return rows
+
+    def returned(self, round: int) -> set[tuple[str, int]]:
+        """The regions of a round that went back to the pool, unpaid: image and region."""
+        path = self.answered(round)
+        returned = read_json(path).get("returned", ()) if path.exists() else ()
+        return {(image, region) for image, region in returned}
 
     @property
     def begun(self) -> bool:

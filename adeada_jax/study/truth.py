@@ -16,6 +16,7 @@ from adeada_jax.data import sources
 from adeada_jax.data.batches import read_ahead
 from adeada_jax.errors import InputError
 from adeada_jax.method.regions import Regions
+from adeada_jax.partitions.counting import region_counts
 from adeada_jax.partitions.store import DividedImages
 from adeada_jax.telemetry import track
 from adeada_jax.types import IGNORE_LABEL
@@ -72,21 +73,3 @@ def read_truth(config: Mapping[str, Any], pool: Regions, path: Path) -> Truth:
         )
     save_arrays(path, {"counts": counts, "pixels": pool.pixels}, {"names": pool.names})
     return Truth(counts)
-
-
-def region_counts(regions: np.ndarray, label: np.ndarray, num_classes: int) -> np.ndarray:
-    """Counts pixels by region and class.
-
-    Args:
-      regions: `(H, W)` region ids.
-      label: `(H, W)` classes; IGNORE_LABEL is not counted.
-      num_classes: C.
-
-    Returns:
-      `(R, C)` int32, a row for each id that occurs, in order of ids.
-    """
-    present, rows = np.unique(regions.ravel(), return_inverse=True)
-    columns = np.where(label.ravel() == IGNORE_LABEL, num_classes, label.ravel())
-    cells = rows * (num_classes + 1) + columns
-    counts = np.bincount(cells, minlength=len(present) * (num_classes + 1))
-    return counts.reshape(len(present), num_classes + 1)[:, :num_classes].astype(np.int32)

@@ -67,7 +67,7 @@ def union(toy_dir, tmp_path):
         label = np.full((64, 128), IGNORE_LABEL, np.uint8)
         label[:30, :50] = 3
         write_png_atomic(tmp_path / f"{name}.png", label)
-    bought = PurchasedLabels(images, LabelStore([tmp_path]))
+    bought = PurchasedLabels(images, LabelStore([tmp_path]), 19)
     return loader.concatenate([sources.open_labelled("toy/rendered", toy_dir, "train"), bought])
 
 

@@ -1,16 +1,13 @@
 """The configurations of the paper's experiments and of own folders, from files on disk to the report."""
 
 import json
-import os
 import runpy
 import subprocess
 import sys
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from adeada_jax.data import preparing, sources
 from adeada_jax.errors import InputError
@@ -31,21 +28,6 @@ classes:
   - {name: lake, color: [0, 0, 200]}
   - {name: rock, color: [120, 120, 120]}
 """
-
-
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
-    """A directory of compiled programs: what one run compiles is there for the next."""
-    directory = str(tmp_path_factory.mktemp("compiled"))
-    options = {"jax_compilation_cache_dir": directory, "jax_persistent_cache_min_compile_time_secs": 0.0}
-    before = {name: getattr(jax.config, name) for name in options}
-    for name, value in options.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    yield directory
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="module")
@@ -110,16 +92,14 @@ def summary_of(workdir):
 
 
 @pytest.mark.slow
-def test_gta_runs_from_files_to_the_report(streets, compiled, tmp_path):
+def test_gta_runs_from_files_to_the_report(streets, tmp_path):
     changes = {**SMALL, "source.dir": streets, "target.dir": streets}
     del changes["model.name"]
     flags = [f"--config.{key}={value}" for key, value in changes.items()]
-    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": compiled,
-                   "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}  # fmt: skip
     command = [sys.executable, "scripts/main.py", "--config=configs/gta.py:deeplabv2"]
     done = subprocess.run(
         [*command, f"--workdir={tmp_path}", *flags],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400,
+        cwd=ROOT, capture_output=True, text=True, timeout=400,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     entries = summary_of(tmp_path)
@@ -144,7 +124,7 @@ def check_plan_of_finished(workdir, streets):
 
 
 @pytest.mark.slow
-def test_synthia_runs_too_and_is_scored_over_16_and_13_classes(streets, compiled, tmp_path, capsys):
+def test_synthia_runs_too_and_is_scored_over_16_and_13_classes(streets, tmp_path, capsys):
     run("synthia", tmp_path, **{"source.dir": str(streets), "target.dir": str(streets)})
     for entry in summary_of(tmp_path):
         assert len(entry["iou"]) == 16
@@ -163,7 +143,7 @@ def test_synthia_runs_too_and_is_scored_over_16_and_13_classes(streets, compiled
 
 
 @pytest.mark.slow
-def test_own_folders_with_own_classes_run_too(folders, compiled, tmp_path):
+def test_own_folders_with_own_classes_run_too(folders, tmp_path):
     # Warm-up and fine-tuning share a program, so that it is compiled once; no mixtures are fitted.
     changes = {"warmup.method": "source_only", "warmup.learning_rate_steps": 0,
                "training.target_statistics_steps": 0, "acquisition.strategy": "entropy"}  # fmt: skip

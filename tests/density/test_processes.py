@@ -22,7 +22,7 @@ starts = [np.eye(k)[rng.integers(k, size=len(s))] for s, k in zip(sets, (3, 2))]
 for kind in ("full", "tied", "diag"):
     options = dict(covariance_type=kind, responsibilities=starts, max_iter=5)
     one = fit_mixtures(sets, [3, 2], **options)
-    for count in (2, 8):
+    for count in (2, 8) if kind == "full" else (8,):
         many = fit_mixtures(sets, [3, 2], devices=jax.local_devices()[:count], **options)
         for a, b in zip(one, many):
             np.testing.assert_allclose(a.lower_bounds, b.lower_bounds, rtol=1e-5)
@@ -37,12 +37,12 @@ compared = [
     density_difference(
         target, classes, source, classes, density=Gmm(), num_classes=2, devices=jax.local_devices()[:n]
     )
-    for n in (1, 2, 8)
+    for n in (1, 8)
 ]
-for found in compared[1:]:
-    np.testing.assert_allclose(found.importance, compared[0].importance, rtol=1e-4)
-    np.testing.assert_allclose(found.kl, compared[0].kl, rtol=1e-4)
-    np.testing.assert_array_equal(*(np.argsort(-one.importance) for one in (found, compared[0])))
+one, many = compared
+np.testing.assert_allclose(many.importance, one.importance, rtol=1e-4)
+np.testing.assert_allclose(many.kl, one.kl, rtol=1e-4)
+np.testing.assert_array_equal(*(np.argsort(-found.importance) for found in compared))
 print("same")
 """
 

@@ -7,9 +7,10 @@ from adeada_jax.data import sources
 from adeada_jax.errors import InputError
 from adeada_jax.labels import CLASS_NAMES
 from adeada_jax.method.regions import Regions
+from adeada_jax.partitions.counting import region_counts
 from adeada_jax.study import truth
 from adeada_jax.study.analyses import ALL_CLASSES, advantage, analyse
-from adeada_jax.study.truth import Truth, read_truth, region_counts
+from adeada_jax.study.truth import Truth, read_truth
 
 
 class Streets:

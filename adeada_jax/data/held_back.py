@@ -1,0 +1,63 @@
+"""An undivided split as two parts: images to buy labels of, and images held back for the evaluation."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from adeada_jax.data import sources
+from adeada_jax.data.fingerprint import digest
+from adeada_jax.errors import InputError
+
+
+def divide(names: Sequence[str], fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    """Positions of the images to buy labels of and of those held back.
+
+    An image's name and the seed alone decide, but that there is one of each at least: images that are added
+    later move no other.
+
+    Args:
+      names: of all images.
+      fraction: of them to hold back, about; more than 0, less than 1.
+      seed: of the draw.
+
+    Raises:
+      InputError: there are fewer than two images.
+    """
+    if len(names) < 2:
+        raise InputError("one image cannot be both labelled and held back for the evaluation; add more")
+    draws = [int(digest(f"{seed}\0{name}".encode())[:13], 16) / 16**13 for name in names]
+    order = sorted(range(len(names)), key=draws.__getitem__)
+    count = min(max(sum(draw < fraction for draw in draws), 1), len(names) - 1)
+    held = set(order[:count])
+    return [i for i in range(len(names)) if i not in held], sorted(held)
+
+
+class SplitPart:
+    """Some images of a split, with all else as it is of the whole.
+
+    Attributes:
+      positions: of the images in the split.
+      names, sizes, marks: of these images, as of `sources.ImageSource`.
+    """
+
+    def __init__(self, source: sources.ImageSource, positions: Sequence[int]):
+        self._source, self.positions = source, tuple(positions)
+        self.names = tuple(source.names[i] for i in positions)
+        self.sizes = tuple(source.sizes[i] for i in positions)
+        self.marks = tuple(source.marks[i] for i in positions)
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self._source, self.positions)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """An example; see `sources.ImageSource`."""
+        return self._source[self.positions[index]]
+
+    def label(self, index: int) -> Any:
+        """A label, of a labelled source; see `sources.LabelledSource.label`."""
+        return self._source.label(self.positions[index])  # type: ignore[attr-defined]

@@ -18,7 +18,10 @@ _DRY_RUN = flags.DEFINE_bool(
     "dry_run", False, "Print what would be done, and what would stop it; train and write nothing."
 )
 
-
+_ACCEPT_UPDATE = flags.DEFINE_bool(
+    "accept_update", False,
+    "Go on with images that were added to the target's training split since: they join the pool.",
+)  # fmt: skip
 _COORDINATOR = flags.DEFINE_string(
     "coordinator", "", "host:port of process 0, where several processes make one run."
 )
@@ -44,12 +47,13 @@ def main(argv: list[str]) -> int:
         from adeada_jax.run.dry_run import main as show
 
         keep_compiled_programs()
-        show(config, _WORKDIR.value)
+        show(config, _WORKDIR.value, accept_update=_ACCEPT_UPDATE.value)
         return 0
     from adeada_jax.run.main import main as run
 
     keep_compiled_programs()
-    return WAITING if run(config, _WORKDIR.value) is None else 0
+    result = run(config, _WORKDIR.value, accept_update=_ACCEPT_UPDATE.value)
+    return WAITING if result is None else 0
 
 
 if __name__ == "__main__":

@@ -180,10 +180,18 @@ def load_weights(segmenter: Segmenter, checkpoint: Path, statistics: Path | None
     return Weights(tree["params"], tree["batch_stats"])
 
 
-def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics: Metrics) -> Experiment:
+def create_experiment(
+    config: config_dict.ConfigDict, workdir: Workdir, metrics: Metrics, *, accept_update: bool = False
+) -> Experiment:
     """Checks everything that can be known before the work starts, then opens data and networks.
 
     The toy streets are made on first use; `num_classes` of 0 becomes what the data say.
+
+    Args:
+      config: the configuration.
+      workdir: where outputs go.
+      metrics: where numbers go.
+      accept_update: whether the target may have more training images than when the run began.
 
     Raises:
       InputError: naming the key, file or value that cannot work; the data are not those that the run of
@@ -202,7 +210,7 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
     ingredients = create_ingredients(strategy.needs, config)
     _check_checkpoints(config, segmenter)
     classes = classes_of(config)
-    source, source_images, target = _open_data(config, classes)
+    source, source_images, target = _open_data(config, classes, workdir.first_images())
     compared = any(kind_of(one) == "OfDomains" for one in ingredients)
     images = {"target": target.pool} | ({"source": source_images} if compared else {})
     divided = divide(images, config.regions)
@@ -235,12 +243,14 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
     )
     for opened in filter(None, (source, target.pool, target.evaluation)):
         sources.check_unchanged(opened)  # since it was opened, so that `data` is of it
-    workdir.check_data(experiment.data)
+    workdir.check_data(experiment.data, accept_update=accept_update)
     return experiment
 
 
-def _open_data(config: config_dict.ConfigDict, classes: RunClasses) -> tuple[Any, Any, Target]:
-    """The source with labels and without, and the target.
+def _open_data(
+    config: config_dict.ConfigDict, classes: RunClasses, first: Sequence[str] | None
+) -> tuple[Any, Any, Target]:
+    """The source with labels and without, and the target, whose training images once were `first`.
 
     The source has the run's classes; those of the target may be nobody's, where it has no labels.
 
@@ -249,7 +259,7 @@ def _open_data(config: config_dict.ConfigDict, classes: RunClasses) -> tuple[Any
     """
     source = sources.open_labelled(config.source.dataset, config.source.dir, "train")
     source_images = sources.open_images(config.source.dataset, config.source.dir, "train")
-    target = open_target(config)
+    target = open_target(config, first)
     return relabelled(source, classes.names, classes.palette), source_images, target
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from ml_collections import config_dict
 
 from adeada_jax import processes
+from adeada_jax.data.fingerprint import shown
 from adeada_jax.errors import InputError
 from adeada_jax.files import read_json
 from adeada_jax.run import publish, recipe, runner
@@ -19,8 +20,15 @@ from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics, console
 
 
-def main(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any] | None:
+def main(
+    config: config_dict.ConfigDict, workdir: str, *, accept_update: bool = False
+) -> dict[str, Any] | None:
     """Runs or resumes the experiment of `config` in `workdir`.
+
+    Args:
+      config: the configuration.
+      workdir: the directory.
+      accept_update: has images that were added to the target's training split since join the pool.
 
     Returns:
       The content of summary.json; None if the run waits for labels.
@@ -34,11 +42,15 @@ def main(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any] | None:
     with processes.ending_together(), lock, Metrics(directory.root, writes=writes) as metrics:
         config = resolve(config)
         directory.check_config(config.to_dict())
-        experiment = create_experiment(config, directory, metrics)
+        check_update(config, accept_update)
+        experiment = create_experiment(config, directory, metrics, accept_update=accept_update)
         data = experiment.data
         if writes:
             warn(experiment, preflight(experiment))
             directory.write_config(config.to_dict())
+            if joining := directory.joining(data):
+                console.print(f"{len(joining):,} images join the pool: {shown(joining)}", highlight=False)
+                directory.accept_update(data)
             directory.write_data(data)
         processes.broadcast(True)  # The others look at what the writer wrote once it is there.
         processes.wait_for(directory.data)
@@ -66,6 +78,19 @@ def run(experiment: Experiment) -> dict[str, Any] | None:
         return None
     console.print(f"report: {experiment.workdir.report}", soft_wrap=True)
     return read_json(experiment.workdir.summary)
+
+
+def check_update(config: config_dict.ConfigDict, accept_update: bool) -> None:
+    """Refuses added images where they would be no pool's.
+
+    Raises:
+      InputError: the experiment buys no labels in rounds.
+    """
+    if accept_update and config.experiment != "active":
+        raise InputError(
+            f"--accept_update: config.experiment='{config.experiment}' knows its target from the beginning; "
+            "start it in another --workdir"
+        )
 
 
 def note_partitions(experiment: Experiment) -> None:

@@ -22,7 +22,7 @@ def paper_defaults() -> config_dict.ConfigDict:
     """The paper's settings (supplement A) with DeepLabV3+ and ResNet-101; data sets left empty."""
     config = config_dict.ConfigDict()
     config.seed = 0
-    config.num_classes = 19
+    config.num_classes = 19  # 0 = as many as the data have
     # What source and target share: 'all' classes, or SYNTHIA's ('synthia'): terrain, truck and train have no
     # densities then, mIoU is over the other 16 classes and mIoU* over 13 (Table 1 b).
     config.shared_classes = "all"

@@ -59,7 +59,7 @@ def _number(holds: Callable[[float], bool], allowed: str, *wrong: float) -> Rule
 
 def _whole(least: int, most: int = _BEYOND - 1) -> Rule:
     allowed = f"must be at least {least}" + (f" and at most {most}" if most < _BEYOND - 1 else "")
-    if least == 0:
+    if least == 0 and most == _BEYOND - 1:
         allowed = "must not be negative"
     refusal = f"{{}} {allowed}, and below 2^31" if most == _BEYOND - 1 else f"{{}} {allowed}"
     return Rule(int, lambda value: least <= value <= most, refusal, (least - 1, -(10**12), most + 1, 10**12))
@@ -96,7 +96,7 @@ _PART = _text("must be the name of a part", wrong=["absurd", "absurd:Absurd", ":
 # A rule a key of `config.paper_defaults()`. What directories hold is for those who open them to check.
 RULES: dict[str, Rule] = {
     "seed": _SEED,
-    "num_classes": _whole(1, IGNORE_LABEL - 1),
+    "num_classes": _whole(0, IGNORE_LABEL - 1),
     "shared_classes": _one_of(*SHARED_CLASSES),
     "experiment": _one_of(*EXPERIMENTS),
     "source.dataset": _text(

@@ -9,8 +9,8 @@ Prepare each domain from its folder (docs/data.md) into a directory of its own:
     python scripts/prepare_data.py --dataset=folder --source_dir=DIR --data_dir=data/source
     python scripts/prepare_data.py --dataset=folder --source_dir=DIR --data_dir=data/target
 
-Both have the same classes; the target has a split train, to buy labels of, and a split val, to evaluate. Say
-how many classes there are: --config.num_classes=N. Start from ImageNet's weights if you can:
+Both name their classes alike, and the target may have some that the source lacks. The target has a split
+train, to buy labels of, and a split val, to evaluate. Start from ImageNet's weights if you can:
 --config.model.pretrained=DIR, which scripts/import_weights.py makes.
 """
 
@@ -28,6 +28,7 @@ def get_config(words: str = "") -> config_dict.ConfigDict:
     model, experiment = choose("configs/folder.py", words, ("deeplabv3plus", "deeplabv2"), EXPERIMENTS)
     config = paper_defaults()
     config.experiment = experiment
+    config.num_classes = 0  # those that the data have
     config.source.update({"dataset": "folder", "dir": "data/source"})
     config.target.update({"dataset": "folder", "dir": "data/target"})
     config.data.update({"height": 256, "width": 384, "batch_size": 4})

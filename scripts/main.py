@@ -20,6 +20,10 @@ _DRY_RUN = flags.DEFINE_bool(
 _WAIT = flags.DEFINE_bool(
     "wait", False, "Look again and again where the run waits for labels, instead of ending with status 75."
 )
+_ACCEPT_UPDATE = flags.DEFINE_bool(
+    "accept_update", False,
+    "Go on with images that were added to the target's training split since: they join the pool.",
+)  # fmt: skip
 _COORDINATOR = flags.DEFINE_string(
     "coordinator", "", "host:port of process 0, where several processes make one run."
 )
@@ -45,12 +49,13 @@ def main(argv: list[str]) -> int:
         from adeada_jax.run.dry_run import main as show
 
         keep_compiled_programs()
-        show(config, _WORKDIR.value)
+        show(config, _WORKDIR.value, accept_update=_ACCEPT_UPDATE.value)
         return 0
     from adeada_jax.run.main import main as run
 
     keep_compiled_programs()
-    return WAITING if run(config, _WORKDIR.value, wait=_WAIT.value) is None else 0
+    result = run(config, _WORKDIR.value, wait=_WAIT.value, accept_update=_ACCEPT_UPDATE.value)
+    return WAITING if result is None else 0
 
 
 if __name__ == "__main__":

@@ -30,6 +30,10 @@ _BEAM_OPTIONS = flags.DEFINE_string(
 _UPDATE = flags.DEFINE_bool(
     "update", False, "Prepare anew what changed in --source_dir since; else a change is an error."
 )
+_WRITE_CLASSES = flags.DEFINE_bool(
+    "write_classes", False,
+    "Write a classes.yaml of the ids or colours in the labels of --dataset=folder, to be looked through.",
+)  # fmt: skip
 
 
 def main(argv: list[str]) -> None:
@@ -39,6 +43,10 @@ def main(argv: list[str]) -> None:
     from adeada_jax.data import data_sets, prepared, preparing, sources
     from adeada_jax.partitions.store import DividedImages
 
+    if _WRITE_CLASSES.value:
+        path = preparing.write_classes(_DATASET.value, _SOURCE_DIR.value, jobs=_JOBS.value)
+        print(f"{path}: written; look it through, then give the same command without --write_classes")
+        return
     beam_options = None if _BEAM_OPTIONS.value is None else shlex.split(_BEAM_OPTIONS.value)
     workers: dict[str, Any] = {"jobs": _JOBS.value, "beam_options": beam_options}
     regions = {"kind": "slic", "num_segments": _NUM_SEGMENTS.value, "compactness": _COMPACTNESS.value}

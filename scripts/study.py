@@ -39,10 +39,12 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
     config = checked_config(_CONFIG.value)
     # Imported late, so that --help and wrong flags answer at once.
+    from adeada_jax.run.class_agreement import resolve
     from adeada_jax.study.study import run_study
     from adeada_jax.study.study_plan import make_plan
 
     keep_compiled_programs()
+    config = resolve(config)
     plan = make_plan(
         config, strategies=_STRATEGIES.value, seeds=_SEEDS.value, references=_REFERENCES.value,
         ablations=_ABLATIONS.value, settings=_SETTINGS.value,

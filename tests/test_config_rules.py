@@ -84,7 +84,7 @@ def test_a_study_refuses_them_too():
         ("warmup.method", "none", "known: adversarial, source_only"),
         ("experiment", "passive", "known: active, warmup_only"),
         ("data.batch_size", 0, "data.batch_size: 0 must be at least 1"),
-        ("num_classes", 255, "num_classes: 255 must be at least 1 and at most 254"),
+        ("num_classes", 255, "num_classes: 255 must be at least 0 and at most 254"),
         ("finetune.steps", -1, "finetune.steps: -1 must not be negative"),
         ("finetune.learning_rate", float("inf"), "learning_rate: inf must be positive and finite"),
         ("source.dir", "", "source.dir: '' must be the name of a directory"),

@@ -166,7 +166,7 @@ def test_another_configuration_is_refused_by_key(finished, toy_dir):
         ({"regions__kind": "sam"}, "config.regions.kind: unknown 'sam'; known: slic, grid, masks, or an imp"),
         ({"regions__kind": "masks"}, "config.regions.masks: '' must name the folder of masks"),
         ({"regions__kind": "masks", "regions__masks": "nowhere"}, "'nowhere' is no folder of masks"),
-        ({"num_classes": 5}, "config.num_classes: 5, but the source data set .* has 19"),
+        ({"num_classes": 5}, "config.num_classes: 5, but the data have 19 classes: road, "),
         ({"warmup__checkpoint": "nowhere"}, "checkpoint '.*nowhere' does not exist"),
         ({"model__pretrained": "nowhere"}, "checkpoint '.*nowhere' does not exist"),
     ],

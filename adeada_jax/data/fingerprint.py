@@ -58,6 +58,17 @@ def differences(former: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def added_images(former: Mapping[str, Any], now: Mapping[str, Any], split: str) -> list[str]:
+    """The images that a split has now besides those of before, where nothing else differs; else none."""
+    names = set(former["splits"].get(split, {"name": ()})["name"])
+    records = now["splits"].get(split, {"name": ()})
+    kept = [i for i, name in enumerate(records["name"]) if name in names]
+    without = {key: [values[i] for i in kept] for key, values in records.items()}
+    if {**now, "splits": {**now["splits"], split: without}} != former:
+        return []
+    return [name for name in records["name"] if name not in names]
+
+
 def _record_differences(split: str, former: Any, now: Any) -> list[str]:
     if former is None or now is None:
         return [f"split '{split}' was {'added' if former is None else 'removed'}"]

@@ -1,6 +1,6 @@
 """An undivided split as two parts: images to buy labels of, and images held back for the evaluation."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 from adeada_jax.data import sources
@@ -8,25 +8,28 @@ from adeada_jax.data.fingerprint import digest
 from adeada_jax.errors import InputError
 
 
-def divide(names: Sequence[str], fraction: float, seed: int) -> tuple[list[int], list[int]]:
+def divide(
+    names: Sequence[str], fraction: float, seed: int, later: Set[str] = frozenset()
+) -> tuple[list[int], list[int]]:
     """Positions of the images to buy labels of and of those held back.
 
-    An image's name and the seed alone decide, but that there is one of each at least: images that are added
-    later move no other.
+    An image's name and the seed alone decide, but that there is one of each at least.
 
     Args:
       names: of all images.
       fraction: of them to hold back, about; more than 0, less than 1.
       seed: of the draw.
+      later: those that were added since; they are to buy labels of and move no other.
 
     Raises:
       InputError: there are fewer than two images.
     """
-    if len(names) < 2:
+    first = [i for i, name in enumerate(names) if name not in later]
+    if len(first) < 2:
         raise InputError("one image cannot be both labelled and held back for the evaluation; add more")
-    draws = [int(digest(f"{seed}\0{name}".encode())[:13], 16) / 16**13 for name in names]
-    order = sorted(range(len(names)), key=draws.__getitem__)
-    count = min(max(sum(draw < fraction for draw in draws), 1), len(names) - 1)
+    draws = {i: int(digest(f"{seed}\0{names[i]}".encode())[:13], 16) / 16**13 for i in first}
+    order = sorted(first, key=draws.__getitem__)
+    count = min(max(sum(draw < fraction for draw in draws.values()), 1), len(first) - 1)
     held = set(order[:count])
     return [i for i in range(len(names)) if i not in held], sorted(held)
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from adeada_jax.data import fingerprint as fingerprints
 from adeada_jax.data.builders import writing
 from adeada_jax.data.data_sets import directory_of, remedy
@@ -19,6 +21,17 @@ def fingerprint(dataset: str, data_dir: str | Path, splits: Sequence[str]) -> di
     for split in splits:
         info = open_split(dataset, data_dir, split)
     return fingerprints.fingerprint(info.metadata, splits)
+
+
+def classes(dataset: str, data_dir: str | Path) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names of a prepared data set's classes, by id, and their colours, `(C, 3)` uint8 RGB; it may have none.
+
+    Raises:
+      InputError: unknown data set; not or half prepared.
+    """
+    metadata = open_builder(dataset, data_dir).info.metadata
+    palette = np.asarray(metadata["palette"], np.uint8).reshape(-1, 3)
+    return tuple(metadata["class_names"]), palette
 
 
 def split_sizes(dataset: str, data_dir: str | Path) -> dict[str, int]:

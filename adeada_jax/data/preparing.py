@@ -6,6 +6,7 @@ from typing import Any
 
 from adeada_jax import seams
 from adeada_jax.data.builders import writing
+from adeada_jax.data.builders.folder import Folder
 from adeada_jax.data.builders.layout import DataSet
 from adeada_jax.data.data_sets import EMBEDDED, directory_of, find_data_set
 from adeada_jax.data.prepared import is_complete, open_builder
@@ -53,6 +54,29 @@ def prepare(
             writing.write_toy_streets(found.domain, Path(data_dir), progress, **options)
         else:
             writing.write_from_files(found, directory, Path(data_dir), progress, **options)
+
+
+def write_classes(
+    dataset: str, source_dir: str | Path, *, jobs: int | None = None, progress: bool = True
+) -> Path:
+    """Writes classes.yaml into a folder of one's own images, of what is found in its labels.
+
+    Args:
+      dataset: 'folder'.
+      source_dir: the folder.
+      jobs: processes; one a core unless given.
+      progress: shows a progress bar.
+
+    Returns:
+      The file.
+
+    Raises:
+      InputError: another data set; as `class_drafts.write_draft`.
+    """
+    found = find_data_set(dataset)
+    if not isinstance(found, Folder):
+        raise InputError(f"--write_classes: '{dataset}' has classes of its own; it is for --dataset=folder")
+    return writing.write_classes(found, source_dir, jobs=jobs, progress=progress)
 
 
 def make_if_embedded(dataset: str, data_dir: str | Path, seam: seams.Seam) -> None:

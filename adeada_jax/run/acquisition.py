@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import config_dict
 
 from adeada_jax import processes
 from adeada_jax.annotators.asking import Question, label
@@ -124,11 +123,11 @@ def compare_domains(experiment: Experiment, number: int, ingredient: OfDomains) 
 
     Each process reads all probabilities, for the classes, and of the features its part.
     """
-    workdir, config = experiment.workdir, experiment.config
+    workdir = experiment.workdir
     path = workdir.comparison(number, ingredient.name)
     tables = tuple(workdir.region_table(number, domain) for domain in ("target", "source"))
     context = Context(
-        experiment.class_names, shared_classes(config), experiment.seed(number, ingredient.name),
+        experiment.class_names, shared_classes(experiment), experiment.seed(number, ingredient.name),
         jax.devices() if processes.count() > 1 else None,
     )  # fmt: skip
 
@@ -145,10 +144,10 @@ def compare_domains(experiment: Experiment, number: int, ingredient: OfDomains) 
     return Stage(ingredient.name, number, Together(make, write), reads=tables, writes=(path,), cost=cost)
 
 
-def shared_classes(config: config_dict.ConfigDict) -> Sequence[int]:
+def shared_classes(experiment: Experiment) -> Sequence[int]:
     """The classes that both domains may have."""
-    shared = SHARED_CLASSES[config.shared_classes]["miou"]
-    return range(config.num_classes) if shared is None else shared
+    shared = SHARED_CLASSES[experiment.config.shared_classes]["miou"]
+    return [c for c in experiment.source_classes if shared is None or c in shared]
 
 
 def measure_images(experiment: Experiment, ingredient: OfImage) -> Stage:

@@ -10,11 +10,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from adeada_jax.data.fingerprint import shown
 from adeada_jax.errors import InputError
 from adeada_jax.run import recipe
+from adeada_jax.run.class_agreement import resolve
 from adeada_jax.run.experiment import Experiment, create_experiment
 from adeada_jax.run.forecast import Plan, Split
 from adeada_jax.run.ignored import ignored_keys
+from adeada_jax.run.main import check_update
 from adeada_jax.run.preflight import (  # fmt: skip
     bytes_text,
     device_bytes,
@@ -29,16 +32,24 @@ from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics, console
 
 
-def main(config: config_dict.ConfigDict, workdir: str) -> Plan:
+def main(config: config_dict.ConfigDict, workdir: str, *, accept_update: bool = False) -> Plan:
     """Makes all checks that a run makes before its work, and prints the plan.
+
+    Args:
+      config: the configuration.
+      workdir: the run's directory.
+      accept_update: whether images that were added to the target since would join the pool.
 
     Raises:
       InputError: something in the configuration, the data or the working directory would stop the run.
     """
     directory = Workdir(workdir)
     check_directory(directory)
+    config = resolve(config)
     directory.check_config(config.to_dict())
-    experiment = create_experiment(config, directory, Metrics(directory.root))
+    check_update(config, accept_update)
+    metrics = Metrics(directory.root)
+    experiment = create_experiment(config, directory, metrics, accept_update=accept_update)
     plan = preflight(experiment)
     show(experiment, plan)
     return plan
@@ -111,6 +122,10 @@ def _data_notes(experiment: Experiment, plan: Plan) -> Iterator[str]:
             f"{maps.count:,} images are divided into regions first ({experiment.config.regions.kind}); the "
             f"maps, at most about {bytes_text(maps.bytes)}, stay in {maps.path}"
         )
+    if added := experiment.workdir.joining(experiment.data):
+        yield f"{len(added):,} images that were added join the pool: {shown(added)}"
+    if unseen := learned_from_bought_labels(experiment):
+        yield f"classes that the source lacks, learned from bought labels alone: {', '.join(unseen)}"
     if plan.rounds:
         target = plan.splits["target pool"]
         regions = plan.budget / (target.pixels / target.regions)
@@ -118,6 +133,11 @@ def _data_notes(experiment: Experiment, plan: Plan) -> Iterator[str]:
             f"{options.strategy} buys {plan.budget:,} pixels a round ({100 * options.budget:g}%, about "
             f"{regions:,.0f} regions), in {plan.rounds} rounds"
         )
+
+
+def learned_from_bought_labels(experiment: Experiment) -> list[str]:
+    """Names of the classes that the source has no label of."""
+    return [n for c, n in enumerate(experiment.class_names) if c not in experiment.source_classes]
 
 
 def _sizes(split: Split) -> str:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from ml_collections import config_dict
 
-from adeada_jax import config_rules, processes, seams, timers
+from adeada_jax import processes, timers
 from adeada_jax.annotators.annotators import create_annotator
 from adeada_jax.annotators.asking import Annotator, Job
-from adeada_jax.data import prepared, preparing, sources
+from adeada_jax.data import prepared, sources
 from adeada_jax.data.fingerprint import shown
+from adeada_jax.data.relabelled import relabelled
 from adeada_jax.errors import InputError
-from adeada_jax.labels import CLASS_NAMES
 from adeada_jax.method.ingredients.ingredient import Ingredient
 from adeada_jax.method.ingredients.providers import create_ingredients, kind_of
 from adeada_jax.method.strategies.random import Random
@@ -25,6 +25,7 @@ from adeada_jax.method.strategies.typical import Typical
 from adeada_jax.method.strategy import Strategy
 from adeada_jax.models import Discriminator, Segmenter
 from adeada_jax.partitions.store import DividedImages
+from adeada_jax.run.class_agreement import RunClasses, classes_of, resolve
 from adeada_jax.run.target_data import Target, open_target
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
@@ -63,6 +64,7 @@ class Experiment:
         only there where its regions are needed.
       class_names: of the classes, by id.
       palette: `(C, 3)` uint8 RGB, a colour a class.
+      source_classes: ids of the classes that the source has; the others are learned from bought labels alone.
       validation: the target's images to evaluate on, with labels where `evaluation.kind` is 'labels'; None
         where nothing is evaluated.
       sampled: those images with their regions, of which people label a sample; None where they do not.
@@ -83,6 +85,7 @@ class Experiment:
     divided: Mapping[str, Any]
     class_names: tuple[str, ...]
     palette: np.ndarray
+    source_classes: tuple[int, ...]
     validation: Any
     sampled: DividedImages | None
     strategy: Strategy
@@ -197,16 +200,24 @@ def load_weights(segmenter: Segmenter, checkpoint: Path, statistics: Path | None
     return Weights(tree["params"], tree["batch_stats"])
 
 
-def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics: Metrics) -> Experiment:
+def create_experiment(
+    config: config_dict.ConfigDict, workdir: Workdir, metrics: Metrics, *, accept_update: bool = False
+) -> Experiment:
     """Checks everything that can be known before the work starts, then opens data and networks.
 
-    The toy streets are made on first use.
+    The toy streets are made on first use; `num_classes` of 0 becomes what the data say.
+
+    Args:
+      config: the configuration.
+      workdir: where outputs go.
+      metrics: where numbers go.
+      accept_update: whether the target may have more training images than when the run began.
 
     Raises:
       InputError: naming the key, file or value that cannot work; the data are not those that the run of
         this working directory began with.
     """
-    config_rules.check(config)
+    config = resolve(config)
     parallel.check_batch_size(config.data.batch_size, config.training.accumulation)
     if config.finetune.mixing == "half" and config.data.batch_size // 2 % processes.count():
         raise InputError(
@@ -218,16 +229,17 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
     strategy = create_strategy(config.acquisition.strategy, config.acquisition)
     ingredients = create_ingredients(strategy.needs, config)
     _check_checkpoints(config, segmenter)
-    for domain in ("source", "target") if config.source.dataset else ("target",):
-        preparing.make_if_embedded(config[domain].dataset, config[domain].dir, seams.DATA_SETS[domain])
-    source, source_images, target, (class_names, palette) = _open_data(config)
+    classes = classes_of(config)
+    source, source_images, target = _open_data(config, classes, workdir.first_images())
     compared = any(kind_of(one) == "OfDomains" for one in ingredients)
     images = {"target": target.pool} | ({"source": source_images} if compared and source else {})
     divided = divide(images, config.regions)
     sampled = DividedImages(target.evaluation, config.regions) if config.evaluation.kind == "sample" else None
 
     def annotator_of(images: DividedImages) -> Annotator:
-        return create_annotator(Job(config.oracle, images, workdir.root, class_names, palette, workdir.round))
+        return create_annotator(
+            Job(config.oracle, images, workdir.root, classes.names, classes.palette, workdir.round)
+        )
 
     experiment = Experiment(
         config=config,
@@ -238,8 +250,9 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
         source=source,
         target_images=target.pool,
         divided=divided,
-        class_names=class_names,
-        palette=palette,
+        class_names=classes.names,
+        palette=classes.palette,
+        source_classes=classes.of_source,
         validation=target.evaluation,
         sampled=sampled,
         strategy=strategy,
@@ -250,57 +263,26 @@ def create_experiment(config: config_dict.ConfigDict, workdir: Workdir, metrics:
     )
     for opened in filter(None, (source, target.pool, target.evaluation)):
         sources.check_unchanged(opened)  # since it was opened, so that `data` is of it
-    workdir.check_data(experiment.data)
+    workdir.check_data(experiment.data, accept_update=accept_update)
     return experiment
 
 
-def _open_data(config: config_dict.ConfigDict) -> tuple[Any, Any, Target, tuple[tuple[str, ...], np.ndarray]]:
-    """The source with labels and without, the target, and the classes' names and colours.
+def _open_data(
+    config: config_dict.ConfigDict, classes: RunClasses, first: Sequence[str] | None
+) -> tuple[Any, Any, Target]:
+    """The source with labels and without, and the target, whose training images once were `first`.
 
-    A target without labels may leave the classes to the source.
+    The source has the run's classes; those of the target may be nobody's, where it has no labels.
 
     Raises:
-      InputError: a split is not there; the domains have different classes, or not as many as the network.
+      InputError: a split is not there, or has no labels where they are needed.
     """
-    target = open_target(config)
+    target = open_target(config, first)
     if not config.source.dataset:
-        return None, None, target, _classes_of_target(config, target)
+        return None, None, target
     source = sources.open_labelled(config.source.dataset, config.source.dir, "train")
     source_images = sources.open_images(config.source.dataset, config.source.dir, "train")
-    classified = target.pool if target.pool.class_names else source
-    for domain, opened in (("source", source), ("target", classified)):
-        if len(opened.class_names) != config.num_classes:
-            raise InputError(
-                f"config.num_classes: {config.num_classes}, but the {domain} data set "
-                f"'{config[domain].dataset}' has {len(opened.class_names)} classes"
-            )
-        _check_shared_classes(config, opened.class_names)
-    if source.class_names != classified.class_names:
-        raise InputError(
-            f"the classes of the source are {', '.join(source.class_names)}, those of the target "
-            f"{', '.join(classified.class_names)}; they must be the same, in one order"
-        )
-    return source, source_images, target, (classified.class_names, classified.palette)
-
-
-def _classes_of_target(config: config_dict.ConfigDict, target: Target) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names and colours where there is no source.
-
-    Raises:
-      InputError: the target has none, or not as many as the network.
-    """
-    names = target.pool.class_names
-    if not names:
-        raise InputError(
-            f"data set '{config.target.dataset}' in '{config.target.dir}' names no classes, and there is no "
-            "source: put a classes.yaml beside its images and prepare it again (docs/data.md)"
-        )
-    if len(names) != config.num_classes:
-        raise InputError(
-            f"config.num_classes: {config.num_classes}, but the target data set "
-            f"'{config.target.dataset}' has {len(names)} classes"
-        )
-    return names, target.pool.palette
+    return relabelled(source, classes.names, classes.palette), source_images, target
 
 
 def divide(images: Mapping[str, sources.ImageSource], options: Mapping[str, Any]) -> dict[str, DividedImages]:
@@ -336,14 +318,6 @@ def data_of(
         }
         for domain, used in splits.items()
     }
-
-
-def _check_shared_classes(config: config_dict.ConfigDict, class_names: Sequence[str]) -> None:
-    if config.shared_classes != "all" and tuple(class_names) != CLASS_NAMES:
-        raise InputError(
-            f"config.shared_classes: '{config.shared_classes}' names some of Cityscapes' 19 classes, but the "
-            f"data have others: {', '.join(class_names)}; use 'all'"
-        )
 
 
 def _check_checkpoints(config: config_dict.ConfigDict, segmenter: Segmenter) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 from ml_collections import config_dict
 
 from adeada_jax import processes
+from adeada_jax.data.fingerprint import shown
 from adeada_jax.errors import InputError
 from adeada_jax.files import read_json
 from adeada_jax.run import publish, recipe, runner
+from adeada_jax.run.class_agreement import resolve
 from adeada_jax.run.experiment import Experiment, create_experiment
 from adeada_jax.run.preflight import preflight, warn
 from adeada_jax.run.region_file import load_regions
@@ -21,13 +23,16 @@ from adeada_jax.telemetry import Metrics, console
 _POLL_SECONDS = 2.0  # between two looks for labels
 
 
-def main(config: config_dict.ConfigDict, workdir: str, *, wait: bool = False) -> dict[str, Any] | None:
+def main(
+    config: config_dict.ConfigDict, workdir: str, *, wait: bool = False, accept_update: bool = False
+) -> dict[str, Any] | None:
     """Runs or resumes the experiment of `config` in `workdir`.
 
     Args:
       config: the configuration.
       workdir: the run's directory.
       wait: whether to look again and again where the run waits for labels, instead of ending.
+      accept_update: has images that were added to the target's training split since join the pool.
 
     Returns:
       The content of summary.json; None if the run waits for labels.
@@ -39,12 +44,17 @@ def main(config: config_dict.ConfigDict, workdir: str, *, wait: bool = False) ->
     console.quiet = not writes
     lock = directory.locked() if writes else nullcontext()
     with processes.ending_together(), lock, Metrics(directory.root, writes=writes) as metrics:
+        config = resolve(config)
         directory.check_config(config.to_dict())
-        experiment = create_experiment(config, directory, metrics)
+        check_update(config, accept_update)
+        experiment = create_experiment(config, directory, metrics, accept_update=accept_update)
         data = experiment.data
         if writes:
             warn(experiment, preflight(experiment))
             directory.write_config(config.to_dict())
+            if joining := directory.joining(data):
+                console.print(f"{len(joining):,} images join the pool: {shown(joining)}", highlight=False)
+                directory.accept_update(data)
             directory.write_data(data)
         processes.broadcast(True)  # The others look at what the writer wrote once it is there.
         processes.wait_for(directory.data)
@@ -77,6 +87,19 @@ def run(experiment: Experiment, *, wait: bool = False) -> dict[str, Any] | None:
         return None
     console.print(f"report: {experiment.workdir.report}", soft_wrap=True)
     return read_json(experiment.workdir.summary)
+
+
+def check_update(config: config_dict.ConfigDict, accept_update: bool) -> None:
+    """Refuses added images where they would be no pool's.
+
+    Raises:
+      InputError: the experiment buys no labels in rounds.
+    """
+    if accept_update and config.experiment != "active":
+        raise InputError(
+            f"--accept_update: config.experiment='{config.experiment}' knows its target from the beginning; "
+            "start it in another --workdir"
+        )
 
 
 def note_partitions(experiment: Experiment) -> None:

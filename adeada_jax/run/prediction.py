@@ -10,9 +10,8 @@ import jax
 import numpy as np
 from ml_collections import config_dict
 
-from adeada_jax import config_rules
 from adeada_jax.config import paper_defaults
-from adeada_jax.data import sources, transforms
+from adeada_jax.data import prepared, transforms
 from adeada_jax.data.batches import read_ahead
 from adeada_jax.data.builders.layout import find_files
 from adeada_jax.data.builders.source_files import read_file
@@ -23,6 +22,7 @@ from adeada_jax.evaluation.enlargement import labels_of
 from adeada_jax.files import read_json, write_bytes_atomic, write_json_atomic
 from adeada_jax.labels import CLASS_NAMES, PALETTE, colorize
 from adeada_jax.models import Segmenter, normalize
+from adeada_jax.run.class_agreement import resolve
 from adeada_jax.run.experiment import Weights, create_segmenter, load_weights
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import track
@@ -73,8 +73,7 @@ def config_of(checkpoint: Path, *, given: config_dict.ConfigDict | None = None) 
       InputError: no directory above the checkpoint is a run's; a key of the one given is wrong.
     """
     if given is not None:
-        config_rules.check(given)
-        return given
+        return resolve(given)
     for directory in Path(checkpoint).absolute().parents:
         if (directory / "config.json").is_file():
             config = paper_defaults()  # for keys that an older run did not have
@@ -164,19 +163,20 @@ def pictures(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> Iter
 
 
 def classes(config: config_dict.ConfigDict) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names and colours of a model's classes: the target data set's, or Cityscapes' where that is not there.
+    """Names and colours of a model's classes, which are the data's, or Cityscapes' where those are not there.
 
     Raises:
       InputError: the data set is not there, and the model has not Cityscapes' number of classes.
     """
-    target = config.target
     try:
-        source = sources.open_images(target.dataset, target.dir, "train")
+        names, palette = prepared.classes(config.target.dataset, config.target.dir)
+        if not names:  # a target without labels may leave them to the source
+            names, palette = prepared.classes(config.source.dataset, config.source.dir)
     except InputError as error:
         if config.num_classes == len(CLASS_NAMES):
             return CLASS_NAMES, PALETTE
         raise InputError(f"the classes' names and colours are those of the target, but {error}") from error
-    return source.class_names, source.palette
+    return names, palette
 
 
 def _image_files(images: Path, output: Path) -> dict[str, Path]:

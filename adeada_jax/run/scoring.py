@@ -3,14 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ml_collections import config_dict
 
 from adeada_jax.data import sources
+from adeada_jax.data.relabelled import relabelled
 from adeada_jax.errors import InputError
 from adeada_jax.evaluation import confusion
 from adeada_jax.files import write_json_atomic
 from adeada_jax.run import trainings
 from adeada_jax.run.experiment import create_segmenter, load_weights
+from adeada_jax.run.prediction import classes
 from adeada_jax.telemetry import console
 
 
@@ -33,12 +36,7 @@ def evaluate_split(
     Raises:
       InputError: the split is not there or has no labels; a checkpoint of another model; other classes.
     """
-    source = sources.open_labelled(dataset, data_dir, split)
-    if len(source.class_names) != config.num_classes:
-        raise InputError(
-            f"the model has {config.num_classes} classes, but data set '{dataset}' in '{data_dir}' "
-            f"{len(source.class_names)}"
-        )
+    source = _with_classes_of(config, sources.open_labelled(dataset, data_dir, split))
     segmenter = create_segmenter(config)
     is_source = (dataset, str(data_dir)) == (config.source.dataset, str(config.source.dir))
     own = is_source and trainings.adapts_statistics(config, segmenter)
@@ -56,6 +54,26 @@ def evaluate_split(
         "pixels": int(matrix.sum()),
         **confusion.scores(confusion.iou(matrix), source.class_names, config.shared_classes),
     }
+
+
+def _with_classes_of(config: config_dict.ConfigDict, source: sources.LabelledSource) -> Any:
+    """A split with the model's classes: all or some of them by name, else as many.
+
+    Raises:
+      InputError: neither.
+    """
+    try:
+        names, palette = classes(config)
+    except InputError:  # the run's data are elsewhere, so nobody knows what it called its classes
+        names, palette = (), np.zeros((0, 3), np.uint8)
+    if len(names) == config.num_classes and set(source.class_names) <= set(names):
+        return relabelled(source, names, palette)
+    if len(source.class_names) != config.num_classes:
+        raise InputError(
+            f"the model has {config.num_classes} classes, but data set '{source.dataset}' in "
+            f"'{source.data_dir}' {len(source.class_names)}, and not all of them are the model's by name"
+        )
+    return source
 
 
 def _source_statistics(checkpoint: Path) -> Path | None:

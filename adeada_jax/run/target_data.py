@@ -1,5 +1,6 @@
 """The target's images: those that labels are bought of, and those that a run evaluates on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +27,14 @@ class Target:
     splits: tuple[str, ...]
 
 
-def open_target(config: config_dict.ConfigDict) -> Target:
+def open_target(config: config_dict.ConfigDict, first: Sequence[str] | None = None) -> Target:
     """Opens the target: its split `train` is the pool, its split `val` the evaluation.
 
     Of a target that has no split `val` a part is held back instead, by `evaluation.held_back` and the seed.
+
+    Args:
+      config: the run's.
+      first: the training images with which the run began, of which images are held back; all unless given.
 
     Raises:
       InputError: a split is not there, or has no labels where they are evaluated on.
@@ -43,7 +48,9 @@ def open_target(config: config_dict.ConfigDict) -> Target:
     evaluation = _open_to_evaluate(config, split)
     if divided:
         return Target(images, evaluation, ("train", "val"))
-    pool, held = divide(images.names, options.held_back, config.seed)
+    known = set(first or ()) & set(images.names)
+    later = set(images.names) - known if known else set[str]()
+    pool, held = divide(images.names, options.held_back, config.seed, later)
     return Target(SplitPart(images, pool), SplitPart(evaluation, held), ("train",))
 
 

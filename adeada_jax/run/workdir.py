@@ -6,13 +6,15 @@ so what a killed run must do again is just what is missing.
 
 import contextlib
 import fcntl
+import itertools
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from adeada_jax.config import differing_keys
-from adeada_jax.data.fingerprint import differences, partition_differences
+from adeada_jax.data.fingerprint import added_images, differences, partition_differences
 from adeada_jax.errors import InputError
 from adeada_jax.files import read_json, write_json_atomic
 from adeada_jax.method.selection_csv import Purchase, purchases_from_csv
@@ -188,12 +190,15 @@ class Workdir:
                 (self.root / "metrics.jsonl").unlink(missing_ok=True)
         write_json_atomic(self.config, config)
 
-    def check_data(self, data: Mapping[str, Any], *, begun: bool | None = None) -> None:
+    def check_data(
+        self, data: Mapping[str, Any], *, begun: bool | None = None, accept_update: bool = False
+    ) -> None:
         """Checks that the directory is new, of a run that got nowhere, or of one on these data.
 
         Args:
           data: by domain `dataset`, `dir` (absolute) and `fingerprint` (see `data.fingerprint`).
           begun: as of `check_config`.
+          accept_update: whether the target may have more training images than before.
 
         Raises:
           InputError: the run began with other data, and says in what they differ; or by a version that did
@@ -209,15 +214,17 @@ class Workdir:
         stored = read_json(self.data)
         for domain, now in data.items():
             former = stored[domain]
-            found = differences(former["fingerprint"], now["fingerprint"])
+            added = _added(domain, former, now)
+            found = [] if added and accept_update else differences(former["fingerprint"], now["fingerprint"])
             if not found and former["partition"] and now["partition"]:
                 found = partition_differences(former["partition"], now["partition"])
             if found:
                 place = "" if former["dir"] == now["dir"] else f" (then in '{former['dir']}')"
+                joining = "--accept_update, so that the added images join the pool, or " if added else ""
                 raise InputError(
                     f"workdir '{self.root}' holds a run whose {domain} data, '{now['dataset']}' in "
                     f"'{now['dir']}'{place}, were others: {'; '.join(found)}. "
-                    "Give another --workdir, or the former data"
+                    f"Give {joining}another --workdir, or the former data"
                 )
 
     def _check_layout(self) -> None:
@@ -242,8 +249,51 @@ class Workdir:
             write_json_atomic(self.data, data)
 
     def is_of(self, data: Mapping[str, Any]) -> bool:
-        """Whether what lies here was made of these data."""
-        return self.data.exists() and read_json(self.data) == {"layout": LAYOUT, **data}
+        """Whether what lies here was made of these data, or goes on with them."""
+        if not self.data.exists():
+            return False
+        stored = read_json(self.data)
+        stored.pop("updates", None)
+        return stored == {"layout": LAYOUT, **data}
+
+    def joining(self, data: Mapping[str, Any]) -> list[str]:
+        """The target's training images that a run which has begun does not know yet."""
+        if not self.data.exists() or not self.begun:
+            return []
+        return _added("target", read_json(self.data)["target"], data["target"])
+
+    def first_images(self) -> list[str] | None:
+        """The target's training images with which the run began; None where none has."""
+        if not self.data.exists() or not self.begun:
+            return None
+        stored = read_json(self.data)
+        if stored.get("layout") != LAYOUT:  # which is refused later
+            return None
+        target = stored["updates"][0]["target"] if stored.get("updates") else stored["target"]
+        return target["fingerprint"]["splits"]["train"]["name"]
+
+    def accept_update(self, data: Mapping[str, Any]) -> None:
+        """Has images that were added join the pool: rounds whose regions are chosen already stay as they are.
+
+        What lists the regions without them is removed, to be made again; only then the data are noted, with
+        what they were before. So killed at any moment it can be done again.
+
+        Args:
+          data: as of `check_data`, which has accepted them.
+        """
+        number = next(n for n in itertools.count(1) if not self.selection(n).exists())
+        table = self.region_table(number, "target")
+        for listing in (self.pool, table):
+            for path in (listing, *listing.parent.glob(f".{listing.name}.*")):
+                path.unlink(missing_ok=True)
+        for columns in (self.root / "columns", self.round(number) / "columns"):
+            shutil.rmtree(columns, ignore_errors=True)
+        stored = read_json(self.data)
+        former, partition = stored["target"], data["target"]["partition"]
+        maps = {**former["partition"]["maps"], **partition["maps"]}  # those of before must stay what they are
+        target = {**data["target"], "partition": {**partition, "maps": maps}}
+        updates = [*stored.get("updates", ()), {"before_round": number, "target": former}]
+        write_json_atomic(self.data, {"layout": LAYOUT, **data, "target": target, "updates": updates})
 
     def write_data(self, data: Mapping[str, Any]) -> None:
         """Notes which data the run begins with.
@@ -282,3 +332,8 @@ def _more_rounds(former: Mapping[str, Any], now: Mapping[str, Any], differing: l
     if differing != ["acquisition.rounds"] or now.get("experiment") != "active":
         return False
     return now["acquisition"]["rounds"] > former["acquisition"]["rounds"]
+
+
+def _added(domain: str, former: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Images that were added to the target's training split, where that is all that differs."""
+    return added_images(former["fingerprint"], now["fingerprint"], "train") if domain == "target" else []

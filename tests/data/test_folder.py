@@ -104,6 +104,39 @@ def test_labels_in_which_nothing_is_a_class_are_refused(own, tmp_path, write_fil
         prepare(tmp_path, folder)
 
 
+@pytest.mark.parametrize("classes", [["water", {"name": "field", "color": [9, 9, 9]}, "roof"], list("abc")])
+def test_names_are_enough_and_colours_are_made_for_the_others(own, tmp_path, write_files, classes):
+    folder, _ = own
+    write_classes(folder, classes)
+    write_files.image(folder / "labels/street.png", np.resize([0, 1, 2, 255], (40, 56)).astype(np.uint8))
+    prepare(tmp_path, folder)
+    source = sources.open_labelled("folder", tmp_path, "train")
+    assert np.array_equal(source[0]["label"], np.resize([0, 1, 2, 255], (40, 56)))
+    assert len({tuple(color) for color in [*source.palette.tolist(), (0, 0, 0)]}) == 4
+    given = [entry["color"] for entry in classes if "color" in entry]
+    assert all(color in source.palette.tolist() for color in given)
+
+
+def test_painted_labels_need_the_colours_of_all_classes(own, tmp_path, write_files):
+    folder, _ = own
+    write_classes(folder, ["water", {"name": "field", "color": [9, 9, 9]}, "roof"])
+    write_files.image(folder / "labels/street.png", np.zeros((40, 56, 3), np.uint8))
+    with pytest.raises(
+        InputError, match=r"street.png' is painted in colours, but the class file gives none for class 0, 2"
+    ):
+        prepare(tmp_path, folder)
+
+
+def test_photographs_alone_can_name_their_classes(own, tmp_path):
+    folder, _ = own
+    (folder / "labels/street.png").unlink()
+    (folder / "labels").rmdir()
+    prepare(tmp_path, folder)
+    images = sources.open_images("folder", tmp_path, "train")
+    assert (images.class_names, images.labelled) == (("water", "field", "roof"), False)
+    assert images.palette.tolist() == [[0, 0, 200], [0, 200, 0], [200, 0, 0]]
+
+
 def test_a_target_needs_no_labels(tmp_path, write_files):
     rng = np.random.default_rng(7)
     photographs = [write_files.photograph(rng, 40, 56) for _ in range(3)]
@@ -195,7 +228,10 @@ def test_mistakes_in_the_folder_are_named(own, tmp_path, write_files):
     ("classes", "words"),
     [
         ([], "needs a key 'classes' with a list of 1 to 254 classes"),
-        ([{"name": "a"}], "class 0 needs the keys color, name; it has: name"),
+        ([{"color": [1, 2, 3]}], "class 0 needs name and may have color; it has: color"),
+        ([7], "class 0 needs name and may have color; it has: 7"),
+        (["a", {"name": "b", "ids": [3]}], "class 0 needs name and ids and may have color; it has: name"),
+        (["a", "a"], "classes share the name a"),
         ([{"name": "a", "colour": [1, 2, 3]}], "it has: colour, name"),
         ([{"name": "", "color": [1, 2, 3]}], "class 0: name: '' is no text"),
         ([{"name": "a", "color": [1, 2, 300]}], r"class 0 \(a\): color: \[1, 2, 300\] is not three numbers"),
@@ -205,7 +241,7 @@ def test_mistakes_in_the_folder_are_named(own, tmp_path, write_files):
         ([CLASSES[0], {**CLASSES[1], "ids": [3]}], "classes share the id 3"),
         ([CLASSES[0], {**CLASSES[1], "name": "water"}], "classes share the name water"),
         ([CLASSES[0], {**CLASSES[1], "color": [0, 0, 200]}], r"classes share the color \(0, 0, 200\)"),
-        ([CLASSES[0], {"name": "a", "color": [1, 2, 3]}], "class 1 needs the keys color, ids, name"),
+        ([CLASSES[0], {"name": "a", "color": [1, 2, 3]}], "class 1 needs name and ids and may have color"),
     ],
 )
 def test_mistakes_in_the_class_file_are_named(tmp_path, classes, words):

@@ -213,11 +213,6 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     assert tmp_path / "images/train/locked" in set(walk(tmp_path))
 
 
-def test_a_file_of_classes_that_has_no_use_is_named(tmp_path):
-    content = Folder().find(make(tmp_path / "own", labels=""))
-    assert content.notes == ("the file of classes is not used, since no labels were found",)
-
-
 def masks(root, values, colors=((0, 0, 0), (255, 255, 255)), ids=None):
     make(root, splits=("train", "val"))
     entries = [{"name": n, "color": list(c)} for n, c in zip(("background", "object"), colors, strict=True)]

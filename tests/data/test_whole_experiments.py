@@ -145,7 +145,7 @@ def test_synthia_runs_too_and_is_scored_over_16_and_13_classes(streets, tmp_path
 @pytest.mark.slow
 def test_own_folders_with_own_classes_run_too(folders, tmp_path):
     # Warm-up and fine-tuning share a program, so that it is compiled once; no mixtures are fitted.
-    changes = {"warmup.method": "source_only", "warmup.learning_rate_steps": 0, "num_classes": 3,
+    changes = {"warmup.method": "source_only", "warmup.learning_rate_steps": 0,
                "training.target_statistics_steps": 0, "acquisition.strategy": "entropy"}  # fmt: skip
     dirs = {f"{domain}.dir": str(folders / domain) for domain in ("source", "target")}
     run("folder", tmp_path, **changes, **dirs)
@@ -167,12 +167,12 @@ def test_what_own_folders_may_lack_is_said_before_the_work(folders, write_files,
         preparing.prepare("folder", tmp_path / "data" / name, source_dir=str(root), progress=False)
     messages = {
         "unlabelled": "without labels, so there are none to buy",
-        "renamed": "the classes of the source are meadow, .* of the target rocks, ",
+        "renamed": "the target lacks classes of the source: meadow; the source's are .* target's rocks, ",
     }
     for name, words in messages.items():
         dirs = {"source.dir": str(folders / "source"), "target.dir": str(tmp_path / "data" / name)}
         with pytest.raises(InputError, match=words):
-            dry_run.main(small_config("folder", num_classes=3, **dirs), str(tmp_path / "run"))
+            dry_run.main(small_config("folder", **dirs), str(tmp_path / "run"))
 
 
 @pytest.mark.parametrize(("domain", "split"), [("source", "train"), ("target", "val")])
@@ -191,4 +191,4 @@ def test_data_of_which_every_pixel_is_ignored_are_refused_before_the_work(
     with pytest.raises(
         InputError, match=rf"{domain}': all pixels of split '{split}' are ignored, none is of a"
     ):
-        dry_run.main(small_config("folder", num_classes=3, **dirs), str(tmp_path / "run"))
+        dry_run.main(small_config("folder", **dirs), str(tmp_path / "run"))

@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from adeada_jax.data.builders.label_files import FolderLabels, read_stored
 from adeada_jax.data.builders.layout import Content, Item, LabelReader
 from adeada_jax.data.builders.source_files import SourceFile, read_source, relative
+from adeada_jax.data.builders.tallies import Tally, lines, rgb, tally_of
 from adeada_jax.data.images import check_pixels
 from adeada_jax.data.orientation import PNG, orientation, png_chunks
 from adeada_jax.data.workers import ordered_map
@@ -36,6 +38,8 @@ class Inspection:
       problems: one line each.
       mismatch: a line with both sizes, where image and label differ in it.
       counts: `(256,)` the label's pixels by class.
+      files: what was read.
+      tally: the label's pixels by stored value, where its reader tells them.
     """
 
     size: tuple[int, int]
@@ -43,6 +47,7 @@ class Inspection:
     mismatch: str
     counts: np.ndarray
     files: tuple[tuple[Path, SourceFile], ...]
+    tally: Tally
 
 
 def check(content: Content, *, jobs: int | None, bar: Bar) -> Content:
@@ -63,6 +68,7 @@ def check(content: Content, *, jobs: int | None, bar: Bar) -> Content:
     """
     inspect_item = functools.partial(inspect, read_label=content.read_label)
     problems, mismatched, files, sizes = list(content.problems), {}, {}, {}
+    tally = Tally()
     counts = {split: np.zeros(256, np.int64) for split in content.splits}
     splits = [split for split, items in content.splits.items() for _ in items]
     with bar(f"checking {content.title}", len(content.items)) as advance:
@@ -70,12 +76,14 @@ def check(content: Content, *, jobs: int | None, bar: Bar) -> Content:
         for split, item, inspection in zip(splits, content.items, found, strict=True):
             problems += inspection.problems
             counts[split] += inspection.counts
+            tally.add(inspection.tally)
             sizes[item.image] = inspection.size
             files.update(inspection.files)
             if inspection.mismatch:
                 mismatched[item.image] = inspection.mismatch
             advance()
     _print_lines(_sizes(content) + list(content.notes))
+    _print_lines(lines(tally, functools.partial(_meaning, content)))
     _print_lines(_class_shares(content, sum(counts.values())))
     if mismatched and content.drop_mismatched:
         print(f"left out, since image and label differ in size: {len(mismatched)}")
@@ -132,9 +140,22 @@ def _sizes(content: Content) -> list[str]:
     return lines
 
 
+def _meaning(content: Content, painted: bool, value: int) -> str:
+    """What a stored value of a label means, in a word or two; nothing where there is no file of classes."""
+    reader, names = content.read_label, content.class_names
+    if not names or not isinstance(reader, FolderLabels):
+        return ""
+    if painted:
+        return names[reader.colors.index(rgb(value))] if rgb(value) in reader.colors else "ignored"
+    if value in (of_classes := dict(reader.classes.classes)):
+        return names[of_classes[value]]
+    known = reader.classes.ignored is None or value in reader.classes.ignored
+    return "ignored" if known else "not in the file of classes"
+
+
 def _class_shares(content: Content, counts: np.ndarray) -> list[str]:
     """How much of the labels is ignored and which classes never occur: where a wrong map shows."""
-    if not counts.any():
+    if not counts.any() or not content.class_names:
         return []
     absent = [name for name, count in zip(content.class_names, counts, strict=False) if not count]
     lines = [f"{counts[IGNORE_LABEL] / counts.sum():.1%} of the labels' pixels are ignored"]
@@ -144,6 +165,8 @@ def _class_shares(content: Content, counts: np.ndarray) -> list[str]:
 def _without_a_class(content: Content, counts: dict[str, np.ndarray]) -> list[str]:
     """Splits whose labels say nothing, and masks of 0 and 255 whose 255 is taken for ignored."""
     number = len(content.class_names)
+    if not number:
+        return []
     problems = [
         f"split '{split}': no pixel of any label belongs to a class; is the map from ids to classes right? "
         "If nothing is known of these images, leave their labels out"
@@ -172,14 +195,19 @@ def inspect(item: Item, *, read_label: LabelReader | None) -> Inspection:
         height, width = image_file_size(image, f"image '{item.image}'")
     except InputError as error:
         problems.append(str(error))
-    mismatch, counts = "", np.zeros(256, np.int64)
+    mismatch, counts, tally = "", np.zeros(256, np.int64), Tally()
     if item.label:
         what = f"label '{item.label}'"
         try:
             encoded, file = read_source(item.label)
             files.append((item.label, file))
             image_file_size(encoded, what)
-            label = read_label(encoded, what)
+            if isinstance(read_label, FolderLabels):
+                stored = read_stored(encoded, what)
+                tally = tally_of(stored)
+                label = read_label.classes_of(stored, what)
+            else:
+                label = read_label(encoded, what)
         except InputError as error:
             problems.append(str(error))
         else:
@@ -191,7 +219,7 @@ def inspect(item: Item, *, read_label: LabelReader | None) -> Inspection:
                 mismatch += _not_turned(turn) if label.shape == (width, height) else ""
             elif height and image.startswith(PNG) and (1 < turn < 5 or (turn > 1 and height == width)):
                 problems.append(_which_way_up(item, turn))
-    return Inspection((height, width), tuple(problems), mismatch, counts, tuple(files))
+    return Inspection((height, width), tuple(problems), mismatch, counts, tuple(files), tally)
 
 
 def _not_turned(turn: int) -> str:

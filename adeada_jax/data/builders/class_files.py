@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from adeada_jax.data.builders.class_colors import fill_palette
 from adeada_jax.data.builders.label_files import ClassMap, FolderLabels
 from adeada_jax.errors import InputError
 from adeada_jax.types import IGNORE_LABEL
@@ -45,30 +46,28 @@ def find_classes(root: Path) -> Classes | None:
 
 
 def read_classes(path: Path) -> Classes:
-    """Reads a class file: `classes`, a list of `name`, `color` and, if class i is not stored as i, `ids`.
+    """Reads a class file: `classes`, a list of names, or of `name` with, at will, `color` and `ids`.
 
-    Where the file gives ids, all others are ignored. Where it gives none, other ids than 0..C-1 and 255 are
-    refused.
+    Where the file gives ids, it gives them for all classes, and all others are ignored. Where it gives none,
+    class i is stored as i, and other ids than 0..C-1 and 255 are refused. Colours that it does not give are
+    made.
 
     Raises:
       InputError: names the file, the class and what is wrong.
     """
-    entries = _load(path)
-    names, colors = [], []
-    pairs: list[tuple[int, int]] = []
+    entries = [{"name": entry} if isinstance(entry, str) else entry for entry in _load(path)]
     given = any(isinstance(entry, dict) and "ids" in entry for entry in entries)
     for class_id, entry in enumerate(entries):
-        what = f"'{path}': class {class_id}"
-        _check_entry(entry, what, ids=given)
-        names.append(entry["name"])
-        colors.append(tuple(entry["color"]))
-        pairs += [(stored, class_id) for stored in (entry["ids"] if given else [class_id])]
+        _check_entry(entry, f"'{path}': class {class_id}", ids=given)
+    names = [entry["name"] for entry in entries]
+    colors = [tuple(entry["color"]) if "color" in entry else None for entry in entries]
+    pairs = [(stored, i) for i, entry in enumerate(entries) for stored in (entry["ids"] if given else [i])]
     _check_unique(names, f"'{path}': classes share the name")
-    _check_unique(colors, f"'{path}': classes share the color")
+    _check_unique([color for color in colors if color], f"'{path}': classes share the color")
     _check_unique([stored for stored, _ in pairs], f"'{path}': classes share the id")
     ignored = None if given else (IGNORE_LABEL,)
     labels = FolderLabels(ClassMap(tuple(pairs), ignored), tuple(colors))
-    return Classes(tuple(names), np.array(colors, np.uint8), labels, given)
+    return Classes(tuple(names), fill_palette(colors), labels, given)
 
 
 def _load(path: Path) -> list[Any]:
@@ -85,13 +84,14 @@ def _load(path: Path) -> list[Any]:
 
 def _check_entry(entry: Any, what: str, *, ids: bool) -> None:
     """Refuses a class whose keys or values are not as they should be."""
-    wanted = {"name", "color"} | ({"ids"} if ids else set())
-    if not isinstance(entry, dict) or set(entry) != wanted:
+    needed = {"name", "ids"} if ids else {"name"}
+    if not isinstance(entry, dict) or not needed <= set(entry) <= needed | {"color"}:
         found = ", ".join(sorted(map(str, entry))) if isinstance(entry, dict) else repr(entry)
-        raise InputError(f"{what} needs the keys {', '.join(sorted(wanted))}; it has: {found}")
+        keys = " and ".join(sorted(needed, reverse=True))
+        raise InputError(f"{what} needs {keys} and may have color; it has: {found}")
     if not isinstance(entry["name"], str) or not entry["name"]:
         raise InputError(f"{what}: name: {entry['name']!r} is no text")
-    if not _are_integers(entry["color"], 255) or len(entry["color"]) != 3:
+    if "color" in entry and (not _are_integers(entry["color"], 255) or len(entry["color"]) != 3):
         raise InputError(f"{what} ({entry['name']}): color: {entry['color']!r} is not three numbers 0 to 255")
     if ids and not _are_integers(entry["ids"], 2**16 - 1):
         raise InputError(f"{what} ({entry['name']}): ids: {entry['ids']!r} is no list of ids 0 to 65535")

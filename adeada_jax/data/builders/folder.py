@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from adeada_jax.data.builders.class_files import NAMES, find_classes
-from adeada_jax.data.builders.layout import Content, Item, find_files, find_root, pair
+from adeada_jax.data.builders.class_files import NAMES, Classes, find_classes
+from adeada_jax.data.builders.label_files import ClassMap, FolderLabels
+from adeada_jax.data.builders.layout import Content, Item, LabelReader, find_files, find_root, pair
 from adeada_jax.data.builders.leftovers import misplaced_labels, no_png_labels, unused_files
 from adeada_jax.errors import InputError
 
@@ -31,7 +32,8 @@ class Folder:
 
         Args:
           source_dir: holds `images/`, at will divided into `train/` and `val/`; for labels also `labels/` (or
-            `masks/`, ...) with PNGs of the same names, and classes.yaml or classes.json.
+            `masks/`, ...) with PNGs of the same names, and classes.yaml or classes.json, which may also name
+            the classes of images without labels.
 
         Raises:
           InputError: there are no images, or labels without a class file.
@@ -52,14 +54,12 @@ class Folder:
             raise InputError(f"'{root / 'images'}' has no image: {'; '.join([looked, *unused])}")
         labelled = any(item.label for items in splits.values() for item in items)
         if labelled and not classes:
-            raise InputError(
-                f"'{root}' has {labels.name}/ but no {' or '.join(NAMES)} that says what they mean"
-            )
+            problems.insert(0, _unexplained(root, labels))
         return Content(
             title="folder", source_dir=Path(source_dir), splits=splits,
-            read_label=classes.read_label if classes else None, class_names=classes.names if classes else (),
+            read_label=_reader(classes, labelled), class_names=classes.names if classes else (),
             palette=classes.palette if classes else np.zeros((0, 3), np.uint8), expected={},
-            problems=tuple(problems), notes=(*_label_notes(labels, labelled, classes is not None), *unused),
+            problems=tuple(problems), notes=(*_label_notes(labels, labelled), *unused),
             others=tuple(root / name for name in NAMES if (root / name).is_file()),
             ids_given=classes.ids_given if classes else False,
         )  # fmt: skip
@@ -126,8 +126,21 @@ def _used(root: Path, splits: Mapping[str, tuple[Item, ...]]) -> set[Path]:
     return {root / name for name in NAMES} | {path for i in items for path in (i.image, i.label) if path}
 
 
-def _label_notes(labels: Path | None, labelled: bool, classified: bool) -> list[str]:
-    """Where labels were found, if not in labels/; that there are none, where their classes are told."""
-    if labelled:
-        return [f"labels are taken from {labels.name}/"] if labels.name != "labels" else []
-    return ["the file of classes is not used, since no labels were found"] if classified else []
+def _reader(classes: Classes | None, labelled: bool) -> LabelReader | None:
+    """What reads the labels; without a file of classes nothing in them is one."""
+    if not labelled:
+        return None
+    return classes.read_label if classes else FolderLabels(ClassMap((), None), ())
+
+
+def _unexplained(root: Path, labels: Path) -> str:
+    """What is said of labels without a file of classes."""
+    return (
+        f"'{root}' has {labels.name}/ but no {' or '.join(NAMES)} that says what they mean; the same command "
+        f"with --write_classes writes a {NAMES[0]} of what was found in them, to be looked through"
+    )
+
+
+def _label_notes(labels: Path | None, labelled: bool) -> list[str]:
+    """Where labels were found, if not in labels/."""
+    return [f"labels are taken from {labels.name}/"] if labelled and labels.name != "labels" else []

@@ -2,7 +2,8 @@
 
 import functools
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -83,10 +84,15 @@ class IdLabels:
             raise InputError(
                 f"{what} holds colours ({image.mode}), where ids or palette indices are expected"
             )
-        ids = np.asarray(image).astype(np.uint16)
-        if image.mode == "L" and encoded[BIT_DEPTH] < 8:
-            ids //= 255 // (2 ** encoded[BIT_DEPTH] - 1)  # Pillow spreads 2 and 4 bits over 0 to 255
-        return self.classes(upright(ids, orientation(encoded)), what)
+        return self.classes(_ids(image, encoded), what)
+
+
+def _ids(image: Image.Image, encoded: bytes) -> np.ndarray:
+    """The ids of a label that is opened, `(H, W)` uint16, upright."""
+    ids = np.asarray(image).astype(np.uint16)
+    if image.mode == "L" and encoded[BIT_DEPTH] < 8:
+        ids //= 255 // (2 ** encoded[BIT_DEPTH] - 1)  # Pillow spreads 2 and 4 bits over 0 to 255
+    return upright(ids, orientation(encoded))
 
 
 @dataclass(frozen=True)
@@ -110,29 +116,73 @@ class SynthiaLabels:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """A label as it is stored, upright.
+
+    Attributes:
+      values: `(H, W)` ids, or where it is painted colours as 0xRRGGBB.
+      painted: whether it is.
+      palette: RGB by id, of a PNG with a palette.
+    """
+
+    values: np.ndarray
+    painted: bool
+    palette: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
+
+
+def read_stored(encoded: bytes, what: str) -> Stored:
+    """Reads a label of ids, palette indices or colours, whatever they mean.
+
+    Raises:
+      InputError: it cannot be decoded, or has 16 bits a colour.
+    """
+    image = open_label(encoded, what)
+    if image.mode in ("RGB", "RGBA"):
+        if encoded[BIT_DEPTH] == 16:
+            raise InputError(f"{what} has 16 bits a colour; save it with 8, or with ids in one channel")
+        rgb = np.asarray(image.convert("RGB")).astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+        return Stored(upright(rgb, orientation(encoded)), painted=True)
+    if image.mode == "LA":
+        raise InputError(f"{what} has grey and transparency; save it with ids in one channel")
+    flat = image.getpalette("RGB") or [] if image.mode == "P" else []
+    palette = {i: (flat[3 * i], flat[3 * i + 1], flat[3 * i + 2]) for i in range(len(flat) // 3)}
+    return Stored(_ids(image, encoded), painted=False, palette=palette)
+
+
+@dataclass(frozen=True)
 class FolderLabels:
     """Labels of ids or palette indices, or painted in the classes' colours.
 
     Attributes:
       classes: for ids.
-      colors: RGB by class, for painted labels; other colours are ignored.
+      colors: RGB by class, for painted labels; other colours are ignored. None where none is given.
     """
 
     classes: ClassMap
-    colors: tuple[tuple[int, int, int], ...]
+    colors: tuple[tuple[int, int, int] | None, ...]
 
     def __call__(self, encoded: bytes, what: str) -> np.ndarray:
         """See `layout.LabelReader`."""
-        image = open_label(encoded, what)
-        if image.mode not in ("RGB", "RGBA"):
-            return IdLabels(self.classes)(encoded, what)
-        if encoded[BIT_DEPTH] == 16:
-            raise InputError(f"{what} has 16 bits a colour; save it with 8, or with ids in one channel")
-        rgb = np.asarray(image.convert("RGB")).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-        label = np.full(rgb.shape, IGNORE_LABEL, np.uint8)
-        for class_id, (red, green, blue) in enumerate(self.colors):
-            label[rgb == (red << 16 | green << 8 | blue)] = class_id
-        return upright(label, orientation(encoded))
+        return self.classes_of(read_stored(encoded, what), what)
+
+    def classes_of(self, stored: Stored, what: str) -> np.ndarray:
+        """What a label means: `(H, W)` uint8 class ids, 255 = ignore.
+
+        Raises:
+          InputError: ids that are neither classes nor ignored; colours, where not every class has one.
+        """
+        if not stored.painted:
+            return self.classes(stored.values, what)
+        if None in self.colors:
+            lacking = ", ".join(str(i) for i, color in enumerate(self.colors) if color is None)
+            raise InputError(
+                f"{what} is painted in colours, but the class file gives none for class {lacking} (counted "
+                "from 0); give every class the color that it is painted in"
+            )
+        label = np.full(stored.values.shape, IGNORE_LABEL, np.uint8)
+        for class_id, (red, green, blue) in enumerate(filter(None, self.colors)):
+            label[stored.values == (red << 16 | green << 8 | blue)] = class_id
+        return label
 
 
 def open_label(encoded: bytes, what: str) -> Image.Image:

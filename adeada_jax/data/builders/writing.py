@@ -12,7 +12,7 @@ from typing import IO, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from adeada_jax.data.builders import checks, source_files
+from adeada_jax.data.builders import checks, class_drafts, source_files
 from adeada_jax.data.builders.layout import DataSet
 from adeada_jax.errors import InputError
 from adeada_jax.faults import machine_fault
@@ -130,6 +130,15 @@ def source_changes(
     if content.problems and not changes:
         checks.refuse(content, content.problems)
     return changes
+
+
+def write_classes(data_set: DataSet, source_dir: str | Path, *, jobs: int | None, progress: bool) -> Path:
+    """Writes a file of classes into a folder; see `class_drafts.write_draft`."""
+
+    def bar(description: str, total: int) -> contextlib.AbstractContextManager[Callable[[], None]]:
+        return _bar(description, total, visible=progress)
+
+    return class_drafts.write_draft(data_set.find(str(source_dir)), jobs=jobs, bar=bar)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,100 @@
+"""The classes of a run: the target's, and which of them its source has."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ml_collections import config_dict
+
+from adeada_jax import config_rules, seams
+from adeada_jax.data import prepared, preparing
+from adeada_jax.errors import InputError
+from adeada_jax.labels import CLASS_NAMES
+
+
+@dataclass(frozen=True)
+class RunClasses:
+    """What the classes are.
+
+    Attributes:
+      names: by class id.
+      palette: `(C, 3)` uint8 RGB.
+      of_source: ids of those that the source has; the others are learned from bought labels alone.
+    """
+
+    names: tuple[str, ...]
+    palette: np.ndarray
+    of_source: tuple[int, ...]
+
+
+def resolve(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
+    """The configuration with the number of classes that the data have, where it leaves that to them.
+
+    The toy streets are made on first use.
+
+    Raises:
+      InputError: a key is wrong; the data are not prepared, or disagree.
+    """
+    config_rules.check(config)
+    if config.num_classes:
+        return config
+    resolved = config.copy_and_resolve_references()
+    resolved.num_classes = len(classes_of(config).names)
+    return resolved
+
+
+def classes_of(config: config_dict.ConfigDict) -> RunClasses:
+    """The classes of the data that a configuration names; see `agree`."""
+    for domain in ("source", "target") if config.source.dataset else ("target",):
+        preparing.make_if_embedded(config[domain].dataset, config[domain].dir, seams.DATA_SETS[domain])
+    target = prepared.classes(config.target.dataset, config.target.dir)
+    source, palette = (), target[1]
+    if config.source.dataset:
+        source, palette = prepared.classes(config.source.dataset, config.source.dir)
+    names, palette = target if target[0] else (source, palette)
+    found = RunClasses(names, palette, _of_source(config, source, names))
+    _check(config, found)
+    return found
+
+
+def _of_source(
+    config: config_dict.ConfigDict, source: Sequence[str], names: Sequence[str]
+) -> tuple[int, ...]:
+    """Ids of the source's classes among the run's.
+
+    Raises:
+      InputError: the source has one that the target lacks, or nobody has any.
+    """
+    if not names:
+        if not config.source.dataset:
+            raise InputError(
+                f"data set '{config.target.dataset}' in '{config.target.dir}' names no classes, and there is "
+                "no source: put a classes.yaml beside its images and prepare it again (docs/data.md)"
+            )
+        raise InputError(
+            f"neither the source data set '{config.source.dataset}' nor the target data set "
+            f"'{config.target.dataset}' has classes; name them in a classes.yaml (docs/data.md)"
+        )
+    lacking = [name for name in source if name not in names]
+    if lacking:
+        raise InputError(
+            f"the target lacks classes of the source: {', '.join(lacking)}; the source's are "
+            f"{', '.join(source)}, the target's {', '.join(names)}. Name them alike in both class files, add "
+            "what is lacking to the target's or leave it out of the source's, then prepare that with --update"
+        )
+    return tuple(i for i, name in enumerate(names) if name in source)
+
+
+def _check(config: config_dict.ConfigDict, classes: RunClasses) -> None:
+    """Refuses keys that do not fit the data's classes."""
+    number, names = len(classes.names), ", ".join(classes.names)
+    if config.num_classes not in (0, number):
+        raise InputError(
+            f"config.num_classes: {config.num_classes}, but the data have {number} classes: {names}; give "
+            "their number, or 0 for what the data say"
+        )
+    if config.shared_classes != "all" and classes.names != CLASS_NAMES:
+        raise InputError(
+            f"config.shared_classes: '{config.shared_classes}' names some of Cityscapes' 19 classes, but the "
+            f"data have others: {names}; use 'all'"
+        )

@@ -108,6 +108,16 @@ class Workdir:
         """What was answered of them, once all of it is."""
         return self.round(0) / "evaluation_labels.json"
 
+    @property
+    def known(self) -> Path:
+        """Labels that the target had before anybody was asked, a PNG an image."""
+        return self.round(0) / "known"
+
+    @property
+    def known_noted(self) -> Path:
+        """How many these are, once all are there."""
+        return self.round(0) / "known.json"
+
     def amended(self, round: int) -> Path:
         """Labels of earlier rounds as they are known from this round on, a PNG an image."""
         return self.round(round) / "amended"

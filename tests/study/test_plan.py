@@ -132,7 +132,8 @@ def test_an_import_path_names_a_directory_without_a_colon(fabricate, monkeypatch
 
 @pytest.mark.parametrize(
     ("key", "kind", "needed"),
-    [("oracle", "people", "ground_truth"), ("evaluation", "sample", "labels"), ("evaluation", "none", "labels")],
+    [("oracle", "people", "ground_truth"), ("evaluation", "sample", "labels"),
+     ("evaluation", "none", "labels")],
 )  # fmt: skip
 def test_what_people_would_have_to_answer_many_times_is_refused(fabricate, key, kind, needed):
     config = fabricate.toy_config(**{f"{key}__kind": kind})

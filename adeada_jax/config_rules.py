@@ -99,8 +99,10 @@ RULES: dict[str, Rule] = {
     "num_classes": _whole(0, IGNORE_LABEL - 1),
     "shared_classes": _one_of(*SHARED_CLASSES),
     "experiment": _one_of(*EXPERIMENTS),
-    "source.dataset": _PART,
-    "source.dir": _DIRECTORY,
+    "source.dataset": _text(
+        "must be the name of a data set, or empty for none", empty=True, wrong=["absurd"]
+    ),
+    "source.dir": _text("must be the name of a directory", empty=True),
     "target.dataset": _PART,
     "target.dir": _DIRECTORY,
     "data.height": _whole(1),
@@ -148,6 +150,7 @@ RULES: dict[str, Rule] = {
     "density.tol": _NOT_NEGATIVE,
     "density.max_iter": _whole(1),
     "oracle.kind": _PART,
+    "oracle.seconds_a_region": _POSITIVE,
     "evaluation.kind": _one_of(*EVALUATIONS),
     "evaluation.regions": _whole(1),
     "evaluation.held_back": _number(
@@ -221,6 +224,8 @@ def _unknown(values: Mapping[str, Any]) -> Iterator[str]:
 def _unresolved(values: Mapping[str, Any]) -> Iterator[str]:
     """Names that stand for nothing."""
     for seam, known in (_PARTS | _NETWORKS).items():
+        if seam.key == "source.dataset" and not values[seam.key]:
+            continue  # there is no source
         try:
             seam.resolve(values[seam.key], known)
         except InputError as error:
@@ -232,9 +237,13 @@ def _together(config: config_dict.ConfigDict) -> Iterator[str]:
     batch_size = config.data.batch_size
     if config.finetune.mixing == "half" and batch_size % 2:
         yield f"config.data.batch_size: {batch_size} must be even for finetune.mixing='half'"
+    if config.source.dataset and not config.source.dir.strip():
+        yield f"config.source.dir: {config.source.dir!r} must be the name of a directory"
+    if not config.source.dataset and config.experiment not in ("active", "target_only"):
+        yield f"config.source.dataset: '' leaves nothing to train on for experiment='{config.experiment}'"
     if config.regions.kind == "masks" and not config.regions.masks:
         yield "config.regions.masks: '' must name the folder of masks for regions.kind='masks'"
-    if config.warmup.method == "adversarial":
+    if config.warmup.method == "adversarial" and config.source.dataset:
         for key in ("height", "width"):
             if config.data[key] < 32:
                 yield (

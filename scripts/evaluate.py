@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
     from adeada_jax.telemetry import console
 
     keep_compiled_programs()
-    checkpoint = Path(_CHECKPOINT.value or prediction.last_checkpoint(_WORKDIR.value))
+    checkpoint = Path(_CHECKPOINT.value or prediction.checkpoint_of(_WORKDIR.value))
     config = prediction.config_of(checkpoint, given=config)
     scores = scoring.evaluate_split(
         config, checkpoint, split=_SPLIT.value, dataset=_DATASET.value or config.target.dataset,

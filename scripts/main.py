@@ -17,7 +17,9 @@ _WORKDIR = flags.DEFINE_string(
 _DRY_RUN = flags.DEFINE_bool(
     "dry_run", False, "Print what would be done, and what would stop it; train and write nothing."
 )
-
+_WAIT = flags.DEFINE_bool(
+    "wait", False, "Look again and again where the run waits for labels, instead of ending with status 75."
+)
 _ACCEPT_UPDATE = flags.DEFINE_bool(
     "accept_update", False,
     "Go on with images that were added to the target's training split since: they join the pool.",
@@ -52,7 +54,7 @@ def main(argv: list[str]) -> int:
     from adeada_jax.run.main import main as run
 
     keep_compiled_programs()
-    result = run(config, _WORKDIR.value, accept_update=_ACCEPT_UPDATE.value)
+    result = run(config, _WORKDIR.value, wait=_WAIT.value, accept_update=_ACCEPT_UPDATE.value)
     return WAITING if result is None else 0
 
 

@@ -13,7 +13,8 @@ from ml_collections import config_flags
 
 from adeada_jax.command_line import checked_config, keep_compiled_programs, run_app
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a run, for its last checkpoint.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a run, for a checkpoint of it.")
+_ROUND = flags.DEFINE_string("round", "last", "Of the run: best (by mIoU), last, or a number.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Or a checkpoint, such as rounds/05/checkpoint.")
 _IMAGES = flags.DEFINE_string("images", None, "Folder of PNGs and JPEGs of any sizes.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the predictions.")
@@ -30,7 +31,7 @@ def main(argv: list[str]) -> None:
     from adeada_jax.run import prediction
 
     keep_compiled_programs()
-    checkpoint = Path(_CHECKPOINT.value or prediction.last_checkpoint(_WORKDIR.value))
+    checkpoint = Path(_CHECKPOINT.value or prediction.checkpoint_of(_WORKDIR.value, _ROUND.value))
     config = prediction.config_of(checkpoint, given=config)
     count = prediction.predict_folder(config, checkpoint, Path(_IMAGES.value), Path(_OUTPUT.value))
     print(f"{_OUTPUT.value}: {count} images predicted")

@@ -182,12 +182,28 @@ def test_names_that_are_no_utf8_are_refused_readably(config, run, images, tmp_pa
 
 
 def test_the_last_checkpoint_of_a_run_is_found(run, tmp_path):
-    assert prediction.last_checkpoint(run.parents[2]) == run
+    assert prediction.checkpoint_of(run.parents[2]) == run
     for name in ("02/checkpoint", "99/checkpoint", "100/checkpoint", "101/progress/7", ".00.tmp/checkpoint"):
         (tmp_path / "rounds" / name).mkdir(parents=True)
-    assert prediction.last_checkpoint(tmp_path) == tmp_path / "rounds/100/checkpoint"
+    assert prediction.checkpoint_of(tmp_path) == tmp_path / "rounds/100/checkpoint"
     with pytest.raises(InputError, match=r"--workdir: '.*rounds' has no rounds/\*/checkpoint; give the"):
-        prediction.last_checkpoint(tmp_path / "rounds")
+        prediction.checkpoint_of(tmp_path / "rounds")
+
+
+def test_a_round_of_a_run_is_found_by_its_number_or_as_the_best(tmp_path):
+    for name in ("00", "01", "02"):
+        (tmp_path / f"rounds/{name}/checkpoint").mkdir(parents=True)
+    entries = [{"round": i, "miou": miou} for i, miou in enumerate((10.0, 30.0, 20.0))]
+    (tmp_path / "summary.json").write_text(json.dumps({"rounds": entries}))
+    for word, name in (("best", "01"), ("last", "02"), ("0", "00")):
+        assert prediction.checkpoint_of(tmp_path, word) == tmp_path / f"rounds/{name}/checkpoint"
+    for word, words in (("3", "3 of the run in .* has no checkpoint; the last is 2"),
+                        ("first", "'first'; give best, last or a number")):  # fmt: skip
+        with pytest.raises(InputError, match=words):
+            prediction.checkpoint_of(tmp_path, word)
+    (tmp_path / "summary.json").write_text(json.dumps({"rounds": [{"round": 0, "miou": None}]}))
+    with pytest.raises(InputError, match="was evaluated, so none is the best"):
+        prediction.checkpoint_of(tmp_path, "best")
 
 
 def test_a_split_is_scored_as_its_predictions_say(config, run, toy_dir):

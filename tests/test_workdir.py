@@ -91,6 +91,27 @@ def test_a_run_without_notes_of_its_data_is_of_another_version_not_of_another_co
         workdir.check_config({"seed": 0, "oracle": {"kind": "ground_truth"}})
 
 
+def test_an_active_run_may_go_on_for_more_rounds_and_no_fewer(tmp_path):
+    def config(rounds, experiment="active", **more):
+        return {"experiment": experiment, "acquisition": {"rounds": rounds}, **more}
+
+    workdir = Workdir(tmp_path)
+    workdir.write_config(config(2))
+    workdir.write_data(content())
+    (tmp_path / "rounds/00").mkdir(parents=True)
+    (tmp_path / "rounds/00/evaluation.json").write_text("")
+    (tmp_path / "metrics.jsonl").write_text("")
+    workdir.check_config(config(3))
+    workdir.write_config(config(3))
+    assert json.loads(workdir.config.read_text()) == config(3)
+    assert (tmp_path / "metrics.jsonl").exists()
+    for other in (config(2), config(4, seed=1), config(4, "target_only")):
+        with pytest.raises(InputError, match="differs in: "):
+            workdir.check_config(other)
+        workdir.write_config(other)
+        assert json.loads(workdir.config.read_text()) == config(3)
+
+
 def test_region_maps_are_noted_once_they_are_made_and_stay_the_same(tmp_path):
     workdir, made = Workdir(tmp_path), content()["target"]["partition"]
     workdir.write_data(content(regions=()))

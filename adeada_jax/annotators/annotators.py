@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 from adeada_jax import seams
 from adeada_jax.annotators.asking import Annotator, Job
+from adeada_jax.annotators.by_people import People
 from adeada_jax.annotators.ground_truth import GroundTruth
 
-ANNOTATORS: dict[str, Callable[[Job], Annotator]] = {"ground_truth": GroundTruth}
+ANNOTATORS: dict[str, Callable[[Job], Annotator]] = {"ground_truth": GroundTruth, "people": People}
 
 
 def create_annotator(job: Job) -> Annotator:

@@ -1,6 +1,7 @@
 """Confusion matrices on the device, IoU by class, mIoU."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -74,6 +75,19 @@ def scores(values: np.ndarray, class_names: Sequence[str], shared_classes: str =
     return {**{name: mean_iou(values, classes) for name, classes in means.items()}, "iou": percent}
 
 
+@dataclass(frozen=True)
+class Counts:
+    """Labelled pixels of some images.
+
+    Attributes:
+      matrix: `(C, C)` int64 by label (rows) and prediction, of all images.
+      by_image: `(N, 2, C)` int64 of intersection and of union, by image.
+    """
+
+    matrix: np.ndarray
+    by_image: np.ndarray
+
+
 def evaluate(
     segmenter: Segmenter,
     params: Any,
@@ -84,29 +98,34 @@ def evaluate(
     width: int,
     batch_size: int = 1,
     description: str = "evaluation",
-) -> np.ndarray:
+) -> "Counts":
     """Confusion matrix of a model over a labelled source, at the labels' own resolution.
 
     Images are resized to `height` x `width` pixels for the network, its scores to the labels' size.
 
     Returns:
-      `(C, C)` int64.
+      The counts of all images and of each.
     """
     classes = segmenter.num_classes
     count = make_count(segmenter)
     batch_size = parallel.whole_batch(batch_size)
     total = np.zeros((classes, classes), np.int64)
+    by_image = np.zeros((len(source), 2, classes), np.int64)
     batches = whole_image_batches(source, "label", batch_size=batch_size, height=height, width=width)
     steps = -(-len(source) // batch_size)
 
-    def counted() -> Iterator[tuple[int, jax.Array]]:
+    def counted() -> Iterator[tuple[np.ndarray, jax.Array]]:
         for batch in track(timers.waited(batches), total=steps, description=description):
             images, labels = parallel.spread(batch["image"]), parallel.spread(batch["label"])
-            yield len(batch["index"]), count(params, batch_stats, images, labels)
+            yield batch["index"], count(params, batch_stats, images, labels)
 
-    for images, matrices in parallel.fetched(counted()):
-        total += matrices[:images].sum(axis=0, dtype=np.int64)
-    return total
+    for index, matrices in parallel.fetched(counted()):
+        known = matrices[: len(index)].astype(np.int64)
+        total += known.sum(axis=0)
+        intersection = np.diagonal(known, axis1=1, axis2=2)
+        by_image[index, 0] = intersection
+        by_image[index, 1] = known.sum(axis=1) + known.sum(axis=2) - intersection
+    return Counts(total, by_image)
 
 
 @cache

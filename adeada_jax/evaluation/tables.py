@@ -64,8 +64,14 @@ def means(summary: Mapping[str, Any]) -> dict[str, str]:
 
 def round_columns(summary: Mapping[str, Any]) -> tuple[str, ...]:
     """The headings of `round_rows`."""
-    return ("round", "% labelled", *(f"{name} %" for name in means(summary).values()), "change",
+    interval = ("95% interval",) if has_intervals(summary) else ()
+    return ("round", "% labelled", *(f"{name} %" for name in means(summary).values()), *interval, "change",
             "over warm-up")  # fmt: skip
+
+
+def has_intervals(summary: Mapping[str, Any]) -> bool:
+    """Whether it is known how sure the mIoU is."""
+    return any(entry.get("miou_interval") for entry in summary["rounds"])
 
 
 def round_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -81,14 +87,32 @@ def round_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
         first = entries[0]["miou"] if entry is not entries[0] else None
         miou = entry["miou"]
         rows.append((round_name(entry), f"{100 * entry['labelled_fraction']:.2f}",
-                     *(number(entry[key]) for key in means(summary)),
+                     *(number(entry[key]) for key in means(summary)), *_interval(summary, entry),
                      gain(miou, before), gain(miou, first)))  # fmt: skip
     return rows
 
 
+def _interval(summary: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[str, ...]:
+    if not has_intervals(summary):
+        return ()
+    bounds = entry.get("miou_interval")
+    return (f"{bounds[0]:.1f} to {bounds[1]:.1f}" if bounds else "",)
+
+
+def evaluated_on(summary: Mapping[str, Any]) -> str:
+    """What the mIoU is of, in words."""
+    basis = summary.get("evaluation", {"kind": "labels"})
+    if basis["kind"] == "sample":
+        return (
+            f"mIoU on a sample of {basis['regions']} regions of images held back (small samples lack rare "
+            "classes and tend to be low)"
+        )
+    return "no evaluation" if basis["kind"] == "none" else "mIoU on the target's evaluation split"
+
+
 def round_table(summary: Mapping[str, Any]) -> Table:
     """What is printed after every round; see `round_rows`."""
-    title = Text("mIoU on the target's evaluation split")
+    title = Text(evaluated_on(summary))
     return table(title, round_columns(summary), round_rows(summary))
 
 

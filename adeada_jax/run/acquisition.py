@@ -63,11 +63,11 @@ def pool(experiment: Experiment) -> Stage:
 def acquire(experiment: Experiment, number: int) -> Iterable[Stage]:
     """A round's region tables, what its strategy needs besides, its selection, and the labels of it."""
     yield infer(experiment, number, "target")
-    if experiment.needed("OfDomains"):
+    if experiment.compared:
         if trainings.adapts_statistics(experiment.config, experiment.segmenter):
             yield trainings.source_statistics(experiment, number - 1)
         yield infer(experiment, number, "source")
-    for ingredient in experiment.needed("OfDomains"):
+    for ingredient in experiment.compared:
         yield compare_domains(experiment, number, ingredient)
     if number == 1:
         for ingredient in experiment.needed("OfImage"):
@@ -178,7 +178,7 @@ def _check_length(ingredient: Ingredient, values: np.ndarray, regions: int) -> N
 def select(experiment: Experiment, number: int) -> Stage:
     """Chooses a round's regions, never more than the budget or what is left."""
     workdir = experiment.workdir
-    compared = [ingredient.name for ingredient in experiment.needed("OfDomains")]
+    compared = [ingredient.name for ingredient in experiment.compared]
     reads = [workdir.pool, workdir.region_table(number, "target")]
     reads += [workdir.comparison(number, name) for name in compared]
     reads += [workdir.column(ingredient.name) for ingredient in experiment.needed("OfImage")]
@@ -252,6 +252,7 @@ def _questions(experiment: Experiment, number: int) -> list[Question]:
     return [
         Question(number, one.image, one.region, one.pixels, classes.get(one.class_name),
                  probabilities.get((one.image, one.region)))
+        if experiment.knows_classes(number) else Question(number, one.image, one.region, one.pixels)
         for one in purchases
     ]  # fmt: skip
 
@@ -263,8 +264,10 @@ def table_of(experiment: Experiment, number: int) -> Regions:
     for n in range(1, number):
         pool = pool.with_known(_covered(experiment, n), round=n)
     paths = {one.name: workdir.column(one.name) for one in experiment.needed("OfImage")}
-    paths |= {one.name: workdir.comparison(number, one.name) for one in experiment.needed("OfDomains")}
+    paths |= {one.name: workdir.comparison(number, one.name) for one in experiment.compared}
     made = {name: load_arrays(path)[0]["values"] for name, path in paths.items()}
+    if experiment.source is None:
+        made |= {one.name: np.full(len(pool), np.nan) for one in experiment.needed("OfDomains")}
     return pool.with_columns_of(load_regions(workdir.region_table(number, "target"))).with_columns(**made)
 
 
@@ -289,13 +292,13 @@ def _purchases(experiment: Experiment, number: int) -> list[Purchase]:
     if asked > left:
         console.print(f"round {number}: only {left} of {asked} pixels are left to buy; buying those")
     request = Request(round=number, budget=min(asked, left), seed=experiment.seed(0, "acquisition"))
-    selection = experiment.strategy.select(regions, request)
+    selection = experiment.strategy_of(number).select(regions, request)
     classes = regions.classes
     try:
         regions.buy([pick.index for pick in selection.picks], round=number, budget=request.budget)
     except ValueError as error:
         raise InputError(f"config.acquisition.strategy: '{options.strategy}': {error}") from error
-    if "density" in regions.columns:
+    if "density" in [one.name for one in experiment.compared]:
         _write_density(experiment, number, selection)
     return [
         Purchase(number, regions.names[regions.image[pick.index]], int(regions.region[pick.index]),

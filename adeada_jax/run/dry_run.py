@@ -105,8 +105,8 @@ def _rounds_done(experiment: Experiment) -> int:
 def _data_table(experiment: Experiment, plan: Plan) -> Table:
     config = experiment.config
     table = _table("Data", "", "data set", "images", "size (h x w)", "regions", "pixels", left=2)
-    names = (config.source.dataset, config.target.dataset, config.target.dataset)
-    for name, (role, split) in zip(names, plan.splits.items(), strict=False):
+    for role, split in plan.splits.items():
+        name = config.source.dataset if role == "source" else config.target.dataset
         regions = f"{'' if split.exact else '~'}{split.regions:,}" if split.regions else "-"
         table.add_row(role, name, f"{split.images:,}", _sizes(split), regions, f"{split.pixels:,}")
     return table
@@ -136,7 +136,9 @@ def _data_notes(experiment: Experiment, plan: Plan) -> Iterator[str]:
 
 
 def learned_from_bought_labels(experiment: Experiment) -> list[str]:
-    """Names of the classes that the source has no label of."""
+    """Names of the classes that the source lacks, where there is one."""
+    if not experiment.source:
+        return []
     return [n for c, n in enumerate(experiment.class_names) if c not in experiment.source_classes]
 
 

@@ -19,7 +19,9 @@ from adeada_jax.data.relabelled import relabelled
 from adeada_jax.errors import InputError
 from adeada_jax.method.ingredients.ingredient import Ingredient
 from adeada_jax.method.ingredients.providers import create_ingredients, kind_of
+from adeada_jax.method.strategies.random import Random
 from adeada_jax.method.strategies.registry import create_strategy
+from adeada_jax.method.strategies.typical import Typical
 from adeada_jax.method.strategy import Strategy
 from adeada_jax.models import Discriminator, Segmenter
 from adeada_jax.partitions.store import DividedImages
@@ -56,7 +58,7 @@ class Experiment:
       metrics: where numbers go.
       segmenter: the network, without weights.
       source_images: D_S without labels, for inference.
-      source: D_S.
+      source: D_S; None where there is no labelled source, as then the source's images are.
       target_images: D_T without labels; this object cannot give any.
       divided: by domain its training images with their regions, which a stage of the run makes; the source is
         only there where its regions are needed.
@@ -100,6 +102,24 @@ class Experiment:
     def needed(self, kind: str) -> list[Ingredient]:
         """The ingredients of a kind, see `providers.kind_of`."""
         return [ingredient for ingredient in self.ingredients if kind_of(ingredient) == kind]
+
+    @property
+    def compared(self) -> list[Ingredient]:
+        """The ingredients that compare the domains; none without a source."""
+        return self.needed("OfDomains") if self.source else []
+
+    def knows_classes(self, number: int) -> bool:
+        """Whether the model that a round begins with was trained on any label."""
+        return number > 1 or self.source is not None or bool(self.config.warmup.checkpoint)
+
+    def strategy_of(self, number: int) -> Strategy:
+        """What chooses a round's regions: the configuration's, once the model knows classes.
+
+        Before, features of pretrained weights tell what is typical of the target; random ones nothing.
+        """
+        if self.knows_classes(number):
+            return self.strategy
+        return Typical() if self.config.model.pretrained else Random()
 
     def seed(self, round: int, purpose: str) -> int:
         """A seed of its own for each round and purpose, derived from the experiment's."""
@@ -212,7 +232,7 @@ def create_experiment(
     classes = classes_of(config)
     source, source_images, target = _open_data(config, classes, workdir.first_images())
     compared = any(kind_of(one) == "OfDomains" for one in ingredients)
-    images = {"target": target.pool} | ({"source": source_images} if compared else {})
+    images = {"target": target.pool} | ({"source": source_images} if compared and source else {})
     divided = divide(images, config.regions)
     sampled = DividedImages(target.evaluation, config.regions) if config.evaluation.kind == "sample" else None
 
@@ -257,9 +277,11 @@ def _open_data(
     Raises:
       InputError: a split is not there, or has no labels where they are needed.
     """
+    target = open_target(config, first)
+    if not config.source.dataset:
+        return None, None, target
     source = sources.open_labelled(config.source.dataset, config.source.dir, "train")
     source_images = sources.open_images(config.source.dataset, config.source.dir, "train")
-    target = open_target(config, first)
     return relabelled(source, classes.names, classes.palette), source_images, target
 
 
@@ -285,6 +307,8 @@ def data_of(
 ) -> dict[str, Any]:
     """The data that a run works with, by domain: what `workdir.check_data` compares."""
     splits = {"source": ("train",), "target": target_splits}
+    if not config.source.dataset:
+        del splits["source"]
     return {
         domain: {
             "dataset": config[domain].dataset,

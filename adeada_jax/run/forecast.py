@@ -110,9 +110,10 @@ def make_plan(experiment: Experiment) -> Plan:
     """Works a run out from its list of stages; decodes a few images of each split and compiles nothing."""
     config, stages = experiment.config, recipe.stages(experiment)
     splits = {
-        "source": survey(experiment.source, experiment.divided.get("source")),
         "target pool": _pool_survey(experiment),
     }
+    if experiment.source:
+        splits = {"source": survey(experiment.source, experiment.divided.get("source")), **splits}
     if experiment.validation:
         splits["evaluation"] = survey(experiment.validation, experiment.sampled)
     target, rounds = splits["target pool"], recipe.rounds(stages)
@@ -260,7 +261,7 @@ def _survey(experiment: Experiment, splits: Mapping[str, Split]) -> Survey:
         target_images=target.images,
         target_regions=target.regions,
         target_pixels=target.pixels,
-        source_regions=splits["source"].regions,
+        source_regions=splits["source"].regions if "source" in splits else 0,
         weights_bytes=tree_bytes(Weights(*experiment.segmenter.shapes).tree()),
         statistics_bytes=tree_bytes(experiment.segmenter.shapes[1]),
         discriminator_bytes=tree_bytes(experiment.discriminator().shapes),

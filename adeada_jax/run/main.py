@@ -1,5 +1,6 @@
 """Runs or resumes an experiment in a directory: what scripts/main.py and the runs of a study call."""
 
+import time
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -19,16 +20,19 @@ from adeada_jax.run.runner import Alone, Outcome, Stage
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics, console
 
+_POLL_SECONDS = 2.0  # between two looks for labels
+
 
 def main(
-    config: config_dict.ConfigDict, workdir: str, *, accept_update: bool = False
+    config: config_dict.ConfigDict, workdir: str, *, wait: bool = False, accept_update: bool = False
 ) -> dict[str, Any] | None:
     """Runs or resumes the experiment of `config` in `workdir`.
 
     Args:
       config: the configuration.
-      workdir: the directory.
-      accept_update: has images that were added to the target's training split since join the pool.
+      workdir: the run's directory.
+      wait: whether to look again and again where the run waits for labels, instead of ending.
+      accept_update: whether images that were added to the target's training split since join the pool.
 
     Returns:
       The content of summary.json; None if the run waits for labels.
@@ -56,11 +60,11 @@ def main(
         processes.wait_for(directory.data)
         directory.check_config(config.to_dict(), begun=True)
         directory.check_data(data, begun=True)
-        return run(experiment)
+        return run(experiment, wait=wait)
 
 
-def run(experiment: Experiment) -> dict[str, Any] | None:
-    """Makes what is not there yet of an experiment's stages and its report."""
+def run(experiment: Experiment, *, wait: bool = False) -> dict[str, Any] | None:
+    """Makes what is not there yet of an experiment's stages and its report; None if it waits for labels."""
     stages = recipe.stages(experiment)
     last = max(stage.round for stage in stages)
     report = Stage(
@@ -72,6 +76,11 @@ def run(experiment: Experiment) -> dict[str, Any] | None:
         note_partitions(experiment)
     describe(experiment)
     if outcome is Outcome.DONE:
+        outcome = runner.run([*stages[listed:], report], experiment.metrics)
+    if outcome is Outcome.WAITING and wait:
+        console.print("waiting for labels; Ctrl-C ends this, and loses nothing")
+    while outcome is Outcome.WAITING and wait:
+        time.sleep(_POLL_SECONDS)
         outcome = runner.run([*stages[listed:], report], experiment.metrics)
     if outcome is Outcome.WAITING:
         console.print("the run waits for labels; give the same command again once they are there")
@@ -112,7 +121,7 @@ def describe(experiment: Experiment) -> None:
             "--workdir"
         )
     console.print(
-        f"source {config.source.dataset}: {len(experiment.source)} images\n"
+        f"{_source(experiment)}\n"
         f"target {config.target.dataset}: {len(experiment.target_images)} images to buy labels of, "
         f"{len(pool.image):,} regions, {pool.total_pixels:,} pixels; {_evaluated(experiment)}",
         highlight=False,
@@ -124,6 +133,14 @@ def describe(experiment: Experiment) -> None:
             f"{rounds} rounds",
             highlight=False,
         )
+
+
+def _source(experiment: Experiment) -> str:
+    if experiment.source is None:
+        how = type(experiment.strategy_of(1)).__name__.lower()
+        weights = experiment.config.model.pretrained or "random weights"
+        return f"no labelled source: the run begins with {weights}, round 1 buys by the rule '{how}'"
+    return f"source {experiment.config.source.dataset}: {len(experiment.source)} images"
 
 
 def _evaluated(experiment: Experiment) -> str:

@@ -17,6 +17,7 @@ from adeada_jax.data.builders.layout import find_files
 from adeada_jax.data.builders.source_files import read_file
 from adeada_jax.data.images import decode_image, encode_png
 from adeada_jax.errors import InputError
+from adeada_jax.evaluation.advice import best_round
 from adeada_jax.evaluation.enlargement import labels_of
 from adeada_jax.files import read_json, write_bytes_atomic, write_json_atomic
 from adeada_jax.labels import CLASS_NAMES, PALETTE, colorize
@@ -82,16 +83,36 @@ def config_of(checkpoint: Path, *, given: config_dict.ConfigDict | None = None) 
     raise InputError(f"no directory above checkpoint '{checkpoint}' has a config.json; give --config")
 
 
-def last_checkpoint(workdir: Path) -> Path:
-    """The checkpoint of the last round that a run has trained.
+def checkpoint_of(workdir: Path, round: str = "last") -> Path:
+    """The checkpoint of a round of a run.
+
+    Args:
+      workdir: the run's.
+      round: 'last' that was trained, 'best' by mIoU, or a number.
 
     Raises:
-      InputError: it has trained none.
+      InputError: there is none.
     """
-    last = Workdir(workdir).last_checkpoint()
+    directory = Workdir(workdir)
+    last = directory.last_checkpoint()
     if last is None:
         raise InputError(f"--workdir: '{workdir}' has no rounds/*/checkpoint; give the directory of a run")
-    return last
+    if round == "last":
+        return last
+    if round == "best":
+        number = best_round(read_json(directory.summary))
+        if number is None:
+            raise InputError(
+                f"--round: no round of the run in '{workdir}' was evaluated, so none is the best"
+            )
+    elif round.isdecimal():
+        number = int(round)
+    else:
+        raise InputError(f"--round: '{round}'; give best, last or a number")
+    if not directory.checkpoint(number).exists():
+        raise InputError(f"--round: {number} of the run in '{workdir}' has no checkpoint; the last is "
+                         f"{int(last.parent.name)}")  # fmt: skip
+    return directory.checkpoint(number)
 
 
 def predict_folder(config: config_dict.ConfigDict, checkpoint: Path, images: Path, output: Path) -> int:

@@ -73,6 +73,13 @@ def warnings(experiment: Experiment, plan: Plan) -> Iterator[str]:
             "--config.model.pretrained=DIR (see scripts/import_weights.py), or "
             "--config.model.freeze_batch_norm=False"
         )
+    if experiment.source is None and not experiment.knows_classes(1):
+        how = type(experiment.strategy_of(1)).__name__.lower()
+        weights = config.model.pretrained or "random weights"
+        yield (
+            f"there is no labelled source: the run begins with {weights}, "
+            f"its first round buys by the rule '{how}', and all that it learns are labels that it buys"
+        )
     target = plan.splits["target pool"]
     if plan.rounds and plan.budget < target.pixels / target.regions:
         yield f"a round's budget, {plan.budget:,} pixels, is less than the mean region"

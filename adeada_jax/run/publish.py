@@ -47,7 +47,7 @@ def write(experiment: Experiment, summary: dict, before: Predictor, after: Predi
         palette=experiment.palette,
         galleries=[
             *([validation_gallery(experiment, before, after, last)] if experiment.validation else []),
-            *([pool_gallery(experiment, before, after, purchases)] if last else []),
+            *([pool_gallery(experiment, before, after, purchases)] if last and purchases else []),
         ],
         events=events,
     )

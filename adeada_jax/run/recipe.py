@@ -39,7 +39,7 @@ def check(experiment: Experiment) -> None:
             "there are none to buy; have people label them, --config.oracle.kind=people, or use "
             "--config.experiment=adaptation_only"
         )
-    if EXPERIMENTS[config.experiment] is not target_only:
+    if experiment.source and EXPERIMENTS[config.experiment] is not target_only:
         _check_any_label(experiment.source, config.source, "train")
     if config.evaluation.kind == "labels":
         _check_any_label(experiment.validation, target, experiment.validation.split)
@@ -61,6 +61,8 @@ def _missing(config: config_dict.ConfigDict, path: Path) -> str:
             f"{strategy} needs the warm-up's discriminator, but there is no '{beside}' beside "
             "config.warmup.checkpoint"
         )
+    if not config.source.dataset:
+        return f"{strategy} needs the warm-up's discriminator, and without a source there is no warm-up"
     return (
         f"{strategy} needs a discriminator, which config.warmup.method='{config.warmup.method}' does not "
         "train; use 'adversarial'"

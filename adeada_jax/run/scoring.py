@@ -44,7 +44,7 @@ def evaluate_split(
     matrix = confusion.evaluate(
         segmenter, weights.params, weights.batch_stats, source, height=config.data.height,
         width=config.data.width, batch_size=config.inference.batch_size,
-    )  # fmt: skip
+    ).matrix  # fmt: skip
     return {
         "checkpoint": str(checkpoint),
         "dataset": dataset,

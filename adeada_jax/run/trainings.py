@@ -35,10 +35,15 @@ Batches = Callable[[int], Iterator[dict[str, np.ndarray]]]  # by the step to sta
 
 
 def warm_up(experiment: Experiment) -> Stage:
-    """The model before any label is bought: AdaptSegNet or source only, or `warmup.checkpoint`'s."""
+    """The model before any label is bought: AdaptSegNet or source only, or `warmup.checkpoint`'s.
+
+    Without a source it is the network as it begins, from `model.pretrained` or random.
+    """
     options = experiment.config.warmup
     if options.checkpoint:
         return _taken_over(experiment, Path(options.checkpoint))
+    if experiment.source is None:
+        return _untrained(experiment)
     if options.method == "adversarial":
         return adaptation(experiment, options, "warm-up, adversarial")
     return on_source(experiment, options, "warmup", "warm-up, source only")
@@ -158,6 +163,19 @@ def _taken_over(experiment: Experiment, checkpoint: Path) -> Stage:
     return Stage("warmup", 0, Alone(make), writes=writes, cost=Cost(files=files))
 
 
+def _untrained(experiment: Experiment) -> Stage:
+    """The first weights as the warm-up's checkpoint."""
+    path = experiment.workdir.checkpoint(0)
+
+    def make(_: int) -> Any:
+        return _adapted_to_target(experiment, 0, experiment.initial_weights()).tree()
+
+    return Stage(
+        "warmup", 0, Together(make, partial(checkpoints.save, path)), writes=(path,),
+        cost=Cost(files=lambda survey: {path: survey.weights_bytes}),
+    )  # fmt: skip
+
+
 def _training(
     experiment: Experiment, number: int, name: str, title: str, options: config_dict.ConfigDict,
     train: Callable[[int], tuple[Any, ...]], *, reads: tuple[Path, ...] = (),
@@ -220,8 +238,18 @@ def _purchased_with_warning(experiment: Experiment, number: int) -> PurchasedLab
 def _mixed_batches(experiment: Experiment, source: Any, target: Any, number: int) -> Batches:
     """Batches of the shuffled union of D_S and D_T^L (the paper), or half of each in every batch.
 
-    Of D_S alone where no bought label is known.
+    Of D_S alone where no bought label is known, of D_T^L alone where there is no source.
+
+    Raises:
+      InputError: there is neither.
     """
+    if source is None and not len(target):
+        raise InputError(
+            f"round {number}: no label is known and there is no source, so there is nothing to train on; "
+            "label some of what is asked for"
+        )
+    if source is None:
+        return _batches(experiment, target, number, "finetune")
     if not len(target):
         console.print("[bold yellow]warning:[/] no label is known: training on the source alone")
         return _batches(experiment, source, number, "finetune")

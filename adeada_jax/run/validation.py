@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from adeada_jax.arrays import load_arrays
+from adeada_jax.arrays import load_arrays, save_arrays
 from adeada_jax.data.subset import Subset
 from adeada_jax.evaluation import confusion, tables
+from adeada_jax.evaluation.advice import advice
+from adeada_jax.evaluation.bootstrap import gain_interval, miou_interval
 from adeada_jax.files import read_json, write_json_atomic
+from adeada_jax.labels import SHARED_CLASSES
 from adeada_jax.run import effort, trainings
 from adeada_jax.run.costs import Cost
 from adeada_jax.run.experiment import Experiment
@@ -32,17 +35,24 @@ def _scores(experiment: Experiment, number: int) -> Stage:
         reads.append(workdir.evaluation_answered)
 
     def measure(indices: Sequence[int]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        weights = experiment.load_weights(workdir.checkpoint(number))
-        matrix = confusion.evaluate(
-            experiment.segmenter, weights.params, weights.batch_stats,
-            _examples(experiment, indices), **experiment.size,
+        weights, examples = (
+            experiment.load_weights(workdir.checkpoint(number)),
+            _examples(experiment, indices),
+        )
+        counts = confusion.evaluate(
+            experiment.segmenter, weights.params, weights.batch_stats, examples, **experiment.size,
             batch_size=experiment.config.inference.batch_size, description=f"round {number}: evaluation",
         )  # fmt: skip
-        return {"matrix": matrix}, {}
+        return {"matrix": counts.matrix, "by_image": counts.by_image}, {"names": examples.names}
 
     def join(pieces: Sequence[Path]) -> None:
-        matrix = np.sum([load_arrays(piece)[0]["matrix"] for piece in pieces], axis=0)
-        result = round_entry(experiment, number, confusion.iou(matrix))
+        loaded = [load_arrays(piece) for piece in pieces]
+        matrix = np.sum([arrays["matrix"] for arrays, _ in loaded], axis=0)
+        by_image = np.concatenate([arrays["by_image"] for arrays, _ in loaded])
+        names = [name for _, metadata in loaded for name in metadata["names"]]
+        order = sorted(range(len(names)), key=names.__getitem__)  # however many processes there were
+        save_arrays(workdir.evaluation_counts(number), {"by_image": by_image[order]}, {})
+        result = round_entry(experiment, number, confusion.iou(matrix)) | _intervals(experiment, number)
         experiment.metrics.write(round=number, stage="evaluation", step=0, miou=result["miou"])
         write_json_atomic(workdir.evaluation(number), result)
 
@@ -50,6 +60,20 @@ def _scores(experiment: Experiment, number: int) -> Stage:
         "evaluation", number, Divided(len(images), len(images), measure, join),
         reads=tuple(reads), writes=(workdir.evaluation(number),), cost=Cost(images=len(images)),
     )  # fmt: skip
+
+
+def _intervals(experiment: Experiment, number: int) -> dict[str, Any]:
+    """How sure the round's mIoU is, and what it gained over the round before."""
+    workdir, shared = experiment.workdir, SHARED_CLASSES[experiment.config.shared_classes]["miou"]
+    counts = [
+        load_arrays(path)[0]["by_image"]
+        for path in map(workdir.evaluation_counts, range(max(number - 1, 0), number + 1))
+        if path.exists()
+    ]
+    entry: dict[str, Any] = {"miou_interval": miou_interval(counts[-1], shared)}
+    if len(counts) == 2 and counts[0].shape == counts[1].shape:
+        entry["gain_interval"] = gain_interval(*counts, shared)
+    return entry
 
 
 def _examples(experiment: Experiment, indices: Sequence[int]) -> Subset:
@@ -91,14 +115,25 @@ def round_entry(experiment: Experiment, number: int, iou: np.ndarray) -> dict[st
     }
 
 
+def _basis(experiment: Experiment) -> dict[str, Any]:
+    """What is said of an evaluation that is not one of all labels."""
+    options = experiment.config.evaluation
+    if options.kind == "sample":
+        return {"evaluation": {"kind": "sample", "regions": options.regions}}
+    return {"evaluation": {"kind": "none"}} if options.kind == "none" else {}
+
+
 def _summary(experiment: Experiment, number: int) -> Stage:
     """summary.json and the table on the terminal; made anew at every start."""
     workdir = experiment.workdir
 
     def make() -> None:
         rounds = [read_json(workdir.evaluation(n)) for n in range(number + 1)]
-        summary = {"experiment": experiment.config.experiment, "rounds": rounds}
+        summary = {"experiment": experiment.config.experiment, "rounds": rounds, **_basis(experiment)}
         write_json_atomic(workdir.summary, summary)
         console.print(tables.round_table(summary))
+        if number == experiment.config.acquisition.rounds:
+            for line in advice(summary):
+                console.print(line, highlight=False, soft_wrap=True)
 
     return Stage("summary", number, Alone(make), reads=(workdir.evaluation(number),), timed=False)

@@ -119,6 +119,10 @@ class Workdir:
     def evaluation(self, round: int) -> Path:
         return self.round(round) / "evaluation.json"
 
+    def evaluation_counts(self, round: int) -> Path:
+        """Pixels of intersection and union, by image, beside the evaluation."""
+        return self.round(round) / "evaluation.safetensors"
+
     def last_checkpoint(self) -> Path | None:
         """The checkpoint of the last round that was trained, None where none was."""
         trained = [path for path in self.root.glob("rounds/*/checkpoint") if path.parent.name.isdigit()]
@@ -156,13 +160,16 @@ class Workdir:
           config: the run's.
           begun: whether a configuration there is binding; unless given, if a stage has left anything.
 
+        More rounds of an active run are no other configuration: no round depends on how many there are.
+
         Raises:
           InputError: it belongs to a run with another configuration; names the keys that differ.
         """
         if not self.config.exists() or not (self.begun if begun is None else begun):
             return
-        keys = differing_keys(read_json(self.config), json.loads(json.dumps(config)))
-        if keys:
+        former, now = read_json(self.config), json.loads(json.dumps(config))
+        keys = differing_keys(former, now)
+        if keys and not _more_rounds(former, now, keys):
             self._check_layout()
             raise InputError(
                 f"workdir '{self.root}' holds a run whose configuration differs in: {', '.join(keys)}. "
@@ -172,12 +179,15 @@ class Workdir:
     def write_config(self, config: dict) -> None:
         """Makes the directory a run's, once everything that can be checked beforehand is.
 
-        Another configuration, of a run that got nowhere, is replaced.
+        Another configuration, of a run that got nowhere, is replaced, and one of fewer rounds.
         """
         if self.config.exists():
-            if self.begun or read_json(self.config) == json.loads(json.dumps(config)):
+            former, now = read_json(self.config), json.loads(json.dumps(config))
+            more = _more_rounds(former, now, differing_keys(former, now))
+            if former == now or (self.begun and not more):
                 return
-            (self.root / "metrics.jsonl").unlink(missing_ok=True)
+            if not self.begun:
+                (self.root / "metrics.jsonl").unlink(missing_ok=True)
         write_json_atomic(self.config, config)
 
     def check_data(
@@ -320,3 +330,10 @@ class Workdir:
 def _added(domain: str, former: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Images that were added to the target's training split, where that is all that differs."""
     return added_images(former["fingerprint"], now["fingerprint"], "train") if domain == "target" else []
+
+
+def _more_rounds(former: Mapping[str, Any], now: Mapping[str, Any], differing: list[str]) -> bool:
+    """Whether a run goes on for more rounds than it began with, and all else is the same."""
+    if differing != ["acquisition.rounds"] or now.get("experiment") != "active":
+        return False
+    return now["acquisition"]["rounds"] > former["acquisition"]["rounds"]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from adeada_jax.data.subset import Subset
 from adeada_jax.evaluation import confusion
 from adeada_jax.labels import CLASS_NAMES
 from adeada_jax.models import Segmenter, normalize, upsample
@@ -27,6 +28,7 @@ def test_iou_of_a_hand_example_and_absent_classes():
 def test_evaluation_is_at_the_labels_own_resolution():
     class Source:
         sizes = ((30, 44), (24, 32), (30, 44))
+        names = ("a", "b", "c")
 
         def __len__(self):
             return 3
@@ -38,7 +40,9 @@ def test_evaluation_is_at_the_labels_own_resolution():
 
     segmenter = Segmenter("deeplabv2", backbone="resnet18_half", num_classes=3)
     params, batch_stats = segmenter.init(0)
-    matrix = confusion.evaluate(segmenter, params, batch_stats, Source(), height=30, width=44, batch_size=2)
+    options = {"height": 30, "width": 44, "batch_size": 2}
+    counts = confusion.evaluate(segmenter, params, batch_stats, Source(), **options)
+    matrix = counts.matrix
     expected = np.zeros((3, 3), int)
     for i in (0, 2):  # These need no resizing, so that NumPy can follow.
         example = Source()[i]
@@ -51,6 +55,12 @@ def test_evaluation_is_at_the_labels_own_resolution():
     rest = matrix - expected
     assert rest.min() >= 0
     assert rest.sum() == (Source()[1]["label"] != 255).sum()
+    intersection, union = counts.by_image.sum(axis=0)
+    np.testing.assert_allclose(confusion.iou(matrix), intersection / union)
+    own = [
+        confusion.evaluate(segmenter, params, batch_stats, Subset(Source(), [i]), **options) for i in range(3)
+    ]
+    np.testing.assert_array_equal(counts.by_image, np.concatenate([one.by_image for one in own]))
 
 
 def test_synthia_is_scored_over_16_and_13_of_19_classes():

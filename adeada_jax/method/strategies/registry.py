@@ -1,4 +1,4 @@
-"""The strategies by name: the paper's, its eight baselines, and anyone's own."""
+"""The strategies by name: the paper's, its eight baselines, one for the first round, anyone's own."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +13,7 @@ from adeada_jax.method.strategies.entropy import Entropy
 from adeada_jax.method.strategies.margin import Margin
 from adeada_jax.method.strategies.random import Random
 from adeada_jax.method.strategies.redal import Redal
+from adeada_jax.method.strategies.typical import Typical
 from adeada_jax.method.strategy import Strategy
 
 STRATEGIES: dict[str, Callable[[Mapping[str, Any]], Strategy]] = {
@@ -27,6 +28,7 @@ STRATEGIES: dict[str, Callable[[Mapping[str, Any]], Strategy]] = {
     "redal": lambda options: Redal(),
     "aada": lambda options: Aada(),
     "clue": lambda options: Clue(),
+    "typical": lambda options: Typical(),
 }
 
 

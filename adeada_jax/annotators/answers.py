@@ -1,0 +1,296 @@
+"""The answers that people gave to a round's questions: a SQLite database beside the round.
+
+Nothing in it is ever changed or removed: a correction or a withdrawal is a row of its own, and what counts is
+worked out from all rows in the order in which they came. Writers may be several processes and threads; each
+call opens a connection of its own.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from adeada_jax.errors import InputError
+
+# A region: its image's name and its id there.
+Key = tuple[str, int]
+
+KINDS = ("class", "mask", "refused", "unsure", "withdrawn")
+SETTLING = ("class", "mask", "refused")
+_SCHEMA = 1
+_PATIENCE_SECONDS = 30.0  # for another writer to finish
+
+_TABLES = f"""
+CREATE TABLE IF NOT EXISTS request (id TEXT NOT NULL, version INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS answers (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    uuid TEXT NOT NULL UNIQUE,
+    image TEXT NOT NULL,
+    region INTEGER,
+    who TEXT NOT NULL,
+    time REAL NOT NULL,
+    seconds REAL NOT NULL,
+    clicks INTEGER NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ({", ".join(f"'{kind}'" for kind in KINDS)})),
+    class_id INTEGER,
+    mask BLOB,
+    replaces TEXT,
+    origin TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS closings (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, last INTEGER NOT NULL, who TEXT NOT NULL, time REAL NOT NULL
+);
+"""
+_GUARDS = "".join(
+    f"CREATE TRIGGER IF NOT EXISTS {table}_{verb.lower()} BEFORE {verb} ON {table} "
+    f"BEGIN SELECT RAISE(ABORT, '{table} are never changed'); END;"
+    for table in ("request", "answers", "closings")
+    for verb in ("UPDATE", "DELETE")
+)
+
+
+@dataclass(frozen=True)
+class Given:
+    """An answer as somebody gave it: a row of the database.
+
+    Attributes:
+      uuid: made by whoever gives it, so that sent twice it is stored once.
+      image: its name.
+      region: its id; None for labels of an image beyond the regions that were asked for.
+      who: a name.
+      time: seconds since 1970.
+      seconds: that it took.
+      clicks: likewise, and keys.
+      kind: of KINDS: one class, a mask of several, nothing to label here, not known, or taken back.
+      class_id: of kind 'class'.
+      mask: of kind 'mask': a PNG of class ids, of the region's box or, where `region` is None, of the image;
+        255 where nothing is known.
+      replaces: uuid of the answer that this one corrects or takes back.
+      origin: 'page', or where it was imported from.
+    """
+
+    uuid: str
+    image: str
+    region: int | None
+    who: str
+    time: float
+    seconds: float
+    clicks: int
+    kind: str
+    class_id: int | None = None
+    mask: bytes | None = None
+    replaces: str | None = None
+    origin: str = "page"
+
+
+@dataclass(frozen=True)
+class State:
+    """What counts of the answers, up to a row.
+
+    Attributes:
+      settled: the answer of each region that has one.
+      unsure: regions of which somebody was unsure and that nobody has settled, with their names.
+      extra: by image labels beyond what was asked, the newest.
+      returned: regions that nobody had settled when the round was closed.
+      closed: whether it was.
+      last: number of the last row that was looked at.
+      clicks, seconds: of all answers.
+    """
+
+    settled: Mapping[Key, Given]
+    unsure: Mapping[Key, Set[str]]
+    extra: Mapping[str, Given]
+    returned: Set[Key]
+    closed: bool
+    last: int
+    clicks: int
+    seconds: float
+
+    def open(self, asked: Iterable[Key]) -> list[Key]:
+        """The regions that still wait for an answer."""
+        return [key for key in asked if key not in self.settled and key not in self.returned]
+
+    @property
+    def refused(self) -> int:
+        """Regions where there was nothing to label."""
+        return sum(given.kind == "refused" for given in self.settled.values())
+
+
+_FIELDS = tuple(field.name for field in fields(Given))
+_INSERT = f"INSERT OR IGNORE INTO answers ({', '.join(_FIELDS)}) VALUES ({', '.join('?' * len(_FIELDS))})"
+
+
+class Transaction:
+    """Reads and writes nobody else comes between."""
+
+    def __init__(self, connection: sqlite3.Connection, asked: Sequence[Key]):
+        self._connection, self._asked = connection, asked
+
+    def state(self, until: int | None = None) -> State:
+        """What counts now, or did when row `until` was the last."""
+        rows = self._connection.execute(
+            f"SELECT number, {', '.join(_FIELDS)} FROM answers WHERE number <= ? ORDER BY number",
+            (2**62 if until is None else until,),
+        ).fetchall()
+        closing = self._connection.execute("SELECT last FROM closings ORDER BY number LIMIT 1").fetchone()
+        return state_of(self._asked, [(row[0], Given(*row[1:])) for row in rows], closing and closing[0])
+
+    def add(self, answers: Iterable[Given]) -> int:
+        """Stores answers that are not there yet; how many."""
+        before = self._connection.total_changes
+        self._connection.executemany(_INSERT, map(astuple, answers))
+        return self._connection.total_changes - before
+
+    def close(self, who: str, time: float) -> None:
+        """Closes the round: what is not settled goes back to the pool."""
+        self._connection.execute(
+            "INSERT INTO closings (last, who, time) SELECT COALESCE(MAX(number), 0), ?, ? FROM answers",
+            (who, time),
+        )
+
+
+class Answers:
+    """A round's database.
+
+    Attributes:
+      path: of the file.
+    """
+
+    def __init__(self, path: Path, request_id: str, asked: Sequence[Key]):
+        """
+        Args:
+          path: of the file, which is made when something is first read or written.
+          request_id: of the request that it answers.
+          asked: the regions of this, in order.
+        """
+        self.path, self._request_id, self._asked = Path(path), request_id, tuple(asked)
+
+    def state(self, until: int | None = None) -> State:
+        """What counts now, or did when row `until` was the last.
+
+        Raises:
+          InputError: as of `transaction`.
+        """
+        with self.transaction() as transaction:
+            return transaction.state(until)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """All that is done within is done at once, or not at all.
+
+        Raises:
+          InputError: the file answers another request, is damaged, or cannot be read or written; names it.
+        """
+        with _told_of(self.path), contextlib.closing(self._connect()) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield Transaction(connection, self._asked)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _connect(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self.path, timeout=_PATIENCE_SECONDS, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Makes the tables of a new file; of another checks that it is sound and of this request."""
+        found = connection.execute("SELECT name FROM sqlite_master WHERE name = 'request_delete'").fetchone()
+        if not found:
+            entry = f"INSERT INTO request SELECT '{self._request_id}', {_SCHEMA} "
+            entry += "WHERE NOT EXISTS (SELECT 1 FROM request);"
+            connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}{entry}{_GUARDS}COMMIT;")
+        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("malformed")
+        request, version = connection.execute("SELECT id, version FROM request").fetchone()
+        if version != _SCHEMA or request != self._request_id:
+            raise InputError(
+                f"'{self.path}' holds answers to another request than the one beside it; put back the "
+                "request that it was made for, or move the file away"
+            )
+
+
+def state_of(asked: Sequence[Key], rows: Iterable[tuple[int, Given]], closing: int | None) -> State:
+    """Works out what counts.
+
+    Of a region the last answer that settles it counts, unless that was withdrawn. Where two people were
+    unsure, there is nothing to label. Answers to regions that went back when the round was closed do not.
+
+    Args:
+      asked: the regions, in order.
+      rows: numbers and answers in the order in which they came.
+      closing: the last row before the round was closed; None where it was not.
+    """
+    known = set(asked)
+    settled: dict[Key, Given] = {}
+    unsure: dict[Key, set[str]] = {}
+    extra: dict[str, Given] = {}
+    returned: set[Key] | None = None
+    last, clicks, seconds = 0, 0, 0.0
+    for number, given in rows:
+        if closing is not None and returned is None and number > closing:
+            returned = known - settled.keys()
+        last, clicks, seconds = number, clicks + given.clicks, seconds + given.seconds
+        if given.region is None:
+            extra[given.image] = given
+        elif (key := (given.image, given.region)) in known and key not in (returned or ()):
+            _apply(given, key, settled, unsure)
+    if closing is not None and returned is None and last >= closing:
+        returned = known - settled.keys()
+    open_questions = {key: who for key, who in unsure.items() if key not in settled}
+    closed = returned is not None
+    return State(settled, open_questions, extra, returned or set(), closed, last, clicks, seconds)
+
+
+def _apply(given: Given, key: Key, settled: dict[Key, Given], unsure: dict[Key, set[str]]) -> None:
+    """An answer's effect on its region."""
+    if given.kind in SETTLING:
+        settled[key] = given
+    elif given.kind == "withdrawn":
+        settled.pop(key, None)
+        unsure.pop(key, None)
+    else:
+        if given.replaces:
+            settled.pop(key, None)
+        people = unsure.setdefault(key, set())
+        people.add(given.who)
+        if len(people) > 1:
+            settled[key] = Given(**{**vars(given), "kind": "refused", "class_id": None, "mask": None})
+
+
+@contextlib.contextmanager
+def _told_of(path: Path) -> Iterator[None]:
+    """SQLite's errors, and those of a directory that cannot be made, as InputErrors that name the file."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise InputError(f"'{path}': {_trouble(error)}") from error
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be written: {error.strerror or error}") from error
+
+
+def _trouble(error: sqlite3.Error) -> str:
+    name, words = getattr(error, "sqlite_errorname", ""), str(error)
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return f"another process has been writing there for {_PATIENCE_SECONDS:.0f} s; try again"
+    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+        return f"the answers cannot be written ({words}); free some space and try again, nothing was lost"
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        return (
+            f"the answers cannot be written ({words}); see to the permissions of the file and its directory"
+        )
+    return (
+        f"the answers are damaged ({words}); keep a copy, and get back what can be read with "
+        "`sqlite3 FILE .recover`, or import the copies in imports/ beside it anew"
+    )

@@ -1,0 +1,164 @@
+"""What scripts/annotate.py does in a run's directory, beside the run or while it waits."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+
+from adeada_jax.annotators import png_answers
+from adeada_jax.annotators.answers import Answers, State
+from adeada_jax.annotators.by_people import answers_to, request_path
+from adeada_jax.annotators.png_answers import Report
+from adeada_jax.annotators.requests import AskedRound, read_request
+from adeada_jax.errors import InputError
+from adeada_jax.telemetry import console
+
+
+@dataclass(frozen=True)
+class Open:
+    """A round's questions and answers.
+
+    Attributes:
+      request: the questions.
+      answers: the answers.
+      gone_on: whether the run has read the answers and gone on.
+    """
+
+    request: AskedRound
+    answers: Answers
+    gone_on: bool
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return f"round {self.request.round}" if self.request.round else "evaluation"
+
+
+def open_rounds(workdir: str | Path) -> list[Open]:
+    """All rounds that asked people for something, in order.
+
+    Raises:
+      InputError: there is none.
+    """
+    root = Path(workdir)
+    if not (root / "config.json").is_file():
+        raise InputError(f"--workdir: '{root}' is no directory of a run")
+    paths = [request_path(path) for path in sorted(root.glob("rounds/*")) if path.name.isdigit()]
+    found = []
+    for path in paths:
+        if path.exists():
+            request, directory = read_request(path), path.parents[1]
+            end = directory / ("labels.json" if request.round else "evaluation_labels.json")
+            found.append(Open(request, answers_to(request), end.exists()))
+    if not found:
+        raise InputError(
+            f"--workdir: the run in '{root}' has asked for nothing yet; it does with "
+            "--config.oracle.kind=people, once its first round is selected"
+        )
+    return found
+
+
+def chosen_round(workdir: str | Path, number: int | None) -> Open:
+    """The round of this number; unless given, the last that the run waits for, or the last.
+
+    Raises:
+      InputError: there is none.
+    """
+    rounds = open_rounds(workdir)
+    if number is None:
+        return next((one for one in reversed(rounds) if not one.gone_on), rounds[-1])
+    for one in rounds:
+        if one.request.round == number:
+            return one
+    known = ", ".join(str(one.request.round) for one in rounds)
+    raise InputError(f"--round: {number} has asked for nothing; these have: {known}")
+
+
+def status(workdir: str | Path, number: int | None = None) -> None:
+    """Prints how far the answers of all rounds are, or of one."""
+    rounds = open_rounds(workdir) if number is None else [chosen_round(workdir, number)]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, column in enumerate(
+        ("", "images", "asked", "answered", "refused", "unsure", "open", "people", "")
+    ):
+        table.add_column(column, justify="right" if 0 < i < 8 else "left")
+    for one in rounds:
+        state = one.answers.state()
+        people = len({given.who for given in state.settled.values()})
+        counts = (len(one.request.images), len(one.request.regions), len(state.settled) - state.refused,
+                  state.refused, len(state.unsure), len(state.open(one.request.keys)), people)  # fmt: skip
+        table.add_row(one.title, *(f"{count:,}" for count in counts), _situation(one, state))
+    console.print(table)
+
+
+def _situation(one: Open, state: State) -> str:
+    if one.gone_on:
+        return (
+            f"the run went on, {len(state.returned):,} back in the pool"
+            if state.closed
+            else "the run went on"
+        )
+    if state.closed:
+        return f"closed, {len(state.returned):,} go back to the pool"
+    return "waits" if state.open(one.request.keys) else "ready: start the run again"
+
+
+def close_round(workdir: str | Path, number: int | None, who: str) -> None:
+    """Closes a round: what is not settled goes back to the pool.
+
+    Raises:
+      InputError: the run has gone on already.
+    """
+    one = chosen_round(workdir, number)
+    if one.gone_on:
+        raise InputError(f"{one.title}: the run has gone on already, there is nothing to close")
+    with one.answers.transaction() as transaction:
+        if not transaction.state().closed:
+            transaction.close(who, time.time())
+        state = transaction.state()
+    console.print(
+        f"{one.title} is closed: {len(state.settled):,} regions have an answer, {len(state.returned):,} go "
+        "back to the pool; start the run again to go on",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def export_png(workdir: str | Path, number: int | None, output: str | Path) -> None:
+    """Writes a round's questions and what is answered so far as PNGs."""
+    one = chosen_round(workdir, number)
+    written, left = png_answers.export(one.request, one.answers.state(), Path(output))
+    console.print(f"{one.title}: {written:,} PNGs in {output}; README.txt there says how to go on",
+                  highlight=False, soft_wrap=True)  # fmt: skip
+    if left:
+        console.print(f"left alone, as they hold something else: {len(left):,} ({left[0]}.png, ...)",
+                      highlight=False, soft_wrap=True)  # fmt: skip
+
+
+def import_png(
+    workdir: str | Path, number: int | None, folder: str | Path, who: str, *, accept_extra: bool
+) -> Report:
+    """Takes in answers and prints what became of them."""
+    one = chosen_round(workdir, number)
+    report = png_answers.import_folder(
+        one.request, one.answers, Path(folder), who=who, accept_extra=accept_extra
+    )
+    names = ("taken", "refused", "changed", "unchanged", "late", "missing")
+    counts = ", ".join(f"{report.count(name):,} {name}" for name in names if report.count(name))
+    console.print(f"{one.title}: of {len(one.request.regions):,} regions {counts}", highlight=False)
+    if report.unknown:
+        console.print(f"unknown, nobody asked for them: {', '.join(report.unknown[:5])}"
+                      + (f" and {len(report.unknown) - 5} more" if len(report.unknown) > 5 else ""),
+                      highlight=False, soft_wrap=True)  # fmt: skip
+    if report.outside:
+        kept = "kept, at no price" if report.extra else "left out; --accept_extra keeps them"
+        console.print(f"outside the regions asked for: {sum(report.outside.values()):,} pixels in "
+                      f"{len(report.outside):,} images, {kept}", highlight=False, soft_wrap=True)  # fmt: skip
+    if one.gone_on and report.copies:
+        console.print("the run has used this round already: what changed counts from its next round on",
+                      highlight=False)  # fmt: skip
+    left = len(one.answers.state().open(one.request.keys))
+    console.print("all is answered: start the run again" if not left and not one.gone_on else
+                  f"{left:,} regions are open", highlight=False)  # fmt: skip
+    return report

@@ -1,0 +1,99 @@
+"""A run that people answer: it asks, waits, and goes on as if the labels had been there."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adeada_jax.annotators import desk
+from adeada_jax.data import sources
+from adeada_jax.files import write_png_atomic
+from adeada_jax.run import main as rounds
+from tests.test_rounds import command, read_selection, tiny_config
+
+ROOT = Path(__file__).parents[2]
+
+
+def answer(workdir, toy_dir, folder, split="train"):
+    """Exports what is asked, fills in the truth, and imports it."""
+    desk.export_png(workdir, None, folder)
+    truth = sources.open_labelled("toy/filmed", toy_dir, split)
+    for path in folder.glob("*.png"):
+        write_png_atomic(path, truth.label(truth.names.index(path.stem)))
+    return desk.import_png(workdir, None, folder, "ann", accept_extra=False)
+
+
+@pytest.mark.slow
+def test_answered_by_the_true_masks_it_buys_learns_and_scores_as_with_ground_truth(toy_dir, tmp_path):
+    changes = {"warmup__method": "source_only", "acquisition__strategy": "redal"}
+    rounds.main(tiny_config(toy_dir, **changes), str(tmp_path / "truth"))
+    people, config = tmp_path / "people", tiny_config(toy_dir, oracle__kind="people", **changes)
+    for number in (1, 2):
+        assert rounds.main(config, str(people)) is None
+        report = answer(people, toy_dir, tmp_path / f"answers{number}")
+        assert len(report.outcomes) == len(read_selection(people, number))
+        assert report.outside
+    assert rounds.main(config, str(people))["rounds"][-1]["round"] == 2
+    for number in (1, 2):
+        for kind in ("selection.csv", "labels/*.png"):
+            one, other = (sorted((tmp_path / name).glob(f"rounds/{number:02d}/{kind}"))
+                          for name in ("truth", "people"))  # fmt: skip
+            assert [path.name for path in one] == [path.name for path in other] != []
+            assert [path.read_bytes() for path in one] == [path.read_bytes() for path in other]
+    one, other = (json.loads((tmp_path / name / "summary.json").read_text())["rounds"]
+                  for name in ("truth", "people"))  # fmt: skip
+    for entry, same in zip(one, other, strict=True):
+        assert entry == {key: same[key] for key in entry}
+    assert {"clicks", "seconds", "refused", "agreement"} <= other[1].keys()
+
+
+def test_the_command_ends_with_75_says_what_to_do_and_goes_on_when_the_round_is_closed(toy_dir, tmp_path):
+    changes = {"oracle.kind": "people", "warmup.method": "source_only", "acquisition.strategy": "random",
+               "acquisition.rounds": 1, "warmup.steps": 1, "finetune.steps": 1}  # fmt: skip
+    workdir = tmp_path / "run"
+    start = command(toy_dir, workdir, **changes)
+    done = subprocess.run(start, cwd=ROOT, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 75, done.stderr
+    asked = read_selection(workdir, 1)
+    assert f"labels of {len(asked)} regions in" in done.stdout
+    assert "--export=png --output=DIR" in done.stdout
+    annotate = [sys.executable, "scripts/annotate.py", f"--workdir={workdir}"]
+    for flags, words in ((["--status"], "waits"), (["--close_round"], "go back to the pool")):
+        said = subprocess.run([*annotate, *flags], cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert said.returncode == 0, said.stderr
+        assert words in " ".join(said.stdout.split())
+    done = subprocess.run(start, cwd=ROOT, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    last = json.loads((workdir / "summary.json").read_text())["rounds"][-1]
+    assert (last["labelled_pixels"], last["known_pixels"]) == (0, 0)
+    returned = json.loads((workdir / "rounds/01/labels.json").read_text())["returned"]
+    assert sorted(returned) == sorted([row["image"], int(row["region"])] for row in asked)
+
+
+def test_a_request_is_made_of_unlabelled_images_and_says_all_that_is_asked(toy_dir, tmp_path):
+    changes = {"oracle__kind": "people", "warmup__method": "source_only", "acquisition__strategy": "entropy"}
+    config = tiny_config(toy_dir, acquisition__rounds=1, warmup__steps=1, **changes)
+    assert rounds.main(config, str(tmp_path)) is None
+    request = json.loads((tmp_path / "rounds/01/request/request.json").read_text())
+    rows = read_selection(tmp_path, 1)
+    assert [(r["image"], r["region"], r["pixels"]) for r in request["regions"]] == [
+        (row["image"], int(row["region"]), int(row["pixels"])) for row in rows
+    ]
+    names = [entry["name"] for entry in request["classes"]]
+    assert [names[r["suggestion"]] for r in request["regions"]] == [row["class"] for row in rows]
+    assert all(1 / 19 <= r["probability"] <= 1 for r in request["regions"])
+    images = sources.open_images("toy/filmed", toy_dir, "train")
+    for region in request["regions"]:
+        left, top, width, height = region["box"]
+        assert min(left, top) >= 0
+        inside = np.repeat(np.arange(len(region["runs"])) % 2 == 1, region["runs"]).reshape(height, width)
+        assert inside.sum() == region["pixels"]
+        assert inside.any(axis=0).all()
+        assert inside.any(axis=1).all()
+    for path in (tmp_path / "rounds/01/request/images").glob("*.png"):
+        copy = np.asarray(Image.open(path))
+        np.testing.assert_array_equal(copy, images[images.names.index(path.stem)]["image"])

@@ -144,6 +144,11 @@ def test_photographs_name_the_classes_to_buy(source, prepare):
     assert (found.names, found.of_source) == (("car", "road", "tram"), (0, 1))
 
 
+def test_without_a_source_the_classes_are_the_targets(target):
+    found = classes_of(config_for("", target, **{"source.dataset": ""}))
+    assert (found.names, found.of_source) == (("tram", "car", "road"), ())
+
+
 def test_domains_that_disagree_are_refused_before_the_work(source, target, prepare, tmp_path):
     other = prepare("other", ["road", "bus", "ship"])
     bare = prepare("bare", [], labels=False)

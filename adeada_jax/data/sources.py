@@ -43,8 +43,10 @@ class ImageSource:
       class_names: of the classes, by id.
       palette: `(C, 3)` uint8 RGB, a colour a class.
       labelled: whether the split has labels.
+      partly_labelled: whether it has, but not of all images.
       sizes: height and width of each image in pixels.
       marks: checksum of each image's encoded bytes.
+      label_marks: likewise of its label; '' where it has none.
       dataset: its name.
       data_dir: where it was prepared.
       split: its name.
@@ -65,6 +67,8 @@ class ImageSource:
         self.labelled: bool = split not in info.metadata.get("unlabelled", ())
         self.directory = Path(info.data_dir)
         marks = info.metadata["marks"][split]
+        self.label_marks: tuple[str, ...] = tuple(marks["label"])
+        self.partly_labelled: bool = self.labelled and "" in self.label_marks
         self.marks: tuple[str, ...] = tuple(marks["image"])
         sizes = marks["size"]
         self.sizes = tuple((int(height), int(width)) for height, width in (s.split("x") for s in sizes))
@@ -114,6 +118,8 @@ class ImageSource:
 class LabelledSource(ImageSource):
     """An ImageSource whose examples also have `label`, `(H, W)` uint8 trainIds, 255 = ignore.
 
+    An image without a label, in a split where others have one, has 255 throughout.
+
     Reading an example raises InputError, too, if the label cannot be decoded, is of another size than the
     image or has ids that are no class.
     """
@@ -142,6 +148,8 @@ class LabelledSource(ImageSource):
         return example
 
     def _decode_label(self, fields: dict[str, bytes], name: str, size: tuple[int, ...]) -> np.ndarray:
+        if not fields["label"]:
+            return np.full(size, IGNORE_LABEL, np.uint8)
         label = decode_map(fields["label"], f"label of '{name}'")
         if label.shape != size:
             raise InputError(

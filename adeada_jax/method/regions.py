@@ -9,6 +9,8 @@ from adeada_jax.errors import InputError
 from adeada_jax.method import ranking
 from adeada_jax.method.selection_csv import Purchase
 
+KNOWN = -1
+
 
 @dataclass(frozen=True)
 class Regions:
@@ -19,7 +21,8 @@ class Regions:
       image: `(N,)` int32.
       region: `(N,)` int32, the region's id in its image's region map.
       pixels: `(N,)` int64, the price.
-      bought: `(N,)` int32, the round in which the region was bought, 0 where it was not.
+      bought: `(N,)` int32, the round in which the region was bought, 0 where it was not, KNOWN where its
+        label is known without that.
       columns: what is known of the regions besides, `(N, ...)` by ingredient (`method.ingredients`).
     """
 
@@ -132,18 +135,13 @@ class Regions:
             bought[position] = purchase.round
         return replace(self, bought=bought)
 
-    def with_known(self, known: Mapping[str, Iterable[int]], *, round: int) -> "Regions":
-        """The regions after a round in which some were labelled that nobody bought; none is bought again.
-
-        Args:
-          known: region ids by image name.
-          round: number of the round.
-        """
+    def with_known(self, known: Mapping[str, Iterable[int]]) -> "Regions":
+        """The regions, of which some are labelled that nobody bought: by image name their ids."""
         images, bought = {name: i for i, name in enumerate(self.names)}, self.bought.copy()
         for name, regions in known.items():
             positions = [self._find(images[name], int(region)) for region in regions]
             chosen = np.array([p for p in positions if p is not None and bought[p] == 0], np.int64)
-            bought[chosen] = round
+            bought[chosen] = KNOWN
         return replace(self, bought=bought)
 
     def with_columns(self, **columns: np.ndarray) -> "Regions":

@@ -261,8 +261,8 @@ def table_of(experiment: Experiment, number: int) -> Regions:
     """What a round's strategy is given: the pool as it was before, with a column an ingredient."""
     workdir = experiment.workdir
     pool = load_regions(workdir.pool).replay(workdir.purchases(number - 1))
-    for n in range(1, number):
-        pool = pool.with_known(_covered(experiment, n), round=n)
+    for directory in (workdir.known, *map(workdir.extra, range(1, number))):
+        pool = pool.with_known(_covered(experiment, directory))
     paths = {one.name: workdir.column(one.name) for one in experiment.needed("OfImage")}
     paths |= {one.name: workdir.comparison(number, one.name) for one in experiment.compared}
     made = {name: load_arrays(path)[0]["values"] for name, path in paths.items()}
@@ -271,9 +271,9 @@ def table_of(experiment: Experiment, number: int) -> Regions:
     return pool.with_columns_of(load_regions(workdir.region_table(number, "target"))).with_columns(**made)
 
 
-def _covered(experiment: Experiment, number: int) -> dict[str, np.ndarray]:
-    """By image the regions that were labelled wholly without having been asked for in a round."""
-    divided, directory = experiment.divided["target"], experiment.workdir.extra(number)
+def _covered(experiment: Experiment, directory: Path) -> dict[str, np.ndarray]:
+    """By image the regions that are labelled wholly by the PNGs of a directory, which nobody asked for."""
+    divided = experiment.divided["target"]
     index, found = {name: i for i, name in enumerate(divided.names)}, {}
     for path in sorted(directory.rglob("*.png")):
         name = path.relative_to(directory).with_suffix("").as_posix()

@@ -15,6 +15,7 @@ from adeada_jax.annotators.annotators import create_annotator
 from adeada_jax.annotators.asking import Annotator, Job
 from adeada_jax.data import prepared, sources
 from adeada_jax.data.fingerprint import shown
+from adeada_jax.data.held_back import SplitPart
 from adeada_jax.data.relabelled import relabelled
 from adeada_jax.errors import InputError
 from adeada_jax.method.ingredients.ingredient import Ingredient
@@ -282,6 +283,8 @@ def _open_data(
         return None, None, target
     source = sources.open_labelled(config.source.dataset, config.source.dir, "train")
     source_images = sources.open_images(config.source.dataset, config.source.dir, "train")
+    if source.partly_labelled:
+        source = SplitPart(source, [i for i, mark in enumerate(source.label_marks) if mark])
     return relabelled(source, classes.names, classes.palette), source_images, target
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import config_dict
 
 from adeada_jax.errors import InputError
-from adeada_jax.run import acquisition, dividing, sampling, trainings, validation
+from adeada_jax.run import acquisition, dividing, known_labels, sampling, trainings, validation
 from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.runner import Stage
 from adeada_jax.types import IGNORE_LABEL
@@ -133,6 +133,8 @@ def _beginning(experiment: Experiment) -> Iterator[Stage]:
     """
     yield dividing.divide(experiment, "target")
     yield acquisition.pool(experiment)
+    if known_labels.has_some(experiment):
+        yield known_labels.take_in(experiment)
     if experiment.sampled:
         yield dividing.divide(experiment, "evaluation")
         yield sampling.draw(experiment)

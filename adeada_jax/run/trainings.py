@@ -223,7 +223,8 @@ def label_store(workdir: Workdir, number: int, first: int = 0) -> LabelStore:
     numbers = range(first, number + 1)
     amended = [workdir.amended(n) for n in numbers]
     directories = [path for n in numbers for path in (workdir.amended(n), workdir.labels(n))]
-    return LabelStore(directories, amended, [workdir.extra(n) for n in numbers])
+    known = [workdir.known] if first == 0 else []
+    return LabelStore(directories, amended, [*(workdir.extra(n) for n in numbers), *known])
 
 
 def _purchased_with_warning(experiment: Experiment, number: int) -> PurchasedLabels:

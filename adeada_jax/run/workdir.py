@@ -108,6 +108,16 @@ class Workdir:
         """What was answered of them, once all of it is."""
         return self.round(0) / "evaluation_labels.json"
 
+    @property
+    def known(self) -> Path:
+        """Labels that the target had before anybody was asked, a PNG an image."""
+        return self.round(0) / "known"
+
+    @property
+    def known_noted(self) -> Path:
+        """How many these are, once all are there."""
+        return self.round(0) / "known.json"
+
     def amended(self, round: int) -> Path:
         """Labels of earlier rounds as they are known from this round on, a PNG an image."""
         return self.round(round) / "amended"
@@ -327,13 +337,13 @@ class Workdir:
             yield
 
 
-def _added(domain: str, former: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Images that were added to the target's training split, where that is all that differs."""
-    return added_images(former["fingerprint"], now["fingerprint"], "train") if domain == "target" else []
-
-
 def _more_rounds(former: Mapping[str, Any], now: Mapping[str, Any], differing: list[str]) -> bool:
     """Whether a run goes on for more rounds than it began with, and all else is the same."""
     if differing != ["acquisition.rounds"] or now.get("experiment") != "active":
         return False
     return now["acquisition"]["rounds"] > former["acquisition"]["rounds"]
+
+
+def _added(domain: str, former: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Images that were added to the target's training split, where that is all that differs."""
+    return added_images(former["fingerprint"], now["fingerprint"], "train") if domain == "target" else []

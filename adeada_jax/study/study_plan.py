@@ -131,6 +131,12 @@ def make_plan(
             f"config.experiment: '{config.experiment}'; a study chooses the experiments itself: give "
             "'active', and name references with --references"
         )
+    for key, needed in (("oracle", "ground_truth"), ("evaluation", "labels")):
+        if config[key].kind in ("people", "sample", "none"):
+            raise InputError(
+                f"config.{key}.kind: '{config[key].kind}'; a study compares strategies that each buy "
+                f"other labels and are scored alike, so all labels must be there: use '{needed}'"
+            )
     for names, known, flag in ((references, REFERENCES, "references"), (ablations, ABLATIONS, "ablations"),
                                (settings, SETTINGS, "settings")):  # fmt: skip
         for name in names:

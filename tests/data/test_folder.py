@@ -206,8 +206,10 @@ def test_two_folders_need_two_data_directories(own, tmp_path, write_files):
 def test_mistakes_in_the_folder_are_named(own, tmp_path, write_files):
     folder, ids = own
     write_files.image(folder / "images/lone.png", np.zeros((32, 32, 3), np.uint8))
-    with pytest.raises(InputError, match=r"image '.*lone.png' has no label"):
+    (folder / "labels/street.png").rename(folder / "labels/stret.png")
+    with pytest.raises(InputError, match=r"3 problems, .* image '.*lone.png' has no label"):
         prepare(tmp_path, folder)
+    (folder / "labels/stret.png").rename(folder / "labels/street.png")
     (folder / "images/lone.png").rename(folder / "images/street.jpg")
     with pytest.raises(InputError, match="share the name 'street'"):
         prepare(tmp_path, folder)

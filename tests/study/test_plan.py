@@ -128,3 +128,14 @@ def test_an_import_path_names_a_directory_without_a_colon(fabricate, monkeypatch
     plan = make_plan(fabricate.toy_config(), strategies=["mine:Own"], seeds=[0])
     assert plan.runs[1].config["acquisition"]["strategy"] == "mine:Own"
     assert plan.runs[1].directory == "runs/mine.Own/seed-0"
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "needed"),
+    [("oracle", "people", "ground_truth"), ("evaluation", "sample", "labels"),
+     ("evaluation", "none", "labels")],
+)  # fmt: skip
+def test_what_people_would_have_to_answer_many_times_is_refused(fabricate, key, kind, needed):
+    config = fabricate.toy_config(**{f"{key}__kind": kind})
+    with pytest.raises(InputError, match=f"{key}.kind: '{kind}'; a study .* use '{needed}'"):
+        make_plan(config, strategies=["random"], seeds=[0])

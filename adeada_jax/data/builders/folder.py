@@ -45,7 +45,7 @@ class Folder:
         for split, images in _places(root / "images").items():
             divided = images != root / "images"
             place = labels and (_split_folder(labels, split) if divided else labels)
-            splits[split], wrong = _find_split(images, place, classified=classes is not None)
+            splits[split], wrong = _find_split(split, images, place, classified=classes is not None)
             problems += wrong
         problems += misplaced_labels(root / "images", labels, splits) if labels else []
         unused = unused_files(root, _used(root, splits))
@@ -59,7 +59,7 @@ class Folder:
             title="folder", source_dir=Path(source_dir), splits=splits,
             read_label=_reader(classes, labelled), class_names=classes.names if classes else (),
             palette=classes.palette if classes else np.zeros((0, 3), np.uint8), expected={},
-            problems=tuple(problems), notes=(*_label_notes(labels, labelled), *unused),
+            problems=tuple(problems), notes=(*_label_notes(labels, labelled), *_partly(splits), *unused),
             others=tuple(root / name for name in NAMES if (root / name).is_file()),
             ids_given=classes.ids_given if classes else False,
         )  # fmt: skip
@@ -105,10 +105,15 @@ def _subfolders(directory: Path, names: Iterable[str]) -> list[Path]:
     return [path for path in sorted(directory.iterdir()) if path.name.lower() in names and path.is_dir()]
 
 
-def _find_split(images: Path, labels: Path | None, *, classified: bool) -> tuple[tuple[Item, ...], list[str]]:
-    """A split's images; labels are for all of them or for none.
+def _find_split(
+    split: str, images: Path, labels: Path | None, *, classified: bool
+) -> tuple[tuple[Item, ...], list[str]]:
+    """A split's images with their labels.
+
+    Images to train on without one are no mistake where every label has its image: they are not labelled yet.
 
     Args:
+      split: its name.
       images: folder of the images.
       labels: folder of their labels, if there is one.
       classified: whether there is a file of classes, so that labels are meant to be here.
@@ -117,7 +122,10 @@ def _find_split(images: Path, labels: Path | None, *, classified: bool) -> tuple
     pngs = find_files(labels, (".png",)) if labels else {}
     others = no_png_labels(labels, found.keys() - pngs.keys(), any_kind=classified) if labels else []
     if pngs and not others:
-        return pair(found, pngs)
+        items, problems = pair(found, pngs)
+        alone = [line for line in problems if line.startswith("label ")]
+        begun = split == "train" and any(item.label for item in items) and not alone
+        return items, [] if begun else problems
     return tuple(Item(name, found[name], None) for name in sorted(found)), others
 
 
@@ -139,6 +147,16 @@ def _unexplained(labels: Path) -> str:
         f"it has {labels.name}/ but no {' or '.join(NAMES)} that says what they mean; the same command "
         f"with --write_classes writes a {NAMES[0]} of what was found in them, to be looked through"
     )
+
+
+def _partly(splits: Mapping[str, tuple[Item, ...]]) -> list[str]:
+    """How many images of a split have no label, where others have one."""
+    counts = {split: sum(item.label is None for item in items) for split, items in splits.items()}
+    return [
+        f"split {split}: {count} of {len(splits[split])} images have no label yet"
+        for split, count in counts.items()
+        if 0 < count < len(splits[split])
+    ]
 
 
 def _label_notes(labels: Path | None, labelled: bool) -> list[str]:

@@ -54,7 +54,7 @@ class FilesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         return base.dataset_info(
             self, description=content.title, class_names=content.class_names, palette=content.palette,
             source_dir=str(content.source_dir.resolve()), unlabelled=[
-                split for split, items in content.splits.items() if items[0].label is None
+                split for split, items in content.splits.items() if not any(item.label for item in items)
             ],
         )  # fmt: skip
 

@@ -158,7 +158,9 @@ def _people_notes(experiment: Experiment, plan: Plan) -> Iterator[str]:
 
 
 def learned_from_bought_labels(experiment: Experiment) -> list[str]:
-    """Names of the classes that the source has no label of."""
+    """Names of the classes that the source lacks, where there is one."""
+    if not experiment.source:
+        return []
     return [n for c, n in enumerate(experiment.class_names) if c not in experiment.source_classes]
 
 

@@ -11,6 +11,7 @@ alike.
 """
 
 import math
+from dataclasses import fields
 
 import jax
 import jax.extend.core as jex
@@ -69,7 +70,9 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'")
     options, scale = paper_defaults(), _SCALE.value
-    counts = counted(Experiment(options, None, None, create_segmenter(options), None, None, None, None))
+    unused = dict.fromkeys(field.name for field in fields(Experiment))  # no data are needed to count
+    network = {"config": options, "segmenter": create_segmenter(options)}
+    counts = counted(Experiment(**(unused | network)))
     rounds = options.acquisition.rounds
     # Stage, what is counted, how often in all, and core-seconds of each that are not the device's.
     work = (

@@ -21,7 +21,7 @@ def config(toy_dir, monkeypatch):
     config.source.dir = config.target.dir = str(toy_dir)
     config.model.update({"name": "deeplabv2", "freeze_batch_norm": True})
     config.acquisition.budget = 0.5
-    monkeypatch.setattr(rounds, "run", lambda experiment: experiment.workdir.config.read_text())
+    monkeypatch.setattr(rounds, "run", lambda experiment, **_: experiment.workdir.config.read_text())
     return config
 
 

@@ -39,7 +39,7 @@ class SplitPart:
 
     Attributes:
       positions: of the images in the split.
-      names, sizes, marks: of these images, as of `sources.ImageSource`.
+      names, sizes, marks, label_marks: of these images, as of `sources.ImageSource`.
     """
 
     def __init__(self, source: sources.ImageSource, positions: Sequence[int]):
@@ -47,6 +47,7 @@ class SplitPart:
         self.names = tuple(source.names[i] for i in positions)
         self.sizes = tuple(source.sizes[i] for i in positions)
         self.marks = tuple(source.marks[i] for i in positions)
+        self.label_marks = tuple(source.label_marks[i] for i in positions)
 
     def __reduce__(self) -> tuple:
         return type(self), (self._source, self.positions)

@@ -16,8 +16,13 @@ _LABEL_BYTES_A_PIXEL = 0.03  # as PNG, see acquisition.py
 
 
 def has_some(experiment: Experiment) -> bool:
-    """Whether a run has labels to begin with that it need not ask for."""
-    return experiment.target_images.partly_labelled and not experiment.annotator.reads_labels
+    """Whether a run has labels to begin with that it need not ask for; images that joined later count not."""
+    images = experiment.target_images
+    if not images.labelled or experiment.annotator.reads_labels:
+        return False
+    first = set(experiment.workdir.first_images() or images.names)
+    marks = [mark for name, mark in zip(images.names, images.label_marks, strict=True) if name in first]
+    return any(marks) and not all(marks)
 
 
 def take_in(experiment: Experiment) -> Stage:

@@ -148,8 +148,8 @@ def import_png(
     counts = ", ".join(f"{report.count(name):,} {name}" for name in names if report.count(name))
     console.print(f"{one.title}: of {len(one.request.regions):,} regions {counts}", highlight=False)
     if report.count("refused"):
-        console.print("refused are regions that are 255 throughout; one that was not done yet can be given later, "
-                      "by importing its PNG again", highlight=False, soft_wrap=True)  # fmt: skip
+        console.print("refused are regions that are 255 throughout; one that was not done yet can be given "
+                      "later, by importing its PNG again", highlight=False, soft_wrap=True)  # fmt: skip
     if report.unknown:
         console.print(f"unknown, nobody asked for them: {', '.join(report.unknown[:5])}"
                       + (f" and {len(report.unknown) - 5} more" if len(report.unknown) > 5 else ""),

@@ -138,6 +138,11 @@ def _duration_text(seconds: float) -> str:
     return f"{hours} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
+def say(text: str) -> None:
+    """Prints text as it is, whatever names are in it."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 class Metrics:
     """Appends events to metrics.jsonl and their numbers to TensorBoard.
 

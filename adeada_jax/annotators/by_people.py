@@ -11,7 +11,7 @@ from adeada_jax.annotators.asking import Answer, Job, Question
 from adeada_jax.annotators.requests import Asked, AskedRound, blank, read_request, write_request
 from adeada_jax.data.images import decode_map
 from adeada_jax.files import read_json
-from adeada_jax.telemetry import console
+from adeada_jax.telemetry import say
 from adeada_jax.types import IGNORE_LABEL
 
 REQUEST, ANSWERS = "request", "answers.sqlite"
@@ -111,16 +111,15 @@ class People:
         pixels = sum(asked.pixels for asked in request.regions)
         command = f"python scripts/annotate.py --workdir={self._job.directory}"
         answered = "" if is_new else f"{regions - left:,} are answered, {left:,} are not. "
-        console.print(
+        say(
             f"{what}: labels of {regions:,} regions in {len(request.images):,} images are asked for, "
             f"{pixels:,} pixels. {answered}About {hours:.1f} hours of work at "
             f"{self._seconds_a_region:g} s a region.\n"
             f"  to label them as PNGs:  {command} --export=png --output=DIR\n"
             f"  to give them back:      {command} --import=DIR --format=png\n"
             f"  to see how far it is:   {command} --status\n"
-            f"  to go on without the rest:  {command} --close_round",
-            highlight=False, soft_wrap=True,
-        )  # fmt: skip
+            f"  to go on without the rest:  {command} --close_round"
+        )
 
 
 def label_of(request: AskedRound, state: State, image: str) -> np.ndarray:

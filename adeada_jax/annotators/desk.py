@@ -13,7 +13,7 @@ from adeada_jax.annotators.by_people import answers_to, request_path
 from adeada_jax.annotators.png_answers import Report
 from adeada_jax.annotators.requests import AskedRound, read_request
 from adeada_jax.errors import InputError
-from adeada_jax.telemetry import console
+from adeada_jax.telemetry import console, say
 
 
 @dataclass(frozen=True)
@@ -118,22 +118,19 @@ def close_round(workdir: str | Path, number: int | None, who: str) -> None:
         if not transaction.state().closed:
             transaction.close(who, time.time())
         state = transaction.state()
-    console.print(
+    say(
         f"{one.title} is closed: {len(state.settled):,} regions have an answer, {len(state.returned):,} go "
-        "back to the pool; start the run again to go on",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
+        "back to the pool; start the run again to go on"
+    )
 
 
 def export_png(workdir: str | Path, number: int | None, output: str | Path) -> None:
     """Writes a round's questions and what is answered so far as PNGs."""
     one = chosen_round(workdir, number)
     written, left = png_answers.export(one.request, one.answers.state(), Path(output))
-    console.print(f"{one.title}: {written:,} PNGs in {output}; README.txt there says how to go on",
-                  highlight=False, soft_wrap=True)  # fmt: skip
+    say(f"{one.title}: {written:,} PNGs in {output}; README.txt there says how to go on")
     if left:
-        console.print(f"left alone, as they hold something else: {len(left):,} ({left[0]}.png, ...)",
-                      highlight=False, soft_wrap=True)  # fmt: skip
+        say(f"left alone, as they hold something else: {len(left):,} ({left[0]}.png, ...)")
 
 
 def import_png(
@@ -146,22 +143,29 @@ def import_png(
     )
     names = ("taken", "refused", "changed", "unchanged", "late", "missing")
     counts = ", ".join(f"{report.count(name):,} {name}" for name in names if report.count(name))
-    console.print(f"{one.title}: of {len(one.request.regions):,} regions {counts}", highlight=False)
+    say(f"{one.title}: of {len(one.request.regions):,} regions {counts}")
     if report.count("refused"):
-        console.print("refused are regions that are 255 throughout; one that was not done yet can be given "
-                      "later, by importing its PNG again", highlight=False, soft_wrap=True)  # fmt: skip
+        say(
+            "refused are regions that are 255 throughout; one that was not done yet can be given "
+            "later, by importing its PNG again"
+        )
     if report.unknown:
-        console.print(f"unknown, nobody asked for them: {', '.join(report.unknown[:5])}"
-                      + (f" and {len(report.unknown) - 5} more" if len(report.unknown) > 5 else ""),
-                      highlight=False, soft_wrap=True)  # fmt: skip
+        say(
+            f"unknown, nobody asked for them: {', '.join(report.unknown[:5])}"
+            + (f" and {len(report.unknown) - 5} more" if len(report.unknown) > 5 else "")
+        )
     if report.outside:
         kept = "kept, at no price" if report.extra else "left out; --accept_extra keeps them"
-        console.print(f"outside the regions asked for: {sum(report.outside.values()):,} pixels in "
-                      f"{len(report.outside):,} images, {kept}", highlight=False, soft_wrap=True)  # fmt: skip
+        say(
+            f"outside the regions asked for: {sum(report.outside.values()):,} pixels in "
+            f"{len(report.outside):,} images, {kept}"
+        )
     if one.gone_on and report.copies:
-        console.print("the run has used this round already: what changed counts from its next round on",
-                      highlight=False)  # fmt: skip
+        say("the run has used this round already: what changed counts from its next round on")
     left = len(one.answers.state().open(one.request.keys))
-    console.print("all is answered: start the run again" if not left and not one.gone_on else
-                  f"{left:,} regions are open", highlight=False)  # fmt: skip
+    say(
+        "all is answered: start the run again"
+        if not left and not one.gone_on
+        else f"{left:,} regions are open"
+    )
     return report

@@ -1,5 +1,6 @@
 """Answers as PNGs of class ids, which every tool for images writes: export to a folder, import from one."""
 
+import csv
 import io
 import shutil
 import time
@@ -106,7 +107,7 @@ def import_folder(
         state = transaction.state()
         new = list(_answers(request, state, labels, who, accept_extra, report))
         if new:
-            report.copies = _copy(request, {name: files[name] for name in sorted(labels)})
+            report.copies = _copy(request, {name: files[name] for name in sorted(labels)}, report)
             transaction.add(new)
     return report
 
@@ -252,8 +253,8 @@ def _read_label(path: Path, request: AskedRound, name: str) -> np.ndarray:
     return label.astype(np.uint8)
 
 
-def _copy(request: AskedRound, files: Mapping[str, Path]) -> Path:
-    """Keeps the files as they came, in a folder of their own beside the answers."""
+def _copy(request: AskedRound, files: Mapping[str, Path], report: Report) -> Path:
+    """Keeps the files as they came in a folder of their own beside the answers, with the report by region."""
     content = {name: path.read_bytes() for name, path in files.items()}
     mark = digest("".join(map(digest, content.values())).encode())[:8]
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -262,6 +263,10 @@ def _copy(request: AskedRound, files: Mapping[str, Path]) -> Path:
     try:
         for name, encoded in content.items():
             write_bytes_atomic(temporary / f"{name}.png", encoded)
+        rows = [(*key, outcome) for key, outcome in report.outcomes.items()]
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([("image", "region", "outcome"), *rows])
+        write_text_atomic(temporary / "report.csv", text.getvalue())
         if place.exists():  # the same files within the same second
             shutil.rmtree(temporary)
         else:

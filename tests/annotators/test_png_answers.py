@@ -75,6 +75,8 @@ def test_an_import_is_kept_as_it_came_and_given_twice_changes_nothing(request_of
     copies = take(request_of_people, folder).copies
     assert {path.relative_to(copies).as_posix() for path in copies.rglob("*.png")} == {"a.png", "city/b.png"}
     assert (copies / "a.png").read_bytes() == (folder / "a.png").read_bytes()
+    lines = (copies / "report.csv").read_text().splitlines()
+    assert lines == ["image,region,outcome", "a,0,taken", "a,2,taken", "city/b,1,refused"]
     last = answers_to(request_of_people).state().last
     again = take(request_of_people, folder)
     assert again.copies is None

@@ -232,10 +232,10 @@ def _hours_table(experiment: Experiment, plan: Plan, times: Times) -> Table:
 
 def _not_timed(experiment: Experiment, plan: Plan) -> Iterator[tuple[str, str]]:
     """Work of which no step was timed, and how much there is of it."""
-    if plan.rounds:
-        yield from ((one.name, "every round") for one in experiment.needed("OfDomains"))
-        pool = plan.splits["target pool"].images
-        yield from ((one.name, f"{pool:,} images") for one in experiment.needed("OfImage"))
+    made, pool = {stage.name for stage in recipe.stages(experiment)}, plan.splits["target pool"].images
+    numbers = {one.name: "every round" for one in experiment.needed("OfDomains")}
+    numbers |= {one.name: f"{pool:,} images" for one in experiment.needed("OfImage")}
+    yield from ((name, number) for name, number in numbers.items() if name in made)
     if images := sum(maps.count for maps in plan.partitions):
         yield "region maps", f"{images:,} images"
     if plan.trainings and trainings.adapts_statistics(experiment.config, experiment.segmenter):
@@ -243,9 +243,10 @@ def _not_timed(experiment: Experiment, plan: Plan) -> Iterator[tuple[str, str]]:
 
 
 def _hours_notes(experiment: Experiment, plan: Plan, times: Times) -> Iterator[str]:
+    domain = "target" if experiment.source is None else "source"
     yield (
-        "s each: of a few steps from random weights; a training's on the source's images, inference's on the "
-        "target's with their regions. Compiling, selections and checkpoints are not counted"
+        f"s each: of a few steps from random weights; a training's on the {domain}'s images, inference's on "
+        "the target's with their regions. Compiling, selections and checkpoints are not counted"
     )
     for training in plan.trainings:
         step = times.of(training)

@@ -77,14 +77,23 @@ def time_steps(experiment: Experiment, plan: Plan) -> Times:
 
 
 def _supervised(experiment: Experiment) -> StepTime:
-    """Of fine-tuning, on the source's images alone: no other labels are known beforehand."""
+    """Of fine-tuning, on images of one domain alone: of the target's no labels are known beforehand."""
     options = experiment.config.finetune
     initial_state, step = trainings.supervised_training(
         experiment.segmenter, experiment.config.optimizer.to_json(), options.learning_rate, options.steps,
         options.learning_rate_steps, experiment.config.training.accumulation,
     )  # fmt: skip
     state = initial_state(*experiment.segmenter.init(seed=0))
+    if experiment.source is None:
+        return _time(experiment, step, state, _guessed_batches(experiment))
     return _time(experiment, step, state, trainings.source_batches(experiment, 0))
+
+
+def _guessed_batches(experiment: Experiment) -> Iterator[dict[str, np.ndarray]]:
+    """The target's images, all of one class: a step takes as long with any labels."""
+    with closing(trainings.target_batches(experiment, 0)) as stream:
+        for batch in stream:
+            yield {**batch, "label": np.zeros(batch["image"].shape[:3], np.uint8)}
 
 
 def _adversarial(experiment: Experiment) -> StepTime:

@@ -348,11 +348,15 @@ def source_batches(experiment: Experiment, start: int) -> Iterator[dict[str, np.
     return _batches(experiment, experiment.source, 0, "warmup")(start)
 
 
+def target_batches(experiment: Experiment, start: int) -> Iterator[dict[str, np.ndarray]]:
+    """The warm-up's batches of the target, without labels, from step `start` on."""
+    return _batches(experiment, experiment.target_images, 0, "warmup target")(start)
+
+
 def adaptation_batches(experiment: Experiment, start: int) -> Iterator[dict[str, np.ndarray]]:
     """Those of the source, each with as many of the target's images."""
     labelled = source_batches(experiment, start)
-    unlabelled = _batches(experiment, experiment.target_images, 0, "warmup target")(start)
-    for source_batch, target_batch in zip(labelled, unlabelled, strict=True):
+    for source_batch, target_batch in zip(labelled, target_batches(experiment, start), strict=True):
         places = experiment.config.data.batch_size + target_batch["place"]
         yield {**source_batch, "target_image": target_batch["image"], "target_place": places}
 

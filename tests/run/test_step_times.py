@@ -54,6 +54,23 @@ def test_every_kind_of_step_is_timed_and_nothing_is_left(planned, toy_dir, capsy
     assert capsys.readouterr().out == ""
 
 
+def test_without_a_source_the_targets_images_stand_for_what_is_bought(toy_dir, tmp_path, monkeypatch):
+    seen = []
+
+    def time(experiment, step, state, batches):
+        seen.append(next(batches))
+        batches.close()
+        return StepTime(1.0, 1.0)
+
+    monkeypatch.setattr(step_times, "_time", time)
+    monkeypatch.setattr(step_times, "_inference", lambda _: 1.0)
+    experiment = experiment_of(toy_dir, tmp_path / "run", source__dataset="", source__dir="")
+    assert step_times.time_steps(experiment, make_plan(experiment)).steps.keys() == {False}
+    assert {key: value.shape for key, value in seen[0].items()} == {
+        "image": (2, 32, 64, 3), "label": (2, 32, 64), "place": (2,)
+    }  # fmt: skip
+
+
 def test_a_step_is_the_median_after_the_first_and_waits_for_slow_images(planned, monkeypatch):
     clock = [0.0]
 

@@ -47,7 +47,7 @@ def outlined(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 
 def painted(image: np.ndarray, inside: np.ndarray, label: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """The region in its classes' colours, black where no class is known, the rest dimmed.
+    """The region in its classes' colours, black where no class is known, the rest dimmed; outlined.
 
     Args:
       image: `(H, W, 3)` uint8.
@@ -58,4 +58,4 @@ def painted(image: np.ndarray, inside: np.ndarray, label: np.ndarray, palette: n
     colors = colorize(np.where(inside, label, IGNORE_LABEL).astype(np.uint8), palette)
     grey = 40 + 0.4 * image.mean(axis=-1, keepdims=True)
     picture = np.where(inside[..., None], (1 - _PAINT) * image + _PAINT * colors, grey)
-    return picture.round().astype(np.uint8)
+    return outlined(picture.round().astype(np.uint8), inside)  # as some classes' colours are grey

@@ -69,7 +69,7 @@ def effort_curve(summary: Mapping[str, Any]) -> Markup | None:
     scale, unit = next((s, name) for s, name in _TIME_UNITS if most >= 2 * s or s == 1)
     return _miou_curve(
         summary, lambda entry: entry.get("seconds", 0.0) / scale, name="effort",
-        axis=f"people's time ({unit})", over="people's time", unit=f" {unit}",
+        axis=f"people's time for labels to train on ({unit})", over="people's time", unit=f" {unit}",
     )  # fmt: skip
 
 

@@ -95,7 +95,7 @@ def class_matrix(rounds: Sequence[AnsweredRound], class_names: Sequence[str]) ->
         numbers = [Cell(f"{count[c]:,}" if count[c] else "-", round(count[c] / max(top, 1), 3))
                    for count, top in zip(counts, tops, strict=True)]  # fmt: skip
         suggested = Counter(outcome.suggested for outcome in asked if outcome.given == c)
-        taken, total = suggested.pop(c, 0), suggested.total()
+        total, taken = suggested.total(), suggested.pop(c, 0)
         share = Cell(_percent(taken, total), round(taken / max(total, 1), 3))
         instead = ", ".join(f"{class_names[s]} {n:,}" for s, n in suggested.most_common(_INSTEAD))
         rows.append((class_names[c], (*numbers, share, Cell(instead))))

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,41 +29,113 @@ T = TypeVar("T")
 
 console = Console()
 
+_clock = time.monotonic
 _FLUSH_SECONDS = 10
+# Between two lines about a stage where there is no terminal: a percent of its time, within these.
+_LEAST_SECONDS, _MOST_SECONDS = 60, 600
 _KEYS = ("round", "stage", "step", "time")
 
 
 class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        if not speed:
-            return Text("-- it/s")
-        return Text(f"{speed:.1f} it/s" if speed >= 1 else f"{1 / speed:.1f} s/it")
+        return Text(_rate_text(task.finished_speed or task.speed))
 
 
-def track(iterable: Iterable[T], *, total: int, description: str) -> Iterator[T]:
+def track(
+    iterable: Iterable[T],
+    *,
+    total: int,
+    description: str,
+    done: int = 0,
+    size: Callable[[T], int] = lambda _: 1,
+    note: Callable[[], str] = lambda: "",
+) -> Iterator[T]:
     """Yields from `iterable` under a progress bar with count, rate and time left.
 
-    Where the output is no terminal (a log file, CI), one line is printed at the end instead. The bar goes
-    away whole when the loop around it raises or breaks.
+    Where the output is no terminal (a log file, CI), lines are printed instead: one at the end, and of a
+    stage that takes longer than a minute about one every percent of its time, but at least a minute and at
+    most ten apart. The bar goes away whole when the loop around it raises or breaks.
 
     Args:
       iterable: what is worked through.
-      total: how many items it will give.
+      total: how many there are of what is counted, those done before included.
       description: the stage's name as people see it.
+      done: how many were done before, by an attempt that was killed.
+      size: how many an item counts for, such as the images of a batch.
+      note: what else is to be said on a line, such as the loss; '' for nothing.
     """
-    start, count = time.monotonic(), 0
+    lines, shown = _Lines(description, total, done, note), console.is_terminal
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
                _RateColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(description, total=total)
+    with Progress(*columns, console=console, disable=not shown) as progress:
+        task = progress.add_task(description, total=total, completed=done)
         for item in iterable:
+            count = size(item)
             yield item
-            count += 1
-            progress.advance(task)
-    if not console.is_terminal and count:
-        line = f"{description}: {count} in {time.monotonic() - start:.1f} s"
+            progress.advance(task, count)
+            if not shown:
+                lines.add(count)
+    if not shown:
+        lines.end()
+
+
+class _Lines:
+    """What is printed of a stage where there is no terminal; for the arguments see `track`."""
+
+    def __init__(self, description: str, total: int, done: int, note: Callable[[], str]):
+        self._description, self._total, self._done, self._note = description, total, done, note
+        self._start = self._told = _clock()
+        self._count = 0
+        self._first: tuple[float, int] | None = None  # when the first item was done, and what it counted for
+
+    def add(self, count: int) -> None:
+        """Counts an item that is done; prints a line where one is due."""
+        now = _clock()
+        self._count += count
+        if self._first is None:
+            self._first = now, count
+            return
+        # Without the first item, for which programs are compiled.
+        seconds, items = now - self._first[0], self._count - self._first[1]
+        done = self._done + self._count
+        left = seconds / items * (self._total - done)
+        if left <= 0 or now - self._told < self._pause(now - self._start + left):
+            return
+        self._told = now
+        rate = _rate_text(items / seconds if seconds else None)
+        self._print(f"{done:,} of {self._total:,}, {rate}, {_duration_text(left)} left")
+
+    def end(self) -> None:
+        if self._count:
+            self._print(f"{self._count:,} in {_duration_text(_clock() - self._start)}")
+
+    def _pause(self, whole: float) -> float:
+        """Seconds until the next line in a stage that takes `whole` seconds."""
+        if self._told == self._start:
+            return _LEAST_SECONDS
+        return min(max(_LEAST_SECONDS, whole / 100), _MOST_SECONDS)
+
+    def _print(self, words: str) -> None:
+        line = ", ".join(filter(None, (f"{self._description}: {words}", self._note())))
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _rate_text(speed: float | None) -> str:
+    """Of items a second; dashes where unknown."""
+    if not speed:
+        return "-- it/s"
+    return f"{speed:.1f} it/s" if speed >= 1 else f"{1 / speed:.1f} s/it"
+
+
+def _duration_text(seconds: float) -> str:
+    """12.3 s, 5 min 10 s, 15 h 42 min, 3 d 4 h."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours = minutes // 60
+    if not hours:
+        return f"{minutes} min {rest} s"
+    return f"{hours} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 class Metrics:

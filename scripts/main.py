@@ -17,6 +17,9 @@ _WORKDIR = flags.DEFINE_string(
 _DRY_RUN = flags.DEFINE_bool(
     "dry_run", False, "Print what would be done, and what would stop it; train and write nothing."
 )
+_TIME = flags.DEFINE_bool(
+    "time", False, "With --dry_run: time a few steps, too, which compiles them, and give hours."
+)
 _WAIT = flags.DEFINE_bool(
     "wait", False, "Look again and again where the run waits for labels, instead of ending with status 75."
 )
@@ -37,6 +40,10 @@ _DISTRIBUTED = flags.DEFINE_bool(
 def main(argv: list[str]) -> int:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
+    if _TIME.value and not _DRY_RUN.value:
+        raise InputError(
+            "--time goes with --dry_run; a run itself says how fast it is, and how long it takes"
+        )
     config = checked_config(_CONFIG.value)
     # Imported late, so that --help and wrong flags answer at once.
     if _DISTRIBUTED.value or _COORDINATOR.value or _NUM_PROCESSES.value or _PROCESS_ID.value is not None:
@@ -49,7 +56,7 @@ def main(argv: list[str]) -> int:
         from adeada_jax.run.dry_run import main as show
 
         keep_compiled_programs()
-        show(config, _WORKDIR.value, accept_update=_ACCEPT_UPDATE.value)
+        show(config, _WORKDIR.value, accept_update=_ACCEPT_UPDATE.value, timed=_TIME.value)
         return 0
     from adeada_jax.run.main import main as run
 

@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+from itertools import pairwise
 
 import pytest
 from rich.console import Console
@@ -60,10 +61,79 @@ def test_a_log_file_gets_one_line(monkeypatch):
     assert end == ""
 
 
-def test_a_log_file_gets_nothing_before_the_end(monkeypatch):
+def logged(monkeypatch, pieces, *, terminal=False, **options):
+    """What is printed of a stage whose items take these seconds: [(seconds since its start, line)]."""
+    output = console_to(monkeypatch, terminal=terminal)
+    clock, told = [100.0], []
+    monkeypatch.setattr(telemetry, "_clock", lambda: clock[0])
+
+    def look():
+        lines = output.getvalue().splitlines()
+        told.extend((clock[0] - 100, line) for line in lines[len(told) :])
+
+    for seconds in track(pieces, **{"total": len(pieces), "description": "stage", **options}):
+        look()
+        clock[0] += seconds
+    look()
+    return told
+
+
+def test_a_stage_below_a_minute_gets_one_line_at_its_end(monkeypatch):
+    assert logged(monkeypatch, [0.5] * 100) == [(50, "stage: 100 in 50.0 s")]
+    assert logged(monkeypatch, []) == []
+
+
+def test_a_log_file_gets_a_line_a_minute(monkeypatch):
+    lines = logged(monkeypatch, [1.0] * 200, total=200)
+    assert lines == [
+        (60, "stage: 60 of 200, 1.0 it/s, 2 min 20 s left"),
+        (120, "stage: 120 of 200, 1.0 it/s, 1 min 20 s left"),
+        (180, "stage: 180 of 200, 1.0 it/s, 20.0 s left"),
+        (200, "stage: 200 in 3 min 20 s"),
+    ]
+
+
+def test_a_log_file_gets_a_line_a_percent_of_a_stage_of_hours(monkeypatch):
+    lines = logged(monkeypatch, [10.0] * 3000)  # 8 h 20 min, of which a percent is 5 min
+    assert lines[0] == (60, "stage: 6 of 3,000, 10.0 s/it, 8 h 19 min left")
+    assert lines[-1] == (30_000, "stage: 3,000 in 8 h 20 min")
+    assert {later - earlier for (earlier, _), (later, _) in pairwise(lines[:-1])} == {300}
+
+
+def test_a_log_file_is_never_silent_for_long(monkeypatch):
+    lines = logged(monkeypatch, [60.0] * 10_000)  # a week, of which a percent is 100 min
+    assert max(later - earlier for (earlier, _), (later, _) in pairwise(lines)) == 600
+    assert lines[0] == (120, "stage: 2 of 10,000, 60.0 s/it, 6 d 22 h left")
+    assert len(lines) == 1001
+
+
+def test_a_first_item_that_was_compiled_for_tells_nothing_of_the_time_left(monkeypatch):
+    assert logged(monkeypatch, [90.0, *[2.0] * 10])[0] == (92, "stage: 2 of 11, 2.0 s/it, 18.0 s left")
+    assert logged(monkeypatch, [90.0]) == [(90, "stage: 1 in 1 min 30 s")]
+
+
+def test_batches_count_for_their_images_and_resumed_work_for_what_was_done(monkeypatch):
+    lines = logged(monkeypatch, [20.0] * 5, total=1040, done=1000, size=lambda _: 8, note=lambda: "loss 0.5")
+    assert lines == [
+        (60, "stage: 1,024 of 1,040, 2.5 s/it, 40.0 s left, loss 0.5"),
+        (100, "stage: 40 in 1 min 40 s, loss 0.5"),
+    ]
+
+
+def test_a_stage_that_breaks_off_has_no_end(monkeypatch):
     output = console_to(monkeypatch, terminal=False)
     for _ in track(range(3), total=3, description="stage"):
-        assert output.getvalue() == ""
+        break
+    assert output.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.0 s"), (59.9, "59.9 s"), (59.96, "1 min 0 s"), (3599.4, "59 min 59 s"), (3599.6, "1 h 0 min"),
+     (172_799, "47 h 59 min"), (172_800, "2 d 0 h"), (100 * 86400 + 7200, "100 d 2 h")],
+)  # fmt: skip
+def test_durations_are_written_in_two_units(seconds, text):
+    assert telemetry._duration_text(seconds) == text
 
 
 def test_a_terminal_shows_count_rate_and_time_left(monkeypatch):

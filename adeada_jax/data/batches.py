@@ -52,6 +52,11 @@ def whole_image_batches(
             yield _stack(group, map_key, batch_size, height, width)
 
 
+def images_of(batch: dict[str, Any]) -> int:
+    """How many images of a batch count."""
+    return len(batch["index"])
+
+
 def _stack(
     group: Sequence[tuple[int, dict[str, Any]]], map_key: str, batch_size: int, height: int, width: int
 ) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from adeada_jax import seams
 from adeada_jax.data.builders import writing
 from adeada_jax.data.builders.folder import Folder
 from adeada_jax.data.builders.layout import DataSet
-from adeada_jax.data.data_sets import EMBEDDED, directory_of, find_data_set
+from adeada_jax.data.data_sets import EMBEDDED, directory_of, find_data_set, named_by
 from adeada_jax.data.prepared import is_complete, open_builder
 from adeada_jax.errors import InputError
 
@@ -73,7 +73,7 @@ def write_classes(
     Raises:
       InputError: another data set; as `class_drafts.write_draft`.
     """
-    found = find_data_set(dataset)
+    found = find_data_set(named_by(dataset)[0])
     if not isinstance(found, Folder):
         raise InputError(f"--write_classes: '{dataset}' has classes of its own; it is for --dataset=folder")
     return writing.write_classes(found, source_dir, jobs=jobs, progress=progress)

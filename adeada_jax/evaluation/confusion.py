@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adeada_jax import timers
-from adeada_jax.data.batches import whole_image_batches
+from adeada_jax.data.batches import images_of, whole_image_batches
 from adeada_jax.labels import SHARED_CLASSES
 from adeada_jax.models import Segmenter, normalize, upsample
 from adeada_jax.telemetry import track
@@ -112,10 +112,10 @@ def evaluate(
     total = np.zeros((classes, classes), np.int64)
     by_image = np.zeros((len(source), 2, classes), np.int64)
     batches = whole_image_batches(source, "label", batch_size=batch_size, height=height, width=width)
-    steps = -(-len(source) // batch_size)
 
     def counted() -> Iterator[tuple[np.ndarray, jax.Array]]:
-        for batch in track(timers.waited(batches), total=steps, description=description):
+        waited = timers.waited(batches)
+        for batch in track(waited, total=len(source), description=description, size=images_of):
             images, labels = parallel.spread(batch["image"]), parallel.spread(batch["label"])
             yield batch["index"], count(params, batch_stats, images, labels)
 

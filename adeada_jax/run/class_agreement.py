@@ -44,17 +44,27 @@ def resolve(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
 
 
 def classes_of(config: config_dict.ConfigDict) -> RunClasses:
-    """The classes of the data that a configuration names; see `agree`."""
-    for domain in ("source", "target") if config.source.dataset else ("target",):
-        preparing.make_if_embedded(config[domain].dataset, config[domain].dir, seams.DATA_SETS[domain])
-    target = prepared.classes(config.target.dataset, config.target.dir)
-    source, palette = (), target[1]
-    if config.source.dataset:
-        source, palette = prepared.classes(config.source.dataset, config.source.dir)
-    names, palette = target if target[0] else (source, palette)
-    found = RunClasses(names, palette, _of_source(config, source, names))
+    """The classes of the data that a configuration names.
+
+    They are the target's; a target that names none, as it has no labels, takes the source's.
+
+    Raises:
+      InputError: the data are not prepared; nobody names classes; the source has some that the target lacks;
+        keys do not fit them.
+    """
+    target = _classes(config, "target")
+    source = _classes(config, "source") if config.source.dataset else ((), target[1])
+    names, palette = target if target[0] else source
+    found = RunClasses(names, palette, _of_source(config, source[0], names))
     _check(config, found)
     return found
+
+
+def _classes(config: config_dict.ConfigDict, domain: str) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names and colours of a domain's classes."""
+    options = config[domain]
+    preparing.make_if_embedded(options.dataset, options.dir, seams.DATA_SETS[domain])
+    return prepared.classes(options.dataset, options.dir)
 
 
 def _of_source(
@@ -66,14 +76,11 @@ def _of_source(
       InputError: the source has one that the target lacks, or nobody has any.
     """
     if not names:
-        if not config.source.dataset:
-            raise InputError(
-                f"data set '{config.target.dataset}' in '{config.target.dir}' names no classes, and there is "
-                "no source: put a classes.yaml beside its images and prepare it again (docs/data.md)"
-            )
+        source_too = "nor does the source" if config.source.dataset else "and there is no source"
+        target = config.target
         raise InputError(
-            f"neither the source data set '{config.source.dataset}' nor the target data set "
-            f"'{config.target.dataset}' has classes; name them in a classes.yaml (docs/data.md)"
+            f"data set '{target.dataset}' in '{target.dir}' names no classes, {source_too}: put "
+            "a classes.yaml beside its images and prepare it with --update (docs/data.md)"
         )
     lacking = [name for name in source if name not in names]
     if lacking:

@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import jax
 from ml_collections import config_dict
@@ -12,7 +12,7 @@ from rich.table import Table
 
 from adeada_jax.data.fingerprint import shown
 from adeada_jax.errors import InputError
-from adeada_jax.run import recipe
+from adeada_jax.run import recipe, trainings
 from adeada_jax.run.class_agreement import resolve
 from adeada_jax.run.experiment import Experiment, create_experiment
 from adeada_jax.run.forecast import Plan, Split
@@ -28,17 +28,21 @@ from adeada_jax.run.preflight import (  # fmt: skip
     scaled,
     warn,
 )
+from adeada_jax.run.step_times import Times, time_steps
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics, console
 
 
-def main(config: config_dict.ConfigDict, workdir: str, *, accept_update: bool = False) -> Plan:
+def main(
+    config: config_dict.ConfigDict, workdir: str, *, accept_update: bool = False, timed: bool = False
+) -> Plan:
     """Makes all checks that a run makes before its work, and prints the plan.
 
     Args:
       config: the configuration.
       workdir: the run's directory.
       accept_update: whether images that were added to the target since would join the pool.
+      timed: whether steps are timed, too, which compiles them.
 
     Raises:
       InputError: something in the configuration, the data or the working directory would stop the run.
@@ -51,7 +55,7 @@ def main(config: config_dict.ConfigDict, workdir: str, *, accept_update: bool = 
     metrics = Metrics(directory.root)
     experiment = create_experiment(config, directory, metrics, accept_update=accept_update)
     plan = preflight(experiment)
-    show(experiment, plan)
+    show(experiment, plan, timed=timed)
     return plan
 
 
@@ -75,14 +79,9 @@ def check_directory(workdir: Workdir) -> None:
                 raise InputError(f"workdir '{workdir.root}': another process is running there") from error
 
 
-def show(experiment: Experiment, plan: Plan, to: Console = console) -> None:
-    """Prints the plan as tables."""
-    for table, notes in (
-        (_data_table(experiment, plan), _data_notes(experiment, plan)),
-        (_network_table(experiment, plan), ()),
-        (_training_table(experiment, plan), _training_notes(plan)),
-        (_files_table(experiment, plan), _files_notes(experiment, plan)),
-    ):
+def show(experiment: Experiment, plan: Plan, to: Console = console, *, timed: bool = False) -> None:
+    """Prints the plan as tables; with `timed` also hours, for which a few steps are done."""
+    for table, notes in _tables(experiment, plan, timed=timed):
         to.print(table)
         for note in notes:
             to.print(note, markup=False, highlight=False)
@@ -94,6 +93,17 @@ def show(experiment: Experiment, plan: Plan, to: Console = console) -> None:
     done = _rounds_done(experiment)
     beginning = f"would go on after round {done}" if done >= 0 else "would begin anew"
     to.print(f"The run {beginning}. Nothing was trained or written.", highlight=False)
+
+
+def _tables(experiment: Experiment, plan: Plan, *, timed: bool) -> Iterator[tuple[Table, Iterable[str]]]:
+    """Each with the lines below it."""
+    yield _data_table(experiment, plan), _data_notes(experiment, plan)
+    yield _network_table(experiment, plan), ()
+    yield _training_table(experiment, plan), _training_notes(plan, timed=timed)
+    if timed:
+        times = time_steps(experiment, plan)
+        yield _hours_table(experiment, plan, times), _hours_notes(experiment, plan, times)
+    yield _files_table(experiment, plan), _files_notes(experiment, plan)
 
 
 def _rounds_done(experiment: Experiment) -> int:
@@ -127,16 +137,30 @@ def _data_notes(experiment: Experiment, plan: Plan) -> Iterator[str]:
     if unseen := learned_from_bought_labels(experiment):
         yield f"classes that the source lacks, learned from bought labels alone: {', '.join(unseen)}"
     if plan.rounds:
-        target = plan.splits["target pool"]
-        regions = plan.budget / (target.pixels / target.regions)
         yield (
             f"{options.strategy} buys {plan.budget:,} pixels a round ({100 * options.budget:g}%, about "
-            f"{regions:,.0f} regions), in {plan.rounds} rounds"
+            f"{plan.regions_a_round:,.0f} regions), in {plan.rounds} rounds"
         )
+    yield from _people_notes(experiment, plan)
+
+
+def _people_notes(experiment: Experiment, plan: Plan) -> Iterator[str]:
+    """What people are asked for, in hours."""
+    oracle = experiment.config.oracle
+    if oracle.kind != "people" or not plan.asked + plan.sample:
+        return
+    an_hour = 3600 / oracle.seconds_a_region
+    parts = [f"{hours_text(plan.regions_a_round / an_hour)} a round"] if plan.rounds else []
+    if plan.sample:
+        parts.append(f"{hours_text(plan.sample / an_hour)} for {plan.sample:,} regions to evaluate on")
+    parts.append(f"{hours_text((plan.asked + plan.sample) / an_hour)} in all")
+    yield f"people's hours, at {oracle.seconds_a_region:g} s a region: about {', '.join(parts)}"
 
 
 def learned_from_bought_labels(experiment: Experiment) -> list[str]:
-    """Names of the classes that the source has no label of."""
+    """Names of the classes that the source lacks, where there is one."""
+    if not experiment.source:
+        return []
     return [n for c, n in enumerate(experiment.class_names) if c not in experiment.source_classes]
 
 
@@ -179,10 +203,59 @@ def _training_table(experiment: Experiment, plan: Plan) -> Table:
     return table
 
 
-def _training_notes(plan: Plan) -> Iterator[str]:
+def _training_notes(plan: Plan, *, timed: bool) -> Iterator[str]:
     steps = sum(training.times * training.steps for training in plan.trainings)
     yield f"{steps:,} steps in all"
     yield "memory: what a step's values need on a device; a compiler may take up to twice that"
+    if not timed:
+        yield "--dry_run --time would time a few steps on these devices and give hours"
+
+
+def _hours_table(experiment: Experiment, plan: Plan, times: Times) -> Table:
+    table = _table("Time on these devices", "", "number", "s each", "hours")
+    for training in plan.trainings:
+        seconds = times.of(training).seconds
+        table.add_row(
+            training.name, f"{training.times:,} x {training.steps:,} steps", f"{seconds:.3g}",
+            hours_text(training.times * training.steps * seconds / 3600),
+        )  # fmt: skip
+    if plan.inferred:
+        hours = hours_text(plan.inferred * times.image / 3600)
+        table.add_row("inference", f"{plan.inferred:,} images", f"{times.image:.3g}", hours)
+    unknown = list(_not_timed(experiment, plan))
+    for name, number in unknown:
+        table.add_row(name, number, "-", "-")
+    hours = hours_text(times.hours(plan))
+    table.add_row("in all", "", "", f"> {hours}" if unknown else hours, style="bold")
+    return table
+
+
+def _not_timed(experiment: Experiment, plan: Plan) -> Iterator[tuple[str, str]]:
+    """Work of which no step was timed, and how much there is of it."""
+    if plan.rounds:
+        yield from ((one.name, "every round") for one in experiment.needed("OfDomains"))
+        pool = plan.splits["target pool"].images
+        yield from ((one.name, f"{pool:,} images") for one in experiment.needed("OfImage"))
+    if images := sum(maps.count for maps in plan.partitions):
+        yield "region maps", f"{images:,} images"
+    if plan.trainings and trainings.adapts_statistics(experiment.config, experiment.segmenter):
+        yield "batch-norm statistics", f"{experiment.config.training.target_statistics_steps:,} steps a time"
+
+
+def _hours_notes(experiment: Experiment, plan: Plan, times: Times) -> Iterator[str]:
+    yield (
+        "s each: of a few steps from random weights; a training's on the source's images, inference's on the "
+        "target's with their regions. Compiling, selections and checkpoints are not counted"
+    )
+    for training in plan.trainings:
+        step = times.of(training)
+        if step.images > 1.1 * step.devices:
+            yield (
+                f"{training.name} waits for images: {step.images:.3g} s a batch, but {step.devices:.3g} s a "
+                "step; config.training.workers may help (docs/loading.md)"
+            )
+    if _rounds_done(experiment) >= 0:
+        yield f"{hours_text(times.hours_left(plan))} hours of these are left"
 
 
 def _files_table(experiment: Experiment, plan: Plan) -> Table:
@@ -214,3 +287,10 @@ def flops_text(count: float | None) -> str:
         if count is None
         else scaled(count, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP"))
     )
+
+
+def hours_text(hours: float) -> str:
+    """0.012, 3.4, 1,250."""
+    if hours < 0.001:
+        return "< 0.001" if hours else "0"
+    return f"{hours:.2g}" if hours < 10 else f"{hours:,.0f}"

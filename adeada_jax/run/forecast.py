@@ -52,12 +52,24 @@ class Split:
 
 @dataclass(frozen=True)
 class Training:
-    """A stage of training: what it is called, how often it is done, its steps and the cost of one."""
+    """A stage of training.
+
+    Attributes:
+      name: what it is called.
+      times: how often it is done.
+      left: how often it is still to be done.
+      steps: each time.
+      examples: images that it sees, in all.
+      adversarial: whether its steps train a discriminator, too.
+      cost: of a step.
+    """
 
     name: str
     times: int
+    left: int
     steps: int
     examples: int
+    adversarial: bool
     cost: StepCost
 
 
@@ -78,11 +90,14 @@ class Plan:
       splits: "source", "target pool" (whose labels can be bought) and "evaluation".
       budget: pixels a round; 0 where none are bought.
       rounds: rounds of bought labels.
+      asked: regions whose labels are bought in all rounds, or for a reference, at least about.
+      sample: regions to evaluate on, likewise; 0 where none are asked for.
       parameters: of the segmenter.
       discriminator_parameters: of the warm-up's discriminator; 0 where there is none.
       trainings: in their order.
       forward: cost of inference on one batch.
       inferred: images that go through the network for regions and evaluations, in all.
+      inferred_left: those of them that still have to.
       files: that the run writes; those that are gone at its end too.
       missing: bytes of them that are still to be written.
       partitions: region maps that are to be made first, by the directory where they will lie.
@@ -91,11 +106,14 @@ class Plan:
     splits: dict[str, Split]
     budget: int
     rounds: int
+    asked: int
+    sample: int
     parameters: int
     discriminator_parameters: int
     trainings: tuple[Training, ...]
     forward: StepCost
     inferred: int
+    inferred_left: int
     files: tuple[Written, ...]
     missing: int
     partitions: tuple[Written, ...]
@@ -104,6 +122,12 @@ class Plan:
     def bytes(self) -> int:
         """All that is written."""
         return sum(file.bytes for file in self.files)
+
+    @property
+    def regions_a_round(self) -> float:
+        """About; 0 where none are bought in rounds."""
+        target = self.splits["target pool"]
+        return self.budget / (target.pixels / target.regions)
 
 
 def make_plan(experiment: Experiment) -> Plan:
@@ -120,19 +144,26 @@ def make_plan(experiment: Experiment) -> Plan:
     trainings = tuple(_trainings(experiment, stages))
     adversarial = any(stage.cost.adversarial for stage in stages)
     sizes = _survey(experiment, splits)
-    return Plan(
+    plan = Plan(
         splits=splits,
         budget=int(config.acquisition.budget * target.pixels) if rounds else 0,
         rounds=rounds,
+        asked=0,
+        sample=min(config.evaluation.regions, splits["evaluation"].regions) if experiment.sampled else 0,
         parameters=_count(experiment.segmenter.shapes[0]),
         discriminator_parameters=_count(experiment.discriminator().shapes) if adversarial else 0,
         trainings=trainings,
         forward=forward_cost(experiment),
         inferred=sum(stage.cost.images for stage in stages),
+        inferred_left=sum(stage.cost.images for stage in stages if not stage.finished),
         files=tuple(_files(experiment, stages, trainings, sizes)),
         missing=_missing(experiment, stages, trainings, sizes),
         partitions=tuple(_partitions(stages, sizes)),
     )
+    if any(stage.name == "labels" for stage in stages):
+        bought = plan.rounds * plan.regions_a_round if plan.rounds else target.regions
+        plan = replace(plan, asked=min(round(bought), target.regions))
+    return plan
 
 
 def survey(images: Any, divided: Any = None, *, sample: int = SAMPLE) -> Split:
@@ -165,9 +196,13 @@ def survey(images: Any, divided: Any = None, *, sample: int = SAMPLE) -> Split:
 
 def _prices(divided: Any, index: int) -> np.ndarray:
     """Pixels of an image's regions."""
-    regions = divided.regions(index) if divided.complete else divided.divide(index)["regions"]
-    counts = np.bincount(regions.ravel())
+    counts = np.bincount(region_map(divided, index).ravel())
     return counts[counts > 0]
+
+
+def region_map(divided: Any, index: int) -> np.ndarray:
+    """An image's region map; made now, and not kept, where the split is not divided yet."""
+    return divided.regions(index) if divided.complete else divided.divide(index)["regions"]
 
 
 def _pool_survey(experiment: Experiment) -> Split:
@@ -188,13 +223,16 @@ def _pool_survey(experiment: Experiment) -> Split:
 
 def _trainings(experiment: Experiment, stages: Sequence[Stage]) -> Iterator[Training]:
     """The stages that train, those of one title together."""
-    titles = Counter(stage.cost.title for stage in stages if stage.cost.steps)
+    training = [stage for stage in stages if stage.cost.steps]
+    titles = Counter(stage.cost.title for stage in training)
+    left = Counter(stage.cost.title for stage in training if not stage.finished)
     costs = {stage.cost.title: stage.cost for stage in stages}
     for title, times in titles.items():
-        steps = costs[title].steps
-        step_of = adversarial_cost if costs[title].adversarial else supervised_cost
+        steps, adversarial = costs[title].steps, costs[title].adversarial
+        step_of = adversarial_cost if adversarial else supervised_cost
         examples = times * steps * experiment.config.data.batch_size
-        yield Training(title, times, steps, examples, _cost(experiment, step_of))
+        cost = _cost(experiment, step_of)
+        yield Training(title, times, left[title], steps, examples, adversarial, cost)
 
 
 def _cost(experiment: Experiment, step_of: Callable[[Experiment], StepCost]) -> StepCost:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adeada_jax import timers
-from adeada_jax.data.batches import whole_image_batches
+from adeada_jax.data.batches import images_of, whole_image_batches
 from adeada_jax.method.ingredients.ingredient import OfModel, Outputs
 from adeada_jax.method.ingredients.providers import ALWAYS
 from adeada_jax.method.pooling import region_feature_sums, region_sums
@@ -59,32 +59,18 @@ def infer_regions(
     batches = whole_image_batches(source, "regions", batch_size=batch_size, height=height, width=width)
 
     def measured() -> Iterator[tuple[np.ndarray, Any]]:
-        for index, batch in _images_tracked(timers.waited(batches), len(source), description):
+        waited = timers.waited(batches)
+        for batch in track(waited, total=len(source), description=description, size=images_of):
             regions = batch["regions"]
             bucket = -(-(int(regions.max()) + 1) // REGION_BUCKET) * REGION_BUCKET
             images, regions = parallel.spread(batch["image"]), parallel.spread(regions)
-            yield (
-                index,
-                measure(params, batch_stats, discriminator_params, images, regions, num_regions=bucket),
-            )
+            sums = measure(params, batch_stats, discriminator_params, images, regions, num_regions=bucket)
+            yield batch["index"], sums
 
     for index, sums in parallel.fetched(measured()):
         for position, i in enumerate(index):
             rows[i] = _rows({name: array[position] for name, array in sums.items()})
     return _table(source.names, rows)
-
-
-def _images_tracked(batches: Any, total: int, description: str) -> Any:
-    """The batches with their indices, under a progress bar that counts images."""
-
-    def images():
-        for batch in batches:
-            for position in range(len(batch["index"])):
-                yield batch if position == 0 else None
-
-    for batch in track(images(), total=total, description=description):
-        if batch is not None:
-            yield batch["index"], batch
 
 
 @cache

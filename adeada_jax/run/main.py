@@ -32,7 +32,7 @@ def main(
       config: the configuration.
       workdir: the run's directory.
       wait: whether to look again and again where the run waits for labels, instead of ending.
-      accept_update: has images that were added to the target's training split since join the pool.
+      accept_update: whether images that were added to the target's training split since join the pool.
 
     Returns:
       The content of summary.json; None if the run waits for labels.

@@ -333,23 +333,28 @@ def adversarial_training(experiment: Experiment, options: Any) -> tuple[Callable
 
 
 def _train_adversarially(experiment: Experiment, options: Any, start: int) -> tuple[Weights, Any]:
-    config = experiment.config
     initial_state, step = adversarial_training(experiment, options)
     weights = experiment.initial_weights()
     discriminator = experiment.discriminator().init(seed=experiment.seed(0, "discriminator"))
     state = initial_state(weights.params, weights.batch_stats, discriminator)
-    source, target = experiment.source, experiment.target_images
-
-    def batches(start: int) -> Iterator[dict[str, np.ndarray]]:
-        labelled = _batches(experiment, source, 0, "warmup")(start)
-        unlabelled = _batches(experiment, target, 0, "warmup target")(start)
-        for source_batch, target_batch in zip(labelled, unlabelled, strict=True):
-            places = config.data.batch_size + target_batch["place"]
-            yield {**source_batch, "target_image": target_batch["image"], "target_place": places}
-
+    batches = partial(adaptation_batches, experiment)
     state = _run(experiment, 0, "warmup", step, state, batches, options.steps, start)
     weights = Weights(state.segmenter.params, state.segmenter.batch_stats)
     return _adapted_to_target(experiment, 0, weights), state.discriminator
+
+
+def source_batches(experiment: Experiment, start: int) -> Iterator[dict[str, np.ndarray]]:
+    """The warm-up's batches of the source, from step `start` on."""
+    return _batches(experiment, experiment.source, 0, "warmup")(start)
+
+
+def adaptation_batches(experiment: Experiment, start: int) -> Iterator[dict[str, np.ndarray]]:
+    """Those of the source, each with as many of the target's images."""
+    labelled = source_batches(experiment, start)
+    unlabelled = _batches(experiment, experiment.target_images, 0, "warmup target")(start)
+    for source_batch, target_batch in zip(labelled, unlabelled, strict=True):
+        places = experiment.config.data.batch_size + target_batch["place"]
+        yield {**source_batch, "target_image": target_batch["image"], "target_place": places}
 
 
 def _run(

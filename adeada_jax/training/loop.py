@@ -65,16 +65,22 @@ def run_steps(
     keys = _keys(options.seed, start, options.steps)
     state = parallel.replicate(state)
     pending: list[dict[str, jax.Array]] = []
+    said = ""
 
     def flush(done: int) -> None:
-        nonlocal logged
+        nonlocal logged, said
         if pending:
             means = _finite_means(jax.device_get(pending), done - len(pending), options.description)
             pending.clear()
+            said = f"loss {means['loss']:.4g}" if "loss" in means else ""
             since, logged = logged, timers.now()
             log(done, {**means, **timers.between(since, logged)})
 
-    for t in track(range(start, options.steps), total=options.steps - start, description=options.description):
+    steps = track(
+        range(start, options.steps), total=options.steps, description=options.description, done=start,
+        note=lambda: said,
+    )  # fmt: skip
+    for t in steps:
         with timers.timed("data"):
             batch = next(batches)
         state, metrics = step(state, parallel.shard(batch), jax.random.wrap_key_data(keys[t - start]))

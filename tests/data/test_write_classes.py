@@ -211,5 +211,6 @@ def test_what_cannot_be_made_is_said_and_nothing_is_written(own, write_files):
         InputError, match=r"has no labels to find classes in; write a classes.yaml that names"
     ):
         write(folder)
-    with pytest.raises(InputError, match=r"'gta5' has classes of its own; it is for --dataset=folder"):
-        preparing.write_classes("gta5", folder)
+    for name in ("gta5", "toy"):
+        with pytest.raises(InputError, match=rf"'{name}' has classes of its own; it is for --dataset=folder"):
+            preparing.write_classes(name, folder)

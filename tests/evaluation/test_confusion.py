@@ -25,7 +25,7 @@ def test_iou_of_a_hand_example_and_absent_classes():
     assert np.isnan(confusion.mean_iou(values, [2]))
 
 
-def test_evaluation_is_at_the_labels_own_resolution():
+def test_evaluation_is_at_the_labels_own_resolution_and_counts_images(capsys):
     class Source:
         sizes = ((30, 44), (24, 32), (30, 44))
         names = ("a", "b", "c")
@@ -43,6 +43,7 @@ def test_evaluation_is_at_the_labels_own_resolution():
     options = {"height": 30, "width": 44, "batch_size": 2}
     counts = confusion.evaluate(segmenter, params, batch_stats, Source(), **options)
     matrix = counts.matrix
+    assert capsys.readouterr().out.startswith("evaluation: 3 in ")
     expected = np.zeros((3, 3), int)
     for i in (0, 2):  # These need no resizing, so that NumPy can follow.
         example = Source()[i]

@@ -15,8 +15,10 @@ from adeada_jax.errors import InputError
 from adeada_jax.files import read_json
 from adeada_jax.run import dry_run, recipe, workdir
 from adeada_jax.run import main as rounds
+from adeada_jax.run.experiment import create_experiment
 from adeada_jax.run.region_file import load_regions
 from adeada_jax.run.workdir import Workdir
+from adeada_jax.telemetry import Metrics
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -195,6 +197,34 @@ def test_what_lists_the_regions_of_a_round_to_come_goes_with_its_pieces(tmp_path
     noted = json.loads(run.data.read_text())
     assert noted["updates"] == [{"before_round": 2, "target": target}]
     assert noted["target"] == {**target, "fingerprint": 3}  # the maps of before are still to be compared
+
+
+def test_of_an_undivided_target_added_images_join_the_pool_alone(run):
+    run, names = Workdir("other"), [f"{letter}{i}" for letter in "ab" for i in range(6)]
+
+    def opened(**options):
+        return create_experiment(
+            config_for(**{"target.dir": "data/undivided"}), run, Metrics(run.root, writes=False), **options
+        )
+
+    for name in names[:6]:
+        add_image(Path("undivided"), name)
+    Path("undivided/classes.yaml").write_text("classes: [road, car]")
+    prepare("undivided")
+    before = opened()
+    run.write_data(before.data)
+    run.round(0).mkdir(parents=True)
+    run.evaluation(0).write_text("{}")  # it has begun
+    assert sorted(before.target_images.names + before.validation.names) == names[:6]
+    for name in names[6:]:
+        add_image(Path("undivided"), name)
+    prepare("undivided", update=True)
+    for _ in range(2):  # before it is noted, and after
+        now = opened(accept_update=True)
+        assert now.validation.names == before.validation.names
+        assert now.target_images.names == (*before.target_images.names, *names[6:])
+        if run.joining(now.data):
+            run.accept_update(now.data)
 
 
 def test_images_that_are_held_back_stay_those_of_the_beginning():

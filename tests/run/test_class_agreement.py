@@ -144,6 +144,11 @@ def test_photographs_name_the_classes_to_buy(source, prepare):
     assert (found.names, found.of_source) == (("car", "road", "tram"), (0, 1))
 
 
+def test_without_a_source_the_classes_are_the_targets(target):
+    found = classes_of(config_for("", target, **{"source.dataset": ""}))
+    assert (found.names, found.of_source) == (("tram", "car", "road"), ())
+
+
 def test_domains_that_disagree_are_refused_before_the_work(source, target, prepare, tmp_path):
     other = prepare("other", ["road", "bus", "ship"])
     bare = prepare("bare", [], labels=False)
@@ -153,7 +158,7 @@ def test_domains_that_disagree_are_refused_before_the_work(source, target, prepa
             config_for(source, target, num_classes=2),
             "num_classes: 2, but the data have 3 classes: tram, car,",
         ),
-        (config_for(bare, bare), "neither the source data set 'folder' nor .* has classes; name them in a"),
+        (config_for(bare, bare), "bare' names no classes, nor does the source: put a classes.yaml beside"),
         (config_for(source, target, shared_classes="synthia"), "'synthia' names some of Cityscapes' 19"),
     )
     for start in (dry_run.main, rounds.main):

@@ -1,12 +1,14 @@
 """Driving steps: which steps run, what is logged and saved, and the stop at a loss that is not finite."""
 
+import io
 import itertools
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.console import Console
 
-from adeada_jax import timers
+from adeada_jax import telemetry, timers
 from adeada_jax.errors import InputError
 from adeada_jax.training import parallel
 from adeada_jax.training.loop import LoopOptions, run_steps
@@ -88,6 +90,26 @@ def test_logs_say_where_the_time_went_and_lose_none(monkeypatch):
     assert [values["seconds"] for _, values in logged] == [4.5, 0.0, 7.0, 1.5]
     assert [values["data_seconds"] for _, values in logged] == [1.5, 0.0, 1.0, 0.5]
     assert [values["checkpoint_seconds"] for _, values in logged] == [0.0, 0.0, 4.0, 0.0]
+
+
+def test_a_log_file_is_told_steps_and_loss(monkeypatch):
+    output, clock = io.StringIO(), [0.0]
+    monkeypatch.setattr(telemetry, "console", Console(file=output, force_terminal=False))
+    monkeypatch.setattr(telemetry, "_clock", lambda: clock[0])
+
+    def step(state, batch, key):
+        clock[0] += 10.0
+        return state, {"loss": np.float32(clock[0]), "other": np.float32(0)}
+
+    run_steps(
+        step, np.float32(0), ({"image": np.zeros((1, 1))} for _ in itertools.count()),
+        LoopOptions("round 1: fine-tuning", 20, log_every=2, checkpoint_every=30, seed=0), start=10,
+        log=lambda *_: None, save=lambda *_: None,
+    )  # fmt: skip
+    assert output.getvalue().splitlines() == [
+        "round 1: fine-tuning: 16 of 20, 10.0 s/it, 40.0 s left, loss 35",
+        "round 1: fine-tuning: 10 in 1 min 40 s, loss 95",
+    ]
 
 
 def test_no_steps_leave_the_state_alone():

@@ -54,7 +54,7 @@ class Folder:
             raise InputError(f"'{root / 'images'}' has no image: {'; '.join([looked, *unused])}")
         labelled = any(item.label for items in splits.values() for item in items)
         if labelled and not classes:
-            problems.insert(0, _unexplained(root, labels))
+            problems.insert(0, _unexplained(labels))
         return Content(
             title="folder", source_dir=Path(source_dir), splits=splits,
             read_label=_reader(classes, labelled), class_names=classes.names if classes else (),
@@ -141,10 +141,10 @@ def _reader(classes: Classes | None, labelled: bool) -> LabelReader | None:
     return classes.read_label if classes else FolderLabels(ClassMap((), None), ())
 
 
-def _unexplained(root: Path, labels: Path) -> str:
+def _unexplained(labels: Path) -> str:
     """What is said of labels without a file of classes."""
     return (
-        f"'{root}' has {labels.name}/ but no {' or '.join(NAMES)} that says what they mean; the same command "
+        f"it has {labels.name}/ but no {' or '.join(NAMES)} that says what they mean; the same command "
         f"with --write_classes writes a {NAMES[0]} of what was found in them, to be looked through"
     )
 

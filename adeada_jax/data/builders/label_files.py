@@ -140,8 +140,8 @@ def read_stored(encoded: bytes, what: str) -> Stored:
     if image.mode in ("RGB", "RGBA"):
         if encoded[BIT_DEPTH] == 16:
             raise InputError(f"{what} has 16 bits a colour; save it with 8, or with ids in one channel")
-        rgb = np.asarray(image.convert("RGB")).astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
-        return Stored(upright(rgb, orientation(encoded)), painted=True)
+        red, green, blue = np.moveaxis(np.asarray(image.convert("RGB")).astype(np.int32), -1, 0)
+        return Stored(upright(red << 16 | green << 8 | blue, orientation(encoded)), painted=True)
     if image.mode == "LA":
         raise InputError(f"{what} has grey and transparency; save it with ids in one channel")
     flat = image.getpalette("RGB") or [] if image.mode == "P" else []

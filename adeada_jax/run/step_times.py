@@ -1,0 +1,162 @@
+"""How long a run takes on the devices there are, from a few steps of each kind.
+
+They start from random weights and are dropped: nothing is written.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from adeada_jax.data.subset import Subset
+from adeada_jax.run import inference, trainings
+from adeada_jax.run.experiment import Experiment
+from adeada_jax.run.forecast import Plan, Training, region_map
+from adeada_jax.telemetry import console
+from adeada_jax.training import parallel
+
+_STEPS = 5  # that are timed, after the one that compiles
+_IMAGES = 4  # different ones that inference is timed on
+
+_clock = time.perf_counter
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """What a training step takes, in seconds; devices and host work at the same time.
+
+    Attributes:
+      devices: of the step itself, the median of a few.
+      images: until the host has made the next batch, the mean of a few.
+    """
+
+    devices: float
+    images: float
+
+    @property
+    def seconds(self) -> float:
+        return max(self.devices, self.images)
+
+
+@dataclass(frozen=True)
+class Times:
+    """What was timed.
+
+    Attributes:
+      steps: of training, by whether they are adversarial; those that the plan has.
+      image: seconds that one takes in inference; 0 where the plan has none.
+    """
+
+    steps: Mapping[bool, StepTime]
+    image: float
+
+    def of(self, training: Training) -> StepTime:
+        return self.steps[training.adversarial]
+
+    def hours(self, plan: Plan) -> float:
+        """Of all trainings and inference."""
+        steps = sum(one.times * one.steps * self.of(one).seconds for one in plan.trainings)
+        return (steps + plan.inferred * self.image) / 3600
+
+    def hours_left(self, plan: Plan) -> float:
+        """Of what is still to be done; a training that has begun counts whole."""
+        steps = sum(one.left * one.steps * self.of(one).seconds for one in plan.trainings)
+        return (steps + plan.inferred_left * self.image) / 3600
+
+
+def time_steps(experiment: Experiment, plan: Plan) -> Times:
+    """Compiles and times what the plan has; of a partition not made yet, a few images are divided for it."""
+    kinds = {training.adversarial for training in plan.trainings}
+    steps = {kind: (_adversarial if kind else _supervised)(experiment) for kind in sorted(kinds)}
+    return Times(steps, _inference(experiment) if plan.inferred else 0.0)
+
+
+def _supervised(experiment: Experiment) -> StepTime:
+    """Of fine-tuning, on the source's images alone: no other labels are known beforehand."""
+    options = experiment.config.finetune
+    initial_state, step = trainings.supervised_training(
+        experiment.segmenter, experiment.config.optimizer.to_json(), options.learning_rate, options.steps,
+        options.learning_rate_steps, experiment.config.training.accumulation,
+    )  # fmt: skip
+    state = initial_state(*experiment.segmenter.init(seed=0))
+    return _time(experiment, step, state, trainings.source_batches(experiment, 0))
+
+
+def _adversarial(experiment: Experiment) -> StepTime:
+    initial_state, step = trainings.adversarial_training(experiment, experiment.config.warmup)
+    weights = experiment.segmenter.init(seed=0)
+    state = initial_state(*weights, experiment.discriminator().init(seed=0))
+    return _time(experiment, step, state, trainings.adaptation_batches(experiment, 0))
+
+
+def _time(
+    experiment: Experiment, step: Callable[..., Any], state: Any, batches: Iterator[dict[str, np.ndarray]]
+) -> StepTime:
+    ready = 2 * experiment.config.training.workers  # batches that workers have made before they are asked
+    count = max(_STEPS, ready)
+    with closing(batches) as stream:
+        for _ in range(1 + ready):
+            next(stream)
+        begun = _clock()
+        for _ in range(count):
+            batch = next(stream)
+        images = (_clock() - begun) / count
+    return StepTime(_seconds_of_a_step(step, parallel.replicate(state), batch), images)
+
+
+def _seconds_of_a_step(step: Callable[..., Any], state: Any, batch: dict[str, np.ndarray]) -> float:
+    seconds = []
+    for number in range(1 + _STEPS):
+        begun = _clock()
+        state, _ = jax.block_until_ready(step(state, parallel.shard(batch), jax.random.key(number)))
+        seconds.append(_clock() - begun)
+    return float(np.median(seconds[1:]))
+
+
+class _Mapped:
+    """Images read anew each time, as a run does, with region maps that need not lie on the disk."""
+
+    def __init__(self, divided: Any, indices: list[int]):
+        self._images, self.names = divided.images, divided.names
+        self._maps = {i: region_map(divided, i) for i in indices}
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {**self._images[index], "regions": self._maps[index]}
+
+
+def _inference(experiment: Experiment) -> float:
+    """Seconds an image in inference on the target's regions: reading it, the network, its regions' sums."""
+    config, divided = experiment.config, experiment.divided["target"]
+    (size, _), *_ = Counter(divided.images.sizes).most_common(1)
+    indices = [i for i, other in enumerate(divided.images.sizes) if other == size][:_IMAGES]
+    count = max(_IMAGES, 2 * parallel.whole_batch(config.inference.batch_size))
+    images = Subset(_Mapped(divided, indices), [indices[i % len(indices)] for i in range(count)])
+    ingredients = experiment.needed("OfModel")
+    params, batch_stats = parallel.replicate(experiment.segmenter.init(seed=0))
+    network = None
+    if any(ingredient.discriminator for ingredient in ingredients):
+        network = experiment.discriminator()
+        network = network, parallel.replicate(network.init(seed=0))
+    with _silence():
+        for _ in range(2):  # The first one compiles.
+            begun = _clock()
+            inference.infer_regions(
+                experiment.segmenter, params, batch_stats, images, **experiment.size,
+                batch_size=config.inference.batch_size, ingredients=ingredients, discriminator=network,
+            )  # fmt: skip
+    return (_clock() - begun) / count
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """No progress bars in between."""
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before

@@ -60,6 +60,12 @@ def test_it_makes_the_report_and_leaves_nothing(experiment, words, toy_dir, tmp_
     assert not (tmp_path / "run").exists()
 
 
+def test_the_report_of_people_is_tried_where_they_are_asked(toy_dir, tmp_path, pages):
+    rehearsal.rehearse(experiment_for(toy_dir, tmp_path, oracle__kind="people"))
+    for word in ("What people answered", "suggested: road, 50% sure", "given: bicycle", 'id="effort"'):
+        assert word in pages[0], word
+
+
 def test_every_chart_of_an_active_run_is_drawn(toy_dir, tmp_path, monkeypatch):
     drawn = {}
     charts = ("label_curve", "iou_chart", "purchase_chart", "loss_curve", "time_chart")

@@ -1,6 +1,6 @@
 """The report's charts, as inline SVG in the page's own colours, and its overlays."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -55,34 +55,63 @@ def bought_overlay(
 
 def label_curve(summary: Mapping[str, Any]) -> Markup | None:
     """mIoU over the share of labelled target pixels (the paper's Fig. 3); None with fewer than two points."""
+    return _miou_curve(
+        summary, lambda entry: 100 * entry["labelled_fraction"], name="curve",
+        axis="labelled target pixels (%)", over="labelled pixels", unit="%",
+    )  # fmt: skip
+
+
+def effort_curve(summary: Mapping[str, Any]) -> Markup | None:
+    """mIoU over the time that people took; None with fewer than two points, or where it was not measured."""
+    most = max(entry.get("seconds", 0.0) for entry in summary["rounds"])
+    if not most:
+        return None
+    scale, unit = next((s, name) for s, name in _TIME_UNITS if most >= 2 * s or s == 1)
+    return _miou_curve(
+        summary, lambda entry: entry.get("seconds", 0.0) / scale, name="effort",
+        axis=f"people's time for labels to train on ({unit})", over="people's time", unit=f" {unit}",
+    )  # fmt: skip
+
+
+def _miou_curve(
+    summary: Mapping[str, Any], position: Callable[[Mapping[str, Any]], float], *, name: str, axis: str,
+    over: str, unit: str,
+) -> Markup | None:  # fmt: skip
+    """mIoU, with its 95% intervals where they are known, over something that grows with the rounds."""
     entries = [entry for entry in summary["rounds"] if entry["miou"] is not None]
     if len(entries) < 2:
         return None
-    shares = [100 * entry["labelled_fraction"] for entry in entries]
+    places = [position(entry) for entry in entries]
     mious = [entry["miou"] for entry in entries]
+    sure = [(x, *entry["miou_interval"]) for x, entry in zip(places, entries, strict=True)
+            if entry.get("miou_interval")]  # fmt: skip
     with matplotlib.rc_context(STYLE):
         figure, axes = new_axes(4.6, 3.1)
-        axes.plot(shares, mious, marker="o", markersize=5, color=ACCENT, linewidth=2)
-        for k, (x, y) in enumerate(zip(shares, mious, strict=True)):
+        if sure:
+            axes.vlines(*zip(*sure, strict=True), color=LINE, linewidth=5)
+        axes.plot(places, mious, marker="o", markersize=5, color=ACCENT, linewidth=2)
+        for k, (x, y) in enumerate(zip(places, mious, strict=True)):
             offset, side = _beside(mious, k)
             axes.annotate(f"{y:.1f}", (x, y), xytext=offset, textcoords="offset points", ha=side)
-        axes.set(xlabel="labelled target pixels (%)", ylabel="mIoU (%)")
+        axes.set(xlabel=axis, ylabel="mIoU (%), with 95% intervals" if sure else "mIoU (%)")
         axes.margins(x=0.08, y=0.18)
         axes.grid(axis="y")
-        alt = "mIoU over labelled pixels: " + ", ".join(
-            f"{y:.1f}% at {x:.2f}%" for x, y in zip(shares, mious, strict=True)
+        alt = f"mIoU over {over}: " + ", ".join(
+            f"{y:.1f}% at {x:.2f}{unit}" for x, y in zip(places, mious, strict=True)
         )
-        return svg(figure, "curve", alt)
+        return svg(figure, name, alt)
 
 
 def iou_chart(summary: Mapping[str, Any]) -> Markup | None:
-    """Every class's way from the warm-up's IoU to the last round's; None with fewer than two rounds."""
+    """Every class's way from the warm-up's IoU to the last round's; None with fewer than two such rounds."""
     entries = summary["rounds"]
     classes = list(entries[0]["iou"])
     if len(entries) < 2 or not classes:
         return None
     values = np.array([[np.nan if entry["iou"].get(name) is None else entry["iou"][name] for name in classes]
                        for entry in entries], float)  # fmt: skip
+    if np.isnan(values).all():
+        return None
     with matplotlib.rc_context(STYLE):
         figure, axes = new_axes(4.6, 0.9 + 0.235 * len(classes))
         rows = np.arange(len(classes))

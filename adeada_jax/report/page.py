@@ -13,8 +13,9 @@ import numpy as np
 from adeada_jax.data.images import encode_png
 from adeada_jax.evaluation.tables import unknown_label_warnings
 from adeada_jax.files import write_text_atomic
-from adeada_jax.report import figures, sections
+from adeada_jax.report import figures, outcomes, sections
 from adeada_jax.report.drawing import hex_color
+from adeada_jax.report.next_steps import next_steps
 
 # Wider pictures are made smaller: those of Cityscapes' size would make a page of 100 MB.
 _PANEL_WIDTH = 640  # pixels
@@ -55,11 +56,12 @@ def write_report(
     palette: np.ndarray,
     galleries: Sequence[Gallery] = (),
     events: Sequence[Mapping[str, Any]] = (),
+    answered: Sequence[outcomes.AnsweredRound] = (),
 ) -> None:
     """Writes the report of a run; sections for which there is nothing are left out.
 
     Args:
-      path: of the HTML file; it asks nothing of the network and holds no script.
+      path: of the HTML file, in the run's directory; it asks nothing of the network and holds no script.
       config: content of config.json.
       summary: content of summary.json, at least one round.
       selections: rows of all selection.csv files (keys are the column names), in the order bought.
@@ -68,6 +70,7 @@ def write_report(
       palette: `(C, 3)` uint8 RGB.
       galleries: pictures; those wider than 640 pixels are embedded at that width.
       events: lines of metrics.jsonl.
+      answered: what people were asked, and answered.
     """
     colors = dict(zip(class_names, map(hex_color, palette), strict=True))
     last = summary["rounds"][-1]["round"]
@@ -76,10 +79,14 @@ def write_report(
         subtitle=sections.subtitle(config),
         headlines=sections.headlines(summary, selections),
         warnings=unknown_label_warnings(summary),
+        steps=next_steps(config, summary, Path(path).parent, answered),
         curve=figures.label_curve(summary),
+        effort=figures.effort_curve(summary),
         losses=figures.loss_curve(events),
         iou=sections.iou_section(summary),
         classes=figures.iou_chart(summary),
+        people=outcomes.people_matrix(answered),
+        given=outcomes.class_matrix(answered, class_names),
         purchases=figures.purchase_chart(selections, class_names),
         methods=sections.method_rows(selections),
         budgets=sections.budget_matrix(densities, class_names),

@@ -55,12 +55,7 @@ def subtitle(config: Mapping[str, Any]) -> list[str]:
 def headlines(summary: Mapping[str, Any], selections: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """The numbers at the top: (number, what it is)."""
     first, last = summary["rounds"][0], summary["rounds"][-1]
-    miou = "-" if last["miou"] is None else f"{last['miou']:.1f}%"
-    when = {"warm-up": "after the warm-up", "all labels": "with all labels"}
-    lines = [(miou, f"mIoU {when.get(round_name(last), 'after round ' + round_name(last))}")]
-    if last["round"]:
-        points = gain(last["miou"], first["miou"])
-        lines.append((points[:-1] if points else "-", "points over the warm-up"))
+    lines = _unscored(last) if _kind(summary) == "none" else _scored(first, last)
     if last["labelled_fraction"] or last["round"]:
         lines.append((f"{100 * last['labelled_fraction']:.2f}%", "of the target's pixels labelled"))
     if last.get("known_pixels", last.get("labelled_pixels")) != last.get("labelled_pixels"):
@@ -69,6 +64,49 @@ def headlines(summary: Mapping[str, Any], selections: Sequence[Mapping[str, Any]
         images = len({row["image"] for row in selections})
         lines.append((f"{len(selections):,}", f"regions bought, in {images:,} images"))
     return lines
+
+
+def _scored(first: Mapping[str, Any], last: Mapping[str, Any]) -> list[tuple[str, str]]:
+    miou = "-" if last["miou"] is None else f"{last['miou']:.1f}%"
+    when = {"warm-up": "after the warm-up", "all labels": "with all labels"}
+    lines = [(miou, f"mIoU {when.get(round_name(last), 'after round ' + round_name(last))}")]
+    if last["round"]:
+        points = gain(last["miou"], first["miou"])
+        lines.append((points[:-1] if points else "-", "points over the warm-up"))
+    return lines
+
+
+def _unscored(last: Mapping[str, Any]) -> list[tuple[str, str]]:
+    taken = last.get("suggestions_taken")
+    if taken is None:
+        return []
+    return [(f"{100 * taken:.0f}%", f"of round {last['round']}'s regions had the class that was predicted")]
+
+
+def evaluation_text(summary: Mapping[str, Any]) -> str:
+    """What the mIoU is of and how far to trust it, or what there is instead."""
+    kind = _kind(summary)
+    if kind == "none":
+        return (
+            "Nothing was evaluated, so there is no mIoU. How many of a round's regions had the class that "
+            "the model predicted for them before they were labelled is no stand-in for it: it is biased, "
+            "for bought are the regions that the model knows least about, and other ones in each round."
+        )
+    if kind == "sample":
+        return (
+            f"In percent, on a sample of {summary['evaluation']['regions']:,} regions of images that were "
+            "held back. A small sample lacks rare classes and tends to give too low a mIoU; its 95% interval "
+            "tells of chance alone, not of that. A class that neither occurs there nor is predicted has no "
+            "IoU and no part in the mean."
+        )
+    return (
+        "In percent, on the target's evaluation split. A class that neither occurs there nor is predicted "
+        "has no IoU and no part in the mean."
+    )
+
+
+def _kind(summary: Mapping[str, Any]) -> str:
+    return summary.get("evaluation", {}).get("kind", "labels")
 
 
 def iou_section(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,13 +121,25 @@ def iou_section(summary: Mapping[str, Any]) -> dict[str, Any]:
     columns = (*map(round_name, entries), *(["change"] if changes else []))
     names = list(dict.fromkeys(name for entry in entries for name in entry["iou"]))
     rows = tuple(row(name, [entry["iou"].get(name) for entry in entries]) for name in names)
+    means_rows = [row(name, [entry[key] for entry in entries]) for key, name in means(summary).items()]
+    scored = _kind(summary) != "none"
     return {
-        "matrix": Matrix(columns, rows),
-        "means": [row(name, [entry[key] for entry in entries]) for key, name in means(summary).items()],
+        "text": evaluation_text(summary),
+        "matrix": Matrix(columns, rows if scored else ()),
+        "means": means_rows if scored else [],
         "labelled": [f"{100 * entry['labelled_fraction']:.2f}%" for entry in entries],
         "known": [_known(entry) for entry in entries if "known_pixels" in entry],
+        "intervals": _row_of(entries, "miou_interval", lambda bounds: f"{bounds[0]:.1f} to {bounds[1]:.1f}"),
+        "taken": _row_of(entries, "suggestions_taken", lambda share: f"{100 * share:.0f}%"),
         "changes": changes,
     }
+
+
+def _row_of(entries: Sequence[Mapping[str, Any]], key: str, form: Callable[[Any], str]) -> list[str]:
+    """A row of what only some rounds have; nothing where none has it."""
+    values = [entry.get(key) for entry in entries]
+    known = any(value is not None for value in values)
+    return ["-" if value is None else form(value) for value in values] if known else []
 
 
 def _known(entry: Mapping[str, Any]) -> str:

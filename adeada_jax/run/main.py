@@ -77,16 +77,34 @@ def run(experiment: Experiment, *, wait: bool = False) -> dict[str, Any] | None:
     describe(experiment)
     if outcome is Outcome.DONE:
         outcome = runner.run([*stages[listed:], report], experiment.metrics)
+    reported = publish_so_far(experiment, 0) if outcome is Outcome.WAITING else 0
     if outcome is Outcome.WAITING and wait:
         console.print("waiting for labels; Ctrl-C ends this, and loses nothing")
     while outcome is Outcome.WAITING and wait:
         time.sleep(_POLL_SECONDS)
         outcome = runner.run([*stages[listed:], report], experiment.metrics)
+        reported = publish_so_far(experiment, reported) if outcome is Outcome.WAITING else reported
     if outcome is Outcome.WAITING:
         console.print("the run waits for labels; give the same command again once they are there")
         return None
     console.print(f"report: {experiment.workdir.report}", soft_wrap=True)
     return read_json(experiment.workdir.summary)
+
+
+def publish_so_far(experiment: Experiment, reported: int) -> int:
+    """Has the writer make the report of the finished rounds, if these are more than were reported.
+
+    Returns:
+      How many they are; 0 before the first.
+    """
+    workdir = experiment.workdir
+    if not processes.is_writer() or not workdir.summary.exists():
+        return 0
+    finished = len(read_json(workdir.summary)["rounds"])
+    if finished > reported:
+        publish.publish(experiment)
+        console.print(f"report so far: {workdir.report}", soft_wrap=True)
+    return finished
 
 
 def check_update(config: config_dict.ConfigDict, accept_update: bool) -> None:

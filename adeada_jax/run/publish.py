@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,11 @@ import numpy as np
 from adeada_jax.files import read_json
 from adeada_jax.labels import colorize
 from adeada_jax.method.selection_csv import Purchase
+from adeada_jax.report.brightness import photograph
 from adeada_jax.report.figures import bought_overlay
 from adeada_jax.report.page import Gallery, Strip, write_report
 from adeada_jax.run import trainings
+from adeada_jax.run.answered import answer_gallery, outcomes_of, read_rounds
 from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.prediction import Predictor, predictor
 
@@ -36,6 +38,7 @@ def write(experiment: Experiment, summary: dict, before: Predictor, after: Predi
     purchases = workdir.purchases(last)
     lines = (workdir.root / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     events = [json.loads(line) for line in lines]
+    answered = read_rounds(workdir, last + 1)  # the round after the last may be one that people answer now
     densities = {n: read_json(workdir.density(n)) for n in range(last + 1) if workdir.density(n).exists()}
     write_report(
         workdir.report,
@@ -47,9 +50,11 @@ def write(experiment: Experiment, summary: dict, before: Predictor, after: Predi
         palette=experiment.palette,
         galleries=[
             *([validation_gallery(experiment, before, after, last)] if experiment.validation else []),
+            *([answer_gallery(answered)] if answered else []),
             *([pool_gallery(experiment, before, after, purchases)] if last and purchases else []),
         ],
         events=events,
+        answered=[outcomes_of(one) for one in answered],
     )
 
 
@@ -66,7 +71,7 @@ def validation_gallery(experiment: Experiment, before: Predictor, after: Predict
     for i in np.unique(np.linspace(0, len(validation) - 1, _STRIPS).astype(int)):
         example = validation[int(i)]
         panels = [
-            ("image", example["image"]),
+            photograph("image", example["image"]),
             *_predictions(experiment, example["image"], before, after, last),
         ]
         if "label" in example:
@@ -89,16 +94,23 @@ def pool_gallery(
         label = store.label(name, example["image"].shape[:2], len(experiment.class_names))
         rounds = {p.region: p.round for p in purchases if p.image == name}
         panels = [
-            ("image", example["image"]),
+            photograph("image", example["image"]),
             *_predictions(experiment, example["image"], before, after, last),
         ]
         panels += [
             ("labels bought", colorize(label, experiment.palette)),
-            ("regions by round", bought_overlay(example["image"], example["regions"], rounds, rounds=last)),
+            _bought(example["image"], example["regions"], rounds, last),
         ]
         strips.append(Strip(name, tuple(panels)))
     text = "The images of which most regions were bought. Labels that nobody paid for stay unknown: black."
     return Gallery("Bought regions", text, tuple(strips))
+
+
+def _bought(
+    image: np.ndarray, regions: np.ndarray, rounds: Mapping[int, int], last: int
+) -> tuple[str, np.ndarray]:
+    caption, image = photograph("regions by round", image)
+    return caption, bought_overlay(image, regions, rounds, rounds=last)
 
 
 def _predictions(

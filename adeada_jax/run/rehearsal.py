@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from adeada_jax.annotators.answers import Given
+from adeada_jax.annotators.by_people import answers_to
+from adeada_jax.annotators.requests import read_request
 from adeada_jax.errors import InputError
 from adeada_jax.evaluation import confusion, tables
 from adeada_jax.evaluation.enlargement import labels_of
@@ -99,6 +102,8 @@ def write_results(experiment: Experiment, last: int) -> None:
         experiment.metrics.write(round=number, stage="evaluation", step=0, miou=results[number]["miou"])
     for number in range(1, last + 1):
         _write_purchases(experiment, number)
+        if not experiment.annotator.reads_labels:
+            _write_answer(experiment, number)
         if "density" in [ingredient.name for ingredient in experiment.ingredients]:
             write_json_atomic(workdir.density(number), dict(map(_density, experiment.class_names)))
 
@@ -107,8 +112,9 @@ def _result(experiment: Experiment, number: int, iou: np.ndarray) -> dict[str, A
     """One object of summary.json's list; the first class does not occur."""
     iou[0] = np.nan
     scores = confusion.scores(iou, experiment.class_names, experiment.config.shared_classes)
+    people = {} if experiment.annotator.reads_labels else {"seconds": 60.0 * number, "suggestions_taken": 0.5}
     return {"round": number, **scores, "labelled_pixels": 2 * number, "known_pixels": number,
-            "target_pixels": 10, "labelled_fraction": number / 5}  # fmt: skip
+            "target_pixels": 10, "labelled_fraction": number / 5, **people}  # fmt: skip
 
 
 def _write_purchases(experiment: Experiment, number: int) -> None:
@@ -124,6 +130,25 @@ def _write_purchases(experiment: Experiment, number: int) -> None:
     write_text_atomic(experiment.workdir.selection(number), purchases_to_csv(rows))
     labels = (regions % len(experiment.class_names)).astype(np.uint8)
     write_png_atomic(experiment.workdir.labels(number) / f"{name}.png", labels)
+
+
+def _write_answer(experiment: Experiment, number: int) -> None:
+    """A request to people of one region, the whole image, and the answer: another class than suggested."""
+    example, directory = experiment.divided["target"][0], experiment.workdir.round(number) / "request"
+    name, (height, width) = experiment.divided["target"].names[0], example["regions"].shape
+    file, classes = f"images/{name}.png", zip(experiment.class_names, experiment.palette, strict=True)
+    content = {
+        "id": "made up", "round": number, "partition": "",
+        "classes": [{"name": class_name, "color": color.tolist()} for class_name, color in classes],
+        "images": [{"name": name, "file": file, "height": height, "width": width}],
+        "regions": [{"image": name, "region": 0, "pixels": height * width, "box": [0, 0, width, height],
+                     "runs": [0, height * width], "suggestion": 0, "probability": 0.5}],
+    }  # fmt: skip
+    write_png_atomic(directory / file, example["image"])
+    write_json_atomic(directory / "request.json", content)
+    answer = Given(f"{number}", name, 0, "", 0.0, 60.0, 1, "class", len(experiment.class_names) - 1)
+    with answers_to(read_request(directory / "request.json")).transaction() as transaction:
+        transaction.add([answer])
 
 
 def _density(class_name: str) -> tuple[str, dict[str, Any]]:

@@ -9,6 +9,7 @@ import pytest
 
 from adeada_jax.data.images import decode_image
 from adeada_jax.labels import CLASS_NAMES, colorize
+from adeada_jax.report.outcomes import AnsweredRound, Outcome
 from adeada_jax.report.page import Gallery, Strip, write_report
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -250,6 +251,44 @@ def test_nulls_everywhere_give_dashes(write, run):
     assert page.row("mIoU") == ["mIoU", "-", "-", "-"]
     assert "curve" not in page.ids()
     assert "nan" not in page.source.lower().replace("nance", "")
+
+
+def test_what_people_answered_and_what_it_took_stand_on_the_page(write, run):
+    summary, first, more = run.summary(1), (Outcome("answered", 0, 13), Outcome("refused", 1)), run.summary(2)
+    for entry, seconds in zip(more["rounds"], (None, 4000.0, 9000.0), strict=True):
+        entry.update({} if seconds is None else {"seconds": seconds, "suggestions_taken": 0.5})
+        entry["miou_interval"] = [entry["miou"] - 2, entry["miou"] + 3]
+    page = write(summary=more, answered=[AnsweredRound(1, first, clicks=9, seconds=4000.0)])
+    assert page.row("round 1", "2")[1:] == ["2", "1", "1", "0", "0", "0", "0%", "9", "67 min"]
+    assert page.row("car", "1") == ["car", "1", "0%", "road 1"]
+    assert page.row("class as predicted")[1:] == ["-", "50%", "50%", ""]
+    low = more["rounds"][1]["miou"] - 2
+    assert page.row("95% interval")[2] == f"{low:.1f} to {low + 5:.1f}"
+    assert {"people", "effort", "next"} <= set(page.ids())
+    assert "at 2.50 hours" in page.source
+    assert not {"people", "effort"} & set(write(summary=summary).ids())
+
+
+def test_it_says_what_the_miou_is_of(write, run, warm_up):
+    assert "on the target&#39;s evaluation split" in write(**warm_up).source
+    sample = {**run.summary(1), "evaluation": {"kind": "sample", "regions": 1200}}
+    page = write(**warm_up | {"summary": sample})
+    assert "on a sample of 1,200 regions of images that were held back" in page.source
+    assert "tends to give too low a mIoU" in page.source
+
+
+def test_without_an_evaluation_no_number_stands_for_the_miou(write, run):
+    summary = {**run.summary(1), "evaluation": {"kind": "none"}}
+    for entry in summary["rounds"]:
+        entry.update(miou=None, iou=dict.fromkeys(CLASS_NAMES))
+    summary["rounds"][1]["suggestions_taken"] = 0.62
+    page = write(summary=summary)
+    assert "<b>62%</b><span>of round 1&#39;s regions had the class that was predicted" in page.source
+    assert "it is biased" in page.source
+    assert page.row("class as predicted") == ["class as predicted", "-", "62%", ""]
+    assert not [row for row in page.rows if row[:1] == ["mIoU"]]
+    assert not {"curve", "effort"} & set(page.ids())
+    assert "mIoU after" not in page.source
 
 
 def test_labels_of_which_little_is_known_are_warned_of(write, run):

@@ -95,9 +95,9 @@ def evaluation_text(summary: Mapping[str, Any]) -> str:
     if kind == "sample":
         return (
             f"In percent, on a sample of {summary['evaluation']['regions']:,} regions of images that were "
-            "held back. A small sample lacks rare classes and tends to give too low a mIoU; its 95% interval "
-            "tells of chance alone, not of that. A class that neither occurs there nor is predicted has no "
-            "IoU and no part in the mean."
+            "held back. A small sample lacks rare classes and tends to give too low a mIoU, which its 95% "
+            "interval allows for in part. A class that neither occurs there nor is predicted has no IoU and "
+            "no part in the mean."
         )
     return (
         "In percent, on the target's evaluation split. A class that neither occurs there nor is predicted "

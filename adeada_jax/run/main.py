@@ -1,6 +1,7 @@
 """Runs or resumes an experiment in a directory: what scripts/main.py and the runs of a study call."""
 
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -75,20 +76,28 @@ def run(experiment: Experiment, *, wait: bool = False) -> dict[str, Any] | None:
     if processes.is_writer():
         note_partitions(experiment)
     describe(experiment)
+    left = [*stages[listed:], report]
     if outcome is Outcome.DONE:
-        outcome = runner.run([*stages[listed:], report], experiment.metrics)
+        outcome = runner.run(left, experiment.metrics)
     reported = publish_so_far(experiment, 0) if outcome is Outcome.WAITING else 0
     if outcome is Outcome.WAITING and wait:
         console.print("waiting for labels; Ctrl-C ends this, and loses nothing")
     while outcome is Outcome.WAITING and wait:
         time.sleep(_POLL_SECONDS)
-        outcome = runner.run([*stages[listed:], report], experiment.metrics)
+        left = _unfinished(left)
+        outcome = runner.run(left, experiment.metrics)
         reported = publish_so_far(experiment, reported) if outcome is Outcome.WAITING else reported
     if outcome is Outcome.WAITING:
         console.print("the run waits for labels; give the same command again once they are there")
         return None
     console.print(f"report: {experiment.workdir.report}", soft_wrap=True)
     return read_json(experiment.workdir.summary)
+
+
+def _unfinished(stages: Sequence[Stage]) -> Sequence[Stage]:
+    """The stages from the first on that has an output to make: tables are not printed at each look."""
+    first = next(i for i, stage in enumerate(stages) if stage.writes and not stage.finished)
+    return stages[processes.broadcast(first) :]
 
 
 def publish_so_far(experiment: Experiment, reported: int) -> int:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -49,6 +50,29 @@ def test_answered_by_the_true_masks_it_buys_learns_and_scores_as_with_ground_tru
     for entry, same in zip(one, other, strict=True):
         assert entry == {key: same[key] for key in entry}
     assert {"clicks", "seconds", "refused", "agreement"} <= other[1].keys()
+
+
+def test_waiting_it_looks_on_reports_each_round_once_and_goes_on(toy_dir, tmp_path, monkeypatch, capsys):
+    """The sleeps between two looks are when people answer."""
+    looks, reports = [], []
+
+    def sleep(_):
+        looks.append(len(list((tmp_path / "run").glob("rounds/*/request"))))
+        report = (tmp_path / "run/report.html").read_text()
+        reports.append(f"regions of round {looks[-1]} are open" in report)
+        if looks.count(looks[-1]) == 3:
+            answer(tmp_path / "run", toy_dir, tmp_path / f"answers{looks[-1]}")
+
+    monkeypatch.setattr(rounds, "time", SimpleNamespace(sleep=sleep))
+    config = tiny_config(toy_dir, oracle__kind="people", warmup__method="source_only",
+                         acquisition__strategy="random")  # fmt: skip
+    summary = rounds.main(config, str(tmp_path / "run"), wait=True)
+    assert looks == [1, 1, 1, 2, 2, 2]
+    assert all(reports)
+    assert [entry["round"] for entry in summary["rounds"]] == [0, 1, 2]
+    printed = capsys.readouterr().out
+    assert printed.count("mIoU on the target's evaluation split") == 3
+    assert printed.count("report so far") == 2
 
 
 def test_the_command_ends_with_75_says_what_to_do_and_goes_on_when_the_round_is_closed(toy_dir, tmp_path):

@@ -1,6 +1,6 @@
 """Runs one step of each kind on all devices of this process and saves what it made: see test_steps.py.
 
-Called as `devices.py OUTPUT PARTS`. Parts are tried with frozen batch norm: with trained batch norm a part's
+Called as `devices.py OUTPUT PARTS PAIR ...`, pairs such as "supervised frozen". Parts are tried with frozen batch norm: with trained batch norm a part's
 statistics are its own, so parts cannot equal the whole.
 
 Sums in another order differ by 1e-7; here nothing makes more of that than it must. Images are squares in
@@ -76,7 +76,7 @@ def adversarial(segmenter: Segmenter, parts: int) -> tuple[Any, Any]:
 def results(kind: str, norm: str, parts: int) -> dict[str, np.ndarray]:
     """What one step makes of the state, and its losses, by name; and how that is by jit of shard_map.
 
-    The latter, which pmap stands for, on several devices and with frozen batch norm only.
+    The latter, which pmap stands for, on several devices only.
     """
     segmenter = Segmenter(
         "deeplabv3plus", backbone="resnet18_half", num_classes=3, freeze_batch_norm=norm == "frozen",
@@ -85,10 +85,10 @@ def results(kind: str, norm: str, parts: int) -> dict[str, np.ndarray]:
     state, step = {"supervised": supervised, "adversarial": adversarial}[kind](segmenter, parts)
     images, key = parallel.shard(batch(kind)), jax.random.key(0)
     twin = {}
-    if jax.local_device_count() > 1 and norm == "frozen":
+    if jax.local_device_count() > 1:
         expected = sharded(step)(jax.tree.map(np.array, state), images, key)
     made = parallel.parallelize(step)(parallel.replicate(state), images, key)
-    if jax.local_device_count() > 1 and norm == "frozen":
+    if jax.local_device_count() > 1:
         twin = compared(kind, made, expected)
     leaves = jax.tree_util.tree_flatten_with_path(made)[0]
     return twin | {f"{kind} {norm} {jax.tree_util.keystr(path)}": np.asarray(leaf) for path, leaf in leaves}
@@ -121,7 +121,6 @@ def compared(kind: str, pmapped: Any, expected: Any) -> dict[str, np.ndarray]:
 if __name__ == "__main__":
     parts = int(sys.argv[2])
     made: dict[str, Any] = {"devices": jax.local_device_count()}
-    for norm in ("frozen", "trained") if parts == 1 else ("frozen",):
-        for kind in ("supervised", "adversarial"):
-            made |= results(kind, norm, parts)
+    for pair in sys.argv[3:]:
+        made |= results(*pair.split(), parts)
     np.savez(sys.argv[1], **made)

@@ -1,7 +1,7 @@
 """Runs one step of each kind on all devices of this process and saves what it made: see test_steps.py.
 
-Called as `devices.py OUTPUT PARTS PAIR ...`, pairs such as "supervised frozen". Parts are tried with frozen batch norm: with trained batch norm a part's
-statistics are its own, so parts cannot equal the whole.
+Called as `devices.py OUTPUT PARTS PAIR ...`, pairs such as "supervised frozen". Parts are tried with frozen
+batch norm: with trained batch norm a part's statistics are its own, so parts cannot equal the whole.
 
 Sums in another order differ by 1e-7; here nothing makes more of that than it must. Images are squares in
 their classes' colours, so that gradients do not cancel; the discriminator takes all for the target, else its

@@ -107,7 +107,7 @@ class State:
     clicks: int
     seconds: float
 
-    def open(self, asked: Iterable[Key]) -> list[Key]:
+    def unanswered(self, asked: Iterable[Key]) -> list[Key]:
         """The regions that still wait for an answer."""
         return [key for key in asked if key not in self.settled and key not in self.returned]
 

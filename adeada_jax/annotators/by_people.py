@@ -56,7 +56,7 @@ class People:
     def collect(self) -> Iterable[Answer] | None:
         if self._request is None or self._state is None:
             return []
-        if self._state.open(self._request.keys):
+        if self._state.unanswered(self._request.keys):
             return None
         return self._answers(self._request, self._state)
 
@@ -102,7 +102,7 @@ class People:
         request, state = self._request, self._state
         if request is None or state is None:
             return
-        regions, left = len(request.regions), len(state.open(request.keys))
+        regions, left = len(request.regions), len(state.unanswered(request.keys))
         if left in (0, self._told):
             return
         self._told = left

@@ -88,7 +88,7 @@ def status(workdir: str | Path, number: int | None = None) -> None:
         state = one.answers.state()
         people = len({given.who for given in state.settled.values()})
         counts = (len(one.request.images), len(one.request.regions), len(state.settled) - state.refused,
-                  state.refused, len(state.unsure), len(state.open(one.request.keys)), people)  # fmt: skip
+                  state.refused, len(state.unsure), len(state.unanswered(one.request.keys)), people)  # fmt: skip
         table.add_row(one.title, *(f"{count:,}" for count in counts), _situation(one, state))
     console.print(table)
 
@@ -102,7 +102,7 @@ def _situation(one: Open, state: State) -> str:
         )
     if state.closed:
         return f"closed, {len(state.returned):,} go back to the pool"
-    return "waits" if state.open(one.request.keys) else "ready: start the run again"
+    return "waits" if state.unanswered(one.request.keys) else "ready: start the run again"
 
 
 def close_round(workdir: str | Path, number: int | None, who: str) -> None:
@@ -162,7 +162,7 @@ def import_png(
         )
     if one.gone_on and report.copies:
         say("the run has used this round already: what changed counts from its next round on")
-    left = len(one.answers.state().open(one.request.keys))
+    left = len(one.answers.state().unanswered(one.request.keys))
     say(
         "all is answered: start the run again"
         if not left and not one.gone_on

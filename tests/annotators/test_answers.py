@@ -36,7 +36,7 @@ def test_the_last_answer_counts_unless_it_is_withdrawn():
     found = state(first, given("2", kind="withdrawn", replaces="1"), again)
     assert found.settled == {("a", 0): again}
     assert (found.refused, found.clicks, found.seconds, found.last) == (1, 9, 6.0, 3)
-    assert found.open(ASKED) == [("a", 2), ("city/b", 1)]
+    assert found.unanswered(ASKED) == [("a", 2), ("city/b", 1)]
 
 
 def test_unsure_twice_by_different_people_is_nothing_to_label_and_by_one_it_is_open():
@@ -53,7 +53,7 @@ def test_what_was_open_when_the_round_was_closed_goes_back_and_later_answers_to_
     assert found.returned == {("a", 2), ("city/b", 1)}
     assert found.settled == {("a", 0): correction}
     assert found.closed
-    assert found.open(ASKED) == []
+    assert found.unanswered(ASKED) == []
     nothing = state(closing=0)
     assert nothing.returned == set(ASKED)
     assert not state(given("1")).closed

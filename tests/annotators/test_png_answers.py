@@ -106,7 +106,7 @@ def test_images_may_come_one_by_one(request_of_people, folder):
     report = take(request_of_people, folder)
     assert report.outcomes[("a", 0)] == "missing"
     assert report.unknown == ("notes",)
-    assert answers_to(request_of_people).state().open(request_of_people.keys) == [("a", 0), ("a", 2)]
+    assert answers_to(request_of_people).state().unanswered(request_of_people.keys) == [("a", 0), ("a", 2)]
 
 
 def indexed(values, path):
@@ -278,7 +278,7 @@ def test_killed_at_any_moment_imports_and_closings_are_whole_or_not_there(make_r
     subprocess.run(command(tmp_path, "--close_round"), cwd=ROOT, check=True, capture_output=True)
     state = answers_to(request).state()
     assert state.closed
-    assert state.open(request.keys) == []
+    assert state.unanswered(request.keys) == []
 
 
 def test_two_imports_at_once_are_both_taken(make_request, tmp_path, folder):
@@ -295,7 +295,7 @@ def test_two_imports_at_once_are_both_taken(make_request, tmp_path, folder):
     ]  # fmt: skip
     for process in processes:
         assert (process.communicate()[1], process.returncode) == ("", 0)
-    assert answers_to(request).state().open(request.keys) == []
+    assert answers_to(request).state().unanswered(request.keys) == []
 
 
 @pytest.mark.parametrize(

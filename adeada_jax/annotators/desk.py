@@ -87,8 +87,9 @@ def status(workdir: str | Path, number: int | None = None) -> None:
     for one in rounds:
         state = one.answers.state()
         people = len({given.who for given in state.settled.values()})
+        left = len(state.unanswered(one.request.keys))
         counts = (len(one.request.images), len(one.request.regions), len(state.settled) - state.refused,
-                  state.refused, len(state.unsure), len(state.unanswered(one.request.keys)), people)  # fmt: skip
+                  state.refused, len(state.unsure), left, people)  # fmt: skip
         table.add_row(one.title, *(f"{count:,}" for count in counts), _situation(one, state))
     console.print(table)
 

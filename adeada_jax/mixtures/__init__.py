@@ -1,8 +1,21 @@
 """Gaussian mixtures, many at once: a library of its own that knows nothing of the rest of this package."""
 
+from typing import TYPE_CHECKING, Any
+
 from adeada_jax.mixtures.em import fit_mixtures
-from adeada_jax.mixtures.mixture import GaussianMixture
 from adeada_jax.mixtures.packing import Rows
 from adeada_jax.mixtures.result import Mixture, score_mixtures
 
+if TYPE_CHECKING:
+    from adeada_jax.mixtures.mixture import GaussianMixture
+
 __all__ = ["GaussianMixture", "Mixture", "Rows", "fit_mixtures", "score_mixtures"]
+
+
+def __getattr__(name: str) -> Any:
+    """The estimator is imported when it is asked for: scikit-learn, which it derives from, takes a second."""
+    if name == "GaussianMixture":
+        from adeada_jax.mixtures.mixture import GaussianMixture
+
+        return GaussianMixture
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

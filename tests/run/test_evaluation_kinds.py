@@ -12,7 +12,10 @@ from adeada_jax.errors import InputError
 from adeada_jax.method.selection_csv import purchases_from_csv
 from adeada_jax.partitions.store import DividedImages
 from adeada_jax.run import main as rounds
+from adeada_jax.run import sampling
+from adeada_jax.run.experiment import create_experiment
 from adeada_jax.run.workdir import Workdir
+from adeada_jax.telemetry import Metrics
 from tests.test_rounds import tiny_config
 
 ROOT = Path(__file__).parents[2]
@@ -44,8 +47,11 @@ def test_a_sample_is_drawn_from_all_regions_by_seed_and_counts_nowhere_as_bought
     labels = list(workdir.evaluation_labels.glob("*.png"))
     assert {path.stem for path in labels} == {row.image for row in rows}
     assert not list(workdir.labels(0).glob("*"))
-    run(toy_dir, tmp_path / "b", evaluation__kind="sample", evaluation__regions=20)
-    assert Workdir(tmp_path / "b").evaluation_sample.read_bytes() == workdir.evaluation_sample.read_bytes()
+    config = tiny_config(toy_dir, evaluation__kind="sample", evaluation__regions=20)
+    again = create_experiment(config, Workdir(tmp_path / "b"), Metrics(tmp_path, writes=False))
+    again.sampled.make()
+    sampling.draw(again).work.make()
+    assert again.workdir.evaluation_sample.read_bytes() == workdir.evaluation_sample.read_bytes()
 
 
 def test_without_an_evaluation_there_is_no_miou_but_how_often_suggestions_were_right(toy_dir, tmp_path):

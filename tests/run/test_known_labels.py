@@ -11,6 +11,10 @@ from adeada_jax.data.images import read_png
 from adeada_jax.files import write_png_atomic
 from adeada_jax.partitions.grid import Grid
 from adeada_jax.run import main as rounds
+from adeada_jax.run import recipe
+from adeada_jax.run.experiment import create_experiment
+from adeada_jax.run.workdir import Workdir
+from adeada_jax.telemetry import Metrics
 from tests.test_rounds import read_selection, tiny_config
 
 
@@ -65,6 +69,7 @@ def test_what_is_labelled_is_learned_from_and_not_asked_for_again(folder, toy_di
 
 
 def test_ground_truth_sells_them_like_any_other(folder, toy_dir, tmp_path):
-    entries = rounds.main(config_for(toy_dir, folder[0]), str(tmp_path / "run"))["rounds"]
-    assert entries[0]["known_pixels"] == 0
-    assert entries[1]["known_pixels"] == int((folder[1] != 255).sum())
+    config = config_for(toy_dir, folder[0])
+    experiment = create_experiment(config, Workdir(tmp_path / "run"), Metrics(tmp_path, writes=False))
+    assert experiment.target_images.partly_labelled
+    assert "known_labels" not in [stage.name for stage in recipe.stages(experiment)]

@@ -28,24 +28,31 @@ def answer(workdir, toy_dir, folder, split="train"):
     return desk.import_png(workdir, None, folder, "ann", accept_extra=False)
 
 
-@pytest.mark.slow
-def test_answered_by_the_true_masks_it_buys_learns_and_scores_as_with_ground_truth(toy_dir, tmp_path):
+@pytest.fixture(scope="module")
+def answered(toy_dir, tmp_path_factory):
+    """A directory with a run by ground truth, and the same by people who know the truth."""
+    root = tmp_path_factory.mktemp("answered")
     changes = {"warmup__method": "source_only", "acquisition__strategy": "redal"}
-    rounds.main(tiny_config(toy_dir, **changes), str(tmp_path / "truth"))
-    people, config = tmp_path / "people", tiny_config(toy_dir, oracle__kind="people", **changes)
+    rounds.main(tiny_config(toy_dir, **changes), str(root / "truth"))
+    people, config = root / "people", tiny_config(toy_dir, oracle__kind="people", **changes)
     for number in (1, 2):
         assert rounds.main(config, str(people)) is None
-        report = answer(people, toy_dir, tmp_path / f"answers{number}")
+        report = answer(people, toy_dir, root / f"answers{number}")
         assert len(report.outcomes) == len(read_selection(people, number))
         assert report.outside
     assert rounds.main(config, str(people))["rounds"][-1]["round"] == 2
+    return root
+
+
+@pytest.mark.slow
+def test_answered_by_the_true_masks_it_buys_learns_and_scores_as_with_ground_truth(answered):
     for number in (1, 2):
         for kind in ("selection.csv", "labels/*.png"):
-            one, other = (sorted((tmp_path / name).glob(f"rounds/{number:02d}/{kind}"))
+            one, other = (sorted((answered / name).glob(f"rounds/{number:02d}/{kind}"))
                           for name in ("truth", "people"))  # fmt: skip
             assert [path.name for path in one] == [path.name for path in other] != []
             assert [path.read_bytes() for path in one] == [path.read_bytes() for path in other]
-    one, other = (json.loads((tmp_path / name / "summary.json").read_text())["rounds"]
+    one, other = (json.loads((answered / name / "summary.json").read_text())["rounds"]
                   for name in ("truth", "people"))  # fmt: skip
     for entry, same in zip(one, other, strict=True):
         assert entry == {key: same[key] for key in entry}
@@ -98,12 +105,10 @@ def test_the_command_ends_with_75_says_what_to_do_and_goes_on_when_the_round_is_
     assert sorted(returned) == sorted([row["image"], int(row["region"])] for row in asked)
 
 
-def test_a_request_is_made_of_unlabelled_images_and_says_all_that_is_asked(toy_dir, tmp_path):
-    changes = {"oracle__kind": "people", "warmup__method": "source_only", "acquisition__strategy": "entropy"}
-    config = tiny_config(toy_dir, acquisition__rounds=1, warmup__steps=1, **changes)
-    assert rounds.main(config, str(tmp_path)) is None
-    request = json.loads((tmp_path / "rounds/01/request/request.json").read_text())
-    rows = read_selection(tmp_path, 1)
+def test_a_request_is_made_of_unlabelled_images_and_says_all_that_is_asked(answered, toy_dir):
+    workdir = answered / "people"
+    request = json.loads((workdir / "rounds/01/request/request.json").read_text())
+    rows = read_selection(workdir, 1)
     assert [(r["image"], r["region"], r["pixels"]) for r in request["regions"]] == [
         (row["image"], int(row["region"]), int(row["pixels"])) for row in rows
     ]
@@ -118,6 +123,6 @@ def test_a_request_is_made_of_unlabelled_images_and_says_all_that_is_asked(toy_d
         assert inside.sum() == region["pixels"]
         assert inside.any(axis=0).all()
         assert inside.any(axis=1).all()
-    for path in (tmp_path / "rounds/01/request/images").glob("*.png"):
+    for path in (workdir / "rounds/01/request/images").glob("*.png"):
         copy = np.asarray(Image.open(path))
         np.testing.assert_array_equal(copy, images[images.names.index(path.stem)]["image"])

@@ -30,6 +30,8 @@ TINY = {
     "finetune.steps": 4, "acquisition.rounds": 2, "acquisition.budget": 0.1, "training.checkpoint_every": 2,
     "training.log_every": 1, "training.target_statistics_steps": 2, "inference.batch_size": 4,
 }  # fmt: skip
+# Warm-up and fine-tuning alike, so that one program serves both.
+ONE_PROGRAM = {"warmup__method": "source_only", "warmup__steps": 4, "warmup__learning_rate_steps": 0}
 
 
 def tiny_config(toy_dir, experiment="active", **changes):
@@ -179,7 +181,7 @@ def test_what_cannot_work_is_said_before_the_work(toy_dir, tmp_path, changes, wo
 
 
 def test_no_more_than_what_is_left_is_bought_and_the_reference_trains_on_all(toy_dir, tmp_path, capsys):
-    changes = {"acquisition__strategy": "random", "acquisition__budget": 0.7, "warmup__method": "source_only"}
+    changes = {"acquisition__strategy": "random", "acquisition__budget": 0.7, **ONE_PROGRAM}
     summary = rounds.main(tiny_config(toy_dir, **changes), str(tmp_path / "active"))
     assert [round(entry["labelled_fraction"], 1) for entry in summary["rounds"]] == [0.0, 0.7, 1.0]
     assert summary["rounds"][2]["labelled_fraction"] == 1.0
@@ -189,7 +191,7 @@ def test_no_more_than_what_is_left_is_bought_and_the_reference_trains_on_all(toy
     steps = [
         json.loads(line)["step"] for line in (tmp_path / "reference/metrics.jsonl").read_text().splitlines()
     ]
-    assert max(steps) == 5 + 2 * 4
+    assert max(steps) == 4 + 2 * 4
 
 
 def test_the_references_train_as_long_as_a_whole_run_without_target_labels(toy_dir, tmp_path):

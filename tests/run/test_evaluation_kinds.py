@@ -16,14 +16,14 @@ from adeada_jax.run import sampling
 from adeada_jax.run.experiment import create_experiment
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
-from tests.test_rounds import tiny_config
+from tests.test_rounds import ONE_PROGRAM, tiny_config
 
 ROOT = Path(__file__).parents[2]
 
 
 def run(toy_dir, workdir, **changes):
     """A run of one round that fits no mixtures."""
-    options = {"acquisition__strategy": "entropy", "acquisition__rounds": 1, "warmup__method": "source_only"}
+    options = {"acquisition__strategy": "entropy", "acquisition__rounds": 1, **ONE_PROGRAM}
     rounds.main(tiny_config(toy_dir, **options, **changes), str(workdir))
     return json.loads((workdir / "summary.json").read_text())["rounds"]
 

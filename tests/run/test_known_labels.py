@@ -15,7 +15,7 @@ from adeada_jax.run import recipe
 from adeada_jax.run.experiment import create_experiment
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
-from tests.test_rounds import read_selection, tiny_config
+from tests.test_rounds import ONE_PROGRAM, read_selection, tiny_config
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def folder(toy_dir, tmp_path):
 def config_for(toy_dir, data_dir, **changes):
     return tiny_config(
         toy_dir, target__dataset="folder", target__dir=str(data_dir), evaluation__kind="none",
-        warmup__method="source_only", acquisition__strategy="random", acquisition__rounds=1,
+        acquisition__strategy="random", acquisition__rounds=1, **ONE_PROGRAM,
         regions__kind="grid", regions__num_segments=8, acquisition__budget=1.0, **changes,
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from adeada_jax.annotators import desk
 from adeada_jax.data import sources
 from adeada_jax.files import write_png_atomic
 from adeada_jax.run import main as rounds
-from tests.test_rounds import command, read_selection, tiny_config
+from tests.test_rounds import ONE_PROGRAM, command, read_selection, tiny_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,7 +32,7 @@ def answer(workdir, toy_dir, folder, split="train"):
 def answered(toy_dir, tmp_path_factory):
     """A directory with a run by ground truth, and the same by people who know the truth."""
     root = tmp_path_factory.mktemp("answered")
-    changes = {"warmup__method": "source_only", "acquisition__strategy": "redal"}
+    changes = {"acquisition__strategy": "redal", **ONE_PROGRAM}
     rounds.main(tiny_config(toy_dir, **changes), str(root / "truth"))
     people, config = root / "people", tiny_config(toy_dir, oracle__kind="people", **changes)
     for number in (1, 2):
@@ -71,8 +71,7 @@ def test_waiting_it_looks_on_reports_each_round_once_and_goes_on(toy_dir, tmp_pa
             answer(tmp_path / "run", toy_dir, tmp_path / f"answers{looks[-1]}")
 
     monkeypatch.setattr(rounds, "time", SimpleNamespace(sleep=sleep))
-    config = tiny_config(toy_dir, oracle__kind="people", warmup__method="source_only",
-                         acquisition__strategy="random")  # fmt: skip
+    config = tiny_config(toy_dir, oracle__kind="people", acquisition__strategy="random", **ONE_PROGRAM)
     summary = rounds.main(config, str(tmp_path / "run"), wait=True)
     assert looks == [1, 1, 1, 2, 2, 2]
     assert all(reports)
@@ -83,8 +82,8 @@ def test_waiting_it_looks_on_reports_each_round_once_and_goes_on(toy_dir, tmp_pa
 
 
 def test_the_command_ends_with_75_says_what_to_do_and_goes_on_when_the_round_is_closed(toy_dir, tmp_path):
-    changes = {"oracle.kind": "people", "warmup.method": "source_only", "acquisition.strategy": "random",
-               "acquisition.rounds": 1, "warmup.steps": 1, "finetune.steps": 1}  # fmt: skip
+    alike = {key.replace("__", "."): value for key, value in ONE_PROGRAM.items()}
+    changes = {"oracle.kind": "people", "acquisition.strategy": "random", "acquisition.rounds": 1, **alike}
     workdir = tmp_path / "run"
     start = command(toy_dir, workdir, **changes)
     done = subprocess.run(start, cwd=ROOT, capture_output=True, text=True, timeout=400)

@@ -241,6 +241,11 @@ def _together(config: config_dict.ConfigDict) -> Iterator[str]:
         yield f"config.source.dir: {config.source.dir!r} must be the name of a directory"
     if not config.source.dataset and config.experiment not in ("active", "target_only"):
         yield f"config.source.dataset: '' leaves nothing to train on for experiment='{config.experiment}'"
+    if config.experiment == "target_only" and config.oracle.kind == "people":
+        yield (
+            "config.experiment: 'target_only' learns from all labels of the target, which nobody has where "
+            "oracle.kind='people'; use 'active'"
+        )
     if config.regions.kind == "masks" and not config.regions.masks:
         yield "config.regions.masks: '' must name the folder of masks for regions.kind='masks'"
     if config.warmup.method == "adversarial" and config.source.dataset:

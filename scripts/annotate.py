@@ -7,6 +7,7 @@ Labels go out as PNGs of class ids by --export=png --output=DIR and come back by
 import adeada_jax.interruptible  # noqa: F401, I001 - before the imports that take time
 
 import getpass
+import os
 
 from absl import app, flags
 
@@ -46,15 +47,22 @@ def main(argv: list[str]) -> None:
     # Imported late, so that --help and wrong flags answer at once.
     from adeada_jax.annotators import desk
 
-    who = _WHO.value or getpass.getuser()
     if _STATUS.value:
         desk.status(_WORKDIR.value, _ROUND.value)
     elif _CLOSE.value:
-        desk.close_round(_WORKDIR.value, _ROUND.value, who)
+        desk.close_round(_WORKDIR.value, _ROUND.value, name())
     elif _EXPORT.value:
         desk.export_png(_WORKDIR.value, _ROUND.value, _OUTPUT.value)
     else:
-        desk.import_png(_WORKDIR.value, _ROUND.value, _IMPORT.value, who, accept_extra=_EXTRA.value)
+        desk.import_png(_WORKDIR.value, _ROUND.value, _IMPORT.value, name(), accept_extra=_EXTRA.value)
+
+
+def name() -> str:
+    """Who gives the answers; a user without a name, as in a container, has a number."""
+    try:
+        return _WHO.value or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
 
 
 if __name__ == "__main__":

@@ -82,6 +82,7 @@ def test_a_study_refuses_them_too():
         ("acquisition.schedule", "cosine", "unknown 'cosine'; known: half, linear"),
         ("density.covariance_type", "fulll", "unknown 'fulll'; known: full, tied"),
         ("warmup.method", "none", "known: adversarial, source_only"),
+        ("source.dir", " ", "config.source.dir: ' ' must be the name of a directory"),
         ("experiment", "passive", "known: active, warmup_only"),
         ("data.batch_size", 0, "data.batch_size: 0 must be at least 1"),
         ("num_classes", 255, "num_classes: 255 must be at least 0 and at most 254"),

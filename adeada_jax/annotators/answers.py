@@ -8,8 +8,9 @@ call opens a connection of its own.
 import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
+from uuid import uuid4
 
 from adeada_jax.errors import InputError
 
@@ -22,7 +23,7 @@ _SCHEMA = 1
 _PATIENCE_SECONDS = 30.0  # for another writer to finish
 
 _TABLES = f"""
-CREATE TABLE IF NOT EXISTS request (id TEXT NOT NULL, version INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS request (id TEXT NOT NULL, version INTEGER NOT NULL, store TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS answers (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     uuid TEXT NOT NULL UNIQUE,
@@ -30,8 +31,8 @@ CREATE TABLE IF NOT EXISTS answers (
     region INTEGER,
     who TEXT NOT NULL,
     time REAL NOT NULL,
-    seconds REAL NOT NULL,
-    clicks INTEGER NOT NULL,
+    seconds REAL,
+    clicks INTEGER,
     kind TEXT NOT NULL CHECK (kind IN ({", ".join(f"'{kind}'" for kind in KINDS)})),
     class_id INTEGER,
     mask BLOB,
@@ -60,7 +61,7 @@ class Given:
       region: its id; None for labels of an image beyond the regions that were asked for.
       who: a name.
       time: seconds since 1970.
-      seconds: that it took.
+      seconds: that it took; None where nobody measured.
       clicks: likewise, and keys.
       kind: of KINDS: one class, a mask of several, nothing to label here, not known, or taken back.
       class_id: of kind 'class'.
@@ -75,8 +76,8 @@ class Given:
     region: int | None
     who: str
     time: float
-    seconds: float
-    clicks: int
+    seconds: float | None
+    clicks: int | None
     kind: str
     class_id: int | None = None
     mask: bytes | None = None
@@ -95,7 +96,8 @@ class State:
       returned: regions that nobody had settled when the round was closed.
       closed: whether it was.
       last: number of the last row that was looked at.
-      clicks, seconds: of all answers.
+      clicks, seconds: of all answers, as far as they were measured; None where none was.
+      store: which database it is: one that takes its place has another name.
     """
 
     settled: Mapping[Key, Given]
@@ -104,8 +106,9 @@ class State:
     returned: Set[Key]
     closed: bool
     last: int
-    clicks: int
-    seconds: float
+    clicks: int | None
+    seconds: float | None
+    store: str = ""
 
     def unanswered(self, asked: Iterable[Key]) -> list[Key]:
         """The regions that still wait for an answer."""
@@ -134,7 +137,14 @@ class Transaction:
             (2**62 if until is None else until,),
         ).fetchall()
         closing = self._connection.execute("SELECT last FROM closings ORDER BY number LIMIT 1").fetchone()
-        return state_of(self._asked, [(row[0], Given(*row[1:])) for row in rows], closing and closing[0])
+        (store,) = self._connection.execute("SELECT store FROM request").fetchone()
+        given = [(row[0], Given(*row[1:])) for row in rows]
+        return replace(state_of(self._asked, given, closing and closing[0]), store=store)
+
+    def missing(self, answers: Iterable[Given]) -> list[Given]:
+        """Those of some answers that are not stored."""
+        known = {uuid for (uuid,) in self._connection.execute("SELECT uuid FROM answers")}
+        return [given for given in answers if given.uuid not in known]
 
     def add(self, answers: Iterable[Given]) -> int:
         """Stores answers that are not there yet; how many."""
@@ -208,7 +218,8 @@ class Answers:
         """Makes the tables of a new file; of another checks that it is sound and of this request."""
         found = connection.execute("SELECT name FROM sqlite_master WHERE name = 'request_delete'").fetchone()
         if not found:
-            entry = f"INSERT INTO request SELECT '{self._request_id}', {_SCHEMA} "
+            self._check_new()
+            entry = f"INSERT INTO request SELECT '{self._request_id}', {_SCHEMA}, '{uuid4().hex}' "
             entry += "WHERE NOT EXISTS (SELECT 1 FROM request);"
             connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}{entry}{_GUARDS}COMMIT;")
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
@@ -218,6 +229,19 @@ class Answers:
             raise InputError(
                 f"'{self.path}' holds answers to another request than the one beside it; put back the "
                 "request that it was made for, or move the file away"
+            )
+
+    def _check_new(self) -> None:
+        """Refuses to begin anew where answers were taken in before.
+
+        Raises:
+          InputError: the database is gone, or empty.
+        """
+        imports = self.path.parent / "imports"
+        if imports.is_dir() and any(imports.iterdir()):
+            raise InputError(
+                f"'{self.path}' is gone or empty, but '{imports}' has answers that were in it; put it back, "
+                f"or move '{imports}' away and import its folders anew, oldest first"
             )
 
 
@@ -237,11 +261,13 @@ def state_of(asked: Sequence[Key], rows: Iterable[tuple[int, Given]], closing: i
     unsure: dict[Key, set[str]] = {}
     extra: dict[str, Given] = {}
     returned: set[Key] | None = None
-    last, clicks, seconds = 0, 0, 0.0
+    last, clicks, seconds = 0, list[int](), list[float]()
     for number, given in rows:
         if closing is not None and returned is None and number > closing:
             returned = known - settled.keys()
-        last, clicks, seconds = number, clicks + given.clicks, seconds + given.seconds
+        last = number
+        clicks += [] if given.clicks is None else [given.clicks]
+        seconds += [] if given.seconds is None else [given.seconds]
         if given.region is None:
             extra[given.image] = given
         elif (key := (given.image, given.region)) in known and key not in (returned or ()):
@@ -250,7 +276,10 @@ def state_of(asked: Sequence[Key], rows: Iterable[tuple[int, Given]], closing: i
         returned = known - settled.keys()
     open_questions = {key: who for key, who in unsure.items() if key not in settled}
     closed = returned is not None
-    return State(settled, open_questions, extra, returned or set(), closed, last, clicks, seconds)
+    return State(
+        settled, open_questions, extra, returned or set(), closed, last, sum(clicks) if clicks else None,
+        sum(seconds) if seconds else None,
+    )  # fmt: skip
 
 
 def _apply(given: Given, key: Key, settled: dict[Key, Given], unsure: dict[Key, set[str]]) -> None:

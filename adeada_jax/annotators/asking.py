@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from adeada_jax.data.fingerprint import shown
+from adeada_jax.data.images import read_png
 from adeada_jax.errors import InputError
 from adeada_jax.files import write_json_atomic, write_png_atomic
 from adeada_jax.partitions.store import DividedImages
@@ -56,6 +57,21 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Amendment:
+    """What is known now of an image whose answers of earlier rounds were changed since.
+
+    Attributes:
+      image: its name.
+      label: `(H, W)` class ids, the whole label of all earlier rounds; None where nothing was asked of it.
+      extra: as of an `Answer`, of earlier rounds.
+    """
+
+    image: str
+    label: np.ndarray | None
+    extra: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
 class Job:
     """What an annotator is told of the run that asks it.
 
@@ -80,9 +96,9 @@ class Annotator(Protocol):
     """Someone who labels regions: ground truth, or people. It is made from a Job, at each start of a run.
 
     It may have a method `facts() -> Mapping[str, Any]`, what labels.json is to tell of the answers besides,
-    JSON-able; and a method `amendments(round: int) -> Iterable[tuple[str, np.ndarray]]`, for answers that
-    were changed after their round: of each image that has such, the whole label of all rounds before `round`.
-    Where answers may change at any time, `request` fixes those that count: the others speak of just these.
+    JSON-able; and a method `amendments(round: int) -> Iterable[Amendment]`, for answers that were changed
+    after their round. Where answers may change at any time, `request` fixes those that count: the others
+    speak of just these.
 
     Attributes:
       reads_labels: whether it has its answers from the target's own labels, so that there must be some.
@@ -149,13 +165,26 @@ def label(
     if left := sorted(asked.keys() - given):
         raise InputError(f"the annotator says that it is done, but gave no answer for {shown(left)}")
     if questions and hasattr(annotator, "amendments"):
-        for image, amended in annotator.amendments(questions[0].round):
-            _check_label(amended, image, images.images.sizes[index[image]], num_classes)
-            _write(directory.with_name("amended") / f"{image}.png", amended)
+        _amend(annotator.amendments(questions[0].round), images, num_classes, directory)
     facts = getattr(annotator, "facts", dict)()
     counts = {"images": len(asked), "regions": len(questions) - len(returned)}
     write_json_atomic(answered, {**counts, "returned": returned, **facts})
     return True
+
+
+def _amend(amendments: Iterable[Amendment], images: DividedImages, num_classes: int, directory: Path) -> None:
+    """Stores what was changed of earlier rounds, and what was labelled besides, under this round's own."""
+    sizes = dict(zip(images.names, images.images.sizes, strict=True))
+    for amendment in amendments:
+        image = amendment.image
+        if amendment.label is not None:
+            _check_label(amendment.label, image, sizes[image], num_classes)
+            _write(directory.with_name("amended") / f"{image}.png", amendment.label)
+        if amendment.extra is not None:
+            _check_label(amendment.extra, image, sizes[image], num_classes)
+            path = directory.with_name("extra") / f"{image}.png"
+            own = read_png(path) if path.exists() else np.full(sizes[image], IGNORE_LABEL, np.uint8)
+            _write(path, np.where(own == IGNORE_LABEL, amendment.extra, own))
 
 
 def _write(path: Path, label: np.ndarray | None) -> None:

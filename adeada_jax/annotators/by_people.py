@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from adeada_jax.annotators.answers import Answers, Given, State
-from adeada_jax.annotators.asking import Answer, Job, Question
+from adeada_jax.annotators.asking import Amendment, Answer, Job, Question
 from adeada_jax.annotators.requests import Asked, AskedRound, blank, read_request, write_request
-from adeada_jax.data.images import decode_map
+from adeada_jax.data.images import decode_map, read_png
 from adeada_jax.files import read_json
 from adeada_jax.telemetry import say
 from adeada_jax.types import IGNORE_LABEL
@@ -37,7 +37,7 @@ class People:
         self._seconds_a_region: float = job.options["seconds_a_region"]
         self._request: AskedRound | None = None
         self._state: State | None = None
-        self._last: dict[str, int] = {}
+        self._read: dict[int, State] = {}  # by round, of the rounds before
         self._told = -1  # how many regions were open when that was last said
 
     def request(self, questions: Sequence[Question]) -> None:
@@ -50,7 +50,7 @@ class People:
             directory, questions, self._job.images, self._job.class_names, self._job.palette
         )
         self._state = answers_to(self._request).state()
-        self._last = {}
+        self._read = {}
         self._say(is_new)
 
     def collect(self) -> Iterable[Answer] | None:
@@ -61,41 +61,43 @@ class People:
         return self._answers(self._request, self._state)
 
     def facts(self) -> Mapping[str, Any]:
-        """Clicks, seconds and refused regions of the round; `last` says up to which rows answers counted."""
-        if self._request is None or self._state is None:
-            return {"clicks": 0, "seconds": 0.0, "refused": 0, "agreement": None, "last": self._last}
-        state = self._state
-        last = {**self._last, str(self._request.round): state.last}
-        return {"clicks": state.clicks, "seconds": state.seconds, "refused": state.refused,
-                "agreement": None, "last": last}  # fmt: skip
+        """Clicks, seconds and refused regions of the round, None where nobody measured.
 
-    def amendments(self, round: int) -> Iterator[tuple[str, np.ndarray]]:
-        """Images whose answers of earlier rounds changed since these were last read."""
+        `last` says up to which row of each round's answers counted, and `stores` of which database.
+        """
+        if self._request is None or self._state is None:
+            return {"clicks": None, "seconds": None, "refused": 0, "agreement": None}
+        state, read = self._state, {**self._read, self._request.round: self._state}
+        return {"clicks": state.clicks, "seconds": state.seconds, "refused": state.refused, "agreement": None,
+                "last": {str(n): one.last for n, one in read.items()},
+                "stores": {str(n): one.store for n, one in read.items()}}  # fmt: skip
+
+    def amendments(self, round: int) -> Iterator[Amendment]:
+        """Images whose answers of earlier rounds are no longer those that the run has on the disk."""
         requests = {n: read_request(path) for n in range(1, round)
                     if (path := request_path(self._job.round_directory(n))).exists()}  # fmt: skip
-        stores = {n: answers_to(request) for n, request in requests.items()}
-        states = {n: store.state() for n, store in stores.items()}
-        self._last = {str(n): state.last for n, state in states.items()}
-        changed: set[str] = set()
-        for n, store in stores.items():
-            former = store.state(_last_read(self._job, n, round))
-            changed |= {key[0] for key in requests[n].keys if _said(former, key) != _said(states[n], key)}
-        for image in sorted(changed):
+        self._read = {n: answers_to(request).state() for n, request in requests.items()}
+        changed: dict[str, np.ndarray | None] = {}
+        for n, request in requests.items():
+            if not _was_read(self._job, n, round, self._read[n]):
+                for image in request.images:
+                    now = label_of(request, self._read[n], image)
+                    if not np.array_equal(now, _stored(self._job, request, image, round)):
+                        changed.setdefault(image, None)
+                changed |= {image: _extra(self._read[n], image) for image in self._read[n].extra}
+        for image, extra in sorted(changed.items()):
             label = None
             for n, request in requests.items():
                 if image in request.images:
-                    own = label_of(request, states[n], image)
+                    own = label_of(request, self._read[n], image)
                     label = own if label is None else np.where(own == IGNORE_LABEL, label, own)
-            yield image, label
+            yield Amendment(image, label, extra)
 
     def _answers(self, request: AskedRound, state: State) -> Iterator[Answer]:
         for image, asked in request.by_image.items():
             settled = tuple(one.region for one in asked if (image, one.region) in state.settled)
             returned = tuple(one.region for one in asked if (image, one.region) in state.returned)
-            extra = state.extra.get(image)
-            beyond = extra and extra.mask and decode_map(extra.mask, f"extra labels of '{image}'")
-            yield Answer(image, settled, label_of(request, state, image), returned,
-                         None if beyond is None else beyond)  # fmt: skip
+            yield Answer(image, settled, label_of(request, state, image), returned, _extra(state, image))
 
     def _say(self, is_new: bool) -> None:
         """On the terminal: what is asked for, what it will take, and the commands."""
@@ -106,14 +108,15 @@ class People:
         if left in (0, self._told):
             return
         self._told = left
-        hours = left * self._seconds_a_region / 3600
+        minutes = left * self._seconds_a_region / 60
+        effort = f"{minutes / 60:.1f} hours" if minutes >= 60 else f"{max(minutes, 1):.0f} minutes"
         what = f"round {request.round}" if request.round else "evaluation"
         pixels = sum(asked.pixels for asked in request.regions)
         command = f"python scripts/annotate.py --workdir={self._job.directory}"
         answered = "" if is_new else f"{regions - left:,} are answered, {left:,} are not. "
         say(
             f"{what}: labels of {regions:,} regions in {len(request.images):,} images are asked for, "
-            f"{pixels:,} pixels. {answered}About {hours:.1f} hours of work at "
+            f"{pixels:,} pixels. {answered}About {effort} of work at "
             f"{self._seconds_a_region:g} s a region.\n"
             f"  to label them as PNGs:  {command} --export=png --output=DIR\n"
             f"  to give them back:      {command} --import=DIR --format=png\n"
@@ -143,17 +146,31 @@ def values_of(given: Given, asked: Asked) -> np.ndarray:
     return np.full(shape, IGNORE_LABEL, np.uint8)
 
 
-def _said(state: State, key: tuple[str, int]) -> tuple[Any, ...] | None:
-    """What an answer says, whoever gave it and when."""
-    given = state.settled.get(key)
-    return None if given is None else (given.kind, given.class_id, given.mask)
+def _extra(state: State, image: str) -> np.ndarray | None:
+    """`(H, W)` labels of an image beyond what was asked, if there are any."""
+    given = state.extra.get(image)
+    return decode_map(given.mask, f"extra labels of '{image}'") if given and given.mask else None
 
 
-def _last_read(job: Job, asked: int, round: int) -> int:
-    """The last row of a round's answers that the rounds before `round` have read."""
-    read = [0]
+def _was_read(job: Job, asked: int, round: int, state: State) -> bool:
+    """Whether the rounds before `round` have read all of a round's answers."""
     for number in range(asked, round):
         path = job.round_directory(number) / "labels.json"
+        told = read_json(path) if path.exists() else {}
+        read = told.get("stores", {}).get(str(asked)), told.get("last", {}).get(str(asked))
+        if read == (state.store, state.last):
+            return True
+    return False
+
+
+def _stored(job: Job, request: AskedRound, image: str, round: int) -> np.ndarray:
+    """What the run has of a round's answers to an image: `(H, W)` uint8, as of `label_of`."""
+    amended = [job.round_directory(n) / "amended" for n in range(round - 1, request.round, -1)]
+    for directory in (*amended, job.round_directory(request.round) / "labels"):
+        path = directory / f"{image}.png"
         if path.exists():
-            read.append(read_json(path).get("last", {}).get(str(asked), 0))
-    return max(read)
+            label, known = read_png(path), blank(request, image)
+            for asked in request.by_image[image]:
+                known[asked.place][asked.inside] = label[asked.place][asked.inside]
+            return known
+    return blank(request, image)

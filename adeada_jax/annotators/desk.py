@@ -79,17 +79,14 @@ def chosen_round(workdir: str | Path, number: int | None) -> Open:
 def status(workdir: str | Path, number: int | None = None) -> None:
     """Prints how far the answers of all rounds are, or of one."""
     rounds = open_rounds(workdir) if number is None else [chosen_round(workdir, number)]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for i, column in enumerate(
-        ("", "images", "asked", "answered", "refused", "unsure", "open", "people", "")
-    ):
-        table.add_column(column, justify="right" if 0 < i < 8 else "left")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for column in ("", "images", "asked", "answered", "refused", "unsure", "open"):
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
+    table.add_column("")
     for one in rounds:
         state = one.answers.state()
-        people = len({given.who for given in state.settled.values()})
-        left = len(state.unanswered(one.request.keys))
         counts = (len(one.request.images), len(one.request.regions), len(state.settled) - state.refused,
-                  state.refused, len(state.unsure), left, people)  # fmt: skip
+                  state.refused, len(state.unsure), len(state.unanswered(one.request.keys)))  # fmt: skip
         table.add_row(one.title, *(f"{count:,}" for count in counts), _situation(one, state))
     console.print(table)
 
@@ -128,6 +125,8 @@ def close_round(workdir: str | Path, number: int | None, who: str) -> None:
 def export_png(workdir: str | Path, number: int | None, output: str | Path) -> None:
     """Writes a round's questions and what is answered so far as PNGs."""
     one = chosen_round(workdir, number)
+    if Path(workdir).resolve() in Path(output).resolve().parents:
+        raise InputError(f"--output: '{output}' is within the run's directory; give another folder")
     written, left = png_answers.export(one.request, one.answers.state(), Path(output))
     say(f"{one.title}: {written:,} PNGs in {output}; README.txt there says how to go on")
     if left:
@@ -137,8 +136,17 @@ def export_png(workdir: str | Path, number: int | None, output: str | Path) -> N
 def import_png(
     workdir: str | Path, number: int | None, folder: str | Path, who: str, *, accept_extra: bool
 ) -> Report:
-    """Takes in answers and prints what became of them."""
+    """Takes in answers and prints what became of them.
+
+    Raises:
+      InputError: as of `png_answers.import_folder`; they are the evaluation's, which the run has used.
+    """
     one = chosen_round(workdir, number)
+    if one.gone_on and not one.request.round:
+        raise InputError(
+            "the run has used the evaluation's answers: rounds can be compared only if they are scored by "
+            "the same labels, so these stay; begin another run to have them corrected"
+        )
     report = png_answers.import_folder(
         one.request, one.answers, Path(folder), who=who, accept_extra=accept_extra
     )
@@ -161,12 +169,14 @@ def import_png(
             f"outside the regions asked for: {sum(report.outside.values()):,} pixels in "
             f"{len(report.outside):,} images, {kept}"
         )
-    if one.gone_on and report.copies:
+    if report.count("late"):
+        say(
+            "late are regions that went back to the pool when the round was closed; their answers are kept "
+            "and not used"
+        )
+    if one.gone_on and (report.count("changed") or (report.outside and report.extra)):
         say("the run has used this round already: what changed counts from its next round on")
     left = len(one.answers.state().unanswered(one.request.keys))
-    say(
-        "all is answered: start the run again"
-        if not left and not one.gone_on
-        else f"{left:,} regions are open"
-    )
+    if left or not one.gone_on:
+        say(f"{left:,} regions are open" if left else "all is answered: start the run again")
     return report

@@ -105,10 +105,11 @@ def import_folder(
     report = Report(unknown=unknown, extra=accept_extra)
     with answers.transaction() as transaction:
         state = transaction.state()
-        new = list(_answers(request, state, labels, who, accept_extra, report))
+        new = transaction.missing(_answers(request, state, labels, who, accept_extra, report))
         if new:
             report.copies = _copy(request, {name: files[name] for name in sorted(labels)}, report)
-            transaction.add(new)
+            if transaction.add(new) != len(new):
+                raise InputError(f"'{answers.path}' has answers of the same name; nothing was imported")
     return report
 
 
@@ -131,14 +132,14 @@ def _answers(
             beyond[asked.place][asked.inside] = IGNORE_LABEL
             report.outcomes[key] = _outcome(answer, former, same=same, late=key in state.returned)
             if not same:
-                yield _identified(request, answer, former)
+                yield _identified(request, answer, former, 0 if key in state.returned else state.last)
         if count := int((beyond != IGNORE_LABEL).sum()):
             report.outside[name] = count
-        if accept_extra and count:
+        if accept_extra and (count or name in state.extra):
             former, mask = state.extra.get(name), encode_png(beyond)
             if former is None or former.mask != mask:
-                extra = Given("", name, None, who, time.time(), 0.0, 0, "mask", None, mask, None, "png")
-                yield _identified(request, extra, former)
+                extra = Given("", name, None, who, time.time(), None, None, "mask", None, mask, None, "png")
+                yield _identified(request, extra, former, state.last)
 
 
 def _outcome(answer: Given, former: Given | None, *, same: bool, late: bool) -> str:
@@ -155,7 +156,7 @@ def _answer(request: AskedRound, asked: Asked, label: np.ndarray, who: str) -> G
     """What a label says of a region."""
     part = label[asked.place]
     found = np.unique(part[asked.inside])
-    answer = Given("", asked.image, asked.region, who, time.time(), 0.0, 0, "refused", origin="png")
+    answer = Given("", asked.image, asked.region, who, time.time(), None, None, "refused", origin="png")
     if found.tolist() == [IGNORE_LABEL]:
         return answer
     if len(found) == 1:
@@ -164,10 +165,10 @@ def _answer(request: AskedRound, asked: Asked, label: np.ndarray, who: str) -> G
     return replace(answer, kind="mask", mask=mask)
 
 
-def _identified(request: AskedRound, answer: Given, former: Given | None) -> Given:
-    """The answer with a uuid made of what it says and of what it replaces, so that it is stored once."""
+def _identified(request: AskedRound, answer: Given, former: Given | None, after: int) -> Given:
+    """The answer with a uuid made of what it says, what it replaces and the row that it comes after."""
     replaces = former.uuid if former else None
-    parts = (request.id, answer.image, answer.region, answer.kind, answer.class_id, replaces)
+    parts = (request.id, answer.image, answer.region, answer.kind, answer.class_id, replaces, after)
     content = "\0".join(map(str, parts)) + digest(answer.mask or b"")
     return replace(answer, uuid=str(uuid.uuid5(_NAMESPACE, content)), replaces=replaces)
 
@@ -185,7 +186,7 @@ def _check_request(path: Path, request: AskedRound) -> None:
         return
     if found.round != request.round:
         what = f"round {found.round}, and this is round {request.round}; give --round={found.round}"
-    elif found.keys == request.keys:
+    elif found.partition != request.partition and found.keys == request.keys:
         what = "regions of another partition"
     else:
         what = "another run's request"
@@ -200,8 +201,12 @@ def _find(request: AskedRound, folder: Path) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise InputError(f"--import: '{folder}' is no folder")
-    files = {path.relative_to(folder).with_suffix("").as_posix(): path
-             for path in sorted(folder.rglob("*")) if path.suffix.lower() == ".png"}  # fmt: skip
+    paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() == ".png"]
+    files = {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
+    if twice := sorted(path.name for path in set(paths) - set(files.values())):
+        raise InputError(
+            f"--import: '{folder}' has several PNGs of one name: {shown(twice)}; keep one of each"
+        )
     if not files.keys() & request.images.keys():
         raise InputError(
             f"--import: '{folder}' has no PNG of an image that was asked for; they are called "
@@ -231,11 +236,14 @@ def _read_labels(request: AskedRound, files: Mapping[str, Path]) -> dict[str, np
 def _read_label(path: Path, request: AskedRound, name: str) -> np.ndarray:
     """A file's class ids, `(H, W)` uint8; of an indexed PNG the indices."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=["PNG"]) as image:
+            frames = getattr(image, "n_frames", 1)
             label = np.asarray(image)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise InputError(f"'{path}' cannot be read: {error}") from error
     copy, classes = request.images[name], len(request.class_names)
+    if frames != 1:
+        raise InputError(f"'{path}' is animated; one image is expected")
     if label.ndim != 2:
         raise InputError(f"'{path}' has {label.shape[2]} channels; one of class ids is expected")
     if label.shape != (copy.height, copy.width):

@@ -63,12 +63,12 @@ def label_curve(summary: Mapping[str, Any]) -> Markup | None:
 
 def effort_curve(summary: Mapping[str, Any]) -> Markup | None:
     """mIoU over the time that people took; None with fewer than two points, or where it was not measured."""
-    most = max(entry.get("seconds", 0.0) for entry in summary["rounds"])
+    most = max((entry.get("seconds") or 0.0) for entry in summary["rounds"])
     if not most:
         return None
     scale, unit = next((s, name) for s, name in _TIME_UNITS if most >= 2 * s or s == 1)
     return _miou_curve(
-        summary, lambda entry: entry.get("seconds", 0.0) / scale, name="effort",
+        summary, lambda entry: (entry.get("seconds") or 0.0) / scale, name="effort",
         axis=f"people's time for labels to train on ({unit})", over="people's time", unit=f" {unit}",
     )  # fmt: skip
 

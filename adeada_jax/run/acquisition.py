@@ -34,6 +34,8 @@ _IMAGES_A_PIECE = 8192
 # Of labels as PNG: toy streets with every region bought took 0.03, with 40 of 5,000 regions 0.002.
 _LABEL_BYTES_A_PIXEL = 0.03
 _SELECTION_BYTES_A_ROW = 100
+# Of an image's copy as PNG, photographs: two of three bytes.
+_COPY_BYTES_A_PIXEL = 2.0
 
 
 def pool(experiment: Experiment) -> Stage:
@@ -231,12 +233,20 @@ def ask_for_labels(experiment: Experiment, number: int) -> Stage:
         share = experiment.config.acquisition.budget if number else 1.0
         images = min(survey.target_images, max(1, round(share * survey.target_regions)))
         pixels = images * survey.target_pixels / survey.target_images
-        return {workdir.labels(number): round(pixels * _LABEL_BYTES_A_PIXEL)}
+        return {workdir.labels(number): round(pixels * _LABEL_BYTES_A_PIXEL),
+                **request_bytes(experiment, number, pixels)}  # fmt: skip
 
     return Stage(
         "labels", number, Alone(make), reads=(workdir.selection(number),), writes=(workdir.answered(number),),
         cost=Cost(files=files),
     )  # fmt: skip
+
+
+def request_bytes(experiment: Experiment, number: int, pixels: float) -> dict[Path, int]:
+    """What the copies of images take that people are sent, by path; of so many pixels."""
+    if experiment.annotator.reads_labels:
+        return {}
+    return {experiment.workdir.round(number) / "request": round(pixels * _COPY_BYTES_A_PIXEL)}
 
 
 def _questions(experiment: Experiment, number: int) -> list[Question]:

@@ -22,9 +22,11 @@ def of_people(experiment: Experiment, number: int, purchases: Sequence[Purchase]
     told = [facts for facts in told if "seconds" in facts]
     entry: dict[str, Any] = {}
     if told:
-        entry = {key: sum(facts[key] for facts in told) for key in ("clicks", "seconds", "refused")}
+        for key in ("clicks", "seconds", "refused"):
+            known = [facts[key] for facts in told if facts[key] is not None]
+            entry[key] = sum(known) if known else None
         entry["agreement"] = told[-1]["agreement"]
-    if purchases and (told or not experiment.validation):
+    if purchases and experiment.knows_classes(number) and (told or not experiment.validation):
         entry["suggestions_taken"] = suggestions_taken(experiment, number, purchases)
     return entry
 

@@ -74,7 +74,8 @@ def _check_any_label(source: Any, domain: config_dict.ConfigDict, split: str) ->
     if not any((source.label(index) != IGNORE_LABEL).any() for index in range(len(source))):
         raise InputError(
             f"data set '{domain.dataset}' in '{domain.dir}': all pixels of split '{split}' are ignored, none "
-            "is of a class; give it labels, see docs/data.md, and prepare it in another --data_dir"
+            "is of a class; give it labels, see docs/data.md, and prepare it in another --data_dir, or have "
+            "people label a sample, --config.evaluation.kind=sample"
         )
 
 

@@ -13,6 +13,7 @@ from adeada_jax.files import write_text_atomic
 from adeada_jax.method.regions import Regions
 from adeada_jax.method.selection_csv import Purchase, purchases_from_csv, purchases_to_csv
 from adeada_jax.partitions.store import DividedImages
+from adeada_jax.run import acquisition
 from adeada_jax.run.costs import Cost, Survey
 from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.runner import Alone, Outcome, Stage
@@ -58,7 +59,9 @@ def ask(experiment: Experiment) -> Stage:
 
     def files(_: Survey) -> dict[Path, int]:
         images = min(len(experiment.sampled), experiment.config.evaluation.regions)
-        return {workdir.evaluation_labels: images * _LABEL_BYTES}
+        pixels = sum(height * width for height, width in experiment.validation.sizes)
+        copied = acquisition.request_bytes(experiment, 0, pixels * images / len(experiment.sampled))
+        return {workdir.evaluation_labels: images * _LABEL_BYTES, **copied}
 
     return Stage(
         "evaluation_labels", 0, Alone(make), reads=(workdir.evaluation_sample,),

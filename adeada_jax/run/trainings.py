@@ -224,13 +224,15 @@ def label_store(workdir: Workdir, number: int, first: int = 0) -> LabelStore:
     amended = [workdir.amended(n) for n in numbers]
     directories = [path for n in numbers for path in (workdir.amended(n), workdir.labels(n))]
     known = [workdir.known] if first == 0 else []
-    return LabelStore(directories, amended, [*(workdir.extra(n) for n in numbers), *known])
+    return LabelStore(directories, amended, [*(workdir.extra(n) for n in reversed(numbers)), *known])
 
 
 def _purchased_with_warning(experiment: Experiment, number: int) -> PurchasedLabels:
     """What is trained on, and a warning where the round's labels hold little of what was paid for."""
     bought = sum(p.pixels for p in experiment.workdir.purchases(number) if p.round == number)
-    warning = tables.unknown_labels(number, bought, purchased(experiment, number, number).known_pixels)
+    labels = LabelStore([experiment.workdir.labels(number)])
+    own = PurchasedLabels(experiment.target_images, labels, experiment.config.num_classes)
+    warning = tables.unknown_labels(number, bought, own.known_pixels)
     if warning:
         console.print(f"[bold yellow]warning:[/] {warning}", highlight=False, soft_wrap=True)
     return purchased(experiment, number)

@@ -10,7 +10,7 @@ import pytest
 
 import adeada_jax
 from adeada_jax.annotators import ground_truth
-from adeada_jax.annotators.asking import Answer, Job, Question, label
+from adeada_jax.annotators.asking import Amendment, Answer, Job, Question, label
 from adeada_jax.annotators.bought_labels import LabelStore, PurchasedLabels
 from adeada_jax.data.images import read_png
 from adeada_jax.errors import InputError
@@ -101,14 +101,14 @@ def test_what_was_labelled_besides_and_what_was_changed_later_lie_beside_the_lab
     class Thorough(Saying):
         def amendments(self, round):
             assert round == 1
-            return [("city/b", np.full((2, 4), 2))]
+            return [Amendment("city/b", np.full((2, 4), 2)), Amendment("a", None, np.full((2, 4), 2))]
 
         def facts(self):
             return {"clicks": 3}
 
     extra = np.array([[255, 255, 1, 255]] * 2)
     assert buy(Thorough(Answer("a", (0,), np.zeros((2, 4), int), extra=extra)), {"a": [0]}, tmp_path)
-    np.testing.assert_array_equal(read_png(tmp_path / "extra/a.png"), extra)
+    np.testing.assert_array_equal(read_png(tmp_path / "extra/a.png"), np.where(extra == 255, 2, extra))
     np.testing.assert_array_equal(read_png(tmp_path / "amended/city/b.png"), np.full((2, 4), 2))
     assert json.loads((tmp_path / "labels.json").read_text())["clicks"] == 3
 

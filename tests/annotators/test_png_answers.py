@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from adeada_jax.annotators.asking import Job, Question, label
 from adeada_jax.annotators.by_people import People, answers_to, label_of
 from adeada_jax.annotators.png_answers import export, import_folder
 from adeada_jax.annotators.requests import read_request
-from adeada_jax.data.images import read_png
+from adeada_jax.data.images import decode_map, read_png
 from adeada_jax.errors import InputError
 from adeada_jax.files import write_png_atomic
 from tests.annotators.conftest import CLASSES, REGIONS, Divided
@@ -93,11 +94,51 @@ def test_a_changed_png_is_a_correction_even_back_to_what_it_was(request_of_peopl
         assert answers_to(request_of_people).state().settled[("a", 0)].class_id == expected
 
 
+def test_an_answer_given_again_after_it_was_withdrawn_counts_again(request_of_people, folder):
+    take(request_of_people, folder)
+    store = answers_to(request_of_people)
+    with store.transaction() as transaction:
+        given = transaction.state().settled[("a", 0)]
+        transaction.add([replace(given, uuid="w", kind="withdrawn", class_id=None, replaces=given.uuid)])
+    assert store.state().unanswered(request_of_people.keys) == [("a", 0)]
+    assert take(request_of_people, folder).outcomes[("a", 0)] == "taken"
+    assert store.state().unanswered(request_of_people.keys) == []
+
+
+def test_answers_to_what_went_back_are_kept_once_and_have_no_effect(request_of_people, folder):
+    with answers_to(request_of_people).transaction() as transaction:
+        transaction.close("ann", 0.0)
+    report = take(request_of_people, folder)
+    assert set(report.outcomes.values()) == {"late"}
+    assert report.copies is not None
+    assert take(request_of_people, folder).copies is None
+    state = answers_to(request_of_people).state()
+    assert (state.settled, state.seconds, state.clicks) == ({}, None, None)
+
+
+def test_a_database_that_is_gone_is_not_begun_anew(request_of_people, folder):
+    take(request_of_people, folder)
+    store = answers_to(request_of_people)
+    for name in ("", "-wal", "-shm"):
+        store.path.with_name(f"{store.path.name}{name}").unlink(missing_ok=True)
+    for content in (None, b""):
+        if content is not None:
+            store.path.write_bytes(content)
+        with pytest.raises(InputError, match=r"is gone or empty, but '.*imports' has answers"):
+            store.state()
+
+
 def test_labels_beyond_what_was_asked_are_kept_where_they_are_accepted(request_of_people, folder):
     take(request_of_people, folder, accept_extra=True)
     extra = answers_to(request_of_people).state().extra
     assert set(extra) == {"a", "city/b"}
     assert take(request_of_people, folder, accept_extra=True).copies is None
+    for name in TRUTH:
+        asked = asked_of(request_of_people, name)
+        write_png_atomic(folder / f"{name}.png", np.where(asked, TRUTH[name], 255))
+    take(request_of_people, folder, accept_extra=True)  # which takes them back
+    for given in answers_to(request_of_people).state().extra.values():
+        assert (decode_map(given.mask, "extra") == 255).all()
 
 
 def test_images_may_come_one_by_one(request_of_people, folder):
@@ -131,10 +172,13 @@ def test_an_indexed_png_means_its_indices(request_of_people, folder):
         (np.full((3, 4), 3, np.uint8), r"a.png' has ids that are no class: 3; known: 0 to 2 and 255"),
         (np.zeros((3, 4, 3), np.uint8), r"a.png' has 3 channels; one of class ids"),
         (b"no png", r"a.png' cannot be read"),
+        ("JPEG", r"a.png' cannot be read"),
     ],
 )
 def test_a_file_that_does_not_fit_is_named_and_nothing_is_stored(request_of_people, folder, values, words):
-    if isinstance(values, bytes):
+    if isinstance(values, str):
+        Image.fromarray(TRUTH["a"]).save(folder / "a.png", format=values)
+    elif isinstance(values, bytes):
         (folder / "a.png").write_bytes(values)
     else:
         write_png_atomic(folder / "a.png", values)
@@ -201,7 +245,7 @@ def test_corrections_and_withdrawals_of_a_round_that_was_trained_on_count_from_t
     take(first, folder)
     assert ask(annotator, tmp_path, 1, [("a", 0), ("a", 2)])
     told = json.loads((tmp_path / "run/rounds/01/labels.json").read_text())
-    assert (told["refused"], told["last"]) == (0, {"1": 2})
+    assert (told["refused"], told["last"], told["seconds"]) == (0, {"1": 2}, None)
 
     assert not ask(annotator, tmp_path, 2, [("a", 3), ("city/b", 1)])
     second = read_request(tmp_path / "run/rounds/02/request/request.json")
@@ -209,17 +253,55 @@ def test_corrections_and_withdrawals_of_a_round_that_was_trained_on_count_from_t
     changed = TRUTH["a"].copy()
     changed[REGIONS == 0], changed[REGIONS == 2] = 1, 255  # corrected; taken back
     write_png_atomic(folder / "a.png", changed)
-    take(first, folder)
+    take(first, folder, accept_extra=True)
     assert ask(annotator, tmp_path, 2, [("a", 3), ("city/b", 1)])
     np.testing.assert_array_equal(
         read_png(tmp_path / "run/rounds/02/amended/a.png"), np.where(REGIONS == 0, 1, 255)
     )
     assert not (tmp_path / "run/rounds/02/amended/city").exists()
+    beyond = np.where(np.isin(REGIONS, (0, 2)), 255, changed)
+    np.testing.assert_array_equal(read_png(tmp_path / "run/rounds/02/extra/a.png"), beyond)
 
     assert not ask(annotator, tmp_path, 3, [("city/b", 2)])
     take(read_request(tmp_path / "run/rounds/03/request/request.json"), folder)
     assert ask(annotator, tmp_path, 3, [("city/b", 2)])
     assert not (tmp_path / "run/rounds/03/amended").exists()  # what was amended is not again
+
+
+def test_a_database_that_was_made_anew_is_compared_by_what_it_says(tmp_path, folder):
+    annotator, asked = people(tmp_path), [("a", 0), ("a", 2)]
+    ask(annotator, tmp_path, 1, asked)
+    first = read_request(tmp_path / "run/rounds/01/request/request.json")
+    take(first, folder)
+    assert ask(annotator, tmp_path, 1, asked)
+    answers_to(first).path.unlink()
+    (tmp_path / "run/rounds/01/imports").rename(tmp_path / "imports")
+    (copies,) = (tmp_path / "imports").iterdir()
+    take(first, copies)
+    write_png_atomic(folder / "a.png", np.where(REGIONS == 0, 1, TRUTH["a"]))
+    assert not ask(annotator, tmp_path, 2, [("city/b", 1)])
+    take(read_request(tmp_path / "run/rounds/02/request/request.json"), folder)
+    assert ask(annotator, tmp_path, 2, [("city/b", 1)])
+    assert not (tmp_path / "run/rounds/02/amended").exists()  # it says the same as before
+    assert not ask(annotator, tmp_path, 3, [("city/b", 2)])
+    take(first, folder)
+    take(read_request(tmp_path / "run/rounds/03/request/request.json"), folder)
+    assert ask(annotator, tmp_path, 3, [("city/b", 2)])
+    amended = read_png(tmp_path / "run/rounds/03/amended/a.png")
+    np.testing.assert_array_equal(amended[REGIONS == 0], 1)
+
+
+def test_the_evaluations_answers_stay_once_they_are_used_and_exports_are_not_put_into_the_run(
+    make_request, tmp_path, folder
+):
+    make_request(round=0)
+    (tmp_path / "run/config.json").write_text("{}")
+    with pytest.raises(InputError, match="is within the run's directory"):
+        desk.export_png(tmp_path / "run", None, tmp_path / "run/rounds/00/request")
+    desk.import_png(tmp_path / "run", None, folder, "ann", accept_extra=False)
+    (tmp_path / "run/rounds/00/evaluation_labels.json").write_text("{}")
+    with pytest.raises(InputError, match="has used the evaluation's answers"):
+        desk.import_png(tmp_path / "run", 0, folder, "ann", accept_extra=False)
 
 
 def test_a_closed_round_gives_back_what_nobody_labelled(tmp_path, folder):

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import jax
 import pytest
@@ -6,6 +7,10 @@ import pytest
 from adeada_jax.data import preparing, sources
 from adeada_jax.partitions.store import DividedImages
 
+# Programs that tests start find the modules of tests, too.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 SLIC = {"kind": "slic", "num_segments": 40, "compactness": 10.0, "masks": ""}
 TINY = {"height": 64, "width": 128}
 

@@ -17,11 +17,12 @@ import pytest
 from adeada_jax import processes
 from adeada_jax.errors import InputError
 from adeada_jax.run.workdir import Workdir
+from tests import small_network
 
 ROOT = Path(__file__).parents[1]
 # Frozen batch norm and a small rate: what two devices sum in another order stays small.
 TINY = {
-    "data.height": 32, "data.width": 64, "data.batch_size": 8, "model.name": "deeplabv2",
+    "data.height": 32, "data.width": 64, "data.batch_size": 8, **small_network.NAMES,
     "model.freeze_batch_norm": True, "warmup.steps": 6, "warmup.learning_rate": 1e-4, "finetune.steps": 4,
     "finetune.learning_rate": 1e-4, "acquisition.rounds": 1, "acquisition.budget": 0.1,
     "training.checkpoint_every": 2, "training.log_every": 1, "inference.batch_size": 8,

@@ -23,10 +23,11 @@ from adeada_jax.partitions.store import DividedImages
 from adeada_jax.run import main as rounds
 from adeada_jax.run.region_file import save_regions
 from adeada_jax.run.workdir import Workdir
+from tests import small_network
 
 ROOT = Path(__file__).parents[1]
 TINY = {
-    "data.height": 32, "data.width": 64, "data.batch_size": 2, "model.name": "deeplabv2", "warmup.steps": 5,
+    **small_network.NAMES, "data.height": 32, "data.width": 64, "data.batch_size": 2, "warmup.steps": 5,
     "finetune.steps": 4, "acquisition.rounds": 2, "acquisition.budget": 0.1, "training.checkpoint_every": 2,
     "training.log_every": 1, "training.target_statistics_steps": 2, "inference.batch_size": 4,
 }  # fmt: skip

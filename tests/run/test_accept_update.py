@@ -19,10 +19,11 @@ from adeada_jax.run.experiment import create_experiment
 from adeada_jax.run.region_file import load_regions
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
+from tests import small_network
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
-    "model.name": "deeplabv2", "model.backbone": "resnet18_half", "data.height": 32, "data.width": 64,
+    **small_network.NAMES, "data.height": 32, "data.width": 64,
     "data.batch_size": 2, "warmup.method": "source_only", "warmup.steps": 2, "warmup.learning_rate_steps": 0,
     "finetune.steps": 2, "acquisition.rounds": 2, "acquisition.budget": 0.3, "acquisition.strategy": "random",
     "training.target_statistics_steps": 0, "regions.kind": "grid", "regions.num_segments": 8,

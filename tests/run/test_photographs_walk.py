@@ -15,14 +15,15 @@ import pytest
 from adeada_jax.data import sources
 from adeada_jax.data.images import read_png
 from adeada_jax.files import write_png_atomic
+from tests import small_network
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/photographs.md").read_text(encoding="utf-8")
 # What makes the page's run one of seconds; all else is done as it stands there. Warm-up and fine-tuning learn
 # alike, so that one program serves both.
 SMALL = {
-    "data.height": 32, "data.width": 64, "data.batch_size": 2, "model.name": "deeplabv2",
-    "model.backbone": "resnet18_half", "warmup.method": "source_only", "warmup.steps": 4,
+    "data.height": 32, "data.width": 64, "data.batch_size": 2, **small_network.NAMES,
+    "warmup.method": "source_only", "warmup.steps": 4,
     "warmup.learning_rate": 0.02, "warmup.learning_rate_steps": 0, "finetune.steps": 4,
     "finetune.learning_rate": 0.02, "training.target_statistics_steps": 0, "inference.batch_size": 4,
     "acquisition.strategy": "entropy", "acquisition.budget": 0.1, "evaluation.regions": 30,

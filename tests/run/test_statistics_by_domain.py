@@ -12,10 +12,12 @@ from adeada_jax.telemetry import Metrics
 from adeada_jax.training import checkpoints
 from tests.test_rounds import tiny_config
 
+NETWORK = {"model__backbone": "resnet18_half", "model__name": "deeplabv2"}  # whose first layers are known
+
 
 def made(toy_dir, path, **changes):
     """An experiment whose first checkpoint has random weights and the target's statistics."""
-    config = tiny_config(toy_dir, **changes)
+    config = tiny_config(toy_dir, **NETWORK, **changes)
     experiment = create_experiment(config, Workdir(path), Metrics(path, writes=False))
     weights = experiment.initial_weights()
     if trainings.adapts_statistics(config, experiment.segmenter):

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from adeada_jax.run import main as rounds
+from tests import small_network
 
 ROOT = Path(__file__).parents[2]
 TINY = {
-    "data.height": 32, "data.width": 64, "data.batch_size": 2, "model.name": "deeplabv2", "warmup.steps": 2,
+    "data.height": 32, "data.width": 64, "data.batch_size": 2, **small_network.NAMES, "warmup.steps": 2,
     "warmup.method": "source_only", "finetune.steps": 2, "acquisition.rounds": 1, "acquisition.budget": 0.1,
     "training.checkpoint_every": 1, "training.target_statistics_steps": 0, "inference.batch_size": 4,
 }  # fmt: skip

@@ -8,6 +8,7 @@ import jax
 from flax import nnx
 
 from adeada_jax.models import Backbone, Head
+from adeada_jax.models.dropout import dropout
 from adeada_jax.models.layers import classifier
 
 NAMES = {"model.backbone": "tests.small_network:Small", "model.name": "tests.small_network:Linear"}
@@ -28,10 +29,11 @@ class Small(Backbone):
 
 
 class Linear(Head):
-    """A 1x1 convolution."""
+    """A 1x1 convolution after dropout."""
 
     def __init__(self, channels, num_classes, build):
         self.classifier = classifier(channels[-1], num_classes, dtype=build.dtype, rngs=build.rngs)
 
     def __call__(self, features, train, draw):
-        return self.classifier(features[-1]), features[-1]
+        kept = dropout(features[-1], 0.5, draw) if train else features[-1]
+        return self.classifier(kept), features[-1]

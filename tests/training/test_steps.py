@@ -10,12 +10,9 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-# Of devices and parts: which steps, with frozen batch norm or trained. Each takes ten seconds to compile.
-PAIRS = {
-    (1, 1): ("supervised frozen", "adversarial frozen", "adversarial trained"),
-    (8, 1): ("supervised frozen", "adversarial trained"),
-    (1, 2): ("supervised frozen", "adversarial frozen"),
-}
+FROZEN = ("supervised frozen", "adversarial frozen")
+TRAINED = ("supervised trained", "adversarial trained")
+PAIRS = {(1, 1): FROZEN + TRAINED, (8, 1): FROZEN + TRAINED, (1, 2): FROZEN}  # by devices and parts
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +34,7 @@ def results(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["supervised", "adversarial"])
 def test_a_pmapped_step_equals_jit_of_shard_map_bit_for_bit(results, kind):
-    assert results["twins"][f"{kind} twin: leaves"] > 50
+    assert results["twins"][f"{kind} twin: leaves"] > 15
     assert results["twins"][f"{kind} twin: different"].tolist() == []
 
 
@@ -58,7 +55,7 @@ def test_both_networks_learned_something(results):
 def test_untrained_losses_are_what_the_first_weights_say(results):
     """Near chance for the segmenter; the discriminator takes all for the target with a logit of about 2."""
     losses = {name: value for name, value in results[1, 1].items() if "loss" in name}
-    assert len(losses) == 7
+    assert len(losses) == 8
     confident = {
         "discriminator_loss": np.log(1 + np.exp([2, -2])).mean(),
         "adversarial_loss": np.log(1 + np.exp(2)),

@@ -19,7 +19,7 @@ from adeada_jax.errors import InputError
 from adeada_jax.method.regions import Regions
 from adeada_jax.partitions.store import DividedImages
 from adeada_jax.run import dry_run, preflight, recipe
-from adeada_jax.run.experiment import create_experiment, data_of
+from adeada_jax.run.experiment import create_experiment, create_segmenter, data_of
 from adeada_jax.run.forecast import make_plan, survey
 from adeada_jax.run.ignored import ignored_keys
 from adeada_jax.run.region_file import save_regions
@@ -134,10 +134,10 @@ def test_it_prints_everything_and_leaves_no_trace(planned, tmp_path, toy_dir):
     assert not experiment.workdir.root.exists()
 
 
-def test_it_names_what_was_set_for_kinds_that_were_not_chosen(toy_dir, tmp_path):
+def test_it_names_what_was_set_for_kinds_that_were_not_chosen(toy_dir):
     def ignored(**changes):
-        experiment, _ = plan_of(toy_dir, tmp_path / "run", **changes)
-        return ignored_keys(experiment.config, experiment.segmenter)
+        config = config_for(toy_dir, **changes)
+        return ignored_keys(config, create_segmenter(config))
 
     assert ignored() == []
     grid = {"regions__kind": "grid", "regions__compactness": 3.0}

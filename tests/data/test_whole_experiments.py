@@ -15,6 +15,7 @@ from adeada_jax.run import dry_run
 from adeada_jax.run import main as rounds
 from adeada_jax.run.region_file import load_regions
 from adeada_jax.run.workdir import Workdir
+from tests import small_network
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -125,7 +126,8 @@ def check_plan_of_finished(workdir, streets):
 
 @pytest.mark.slow
 def test_synthia_runs_too_and_is_scored_over_16_and_13_classes(streets, tmp_path, capsys):
-    run("synthia", tmp_path, **{"source.dir": str(streets), "target.dir": str(streets)})
+    directories = {f"{domain}.dir": str(streets) for domain in ("source", "target")}
+    run("synthia", tmp_path, **directories, **small_network.NAMES)
     for entry in summary_of(tmp_path):
         assert len(entry["iou"]) == 16
         assert not {"terrain", "truck", "train"} & entry["iou"].keys()
@@ -148,7 +150,7 @@ def test_own_folders_with_own_classes_run_too(folders, tmp_path):
     changes = {"warmup.method": "source_only", "warmup.learning_rate_steps": 0,
                "training.target_statistics_steps": 0, "acquisition.strategy": "entropy"}  # fmt: skip
     dirs = {f"{domain}.dir": str(folders / domain) for domain in ("source", "target")}
-    run("folder", tmp_path, **changes, **dirs)
+    run("folder", tmp_path, **changes, **dirs, **small_network.NAMES)
     entries = summary_of(tmp_path)
     assert all(set(entry["iou"]) == {"meadow", "lake", "rock"} for entry in entries)
 

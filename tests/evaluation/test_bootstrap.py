@@ -57,7 +57,7 @@ def test_the_truth_lies_within_nine_times_in_ten_at_least():
     truth = 100 * np.mean(union[0] / union[1])
     rng = np.random.default_rng(2)
     inside = []
-    for _ in range(60):
+    for _ in range(40):
         low, high = bootstrap.miou_interval(population[rng.integers(0, 3000, 60)])
         inside.append(low <= truth <= high)
     assert np.mean(inside) >= 0.9
@@ -76,8 +76,8 @@ def test_small_samples_that_lack_rare_classes_are_low_and_the_interval_makes_up_
     population = np.stack([rng.binomial(union, 0.7), union], axis=1)
     value = 100 * np.mean(population.sum(axis=0)[0] / population.sum(axis=0)[1])
     reflected = []
-    for _ in range(60):
-        sample = population[rng.integers(0, 5000, 100)]
+    for _ in range(40):
+        sample = population[rng.integers(0, 5000, 80)]
         low, high = bootstrap.miou_interval(sample)
         reflected.append(low <= value <= high)
     assert np.mean(reflected) >= 0.85

@@ -38,7 +38,8 @@ def test_evaluation_is_at_the_labels_own_resolution_and_counts_images(capsys):
             label = rng.choice([0, 1, 2, 255], self.sizes[i]).astype(np.uint8)
             return {"image": rng.integers(0, 256, (*self.sizes[i], 3)).astype(np.uint8), "label": label}
 
-    segmenter = Segmenter("deeplabv2", backbone="resnet18_half", num_classes=3)
+    network = {"name": "tests.small_network:Linear", "backbone": "tests.small_network:Small"}
+    segmenter = Segmenter(**network, num_classes=3)
     params, batch_stats = segmenter.init(0)
     options = {"height": 30, "width": 44, "batch_size": 2}
     counts = confusion.evaluate(segmenter, params, batch_stats, Source(), **options)

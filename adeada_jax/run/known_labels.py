@@ -16,7 +16,7 @@ _LABEL_BYTES_A_PIXEL = 0.03  # as PNG, see acquisition.py
 
 
 def has_some(experiment: Experiment) -> bool:
-    """Whether a run has labels to begin with that it need not ask for; images that joined later count not."""
+    """Whether a run has labels to begin with that it need not ask for, among the images it began with."""
     images = experiment.target_images
     if not images.labelled or experiment.annotator.reads_labels:
         return False

@@ -18,9 +18,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto import event_pb2
-from tensorboardX.summary import scalar
 
 from adeada_jax.errors import InputError
 from adeada_jax.files import finite, naming, write_text_atomic
@@ -236,6 +233,10 @@ class _Scalars:
         for old in directory.glob("events.out.tfevents.*"):
             old.unlink()
         directory.mkdir(parents=True, exist_ok=True)
+        # tensorboardX is imported where it is needed: bars and lines work without it.
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto import event_pb2
+
         # Not by SummaryWriter, whose thread would die of a full disk and leave the run waiting for it.
         self._writer = EventsWriter(str(directory / "events"))
         # The start tells a TensorBoard that is running to forget what it read from those.
@@ -247,6 +248,9 @@ class _Scalars:
         self._before: dict[str, int] = {}  # and the steps of the rounds before
 
     def add(self, event: dict[str, Any]) -> None:
+        from tensorboardX.proto import event_pb2
+        from tensorboardX.summary import scalar
+
         position = self._position(event["round"], event["stage"], event["step"])
         for name, value in event.items():
             if name not in _KEYS and isinstance(value, (int, float)):

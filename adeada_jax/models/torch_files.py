@@ -16,7 +16,6 @@ from typing import Any, BinaryIO, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from adeada_jax.errors import InputError
 
@@ -172,6 +171,8 @@ def _list(path: Path, value: Any) -> list[str]:
 
 
 def _read_safetensors(path: Path) -> dict[str, StoredTensor]:
+    from safetensors import SafetensorError, safe_open  # networks work without it
+
     try:
         file = safe_open(path, framework="np")
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118

@@ -4,55 +4,22 @@ python benchmarks/density_iteration.py [--samples=20000] [--dim=256] [--componen
 """
 
 import time
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
-from jax.scipy.linalg import solve_triangular
 
 from adeada_jax.bench.mixtures.contender_worker import matmul_rate
+from adeada_jax.bench.mixtures.plain_em import our_engine, plain_iteration
 from adeada_jax.bench.mixtures.problem import cluster_all
 from adeada_jax.bench.mixtures.synthetic import domain_pair
-from adeada_jax.mixtures.engines import Options, make_engine, plan_groups
-from adeada_jax.mixtures.packing import mean
 
 _SAMPLES = flags.DEFINE_integer("samples", 20000, "N.")
 _DIM = flags.DEFINE_integer("dim", 256, "D.")
 _COMPONENTS = flags.DEFINE_integer("components", 10, "K.")
 _ITERATIONS = flags.DEFINE_integer("iterations", 6, "Iterations measured of each, interleaved.")
 _SCIKIT = flags.DEFINE_bool("scikit", True, "Whether scikit-learn takes part.")
-
-
-@partial(jax.jit, static_argnames="reg_covar")
-def plain_iteration(features, responsibilities, reg_covar=1e-6):
-    """The EM that anyone would write: M and E step as two products of 2 N K D^2."""
-    counts = responsibilities.sum(axis=0)
-    means = responsibilities.T @ features / counts[:, None]
-    identity = jnp.eye(features.shape[1], dtype=features.dtype)
-
-    def one(mean_, weight, responsibility, count):
-        centred = features - mean_
-        covariance = (centred * responsibility[:, None]).T @ centred / count + reg_covar * identity
-        factor = solve_triangular(jnp.linalg.cholesky(covariance), identity, lower=True).T
-        white = centred @ factor
-        constant = jnp.log(weight) + jnp.log(jnp.diagonal(factor)).sum()
-        return constant - 0.5 * jnp.sum(white * white, axis=1)
-
-    arguments = (means, counts / counts.sum(), responsibilities.T, counts)
-    scores = jax.lax.map(lambda a: one(*a), arguments).T - 0.5 * features.shape[1] * jnp.log(2 * jnp.pi)
-    norms = jax.scipy.special.logsumexp(scores, axis=1)
-    return norms.mean(), jnp.exp(scores - norms[:, None])
-
-
-def our_engine(features: np.ndarray, start: np.ndarray):
-    """The engine of one mixture after its start."""
-    options = Options()
-    (group,) = plan_groups([len(features)], [start.shape[1]], features.shape[1], np.float32, options)
-    engine = make_engine(group, [features], mean(features)[None], options)
-    engine.start([start])
-    return engine
 
 
 def scikit_model(features: np.ndarray, start: np.ndarray):

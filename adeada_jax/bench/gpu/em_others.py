@@ -1,0 +1,182 @@
+"""EM of one mixture by samples: ours, the plain one, scikit-learn's and torchgmm's on the same device."""
+
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+os.environ["SCIPY_ARRAY_API"] = "1"  # asked for by scikit-learn on tensors, before SciPy is imported
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adeada_jax.bench.gpu.ledger import Ledger, median_seconds, timed
+from adeada_jax.bench.mixtures import others
+from adeada_jax.bench.mixtures.plain_em import our_engine, plain_iteration
+from adeada_jax.bench.mixtures.problem import DOMAINS, Problem, cluster_all
+from adeada_jax.bench.mixtures.synthetic import domain_pair
+
+SIZES = (100_000, 10_000, 1_000_000)  # the most telling first
+_STEPS = 5
+
+
+def measure(ledger: Ledger) -> None:
+    """An iteration by size, then the whole problem of the part before by scikit-learn."""
+    sizes, dim, number = ((500, 1000), 32, 3) if ledger.small else (SIZES, 256, 10)
+    _, source = domain_pair(0, 100, max(sizes), num_classes=1, dim=dim)
+    for size in sizes:
+        features = source.features[:size]
+        labels = cluster_all([features], [number], 0)[0]
+        start = np.eye(number, dtype=np.float32)[labels]
+        for name, contender in CONTENDERS.items():
+            ledger.row("one mixture, an iteration", f"{name}, N = {size}",
+                       lambda c=contender, f=features, s=start: c(f, s), needs=5)  # fmt: skip
+    if all((ledger.scratch / f"starts_{domain}.npy").exists() for domain in DOMAINS):
+        _whole(ledger, Problem.load(ledger.scratch))
+
+
+def ours(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
+    """Our engine's iterations after the first, each with its task lists."""
+    following = np.ones(1, bool)
+    with jax.enable_x64(True):
+        compiling, engine = timed(lambda: our_engine(features, start))
+        engine.step(following)
+        times, flops, bounds = [], [], []
+        for _ in range(_STEPS):
+            before = engine.work.flops
+
+            def step():
+                bounds.append(float(engine.step(following)[0]))
+                return engine.parts
+
+            times.append(timed(step)[0])
+            flops.append(engine.work.flops - before)
+    return {
+        "seconds": float(np.median(times)), "log_likelihood": bounds[-1], "flops": float(np.median(flops)),
+        "of_full_flops": float(np.median(flops)) / _full(features, start),
+        "start_compiling_seconds": compiling,
+    }  # fmt: skip
+
+
+def _full(features: np.ndarray, start: np.ndarray) -> float:
+    return 4.0 * len(features) * start.shape[1] * features.shape[1] ** 2
+
+
+def plain(features: np.ndarray, start: np.ndarray, precision: str = "highest") -> dict[str, Any]:
+    """The plain EM's iterations in JAX."""
+    rows, held = jnp.asarray(features), [jnp.asarray(start)]
+    bounds = []
+
+    def step():
+        bound, held[0] = plain_iteration(rows, held[0], precision=precision)
+        bounds.append(bound)
+        return held[0]
+
+    compiling, _ = timed(step)
+    seconds = median_seconds(step, repeat=_STEPS)
+    return {"seconds": seconds, "log_likelihood": float(bounds[-1]), "flops": _full(features, start),
+            "compiling_seconds": compiling}  # fmt: skip
+
+
+def scikit(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
+    """scikit-learn on tensors: the difference of fits of some iterations and of one."""
+    import sklearn
+    import torch
+    from sklearn.mixture import GaussianMixture
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    rows, given = torch.from_numpy(features).to(device), torch.from_numpy(start).to(device)
+
+    class FromStart(GaussianMixture):
+        def _initialize_parameters(self, X, random_state, xp=None):
+            self._initialize(X, given, xp=xp)
+
+    def fit(iterations: int) -> Any:
+        model = FromStart(start.shape[1], init_params="random", max_iter=iterations, tol=0.0)
+        with warnings.catch_warnings(), sklearn.config_context(array_api_dispatch=True):
+            warnings.simplefilter("ignore")
+            model.fit(rows)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return model
+
+    fit(1)
+    short, _ = timed(lambda: [fit(1), None][1])
+    model: list[Any] = []
+    long, _ = timed(lambda: model.append(fit(1 + _STEPS)))
+    found = {"seconds": (long - short) / _STEPS, "log_likelihood": float(model[0].lower_bound_),
+             "flops": _full(features, start), "device": device}  # fmt: skip
+    _release(torch)
+    return found
+
+
+def torchgmm(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
+    """torchgmm's, likewise, from its own k-means, whose time falls out of the difference."""
+    import torch
+    from torchgmm.bayes import GaussianMixture
+
+    device = "gpu" if torch.cuda.is_available() else "cpu"
+    rows = torch.from_numpy(features)
+
+    def fit(iterations: int) -> Any:
+        trainer = {"max_epochs": iterations, "accelerator": device, "devices": 1, "logger": False,
+                   "enable_progress_bar": False, "enable_model_summary": False,
+                   "enable_checkpointing": False}  # fmt: skip
+        model = GaussianMixture(start.shape[1], covariance_type="full", convergence_tolerance=0.0,
+                                covariance_regularization=1e-6, trainer_params=trainer)  # fmt: skip
+        torch.manual_seed(0)
+        model.fit(rows)
+        return model
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit(1)
+        short, _ = timed(lambda: [fit(1), None][1])
+        long, _ = timed(lambda: [fit(1 + _STEPS), None][1])
+    found = {"seconds": (long - short) / _STEPS, "fit_of_one_seconds": short, "device": device,
+             "flops": _full(features, start)}  # fmt: skip
+    _release(torch)
+    return found
+
+
+def _release(torch: Any) -> None:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+CONTENDERS: dict[str, Callable[[np.ndarray, np.ndarray], dict[str, Any]]] = {
+    "ours": ours,
+    "plain JAX, float32 highest": plain,
+    "plain JAX, tf32": lambda features, start: plain(features, start, "default"),
+    "scikit-learn on torch": scikit,
+    "torchgmm": torchgmm,
+}
+
+
+def _whole(ledger: Ledger, problem: Problem) -> None:
+    """Class by class, the largest first, as long as there is time."""
+    counts = np.bincount(problem.classes[0], minlength=len(problem.components))
+    for c in np.argsort(-counts):
+        if problem.components[c]:
+            alone = np.where(np.arange(len(counts)) == c, problem.components, 0)
+            own = replace(problem, components=alone)
+            ledger.row("whole problem, scikit-learn on torch", f"class {c}", lambda p=own: _one_class(p),
+                       needs=5)  # fmt: skip
+
+
+def _one_class(problem: Problem) -> dict[str, Any]:
+    """Both domains' mixtures of a class."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fits, _ = others.fit_scikit_torch(problem, None)
+    (c,) = np.flatnonzero(problem.components)
+    return {
+        "regions": sum(int(np.sum(of == c)) for of in problem.classes),
+        "components": int(problem.components[c]),
+        "seconds": sum(fit.seconds for fit in fits),
+        "iterations": sum(fit.iterations for fit in fits),
+        "failures": "; ".join(fit.failure for fit in fits if fit.failure),
+        "log_likelihoods": [fit.as_json()["log_likelihood"] for fit in fits],
+    }

@@ -1,0 +1,165 @@
+"""Forward passes and train steps at the paper's size: images a second, memory, and beside PyTorch's."""
+
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from adeada_jax.bench.gpu import torch_network
+from adeada_jax.bench.gpu.ledger import Ledger, timed
+from adeada_jax.bench.gpu.network_cases import Case, Compiled, compile_case, is_out_of_memory, random_weights
+
+TINY = {"backbone": "resnet18", "height": 64, "width": 128}
+# By importance; those of a group are compiled at the same time.
+FIRST = Case("supervised")
+GROUPS = (
+    (FIRST,),
+    (replace(FIRST, dtype="float32"), Case("forward"), Case("adversarial")),
+    (Case("supervised", "deeplabv2"), Case("adversarial", "deeplabv2"), Case("forward", "deeplabv2"),
+     Case("forward", dtype="float32")),
+    (replace(FIRST, remat=True), replace(FIRST, batch=4, parts=4), Case("adversarial", dtype="float32")),
+    (replace(FIRST, dtype="float32", precision="highest"), Case("supervised", "deeplabv2", dtype="float32"),
+     Case("forward", dtype="float32", precision="highest")),
+)  # fmt: skip
+BESIDE_TORCH = ("forward", "supervised")  # the tasks that PyTorch does, too
+_REPEAT = 5
+_PARALLEL_COMPILES = 4
+
+
+def measure(ledger: Ledger) -> None:
+    """Groups in order; the largest batches come after the third, PyTorch compiled after the first."""
+    groups = _small_groups() if ledger.small else GROUPS
+    weights: dict[str, Any] = {}
+    for number, group in enumerate(groups):
+        if ledger.left() < 15 and not ledger.small:
+            break
+        compiled = _compile(ledger, group, weights)
+        for one in compiled:
+            _measure_case(ledger, one)
+        if number == 0 and compiled:
+            compare_compiled(ledger, compiled[0])
+            _largest(ledger, compiled[0], weights)
+        del compiled
+
+
+def _small_groups() -> tuple[tuple[Case, ...], ...]:
+    first = replace(FIRST, **TINY)
+    return (first,), (replace(first, task="adversarial", dtype="float32"), replace(first, task="forward"))
+
+
+def _compile(ledger: Ledger, group: tuple[Case, ...], weights: dict[str, Any]) -> list[Compiled]:
+    """What could be compiled of a group, in its order; errors are kept as rows."""
+    for case in group:
+        if case.model not in weights:
+            weights[case.model] = random_weights(case)
+    found: list[Compiled] = []
+    with ThreadPoolExecutor(_PARALLEL_COMPILES) as threads:
+        waiting = [(case, threads.submit(compile_case, case, weights[case.model])) for case in group]
+        for case, future in waiting:
+
+            def finish(case: Case = case, future: Any = future) -> dict[str, Any]:
+                one = future.result()
+                found.append(one)
+                return {"compile_seconds": one.compile_seconds, "beside": len(group) - 1, "flops": one.flops,
+                        "flops_an_image": one.flops and one.flops / case.images,
+                        "memory": one.memory and one.memory["all"],
+                        "working_memory": one.memory and one.memory["temp"]}  # fmt: skip
+
+            ledger.row("compiled", case.name, finish)
+    return found
+
+
+def _measure_case(ledger: Ledger, one: Compiled) -> None:
+    case = one.case
+    ledger.row("step", case.name, lambda: alone(one), needs=3)
+    if case.task in BESIDE_TORCH and case.batch == 1 and not case.remat:
+        ledger.row("beside PyTorch", f"{case.name}, eager", lambda: beside(one, compiled=False), needs=8)
+
+
+def compare_compiled(ledger: Ledger, one: Compiled) -> None:
+    """PyTorch compiled, which takes it a minute."""
+    ledger.row("beside PyTorch", f"{one.case.name}, compiled", lambda: beside(one, compiled=True), needs=60)
+
+
+def alone(one: Compiled) -> dict[str, Any]:
+    """Seconds of a step, and images and FLOPs a second."""
+    run = one.start()
+    first, _ = timed(run)
+    seconds = statistics.median(timed(run)[0] for _ in range(_REPEAT))
+    return _rates(one, seconds) | {"first_seconds": first}
+
+
+def _rates(one: Compiled, seconds: float) -> dict[str, Any]:
+    return {
+        "seconds": seconds, "images_a_second": one.case.images / seconds,
+        "flops_a_second": one.flops and one.flops / seconds,
+        "kind_of_products": _kind_of_products(one.case), "memory": one.memory and one.memory["all"],
+    }  # fmt: skip
+
+
+def _kind_of_products(case: Case) -> str:
+    """The row of the device's rates that a case's are a share of."""
+    if case.dtype == "bfloat16":
+        return "bfloat16"
+    return "float32 tf32" if case.precision == "default" else "float32 highest"
+
+
+def beside(one: Compiled, *, compiled: bool) -> dict[str, Any]:
+    """Ours and PyTorch's in turn, each twice a turn of which the second counts; medians."""
+    network = torch_network.reference(one.case)
+    run, theirs = one.start(), torch_network.task(network, one.case, compiled=compiled)
+    begin = time.perf_counter()
+    for _ in range(2):
+        theirs()
+    first = time.perf_counter() - begin
+    jax.block_until_ready(run())
+    times = _in_turn({"ours": lambda: jax.block_until_ready(run()), "theirs": theirs})
+    del theirs, network
+    torch_network.release()
+    return {
+        "seconds": times["ours"], "torch_seconds": times["theirs"],
+        "torch_over_ours": times["theirs"] / times["ours"], "torch_first_two_seconds": first,
+        "images_a_second": one.case.images / times["ours"],
+        "torch_images_a_second": one.case.images / times["theirs"],
+    }  # fmt: skip
+
+
+def _in_turn(tasks: dict[str, Callable[[], Any]]) -> dict[str, float]:
+    times: dict[str, list[float]] = {name: [] for name in tasks}
+    for _ in range(_REPEAT):
+        for name, task in tasks.items():
+            task()
+            begin = time.perf_counter()
+            task()
+            times[name].append(time.perf_counter() - begin)
+    return {name: float(np.median(taken)) for name, taken in times.items()}
+
+
+def _largest(ledger: Ledger, one: Compiled, weights: dict[str, Any]) -> None:
+    """The largest batch that runs, at most what memory and the planned bytes of one image let expect."""
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    if ledger.small or limit is None or one.memory is None:
+        batch = 2
+    else:
+        fixed = one.memory["all"] - one.memory["temp"]
+        batch = max(2, int(0.85 * (limit - fixed) / one.memory["temp"]))
+    for _ in range(2):
+        case, failures = replace(one.case, batch=batch), []
+
+        def attempt(case: Case = case, failures: list[bool] = failures) -> dict[str, Any]:
+            try:
+                larger = compile_case(case, weights[case.model])
+                return alone(larger) | {"compile_seconds": larger.compile_seconds}
+            except Exception as error:
+                failures.append(is_out_of_memory(error))
+                raise
+
+        ledger.row("largest batch", case.name, attempt, needs=40)
+        if not any(failures) or batch <= 2:
+            return
+        batch = max(2, batch * 3 // 4)

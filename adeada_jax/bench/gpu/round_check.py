@@ -1,0 +1,123 @@
+"""A round of the toy's shapes: whether the device selects what the CPU does, and does so twice alike."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from adeada_jax.bench.gpu.ledger import Ledger
+
+_DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
+# By name: what is set in the process's environment.
+_HIGHEST = {"JAX_DEFAULT_MATMUL_PRECISION": "highest"}
+VARIANTS = {
+    "default": {},
+    "deterministic": {"XLA_FLAGS": _DETERMINISTIC},
+    "highest precision": _HIGHEST,
+}
+
+
+def measure(ledger: Ledger) -> None:
+    """The CPU's round runs beside the device's first one; then each is compared."""
+    images, steps = (6, 3) if ledger.small else (48, 60)
+    variants = list(VARIANTS) if jax.default_backend() != "cpu" else ["default"]
+    job = {"images": images, "steps": steps, "twice": False, "weights": "", "wait": 0.0}
+    on_cpu = ledger.scratch / "round on the CPU.npz"
+    cpu = _start({**job, "out": str(on_cpu)}, {"JAX_PLATFORMS": "cpu"})
+    try:
+        for name in variants:
+            out = ledger.scratch / f"round, {name}.npz"
+            own = {
+                **job,
+                "out": str(out),
+                "twice": True,
+                "weights": str(on_cpu),
+                "wait": min(40, ledger.left() / 2),
+            }
+            ledger.row(
+                "round", name, lambda j=own, n=name: _ended(_start(j, VARIANTS[n]), ledger.left()), needs=8
+            )
+        ledger.row("round", "on the CPU", lambda: _ended(cpu, ledger.left()))
+    finally:
+        cpu.kill()
+        cpu.wait()
+    for name in variants:
+        out = ledger.scratch / f"round, {name}.npz"
+        given = out.with_suffix(".given.npz")
+        ledger.row(
+            "selection against the CPU's", f"{name}, the CPU's weights", lambda g=given: against(on_cpu, g)
+        )
+        ledger.row("selection against the CPU's", f"{name}, own weights", lambda o=out: against(on_cpu, o))
+
+
+def _start(job: dict[str, Any], environment: dict[str, str]) -> subprocess.Popen:
+    merged = {**os.environ, **environment}
+    if "XLA_FLAGS" in environment:
+        merged["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {environment['XLA_FLAGS']}".strip()
+    command = [sys.executable, "-m", "adeada_jax.bench.gpu.round_worker", json.dumps(job)]
+    return subprocess.Popen(
+        command, env=merged, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    )
+
+
+def _ended(process: subprocess.Popen, seconds: float) -> dict[str, Any]:
+    """What a process prints last.
+
+    Raises:
+        RuntimeError: it failed.
+        subprocess.TimeoutExpired: it took too long, and was ended.
+    """
+    try:
+        out, error = process.communicate(timeout=max(seconds, 1.0))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
+    if process.returncode:
+        raise RuntimeError(error.strip()[-400:])
+    return json.loads(out.splitlines()[-1])
+
+
+def against(expected_file: Path, found_file: Path) -> dict[str, Any]:
+    """How a round's tables and selection differ from another's, and which regions are why."""
+    expected, found = np.load(expected_file), np.load(found_file)
+    own, other = (set(arrays["picked"].tolist()) for arrays in (found, expected))
+    classes, others = (arrays["probabilities"].argmax(axis=1) for arrays in (found, expected))
+    known = np.isfinite(found["density"]) & np.isfinite(expected["density"])
+    away = np.abs(found["density"] - expected["density"])
+    differing = sorted(own ^ other)
+    values: dict[str, Any] = {
+        "bought": len(own), "bought_by_cpu": len(other), "differing": len(differing),
+        "same_order": bool(np.array_equal(found["picked"], expected["picked"])),
+        "classes_differing": int(np.sum(classes != others)),
+        "features_error": _relative(found["features"], expected["features"]),
+        "entropy_error": _relative(found["entropy"], expected["entropy"]),
+        "pi_largest_difference_nats": float(away[known].max()) if known.any() else None,
+        "pi_median_difference_nats": float(np.median(away[known])) if known.any() else None,
+        "differing_regions": [_region(i, found, expected, own) for i in differing[:40]],
+    }  # fmt: skip
+    weights = [name for name in expected.files if name.startswith("weights") and name in found.files]
+    if weights:
+        values["weights_error"] = max(_relative(found[name], expected[name]) for name in weights)
+    return values
+
+
+def _relative(found: np.ndarray, expected: np.ndarray) -> float:
+    scale = float(np.linalg.norm(expected)) or 1.0
+    return float(np.linalg.norm(found.astype(np.float64) - expected)) / scale
+
+
+def _region(i: int, found: Any, expected: Any, own: set[int]) -> dict[str, Any]:
+    """What the two say of a region that only one of them bought."""
+    row: dict[str, Any] = {"region": i, "bought_here": i in own}
+    for name, arrays in (("here", found), ("cpu", expected)):
+        row[f"class_{name}"] = int(arrays["probabilities"][i].argmax())
+        row[f"entropy_{name}"] = float(arrays["entropy"][i])
+        density = float(arrays["density"][i])
+        row[f"pi_{name}"] = density if np.isfinite(density) else None
+    return row

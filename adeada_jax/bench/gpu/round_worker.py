@@ -1,0 +1,154 @@
+"""A round of the toy's shapes in its own process: python -m adeada_jax.bench.gpu.round_worker AS_JSON."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from adeada_jax.method.densities.gmm import Gmm
+from adeada_jax.method.ingredients.density_difference import density_difference
+from adeada_jax.method.regions import Regions
+from adeada_jax.method.strategies.adeada import Adeada
+from adeada_jax.method.strategy import Request
+from adeada_jax.models import Segmenter
+from adeada_jax.partitions.slic import slic_regions
+from adeada_jax.run.inference import infer_regions
+from adeada_jax.toy.streets import render
+from adeada_jax.training import optimizers, parallel
+from adeada_jax.training.state import create_train_state
+from adeada_jax.training.supervised import supervised_step
+
+HEIGHT, WIDTH, CLASSES, BATCH, BUDGET = 96, 192, 19, 4, 0.02
+# As configs/toy.py has them.
+OPTIONS = {"momentum": 0.9, "weight_decay": 5e-4, "decay_power": 0.9, "end_learning_rate": 1e-6,
+           "head_multiplier": 1.0}  # fmt: skip
+RATE, RISE = 0.02, 20
+
+
+class Streets:
+    """Images of a domain with their labels and regions, in memory."""
+
+    def __init__(self, domain: str, number: int):
+        pairs = [render(domain, "train", i, height=HEIGHT, width=WIDTH) for i in range(number)]
+        self.names = tuple(f"{i:05d}" for i in range(number))
+        self.images, self.labels = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
+        self.regions = [slic_regions(image) for image in self.images]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, i: int) -> dict[str, np.ndarray]:
+        return {"image": self.images[i], "regions": self.regions[i]}
+
+
+def make_segmenter() -> Segmenter:
+    """The toy's network."""
+    return Segmenter("deeplabv3plus", backbone="resnet18_half", num_classes=CLASSES, freeze_batch_norm=False,
+                     axis_name=parallel.AXIS)  # fmt: skip
+
+
+def train(source: Streets, steps: int) -> tuple[tuple[Any, Any], dict[str, float]]:
+    """Parameters and statistics after so many supervised steps, and how long they took."""
+    segmenter = make_segmenter()
+    optimizer = optimizers.segmenter_optimizer(segmenter, OPTIONS, learning_rate=RATE, steps=steps,
+                                               warmup_steps=RISE)  # fmt: skip
+    step = parallel.parallelize(supervised_step(segmenter.apply, optimizer))
+    state = parallel.replicate(create_train_state(*segmenter.init(0), optimizer))
+    times, loss = [], np.nan
+    for t in range(steps):
+        chosen = np.random.default_rng([0, t]).choice(len(source), BATCH, replace=False)
+        batch = {"image": source.images[chosen], "label": source.labels[chosen], "place": np.arange(BATCH)}
+        begin = time.perf_counter()
+        state, losses = step(state, parallel.shard(batch), jax.random.fold_in(jax.random.key(0), t))
+        loss = float(losses["loss"])
+        times.append(time.perf_counter() - begin)
+    weights = jax.device_get((state.params, state.batch_stats))
+    return weights, {
+        "first_step_seconds": times[0],
+        "step_seconds": float(np.median(times[1:])),
+        "loss": loss,
+    }
+
+
+def select(weights: tuple[Any, Any], domains: Mapping[str, Streets]) -> dict[str, np.ndarray]:
+    """Tables of both domains, pi, and what is bought in a round, as arrays."""
+    segmenter = make_segmenter()
+    source, target = (
+        infer_regions(segmenter, *weights, domains[name], height=HEIGHT, width=WIDTH, batch_size=8)
+        for name in ("rendered", "filmed")
+    )
+    found = density_difference(target["features"], target.classes, source["features"], source.classes,
+                               density=Gmm(), num_classes=CLASSES)  # fmt: skip
+    target = target.with_columns(density=found.importance)
+    picks = Adeada().select(target, Request(1, target.budget(BUDGET), 0)).picks
+    return {**_columns(target), "source_features": source["features"],
+            "picked": np.array([pick.index for pick in picks], np.int64),
+            "by_density": np.array([pick.method == "density" for pick in picks], bool)}  # fmt: skip
+
+
+def _columns(table: Regions) -> dict[str, np.ndarray]:
+    names = ("features", "probabilities", "entropy", "density")
+    return {**{name: np.asarray(table[name]) for name in names}, "pixels": table.pixels}
+
+
+def flat(weights: Any) -> dict[str, np.ndarray]:
+    """Arrays of a pytree by path."""
+    return {f"weights{jax.tree_util.keystr(path)}": np.asarray(leaf)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(weights)}  # fmt: skip
+
+
+def unflat(arrays: Mapping[str, np.ndarray], like: Any) -> Any:
+    """The reverse of `flat`."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: arrays[f"weights{jax.tree_util.keystr(path)}"], like
+    )
+
+
+def equal(first: Any, second: Any) -> bool:
+    """Whether two pytrees hold the same bits."""
+    pairs = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
+    return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
+
+
+def _awaited(file: Path, seconds: float) -> bool:
+    """Whether a file that is written elsewhere, and whole when it is there, comes in time."""
+    end = time.monotonic() + seconds
+    while not file.exists() and time.monotonic() < end:
+        time.sleep(0.2)
+    return file.exists()
+
+
+def run(job: dict[str, Any]) -> dict[str, Any]:
+    """Trains, selects, both again, and selects with another process's weights.
+
+    Args:
+        job: `out` (what is found, npz), `images` (of a domain), `steps`, `twice`, `weights` (npz with another
+            process's, or ""), `wait` (seconds for it).
+    """
+    out = Path(job["out"])
+    domains = {name: Streets(name, job["images"]) for name in ("rendered", "filmed")}
+    weights, values = train(domains["rendered"], job["steps"])
+    chosen = select(weights, domains)
+    partial = out.with_suffix(".part.npz")
+    np.savez(partial, **flat(weights), **chosen)
+    partial.rename(out)
+    result: dict[str, Any] = {"platform": jax.default_backend(), **values, "regions": len(chosen["pixels"])}
+    if job["twice"]:
+        again, _ = train(domains["rendered"], job["steps"])
+        result["same_weights_twice"] = equal(weights, again)
+        # With the first weights, so that the two questions stay apart.
+        second = select(weights, domains)
+        result["same_tables_twice"] = equal(chosen, second)
+    if job["weights"] and _awaited(Path(job["weights"]), job["wait"]):
+        given = unflat(np.load(job["weights"]), weights)
+        np.savez(out.with_suffix(".given.npz"), **select(given, domains))
+    return result
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(json.loads(sys.argv[1]))))

@@ -1,0 +1,147 @@
+"""Where an EM iteration's time goes: the engine's programs and host work, each timed and counted.
+
+Each program is waited for, so that a sum over the stages is a little more than the iteration takes by itself.
+"""
+
+import functools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import numpy as np
+
+from adeada_jax.mixtures import full, programs
+
+# Seconds until a call returns (launches, and uploads of NumPy arguments), and from then until its end.
+FIELDS = ("calls", "dispatch_seconds", "wait_seconds", "flops", "bytes")
+
+
+class StageClock:
+    """Sums by stage, for the phase at hand; `take` gives them and begins a new phase."""
+
+    def __init__(self) -> None:
+        self._stages: dict[str, dict[str, float]] = {}
+
+    def add(self, stage: str, dispatch: float, wait: float, flops: float = 0.0, size: float = 0.0) -> None:
+        sums = self._stages.setdefault(stage, dict.fromkeys(FIELDS, 0.0))
+        for field, value in zip(FIELDS, (1, dispatch, wait, flops, size), strict=True):
+            sums[field] += float(value)
+
+    def take(self) -> dict[str, dict[str, float]]:
+        taken, self._stages = self._stages, {}
+        return taken
+
+
+def _size(tree: Any) -> int:
+    return sum(getattr(leaf, "nbytes", 0) for leaf in jax.tree.leaves(tree))
+
+
+def _tails(rows, scores, exact, parts, changed, blocks, count, *, block) -> tuple[float, float]:
+    tail, dim = parts.tails.shape[1:]
+    number, columns = int(count) * block, scores.shape[0]
+    pair = 2 * (scores.dtype.itemsize + exact.dtype.itemsize)
+    return 2.0 * number * dim * tail * columns, number * (rows.dtype.itemsize * dim + pair * columns)
+
+
+def _heads(rows, scores, exact, parts, task_rows, components, columns, count, *, width):
+    pairs, head = int(count) * task_rows.shape[1], parts.heads.shape[1]
+    item = rows.dtype.itemsize
+    return 2.0 * pairs * head**2, item * (pairs * (head + 2) + int(count) * head**2)
+
+
+def _moments(rows, changes, moments, centres, task_rows, components, columns, count, *, width):
+    pairs, dim = int(count) * task_rows.shape[1], rows.shape[1]
+    return 2.0 * pairs * dim**2, rows.dtype.itemsize * pairs * (dim + 1) + int(count) * 16 * dim**2
+
+
+def _factors(parts, moments, centres, mixture, chosen, count, dim, reg_covar, *, width):
+    size = centres.shape[1]
+    return 4.0 * int(count) * size**3, int(count) * size**2 * (8 + parts.means.dtype.itemsize)
+
+
+def _centres(rows, responsibilities, sums, blocks, count, *, block):
+    number = int(count) * block
+    return 2.0 * number * rows.shape[1] * len(responsibilities), number * rows.dtype.itemsize * rows.shape[1]
+
+
+def _all(*arguments, **_) -> tuple[float, float]:
+    return 0.0, _size(arguments)
+
+
+# By program: the stage, what a call computes and moves at least, and which of its results go to the host.
+PROGRAMS: dict[str, tuple[str, Callable[..., tuple[float, float]], str]] = {
+    "bound_scores": ("tails", _tails, ""),
+    "complete_scores": ("heads", _heads, ""),
+    "accumulate": ("moments", _moments, ""),
+    "update_components": ("factors", _factors, ""),
+    "first_moments": ("centres", _centres, ""),
+    "likely_pairs": ("masks", _all, "all"),
+    "doubtful_pairs": ("masks", _all, "all"),
+    "normalise": ("responsibilities", _all, "norms and mask"),
+}
+# Host work: module or class, function, stage.
+HOST = (
+    (full, "pair_tasks", "task lists"),
+    (full, "row_blocks", "block lists"),
+    (full.FullEngine, "_tolerances", "tolerances"),
+    (full.FullEngine, "_means", "means of log densities"),
+    (full.FullEngine, "_slots", "slots"),
+)
+
+
+def _program(clock: StageClock, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    stage, cost, to_host = PROGRAMS[name]
+
+    def call(*arguments, **options):
+        flops, size = cost(*arguments, **options)
+        begin = time.perf_counter()
+        found = function(*arguments, **options)
+        called = time.perf_counter()
+        jax.block_until_ready(found)
+        ended = time.perf_counter()
+        clock.add(stage, called - begin, ended - called, flops, size)
+        return _fetched(clock, found, to_host) if to_host else found
+
+    return call
+
+
+def _fetched(clock: StageClock, found: Any, which: str) -> Any:
+    """The results with those that the engine reads on the host there."""
+    begin = time.perf_counter()
+    if which == "all":
+        found = moved = np.asarray(found)
+    else:
+        norms, mask, changes, responsibilities = found
+        moved = (np.asarray(norms), np.asarray(mask))
+        found = (*moved, changes, responsibilities)
+    clock.add("device to host", time.perf_counter() - begin, 0.0, 0.0, _size(moved))
+    return found
+
+
+def _host(clock: StageClock, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(*arguments, **options):
+        begin = time.perf_counter()
+        found = function(*arguments, **options)
+        clock.add(stage, time.perf_counter() - begin, 0.0)
+        return found
+
+    return call
+
+
+@contextmanager
+def stages_timed() -> Iterator[StageClock]:
+    """While it lasts, engines with full covariances are timed by stage."""
+    clock = StageClock()
+    places = [(programs, name, _program(clock, name, getattr(programs, name))) for name in PROGRAMS]
+    places += [(where, name, _host(clock, stage, getattr(where, name))) for where, name, stage in HOST]
+    before = [(where, name, getattr(where, name)) for where, name, _ in places]
+    try:
+        for place in places:
+            setattr(*place)
+        yield clock
+    finally:
+        for place in before:
+            setattr(*place)

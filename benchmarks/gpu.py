@@ -1,0 +1,145 @@
+"""What one accelerator does with every stage: rates, EM, networks, region tables, a round, traces.
+
+    python benchmarks/gpu.py --output=DIR
+
+Each part runs in a process of its own, ends by itself after its share of the time, and leaves DIR/PART.json,
+written anew after each measurement; DIR/gpu.json holds all of them and DIR/gpu.md shows them as tables. One
+failure stops no other. PyTorch and torchgmm take part where they are installed. Without an accelerator, sizes
+are small. docs/measurements/gpu.md says what the numbers are.
+"""
+
+# ruff: noqa: E402
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # it also runs where the package is not installed
+
+from absl import app, flags
+
+from adeada_jax.bench.gpu.gpu_tables import page
+from adeada_jax.bench.gpu.gpu_worker import PARTS
+from adeada_jax.command_line import run_app
+from adeada_jax.errors import InputError
+from adeada_jax.files import write_json_atomic, write_text_atomic
+
+_OUTPUT = flags.DEFINE_string("output", None, "Directory for the results.", required=True)
+_SECONDS = flags.DEFINE_float("seconds", 500.0, "Of all parts together.", lower_bound=10.0)
+_PARTS = flags.DEFINE_list("parts", list(PARTS), "Some of the parts.")
+_SIZE = flags.DEFINE_enum("size", "auto", ["auto", "small", "full"],
+                          "Small sizes only show that everything runs, and run side by side.")  # fmt: skip
+
+# A part that has not ended so long after its time is asked to, and so long later made to.
+_GRACE, _LAST = 4.0, 3.0
+
+
+def has_accelerator() -> bool:
+    """Whether JAX finds one; asked in another process, so that this one holds no memory there."""
+    code = "import jax; raise SystemExit(jax.default_backend() == 'cpu')"
+    return subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode == 0
+
+
+class Part:
+    """A part's process."""
+
+    def __init__(self, name: str, output: Path, scratch: Path, seconds: float, size: str):
+        self.name, self.begin, self.seconds = name, time.monotonic(), seconds
+        # Not all memory at once: parts share the device with PyTorch and with processes of their own.
+        environment = {
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.92",
+            "JAX_COMPILATION_CACHE_DIR": str(scratch / "programs"), "PYTHONUNBUFFERED": "1",
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+        }  # fmt: skip
+        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
+        command = [sys.executable, "-m", "adeada_jax.bench.gpu.gpu_worker", name, str(output), str(scratch),
+                   f"{seconds:.1f}", size]  # fmt: skip
+        self.log = scratch / f"{name}.log"
+        with self.log.open("w", encoding="utf-8") as errors:
+            self.process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=errors)
+
+    def over(self) -> bool:
+        """Whether it has ended; asks it to, and then makes it, when its time is over."""
+        late = time.monotonic() - self.begin - self.seconds
+        if self.process.poll() is None and late > _GRACE + _LAST:
+            self.process.kill()
+            self.process.wait()
+        elif self.process.poll() is None and late > _GRACE:
+            self.process.terminate()
+        return self.process.poll() is not None
+
+    def outcome(self) -> dict[str, Any]:
+        """How it ended."""
+        seconds = time.monotonic() - self.begin
+        words = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        status = self.process.returncode
+        return {
+            "name": self.name, "status": status, "seconds": round(seconds, 1),
+            "limit": round(self.seconds, 1), "last_words": words[-1][:200] if status and words else "",
+        }  # fmt: skip
+
+
+def run_parts(names: list[str], output: Path, scratch: Path, size: str, jobs: int) -> list[dict[str, Any]]:
+    """All parts, `jobs` at a time; what one leaves of its time the others share."""
+    end = time.monotonic() + _SECONDS.value
+    waiting, running, ended = list(names), [], []
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                left = max(end - time.monotonic() - (_GRACE + _LAST), 2.0)
+                rest = sum(PARTS[name][1] for name in waiting)
+                name = waiting.pop(0)
+                seconds = min(left, left * jobs * PARTS[name][1] / rest)
+                print(f"{name}: at most {seconds:.0f} s", flush=True)
+                running.append(Part(name, output, scratch, seconds, size))
+            time.sleep(0.05)
+            for part in [part for part in running if part.over()]:
+                running.remove(part)
+                ended.append(part.outcome())
+                print(
+                    "{name}: status {status} after {seconds} s {last_words}".format(**ended[-1]), flush=True
+                )
+                write_results(output, ended)
+    finally:
+        for part in running:
+            part.process.kill()
+            part.process.wait()
+    return ended
+
+
+def write_results(output: Path, ended: list[dict[str, Any]]) -> None:
+    """gpu.json and gpu.md of what the parts have left so far."""
+    files = [output / f"{name}.json" for name in PARTS]
+    parts = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()}
+    write_json_atomic(output / "gpu.json", {"ended": ended, "parts": parts})
+    write_text_atomic(output / "gpu.md", page(parts, ended))
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument '{argv[1]}'")
+    for name in _PARTS.value:
+        if name not in PARTS:
+            raise InputError(f"--parts: there is no '{name}'; known: {', '.join(PARTS)}")
+    output = Path(_OUTPUT.value)
+    output.mkdir(parents=True, exist_ok=True)
+    for name in PARTS:  # another run's would pass for this one's
+        (output / f"{name}.json").unlink(missing_ok=True)
+    size = _SIZE.value
+    if size == "auto":
+        size = "full" if has_accelerator() else "small"
+    jobs = 1 if size == "full" else max(1, min(4, (os.cpu_count() or 1) // 2))
+    with tempfile.TemporaryDirectory() as scratch:
+        run_parts(_PARTS.value, output, Path(scratch), size, jobs)
+    print((output / "gpu.md").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    run_app(main)

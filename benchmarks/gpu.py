@@ -10,8 +10,10 @@ are small. docs/measurements/gpu.md says what the numbers are.
 
 # ruff: noqa: E402
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -54,26 +56,36 @@ class Part:
         # Not all memory at once: parts share the device with PyTorch and with processes of their own.
         environment = {
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.92",
-            "JAX_COMPILATION_CACHE_DIR": str(scratch / "programs"), "PYTHONUNBUFFERED": "1",
-            "TF_CPP_MIN_LOG_LEVEL": "2",
+            "PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "2",
+            "JAX_COMPILATION_CACHE_DIR": str(scratch / "programs"),
+            "TORCHINDUCTOR_CACHE_DIR": str(scratch / "torch programs"),
         }  # fmt: skip
+        environment |= {key: os.environ[key] for key in ("JAX_COMPILATION_CACHE_DIR",) if key in os.environ}
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(paths)
         command = [sys.executable, "-m", "adeada_jax.bench.gpu.gpu_worker", name, str(output), str(scratch),
                    f"{seconds:.1f}", size]  # fmt: skip
         self.log = scratch / f"{name}.log"
         with self.log.open("w", encoding="utf-8") as errors:
-            self.process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=errors)
+            self.process = subprocess.Popen(
+                command, env={**os.environ, **environment}, stderr=errors, start_new_session=True
+            )
 
     def over(self) -> bool:
         """Whether it has ended; asks it to, and then makes it, when its time is over."""
         late = time.monotonic() - self.begin - self.seconds
         if self.process.poll() is None and late > _GRACE + _LAST:
-            self.process.kill()
-            self.process.wait()
+            self.stop(signal.SIGKILL)
         elif self.process.poll() is None and late > _GRACE:
-            self.process.terminate()
+            self.stop(signal.SIGTERM)
         return self.process.poll() is not None
+
+    def stop(self, how: int) -> None:
+        """Sends a signal to the part and to the processes that it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, how)
+        if how == signal.SIGKILL:
+            self.process.wait()
 
     def outcome(self) -> dict[str, Any]:
         """How it ended."""
@@ -109,8 +121,7 @@ def run_parts(names: list[str], output: Path, scratch: Path, size: str, jobs: in
                 write_results(output, ended)
     finally:
         for part in running:
-            part.process.kill()
-            part.process.wait()
+            part.stop(signal.SIGKILL)
     return ended
 
 
@@ -135,7 +146,7 @@ def main(argv: list[str]) -> None:
     size = _SIZE.value
     if size == "auto":
         size = "full" if has_accelerator() else "small"
-    jobs = 1 if size == "full" else max(1, min(4, (os.cpu_count() or 1) // 2))
+    jobs = 1 if size == "full" else max(1, min(len(PARTS), (os.cpu_count() or 1) // 2))
     with tempfile.TemporaryDirectory() as scratch:
         run_parts(_PARTS.value, output, Path(scratch), size, jobs)
     print((output / "gpu.md").read_text(encoding="utf-8"))

@@ -26,7 +26,7 @@ PHASES = {
     "the second iteration": slice(2, 3),
     "the mean of the later iterations": slice(2, None),
 }
-_ROWS = 16384  # of a piece whose log densities are computed in full
+_ROWS = (512, 4096, 16384)  # of pieces whose log densities are computed in full: few programs
 
 
 def measure(ledger: Ledger) -> None:
@@ -177,9 +177,9 @@ def in_full(mixture: Mixture, samples: Any, columns: int) -> np.ndarray:
     found = np.empty(len(samples))
     with jax.enable_x64(True):
         parameters = jax.device_put((weights, means, factors))
-        for low in range(0, len(samples), _ROWS):
-            piece = np.asarray(samples[low : low + _ROWS]).astype(np.float64)
-            padded = np.zeros((_ROWS if len(samples) > _ROWS else 1 << (len(samples) - 1).bit_length(), dim))
+        for low in range(0, len(samples), _ROWS[-1]):
+            piece = np.asarray(samples[low : low + _ROWS[-1]]).astype(np.float64)
+            padded = np.zeros((next(rows for rows in _ROWS if rows >= len(piece)), dim))
             padded[: len(piece)] = piece
             found[low : low + len(piece)] = np.asarray(_in_full(padded, *parameters))[: len(piece)]
     return found

@@ -25,16 +25,25 @@ _STEPS = 5
 def measure(ledger: Ledger) -> None:
     """An iteration by size, then the whole problem of the part before by scikit-learn."""
     sizes, dim, number = ((500, 1000), 32, 3) if ledger.small else (SIZES, 256, 10)
-    _, source = domain_pair(0, 100, max(sizes), num_classes=1, dim=dim)
+    rows = _features(ledger, max(sizes), dim)
     for size in sizes:
-        features = source.features[:size]
+        features = rows[:size]
         labels = cluster_all([features], [number], 0)[0]
         start = np.eye(number, dtype=np.float32)[labels]
         for name, contender in CONTENDERS.items():
-            ledger.row("one mixture, an iteration", f"{name}, N = {size}",
+            ledger.row("one mixture, an iteration", f"{name}, N = {len(features)}",
                        lambda c=contender, f=features, s=start: c(f, s), needs=5)  # fmt: skip
     if all((ledger.scratch / f"starts_{domain}.npy").exists() for domain in DOMAINS):
         _whole(ledger, Problem.load(ledger.scratch))
+
+
+def _features(ledger: Ledger, size: int, dim: int) -> np.ndarray:
+    """Up to `size` features (N, D): the source's of the part before, by class, or one class's anew."""
+    file = ledger.scratch / f"features_{DOMAINS[0]}.npy"
+    if not file.exists() or ledger.small:
+        return domain_pair(0, 100, size, num_classes=1, dim=dim)[1].features
+    classes = np.load(ledger.scratch / f"classes_{DOMAINS[0]}.npy")
+    return np.load(file)[np.argsort(classes, kind="stable")[:size]]
 
 
 def ours(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 # By importance, as they run: the module, and the part's share of the time.
 PARTS = {
-    "rates": ("device_rates", 35),
-    "em": ("em_cost", 120),
-    "networks": ("network_cost", 170),
-    "em_others": ("em_others", 45),
+    "rates": ("device_rates", 25),
+    "em": ("em_cost", 130),
+    "networks": ("network_cost", 165),
+    "em_others": ("em_others", 55),
     "trace": ("kernel_trace", 45),
     "round": ("round_check", 45),
-    "tables": ("table_cost", 40),
+    "tables": ("table_cost", 35),
 }
 
 

@@ -23,63 +23,60 @@ VARIANTS = {
 
 
 def measure(ledger: Ledger) -> None:
-    """The CPU's round runs beside the device's first one; then each is compared."""
+    """The rounds run side by side, on the CPU and by variant on the device; then each is compared."""
     images, steps = (6, 3) if ledger.small else (48, 60)
     variants = list(VARIANTS) if jax.default_backend() != "cpu" else ["default"]
-    job = {"images": images, "steps": steps, "twice": False, "weights": "", "wait": 0.0}
+    wait = max(1.0, ledger.left() / 2)
     on_cpu = ledger.scratch / "round on the CPU.npz"
-    cpu = _start({**job, "out": str(on_cpu)}, {"JAX_PLATFORMS": "cpu"})
+    job = {"images": images, "steps": steps, "weights": str(on_cpu), "wait": wait, "peers": {},
+           "lock": str(ledger.scratch / "round.lock")}  # fmt: skip
+    peers = {name: str(ledger.scratch / f"round, {name}, done") for name in variants}
+    outs = {name: ledger.scratch / f"round, {name}.npz" for name in variants}
+    jobs = {"on the CPU": {**job, "out": str(on_cpu)}}
+    jobs |= {name: {**job, "out": str(outs[name]), "own": name, "peers": peers} for name in variants}
+    settings = {"on the CPU": {"JAX_PLATFORMS": "cpu"}, **VARIANTS}
+    running = {name: _start(own, settings[name]) for name, own in jobs.items()}
     try:
-        for name in variants:
-            out = ledger.scratch / f"round, {name}.npz"
-            own = {
-                **job,
-                "out": str(out),
-                "twice": True,
-                "weights": str(on_cpu),
-                "wait": min(40, ledger.left() / 2),
-            }
-            ledger.row(
-                "round", name, lambda j=own, n=name: _ended(_start(j, VARIANTS[n]), ledger.left()), needs=8
-            )
-        ledger.row("round", "on the CPU", lambda: _ended(cpu, ledger.left()))
+        for name, process in running.items():
+            ledger.row("round", name, lambda p=process, n=name: _ended(p, _log(jobs[n]), ledger.left()))
     finally:
-        cpu.kill()
-        cpu.wait()
-    for name in variants:
-        out = ledger.scratch / f"round, {name}.npz"
-        given = out.with_suffix(".given.npz")
-        ledger.row(
-            "selection against the CPU's", f"{name}, the CPU's weights", lambda g=given: against(on_cpu, g)
-        )
-        ledger.row("selection against the CPU's", f"{name}, own weights", lambda o=out: against(on_cpu, o))
+        for process in running.values():
+            process.kill()
+            process.wait()
+    for name, out in outs.items():
+        for words, file in (("the CPU's weights", out.with_suffix(".given.npz")), ("own weights", out)):
+            ledger.row("selection against the CPU's", f"{name}, {words}", lambda f=file: against(on_cpu, f),
+                       needs=-1e9)  # fmt: skip
 
 
 def _start(job: dict[str, Any], environment: dict[str, str]) -> subprocess.Popen:
+    """A round's process; what it says of errors is in a file beside what it finds."""
     merged = {**os.environ, **environment}
     if "XLA_FLAGS" in environment:
         merged["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {environment['XLA_FLAGS']}".strip()
     command = [sys.executable, "-m", "adeada_jax.bench.gpu.round_worker", json.dumps(job)]
-    return subprocess.Popen(
-        command, env=merged, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
-    )
+    with _log(job).open("w", encoding="utf-8") as errors:
+        return subprocess.Popen(command, env=merged, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8")
 
 
-def _ended(process: subprocess.Popen, seconds: float) -> dict[str, Any]:
+def _log(job: dict[str, Any]) -> Path:
+    return Path(job["out"]).with_suffix(".log")
+
+
+def _ended(process: subprocess.Popen, log: Path, seconds: float) -> dict[str, Any]:
     """What a process prints last.
 
     Raises:
-        RuntimeError: it failed.
-        subprocess.TimeoutExpired: it took too long, and was ended.
+        RuntimeError: it failed, or took too long and was ended.
     """
     try:
-        out, error = process.communicate(timeout=max(seconds, 1.0))
-    except subprocess.TimeoutExpired:
+        out, _ = process.communicate(timeout=max(seconds, 1.0))
+    except subprocess.TimeoutExpired as error:
         process.kill()
         process.communicate()
-        raise
+        raise RuntimeError(f"not done after {seconds:.0f} s more") from error
     if process.returncode:
-        raise RuntimeError(error.strip()[-400:])
+        raise RuntimeError(log.read_text(encoding="utf-8", errors="replace").strip()[-400:])
     return json.loads(out.splitlines()[-1])
 
 

@@ -1,5 +1,6 @@
 """A round of the toy's shapes in its own process: python -m adeada_jax.bench.gpu.round_worker AS_JSON."""
 
+import fcntl
 import json
 import sys
 import time
@@ -52,27 +53,38 @@ def make_segmenter() -> Segmenter:
                      axis_name=parallel.AXIS)  # fmt: skip
 
 
-def train(source: Streets, steps: int) -> tuple[tuple[Any, Any], dict[str, float]]:
-    """Parameters and statistics after so many supervised steps, and how long they took."""
-    segmenter = make_segmenter()
-    optimizer = optimizers.segmenter_optimizer(segmenter, OPTIONS, learning_rate=RATE, steps=steps,
-                                               warmup_steps=RISE)  # fmt: skip
-    step = parallel.parallelize(supervised_step(segmenter.apply, optimizer))
-    state = parallel.replicate(create_train_state(*segmenter.init(0), optimizer))
-    times, loss = [], np.nan
-    for t in range(steps):
-        chosen = np.random.default_rng([0, t]).choice(len(source), BATCH, replace=False)
-        batch = {"image": source.images[chosen], "label": source.labels[chosen], "place": np.arange(BATCH)}
-        begin = time.perf_counter()
-        state, losses = step(state, parallel.shard(batch), jax.random.fold_in(jax.random.key(0), t))
-        loss = float(losses["loss"])
-        times.append(time.perf_counter() - begin)
-    weights = jax.device_get((state.params, state.batch_stats))
-    return weights, {
-        "first_step_seconds": times[0],
-        "step_seconds": float(np.median(times[1:])),
-        "loss": loss,
-    }
+class Trainer:
+    """The supervised step of the toy, compiled once."""
+
+    def __init__(self, source: Streets, steps: int):
+        """
+        Args:
+            source: what it learns.
+            steps: of a training.
+        """
+        self._source, self._steps = source, steps
+        self._segmenter = make_segmenter()
+        self._optimizer = optimizers.segmenter_optimizer(
+            self._segmenter, OPTIONS, learning_rate=RATE, steps=steps, warmup_steps=RISE
+        )
+        self._step = parallel.parallelize(supervised_step(self._segmenter.apply, self._optimizer))
+
+    def train(self) -> tuple[tuple[Any, Any], dict[str, float]]:
+        """Parameters and statistics of a training from the start, and how long its steps took."""
+        source = self._source
+        state = parallel.replicate(create_train_state(*self._segmenter.init(0), self._optimizer))
+        times, loss = [], np.nan
+        for t in range(self._steps):
+            chosen = np.random.default_rng([0, t]).choice(len(source), BATCH, replace=False)
+            images = {"image": source.images[chosen], "label": source.labels[chosen]}
+            batch = parallel.shard({**images, "place": np.arange(BATCH)})
+            begin = time.perf_counter()
+            state, losses = self._step(state, batch, jax.random.fold_in(jax.random.key(0), t))
+            loss = float(losses["loss"])
+            times.append(time.perf_counter() - begin)
+        weights = jax.device_get((state.params, state.batch_stats))
+        return weights, {"first_step_seconds": times[0], "step_seconds": float(np.median(times[1:])),
+                         "loss": loss}  # fmt: skip
 
 
 def select(weights: tuple[Any, Any], domains: Mapping[str, Streets]) -> dict[str, np.ndarray]:
@@ -123,30 +135,43 @@ def _awaited(file: Path, seconds: float) -> bool:
     return file.exists()
 
 
+def _timed_alone(trainer: Trainer, job: dict[str, Any]) -> float:
+    """Seconds of a step once all of the peers are done with the rest, one process after another."""
+    Path(job["peers"][job["own"]]).touch()
+    for file in job["peers"].values():
+        _awaited(Path(file), job["wait"])
+    with Path(job["lock"]).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return trainer.train()[1]["step_seconds"]
+
+
 def run(job: dict[str, Any]) -> dict[str, Any]:
-    """Trains, selects, both again, and selects with another process's weights.
+    """Trains, selects, both again, selects with another process's weights, and times steps by itself.
 
     Args:
-        job: `out` (what is found, npz), `images` (of a domain), `steps`, `twice`, `weights` (npz with another
-            process's, or ""), `wait` (seconds for it).
+        job: `out` (what is found, npz), `images` (of a domain), `steps`, `weights` (npz with another
+            process's, or ""), `wait` (most seconds for other processes); `own` name, `peers` (by name a file
+            that says it is done) and `lock` (file), or no peers.
     """
     out = Path(job["out"])
     domains = {name: Streets(name, job["images"]) for name in ("rendered", "filmed")}
-    weights, values = train(domains["rendered"], job["steps"])
+    trainer = Trainer(domains["rendered"], job["steps"])
+    weights, values = trainer.train()
     chosen = select(weights, domains)
     partial = out.with_suffix(".part.npz")
     np.savez(partial, **flat(weights), **chosen)
     partial.rename(out)
     result: dict[str, Any] = {"platform": jax.default_backend(), **values, "regions": len(chosen["pixels"])}
-    if job["twice"]:
-        again, _ = train(domains["rendered"], job["steps"])
-        result["same_weights_twice"] = equal(weights, again)
-        # With the first weights, so that the two questions stay apart.
-        second = select(weights, domains)
-        result["same_tables_twice"] = equal(chosen, second)
-    if job["weights"] and _awaited(Path(job["weights"]), job["wait"]):
+    if not job["peers"]:
+        return result
+    again, _ = trainer.train()
+    result["same_weights_twice"] = equal(weights, again)
+    # With the first weights, so that the two questions stay apart.
+    result["same_tables_twice"] = equal(chosen, select(weights, domains))
+    if _awaited(Path(job["weights"]), job["wait"]):
         given = unflat(np.load(job["weights"]), weights)
         np.savez(out.with_suffix(".given.npz"), **select(given, domains))
+    result["step_seconds"] = _timed_alone(trainer, job)
     return result
 
 

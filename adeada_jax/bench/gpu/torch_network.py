@@ -1,5 +1,6 @@
 """The same forward passes and train steps in PyTorch, channels last, as eager as it is and compiled."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -120,3 +121,10 @@ def release() -> None:
 
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+if __name__ == "__main__":  # compiles the cases that are given as JSON, for the cache on the disk
+    for text in sys.argv[1:]:
+        case = Case(**json.loads(text))
+        run = task(reference(case), case, compiled=True)
+        run(), run()

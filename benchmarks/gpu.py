@@ -58,7 +58,7 @@ class Part:
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.92",
             "PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "2",
             "JAX_COMPILATION_CACHE_DIR": str(scratch / "programs"),
-            "TORCHINDUCTOR_CACHE_DIR": str(scratch / "torch programs"),
+            "TORCHINDUCTOR_CACHE_DIR": str(scratch / "torch_programs"),
         }  # fmt: skip
         environment |= {key: os.environ[key] for key in ("JAX_COMPILATION_CACHE_DIR",) if key in os.environ}
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -45,7 +46,7 @@ def measure(ledger: Ledger) -> None:
             break
         compiled = _compile(ledger, group, weights)
         if number == 0:
-            ledger.row("PyTorch's programs", "compiled elsewhere", lambda: _joined(warmer, ledger.left() / 3))
+            ledger.row("PyTorch's programs", "compiled elsewhere", lambda: _joined(warmer, ledger))
         for one in compiled:
             _measure_case(ledger, one)
         if number == 0:
@@ -70,18 +71,25 @@ def _with_compiled(case: Case) -> bool:
 def _start_warmer(ledger: Ledger, cases: list[Case]) -> subprocess.Popen:
     command = [sys.executable, "-m", "adeada_jax.bench.gpu.torch_network"]
     command += [json.dumps(asdict(case)) for case in cases]
-    with (ledger.scratch / "torch programs.log").open("w", encoding="utf-8") as log:
+    with (_torch_log(ledger)).open("w", encoding="utf-8") as log:
         return subprocess.Popen(command, stdout=log, stderr=log)
 
 
-def _joined(process: subprocess.Popen, seconds: float) -> dict[str, Any]:
+def _torch_log(ledger: Ledger) -> Path:
+    return ledger.scratch / "torch_programs.log"
+
+
+def _joined(process: subprocess.Popen, ledger: Ledger) -> dict[str, Any]:
     """Waits for a process, which must not disturb what is timed, and ends it where it takes too long."""
     begin = time.perf_counter()
     try:
-        status = process.wait(timeout=max(seconds, 1.0))
+        status = process.wait(timeout=max(ledger.left() / 3, 1.0))
     except subprocess.TimeoutExpired:
         process.kill()
         status = process.wait()
+    words = _torch_log(ledger).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    if status and words:
+        raise RuntimeError(words[-1])
     return {"status": status, "waited_seconds": time.perf_counter() - begin}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from adeada_jax.bench.gpu import torch_network
@@ -97,7 +98,7 @@ def _compile(ledger: Ledger, group: tuple[Case, ...], weights: dict[str, Any]) -
     """What could be compiled of a group, in its order; errors are kept as rows."""
     for case in group:
         if case.model not in weights:
-            weights[case.model] = random_weights(case)
+            weights[case.model] = _weights(case)
     found: list[Compiled] = []
     with ThreadPoolExecutor(_PARALLEL_COMPILES) as threads:
         waiting = [(case, threads.submit(compile_case, case, weights[case.model])) for case in group]
@@ -113,6 +114,14 @@ def _compile(ledger: Ledger, group: tuple[Case, ...], weights: dict[str, Any]) -
 
             ledger.row("compiled", case.name, finish)
     return found
+
+
+def _weights(case: Case) -> tuple[Any, Any]:
+    """PyTorch's random weights, to compare what comes out; ours where there is none."""
+    try:
+        return jax.tree.map(jnp.asarray, torch_network.weights_of(torch_network.reference(case), case))
+    except ImportError:
+        return random_weights(case)
 
 
 def _measure_case(ledger: Ledger, one: Compiled) -> None:
@@ -150,19 +159,27 @@ def beside(one: Compiled, *, compiled: bool) -> dict[str, Any]:
     network = torch_network.reference(one.case)
     run, theirs = one.start(), torch_network.task(network, one.case, compiled=compiled)
     begin = time.perf_counter()
-    for _ in range(2):
-        theirs()
+    other = theirs()
+    theirs()
     first = time.perf_counter() - begin
-    jax.block_until_ready(run())
+    difference = _difference(one.case, jax.block_until_ready(run()), other)
     times = _in_turn({"ours": lambda: jax.block_until_ready(run()), "theirs": theirs})
-    del theirs, network
+    del theirs, network, other
     torch_network.release()
     return {
         "seconds": times["ours"], "torch_seconds": times["theirs"],
         "torch_over_ours": times["theirs"] / times["ours"], "torch_first_two_seconds": first,
         "images_a_second": one.case.images / times["ours"],
-        "torch_images_a_second": one.case.images / times["theirs"],
+        "torch_images_a_second": one.case.images / times["theirs"], "difference": difference,
     }  # fmt: skip
+
+
+def _difference(case: Case, ours: Any, theirs: Any) -> float:
+    """Relative, of the logits or of the first step's losses: both networks begin with the same weights."""
+    mine, other = np.asarray(ours if case.task == "forward" else ours[1]["loss"]), theirs.cpu().numpy()
+    if case.task == "forward":
+        other = other.transpose(0, 2, 3, 1)
+    return float(np.linalg.norm(mine - other) / np.linalg.norm(other))
 
 
 def _in_turn(tasks: dict[str, Callable[[], Any]]) -> dict[str, float]:

@@ -2,10 +2,10 @@
 
     python benchmarks/gpu.py --output=DIR
 
-Each part runs in a process of its own, ends by itself after its share of the time, and leaves DIR/PART.json,
-written anew after each measurement; DIR/gpu.json holds all of them and DIR/gpu.md shows them as tables. One
-failure stops no other. PyTorch and torchgmm take part where they are installed. Without an accelerator, sizes
-are small. docs/measurements/gpu.md says what the numbers are.
+Each part runs in a process of its own, ends by itself after its share of the time, and writes DIR/PART.json
+anew after each measurement; every few seconds DIR/gpu.json takes in all of them, and DIR/gpu.md shows them as
+tables. One failure stops no other. PyTorch and torchgmm take part where they are installed. Without an
+accelerator, sizes are small. docs/measurements/gpu.md says what the numbers are.
 """
 
 # ruff: noqa: E402
@@ -37,7 +37,10 @@ _SECONDS = flags.DEFINE_float("seconds", 500.0, "Of all parts together.", lower_
 _PARTS = flags.DEFINE_list("parts", list(PARTS), "Some of the parts.")
 _SIZE = flags.DEFINE_enum("size", "auto", ["auto", "small", "full"],
                           "Small sizes only show that everything runs, and run side by side.")  # fmt: skip
+_TORCH = flags.DEFINE_bool("torch", True, "Whether PyTorch takes part where it is installed.")
 
+# Seconds between two writings of what there is so far.
+_EVERY = 5.0
 # A part that has not ended so long after its time is asked to, and so long later made to.
 _GRACE, _LAST = 4.0, 3.0
 
@@ -64,7 +67,7 @@ class Part:
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(paths)
         command = [sys.executable, "-m", "adeada_jax.bench.gpu.gpu_worker", name, str(output), str(scratch),
-                   f"{seconds:.1f}", size]  # fmt: skip
+                   f"{time.time() + seconds:.1f}", size, "with" if _TORCH.value else "without"]  # fmt: skip
         self.log = scratch / f"{name}.log"
         with self.log.open("w", encoding="utf-8") as errors:
             self.process = subprocess.Popen(
@@ -88,20 +91,22 @@ class Part:
             self.process.wait()
 
     def outcome(self) -> dict[str, Any]:
-        """How it ended."""
+        """How it ended; what it may have left running ends, too."""
+        self.stop(signal.SIGKILL)
         seconds = time.monotonic() - self.begin
         words = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         status = self.process.returncode
         return {
             "name": self.name, "status": status, "seconds": round(seconds, 1),
             "limit": round(self.seconds, 1), "last_words": words[-1][:200] if status and words else "",
+            "log": words[-30:] if status else [],
         }  # fmt: skip
 
 
 def run_parts(names: list[str], output: Path, scratch: Path, size: str, jobs: int) -> list[dict[str, Any]]:
     """All parts, `jobs` at a time; what one leaves of its time the others share."""
     end = time.monotonic() + _SECONDS.value
-    waiting, running, ended = list(names), [], []
+    waiting, running, ended, written = list(names), [], [], time.monotonic()
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
@@ -114,11 +119,13 @@ def run_parts(names: list[str], output: Path, scratch: Path, size: str, jobs: in
             time.sleep(0.05)
             for part in [part for part in running if part.over()]:
                 running.remove(part)
-                ended.append(part.outcome())
-                print(
-                    "{name}: status {status} after {seconds} s {last_words}".format(**ended[-1]), flush=True
-                )
+                found = part.outcome()
+                ended.append(found)
+                print(f"{part.name}: status {found['status']} after {found['seconds']} s", flush=True)
+                print(found["last_words"], end="\n" * bool(found["last_words"]), flush=True)
+            if time.monotonic() - written > _EVERY or not (waiting or running):
                 write_results(output, ended)
+                written = time.monotonic()
     finally:
         for part in running:
             part.stop(signal.SIGKILL)
@@ -149,6 +156,8 @@ def main(argv: list[str]) -> None:
     jobs = 1 if size == "full" else max(1, min(len(PARTS), (os.cpu_count() or 1) // 2))
     with tempfile.TemporaryDirectory() as scratch:
         run_parts(_PARTS.value, output, Path(scratch), size, jobs)
+    for name in PARTS:  # all in gpu.json now
+        (output / f"{name}.json").unlink(missing_ok=True)
     print((output / "gpu.md").read_text(encoding="utf-8"))
 
 

@@ -44,6 +44,7 @@ def measure(ledger: Ledger) -> None:
     ledger.note(regions=[len(c) for c in problem.classes], mixtures=len(problem.jobs),
                 components=2 * int(problem.components.sum()), dim=problem.features[0].shape[1],
                 full_iteration_flops=sum(problem.flops(*job) for job in problem.jobs))  # fmt: skip
+    problem.save(ledger.scratch)
     ledger.row("fit", "2 iterations, compiling", lambda: keep("first", fit, problem, np.float32, 2))
     ledger.row("fit", "float32", lambda: keep("fitted", fit, problem, np.float32, 200))
     ledger.row("fit", "float32, each program waited for", lambda: by_stage(ledger, problem))
@@ -53,7 +54,6 @@ def measure(ledger: Ledger) -> None:
     ledger.row("fit", "float64", lambda: keep("wide", fit, problem, np.float64, 200), needs=20)
     if "wide" in found and "fitted" in found:
         ledger.row("error", "of the fit, against float64's", lambda: differences(problem, found))
-    problem.save(ledger.scratch)
 
 
 def make(small: bool) -> tuple[Problem, dict[str, Any]]:

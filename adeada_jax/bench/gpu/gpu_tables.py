@@ -59,9 +59,18 @@ def page(parts: Mapping[str, Mapping[str, Any]], ended: Iterable[Mapping[str, An
         kinds: dict[str, list[dict[str, Any]]] = {}
         for row in content.get("rows", []):
             kinds.setdefault(row["kind"], []).append(with_shares(row, rates))
+            _sum_floors(kinds[row["kind"]])
         for kind, rows in kinds.items():
             text.append(f"\n{_table(kind, rows)}")
     return "".join(text)
+
+
+def _sum_floors(rows: list[dict[str, Any]]) -> None:
+    """Gives the sum of a phase's stages, where it is the last row, the sum of their floors."""
+    if rows[-1]["name"] == "all" and any("floor_seconds" in row for row in rows):
+        floor = sum(row.get("floor_seconds", 0.0) for row in rows)
+        seconds = rows[-1]["dispatch_seconds"] + rows[-1]["wait_seconds"]
+        rows[-1] |= {"floor_seconds": floor, "share_of_floor": floor / seconds}
 
 
 def _table(kind: str, rows: list[Mapping[str, Any]]) -> str:

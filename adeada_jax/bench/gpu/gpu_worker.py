@@ -1,6 +1,7 @@
-"""A part in its own process: python -m adeada_jax.bench.gpu.gpu_worker PART OUTPUT SCRATCH SECONDS SIZE."""
+"""A part in its own process: python -m adeada_jax.bench.gpu.gpu_worker PART ..., as `run` takes it."""
 
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 
@@ -8,16 +9,27 @@ from pathlib import Path
 PARTS = {
     "rates": ("device_rates", 25),
     "em": ("em_cost", 130),
-    "networks": ("network_cost", 165),
-    "em_others": ("em_others", 55),
+    "networks": ("network_cost", 160),
+    "em_others": ("em_others", 50),
     "trace": ("kernel_trace", 45),
-    "round": ("round_check", 45),
-    "tables": ("table_cost", 35),
+    "round": ("round_check", 60),
+    "tables": ("table_cost", 30),
 }
 
 
-def run(part: str, output: Path, scratch: Path, seconds: float, size: str) -> None:
-    """Measure a part; with size "auto" sizes are small where there is no accelerator."""
+def run(part: str, output: Path, scratch: Path, end: float, size: str, torch: str) -> None:
+    """Measure a part.
+
+    Args:
+        part: of PARTS.
+        output: directory of its file.
+        scratch: directory for what nobody keeps, that of all parts.
+        end: seconds since the epoch at which it should be done.
+        size: "small" or "full".
+        torch: "with" or "without", where PyTorch counts as missing.
+    """
+    if torch == "without":
+        sys.modules["torch"] = None
     # The part's module first: one of them must set what SciPy reads as it is imported.
     module = import_module(f"adeada_jax.bench.gpu.{PARTS[part][0]}")
 
@@ -25,12 +37,11 @@ def run(part: str, output: Path, scratch: Path, seconds: float, size: str) -> No
 
     from adeada_jax.bench.gpu.ledger import Ledger, peak_memory
 
-    small = size == "small" or (size == "auto" and jax.default_backend() == "cpu")
-    ledger = Ledger(part, output, scratch, seconds=seconds, small=small)
+    ledger = Ledger(part, output, scratch, seconds=end - time.time(), small=size == "small")
     ledger.note(platform=jax.default_backend(), device=jax.local_devices()[0].device_kind)
     module.measure(ledger)
     ledger.note(peak_memory=peak_memory(), ended=True)
 
 
 if __name__ == "__main__":
-    run(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4]), sys.argv[5])
+    run(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4]), *sys.argv[5:])

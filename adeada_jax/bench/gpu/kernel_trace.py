@@ -111,6 +111,8 @@ def summarise(events: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], list[di
         return "XLA" in threads.get((event["pid"], event.get("tid")), "")
 
     kernels = [e for e in complete if on_device(e)]
+    streams = [e for e in kernels if threads.get((e["pid"], e.get("tid")), "").startswith("Stream")]
+    kernels = streams or kernels
     where = "device"
     if not kernels:
         kernels, where = [e for e in complete if of_xla(e)] or complete, "host"

@@ -24,7 +24,7 @@ VARIANTS = {
 
 def measure(ledger: Ledger) -> None:
     """The rounds run side by side, on the CPU and by variant on the device; then each is compared."""
-    images, steps = (6, 3) if ledger.small else (48, 60)
+    images, steps = (6, 3) if ledger.small else (40, 40)
     variants = list(VARIANTS) if jax.default_backend() != "cpu" else ["default"]
     wait = max(1.0, ledger.left() / 2)
     on_cpu = ledger.scratch / "round on the CPU.npz"

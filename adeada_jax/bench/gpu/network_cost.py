@@ -46,7 +46,7 @@ def measure(ledger: Ledger) -> None:
         if ledger.left() < 15 and number:
             break
         compiled = _compile(ledger, group, weights)
-        if number == 0:
+        if number == 0 and warmer is not None:
             ledger.row("PyTorch's programs", "compiled elsewhere", lambda: _joined(warmer, ledger))
         for one in compiled:
             _measure_case(ledger, one)
@@ -69,7 +69,11 @@ def _with_compiled(case: Case) -> bool:
     return case.task in BESIDE_TORCH and case.dtype == "bfloat16"
 
 
-def _start_warmer(ledger: Ledger, cases: list[Case]) -> subprocess.Popen:
+def _start_warmer(ledger: Ledger, cases: list[Case]) -> subprocess.Popen | None:
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        return None
     command = [sys.executable, "-m", "adeada_jax.bench.gpu.torch_network"]
     command += [json.dumps(asdict(case)) for case in cases]
     with (_torch_log(ledger)).open("w", encoding="utf-8") as log:
@@ -87,7 +91,8 @@ def _joined(process: subprocess.Popen, ledger: Ledger) -> dict[str, Any]:
         status = process.wait(timeout=max(ledger.left() / 3, 1.0))
     except subprocess.TimeoutExpired:
         process.kill()
-        status = process.wait()
+        process.wait()
+        return {"status": "stopped, it took too long", "waited_seconds": time.perf_counter() - begin}
     words = _torch_log(ledger).read_text(encoding="utf-8", errors="replace").strip().splitlines()
     if status and words:
         raise RuntimeError(words[-1])

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from adeada_jax.mixtures import full, programs
+from adeada_jax.mixtures import full, kmeans, programs
 
 # Seconds until a call returns (launches, and uploads of NumPy arguments), and from then until its end.
 FIELDS = ("calls", "dispatch_seconds", "wait_seconds", "flops", "bytes")
@@ -88,6 +88,8 @@ HOST = (
     (full.FullEngine, "_tolerances", "tolerances"),
     (full.FullEngine, "_means", "means of log densities"),
     (full.FullEngine, "_slots", "slots"),
+    (kmeans, "kmeans_plusplus", "seeding"),
+    (kmeans, "_assign_all", "assignments"),
 )
 
 
@@ -133,7 +135,7 @@ def _host(clock: StageClock, stage: str, function: Callable[..., Any]) -> Callab
 
 @contextmanager
 def stages_timed() -> Iterator[StageClock]:
-    """While it lasts, engines with full covariances are timed by stage."""
+    """While it lasts, engines with full covariances, and k-means, are timed by stage."""
     clock = StageClock()
     places = [(programs, name, _program(clock, name, getattr(programs, name))) for name in PROGRAMS]
     places += [(where, name, _host(clock, stage, getattr(where, name))) for where, name, stage in HOST]

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from adeada_jax.mixtures import full, kmeans, programs
+from adeada_jax.mixtures import full, kmeans, packing, programs
 
 # Seconds until a call returns (launches, and uploads of NumPy arguments), and from then until its end.
 FIELDS = ("calls", "dispatch_seconds", "wait_seconds", "flops", "bytes")
@@ -88,6 +88,7 @@ HOST = (
     (full.FullEngine, "_tolerances", "tolerances"),
     (full.FullEngine, "_means", "means of log densities"),
     (full.FullEngine, "_slots", "slots"),
+    (packing.Shard, "rows", "samples to the device"),
     (kmeans, "kmeans_plusplus", "seeding"),
     (kmeans, "_assign_all", "assignments"),
 )

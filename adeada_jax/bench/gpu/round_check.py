@@ -1,6 +1,7 @@
 """A round of the toy's shapes: whether the device selects what the CPU does, and does so twice alike."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -46,7 +47,7 @@ def measure(ledger: Ledger) -> None:
     for name, out in outs.items():
         for words, file in (("the CPU's weights", out.with_suffix(".given.npz")), ("own weights", out)):
             ledger.row("selection against the CPU's", f"{name}, {words}", lambda f=file: against(on_cpu, f),
-                       needs=-1e9)  # fmt: skip
+                       needs=-math.inf)  # fmt: skip
 
 
 def _start(job: dict[str, Any], environment: dict[str, str]) -> subprocess.Popen:

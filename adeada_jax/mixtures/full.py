@@ -273,7 +273,7 @@ class FullEngine:
         self._complete(shard, state, rows, parts, np.asarray(doubtful))
 
     def _complete(self, shard, state, rows, parts, mask) -> None:
-        for tasks in pair_tasks(mask, shard, self.layout, state.row_mixture):
+        for tasks in pair_tasks(mask, shard, self.layout):
             used = int((tasks.rows < shard.capacity).sum())
             self.work.add(used, tasks.rows.size, 2 * parts.heads.shape[1] ** 2)
             lists = (tasks.rows, tasks.components, tasks.columns)
@@ -285,7 +285,7 @@ class FullEngine:
     def _accumulate(self, shard: Shard, state: _State, rows, mask: np.ndarray, changes: jax.Array) -> None:
         """Renew the moments by the changed pairs, and note whose they are."""
         moments = self._moments_on(shard.device)
-        for tasks in pair_tasks(mask, shard, self.layout, state.row_mixture):
+        for tasks in pair_tasks(mask, shard, self.layout):
             if not len(tasks.rows):
                 continue
             self.changed[tasks.components] = True

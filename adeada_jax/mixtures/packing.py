@@ -301,43 +301,48 @@ class Tasks:
     columns: np.ndarray
 
 
-def pair_tasks(
-    mask: np.ndarray, shard: Shard, layout: Layout, row_mixture: np.ndarray
-) -> tuple[Tasks, Tasks]:
+def pair_tasks(mask: np.ndarray, shard: Shard, layout: Layout) -> tuple[Tasks, Tasks]:
     """Group the chosen (component, row) pairs into large and small blocks of rows a component.
 
+    A mixture's rows lie together, so a component's pairs are a run of the mask: nothing needs sorting.
+
     Args:
-        mask: (K, rows) bool of pairs of a column and a row.
+        mask: (K, rows) bool of pairs of a column and a row; False where there is no such pair.
         shard: the rows.
         layout: the mixtures.
-        row_mixture: (rows,) mixture of every row.
     """
-    column, row = np.divmod(np.flatnonzero(mask.ravel()), mask.shape[1])
-    component = (layout.component_starts[row_mixture[row]] + column).astype(np.int32)
-    order = np.argsort(component, kind="stable")
-    component, row = component[order], row[order]
-    counts = np.bincount(component, minlength=layout.slots)
-    first = np.cumsum(counts) - counts
-    rank = np.arange(len(row)) - first[component]
-    large = counts // layout.big_block
-    rest = counts - large * layout.big_block
-    large += rest > layout.big_block - SMALL_BLOCK
-    in_large = rank < large[component] * layout.big_block
-    left = np.maximum(counts - large * layout.big_block, 0)
-    big = _blocks(component[in_large], row[in_large], rank[in_large], large, layout.big_block, shard, layout)
-    keep = ~in_large
-    rank = rank[keep] - large[component[keep]] * layout.big_block
-    small = _blocks(component[keep], row[keep], rank, -(-left // SMALL_BLOCK), SMALL_BLOCK, shard, layout)
-    return big, small
+    large: list[tuple[int, int, np.ndarray]] = []  # slot, column and rows of a component
+    small: list[tuple[int, int, np.ndarray]] = []
+    for m, (low, high) in enumerate(zip(shard.starts[:-1], shard.starts[1:], strict=True)):
+        for column in range(layout.components[m]) if high > low else ():
+            rows = np.flatnonzero(mask[column, low:high])
+            slot, cut = int(layout.component_starts[m]) + column, _in_large(len(rows), layout.big_block)
+            rows += low
+            if cut:
+                large.append((slot, column, rows[:cut]))
+            if cut < len(rows):
+                small.append((slot, column, rows[cut:]))
+    return _blocks(large, layout.big_block, shard.capacity), _blocks(small, SMALL_BLOCK, shard.capacity)
 
 
-def _blocks(component, row, rank, blocks, size, shard, layout) -> Tasks:
-    offsets = np.cumsum(blocks) - blocks
-    rows = np.full(int(blocks.sum()) * size, shard.capacity, np.int32)
-    rows[offsets[component] * size + rank] = row
-    owners = np.repeat(np.arange(layout.slots, dtype=np.int32), blocks)
-    firsts = layout.component_starts[np.minimum(layout.component_mixture[owners], len(layout.sizes) - 1)]
-    return Tasks(rows.reshape(-1, size), owners, owners - firsts.astype(np.int32))
+def _in_large(count: int, block: int) -> int:
+    """How many of a component's rows go into large blocks; the last may be padded a little."""
+    rest = count % block
+    return count if rest > block - SMALL_BLOCK else count - rest
+
+
+def _blocks(owned: Sequence[tuple[int, int, np.ndarray]], size: int, padding: int) -> Tasks:
+    """Blocks of `size` rows, each of one component; `padding` stands for no row."""
+    counts = [-(-len(rows) // size) for _, _, rows in owned]
+    listed = np.full(sum(counts) * size, padding, np.int32)
+    at = 0
+    for (_, _, rows), count in zip(owned, counts, strict=True):
+        listed[at : at + len(rows)] = rows
+        at += count * size
+    slots, columns = (
+        np.repeat(np.array([one[i] for one in owned], np.int32), np.array(counts, np.int64)) for i in (0, 1)
+    )
+    return Tasks(listed.reshape(-1, size), slots, columns)
 
 
 def in_chunks(arrays: Sequence[np.ndarray], capacity: int):

@@ -55,7 +55,7 @@ def test_tasks_list_every_chosen_pair_once():
     chosen = np.random.default_rng(0).random((made.columns, shard.capacity)) < 0.6
     chosen &= np.arange(made.columns)[:, None] < widths
     seen = np.zeros(chosen.shape, int)
-    for tasks in lay.pair_tasks(chosen, shard, made, owner):
+    for tasks in lay.pair_tasks(chosen, shard, made):
         for rows, component, column in zip(tasks.rows, tasks.components, tasks.columns, strict=True):
             rows = rows[rows < shard.capacity]
             assert len(rows)
@@ -66,7 +66,7 @@ def test_tasks_list_every_chosen_pair_once():
 
 def test_padding_of_tasks_is_small():
     made, shard = small_layout(sizes=(5000,), components=(2,))
-    tasks = lay.pair_tasks(np.ones((2, 5000), bool), shard, made, np.zeros(5000, int))
+    tasks = lay.pair_tasks(np.ones((2, shard.capacity), bool), shard, made)
     listed = sum(t.rows.size for t in tasks)
     assert listed < 10000 + 2 * lay.SMALL_BLOCK
 

@@ -51,8 +51,8 @@ def ours(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
     following = np.ones(1, bool)
     with jax.enable_x64(True):
         compiling, engine = timed(lambda: our_engine(features, start))
-        engine.step(following)
-        times, flops, bounds = [], [], []
+        bounds = [float(engine.step(following)[0])]
+        times, flops = [], []
         for _ in range(_STEPS):
             before = engine.work.flops
 
@@ -65,7 +65,8 @@ def ours(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
     return {
         "seconds": float(np.median(times)), "log_likelihood": bounds[-1], "flops": float(np.median(flops)),
         "of_full_flops": float(np.median(flops)) / _full(features, start),
-        "start_compiling_seconds": compiling,
+        "start_compiling_seconds": compiling, "smallest_cluster": int(start.sum(0).min()),
+        "failed": int(np.asarray(engine.parts.failed).sum()), "log_likelihoods": bounds,
     }  # fmt: skip
 
 

@@ -101,6 +101,11 @@ class AskedRound:
         return [(asked.image, asked.region) for asked in self.regions]
 
     @cached_property
+    def by_key(self) -> dict[tuple[str, int], Asked]:
+        """The regions by image and id."""
+        return {(asked.image, asked.region): asked for asked in self.regions}
+
+    @cached_property
     def by_image(self) -> dict[str, list[Asked]]:
         """The regions of each image."""
         found: dict[str, list[Asked]] = {name: [] for name in self.images}

@@ -101,7 +101,7 @@ class State:
       last: number of the last row that was looked at.
       clicks, seconds: of all answers, as far as they were measured; None where none was.
       store: which database it is: one that takes its place has another name.
-      opinions: second opinions, each after the answer that it stands beside; a person's last of a region.
+      opinions: second opinions, each after the answer that it stands beside, in the order of their coming.
     """
 
     settled: Mapping[Key, Given]
@@ -351,8 +351,7 @@ def state_of(asked: Sequence[Key], rows: Rows) -> State:
 def _opinions(rows: Rows) -> tuple[tuple[Given, Given], ...]:
     """Answers and second opinions of them."""
     answers = {given.uuid: given for _, given in rows.answers}
-    newest = {(given.image, given.region, given.who): given for _, given in rows.opinions}
-    return tuple((answers[one.replaces], one) for one in newest.values() if one.replaces in answers)
+    return tuple((answers[one.replaces], one) for _, one in rows.opinions if one.replaces in answers)
 
 
 def _apply(given: Given, key: Key, settled: dict[Key, Given], unsure: dict[Key, set[str]]) -> None:

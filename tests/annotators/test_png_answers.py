@@ -15,7 +15,8 @@ from PIL import Image
 
 from adeada_jax.annotators import desk
 from adeada_jax.annotators.asking import Job, Question, label
-from adeada_jax.annotators.by_people import People, answers_to, label_of
+from adeada_jax.annotators.by_people import People, answers_to
+from adeada_jax.annotators.pixels import label_of
 from adeada_jax.annotators.png_answers import export, import_folder
 from adeada_jax.annotators.requests import read_request
 from adeada_jax.data.images import decode_map, read_png

@@ -33,7 +33,8 @@ def test_a_run_that_waits_is_told_how_to_answer_it():
     steps = next_steps(ACTIVE, summary(10.0), Path("my runs/a"), rounds)
     assert "1 of the 2 regions of round 1 are open" in steps[0].text
     annotate = "python scripts/annotate.py '--workdir=my runs/a'"
-    assert commands(steps)[:4] == [
+    assert commands(steps)[:5] == [
+        annotate,
         f"{annotate} --round=1 --export=png --output=DIR",
         f"{annotate} --round=1 --import=DIR --format=png",
         f"{annotate} --status",

@@ -43,7 +43,9 @@ def _divided(part: np.ndarray, inside: np.ndarray, count: int) -> np.ndarray:
     count = min(count, pixels // _LEAST_PIXELS)
     if count < 2:
         return np.where(inside, 0, -1).astype(np.int32)
-    found = slic(part, n_segments=count, compactness=_COMPACTNESS, mask=inside, start_label=1)
+    found = slic(
+        part, n_segments=count, compactness=_COMPACTNESS, mask=inside, start_label=1, min_size_factor=0.2
+    )
     cells = np.full(inside.shape, -1, np.int32)
     cells[inside] = np.unique(found[inside], return_inverse=True)[1]
     return cells

@@ -1,5 +1,6 @@
 """Which regions are in whose hands, so that no two people label one by accident."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -32,32 +33,27 @@ class Leases:
         except (InputError, OSError, TypeError, ValueError):
             self._held = {}
 
-    def holder(self, key: Key) -> str | None:
-        """Whose hands a region is in."""
-        who, _, since = self._held.get(key, ("", "", -SECONDS))
-        return who if key in self._held and self._clock() - since < SECONDS else None
-
     def of_others(self, page: str) -> dict[Key, str]:
         """The regions in other hands than a tab's, with the people."""
-        return {key: who for key, (who, own, _) in self._held.items() if own != page and self.holder(key)}
+        now = self._clock()
+        return {
+            key: who for key, (who, own, since) in self._held.items() if own != page and now - since < SECONDS
+        }
 
     def keep(self, who: str, page: str, keys: Iterable[Key]) -> None:
         """Gives a tab just these regions: new ones, those it has anew, and no others."""
-        now = self._clock()
-        others = self.of_others(page)
+        others, before = self.of_others(page), self._rows()
         kept = {key: held for key, held in self._held.items() if key in others}
-        new = kept | {key: (who, page, now) for key in keys if key not in others}
-        changed = [(*key, *held[:2]) for key, held in new.items()]
-        if {key: held[:2] for key, held in self._held.items()} != {
-            key: held[:2] for key, held in new.items()
-        }:
-            write_json_atomic(self._path, changed)
-        self._held = new
-
-    def _rows(self) -> list[tuple[str, int, str, str]]:
-        return [(*key, who, page) for key, (who, page, _) in self._held.items()]
+        own = {key: (who, page, self._clock()) for key in keys if key not in others}
+        self._held = kept | own
+        if self._rows() != before:
+            with contextlib.suppress(OSError):  # two people may then meet at a region, no more
+                write_json_atomic(self._path, self._rows())
 
     def drop(self, keys: Iterable[Key]) -> None:
         """Takes answered regions out of all hands."""
         for key in keys:
             self._held.pop(key, None)
+
+    def _rows(self) -> list[tuple[str, int, str, str]]:
+        return [(*key, who, page) for key, (who, page, _) in self._held.items()]

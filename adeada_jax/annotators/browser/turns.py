@@ -43,7 +43,7 @@ def turns_of(
       who: the person.
       request: what is asked.
       state: what is answered.
-      disputed: as of `agreement.disputes`.
+      disputed: as of `second_opinions.disputes`.
       share: of the regions that two people label.
       others: regions in other people's hands.
       people: everybody who is at work.

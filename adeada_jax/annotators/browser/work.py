@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from adeada_jax.annotators import desk
-from adeada_jax.annotators.agreement import disputes
 from adeada_jax.annotators.answers import SETTLING, Given, Key, Rows, State, Transaction, state_of
 from adeada_jax.annotators.browser.leases import Leases
 from adeada_jax.annotators.browser.messages import Sent, answer_of, shape_of, told
 from adeada_jax.annotators.browser.turns import Turn, turns_of, waiting_for_others
 from adeada_jax.annotators.desk import Open
 from adeada_jax.annotators.requests import Asked, AskedRound
+from adeada_jax.annotators.second_opinions import disputes
 from adeada_jax.errors import InputError
 
 _AT_WORK_SECONDS = 60.0
@@ -58,7 +58,7 @@ class _Round:
             return self.look(transaction)
 
     def disputes(self, state: State) -> dict[Key, tuple[Given, Given]]:
-        """As of `agreement.disputes`."""
+        """As of `second_opinions.disputes`."""
         return disputes(self.request, state, self.differing)
 
 
@@ -266,12 +266,12 @@ def _store(transaction: Transaction, round: _Round, sent: Sent) -> None:
     state, given = round.look(transaction), sent.given
     if transaction.has(given.uuid):
         return
-    counting = state.settled.get((given.image, given.region or 0))
-    looked_at = (
-        sent.role == "third" and given.kind in SETTLING
-        and counting is not None and given.replaces == counting.uuid
-    )  # fmt: skip
-    if counting is None or counting.who == given.who or looked_at:
+    key = (given.image, given.region or 0)
+    counting = state.settled.get(key)
+    looked_at = sent.role == "third" and given.kind in SETTLING and key in round.disputes(state)
+    looked_at = looked_at and counting is not None and given.replaces == counting.uuid
+    undecided = sent.role == "third" and given.kind == "unsure"  # which takes nothing back
+    if counting is None or looked_at or (counting.who == given.who and not undecided):
         transaction.add([given])
     else:
         beside = {**vars(given), "replaces": counting.uuid}

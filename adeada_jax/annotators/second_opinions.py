@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from adeada_jax.annotators.answers import SETTLING, Given, Key, State
-from adeada_jax.annotators.by_people import values_of
+from adeada_jax.annotators.pixels import values_of
 from adeada_jax.annotators.requests import Asked, AskedRound
 from adeada_jax.types import IGNORE_LABEL
 
@@ -81,12 +81,16 @@ def kappa(matrix: np.ndarray) -> float | None:
 
 
 def _pairs(request: AskedRound, state: State) -> list[tuple[Asked, Given, Given]]:
-    """Regions that two people settled, and how; where one was unsure there is nothing to compare."""
-    return [
-        (request.by_key[first.image, first.region], first, second)
+    """Regions that two people settled, and how, by a person's last word; the unsure have said nothing."""
+    newest = {
+        (first.image, first.region or 0, second.who): (first, second)
         for first, second in state.opinions
-        if first.region is not None and (first.image, first.region) in request.by_key
-        if first.kind in SETTLING and second.kind in SETTLING
+        if first.kind in SETTLING and second.kind in SETTLING and first.who != second.who
+    }
+    return [
+        (request.by_key[image, region], *pair)
+        for (image, region, _), pair in newest.items()
+        if (image, region) in request.by_key
     ]
 
 

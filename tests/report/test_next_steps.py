@@ -40,7 +40,7 @@ def test_a_run_that_waits_is_told_how_to_answer_it():
         f"{annotate} --status",
         f"{annotate} --round=1 --close_round",
     ]
-    assert commands(steps)[4] == "python scripts/main.py --config=FILE '--workdir=my runs/a'"
+    assert commands(steps)[5] == "python scripts/main.py --config=FILE '--workdir=my runs/a'"
 
 
 def test_where_nothing_was_evaluated_no_round_is_the_best_and_a_reference_has_no_more_rounds():

@@ -383,7 +383,7 @@ def test_two_imports_at_once_are_both_taken(make_request, tmp_path, folder):
 
 @pytest.mark.parametrize(
     ("flags", "words"),
-    [([], "give one of --status, --close_round"), (["--status", "--close_round"], "give one of"),
+    [([], "is no directory of a run"), (["--status", "--close_round"], "give one of"),
      (["--export=png"], "--export and --output go together"), (["--status"], "is no directory of a run")],
 )  # fmt: skip
 def test_wrong_flags_end_in_one_line(tmp_path, flags, words):

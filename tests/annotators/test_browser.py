@@ -226,7 +226,8 @@ def test_ones_own_answers_can_be_seen_and_corrected_and_nobody_elses(open_page, 
     (task,) = ann.tasks()
     entry, _ = ann.answer(task, **{"class": 0})
     (own,) = ann.client.get(f"/api/mine/{ann.id}").json()["answers"]
-    assert (own["uuid"], own["class"], own["runs"], own["box"]) == (entry["uuid"], 0, None, task["box"])
+    assert (own["uuid"], own["given"]) == (entry["uuid"], {"kind": "class", "class": 0, "runs": None})
+    assert (own["box"], own["runs"]) == (task["box"], task["runs"])
     assert bob.client.get(f"/api/mine/{ann.id}").json() == {"answers": []}
     bob.answer(task, **{"class": 1, "replaces": entry["uuid"]}, role="third")
     bob.answer(task, **{"class": 1}, role="first")

@@ -191,7 +191,7 @@ class Work:
                 own[given.image, given.region] = given
         newest = [given for given in reversed(own.values()) if _is_correctable(given, state, opinions)]
         return [
-            {"uuid": given.uuid, **_place(round.request, asked), **shape_of(asked), **told(given, asked)}
+            {"uuid": given.uuid, **_place(round.request, asked), **shape_of(asked), "given": told(given, asked)}
             for given in newest[:_MINE]
             for asked in [round.request.by_key[given.image, given.region or 0]]
         ]

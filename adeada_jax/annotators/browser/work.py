@@ -191,7 +191,7 @@ class Work:
                 own[given.image, given.region] = given
         newest = [given for given in reversed(own.values()) if _is_correctable(given, state, opinions)]
         return [
-            {"uuid": given.uuid, **_place(round.request, asked), **shape_of(asked), "given": told(given, asked)}
+            {"uuid": given.uuid, **_described(round.request, asked), "given": told(given, asked)}
             for given in newest[:_MINE]
             for asked in [round.request.by_key[given.image, given.region or 0]]
         ]
@@ -279,20 +279,21 @@ def _store(transaction: Transaction, round: _Round, sent: Sent) -> None:
 
 
 def _task(request: AskedRound, turn: Turn) -> dict[str, Any]:
-    asked = turn.asked
-    task = {
-        **_place(request, asked), **shape_of(asked), "role": turn.role, "suggestion": asked.suggestion,
-        "probability": asked.probability, "regions_of_image": len(request.by_image[asked.image]),
-    }  # fmt: skip
+    task = {**_described(request, turn.asked), "role": turn.role}
     if turn.role == "third":
-        task |= {"given": [told(given, asked) for given in turn.given], "replaces": turn.given[0].uuid}
+        given = [told(given, turn.asked) for given in turn.given]
+        task |= {"given": given, "replaces": turn.given[0].uuid}
     return task
 
 
-def _place(request: AskedRound, asked: Asked) -> dict[str, Any]:
+def _described(request: AskedRound, asked: Asked) -> dict[str, Any]:
+    """A region as the page takes it."""
     copy = request.images[asked.image]
-    number = list(request.images).index(asked.image)
-    return {"image": asked.image, "number": number, "size": [copy.width, copy.height]}
+    return {
+        "image": asked.image, "number": list(request.images).index(asked.image),
+        "size": [copy.width, copy.height], **shape_of(asked), "suggestion": asked.suggestion,
+        "probability": asked.probability,
+    }  # fmt: skip
 
 
 def _is_correctable(given: Given, state: State, opinions: set[str]) -> bool:

@@ -92,8 +92,9 @@ export class Desk extends EventTarget {
   }
 
   // Puts a region on the desk.
-  #lay(task, runs = null) {
+  #lay(task) {
     this.task = task;
+    this.tell("");
     this.level = 0;
     this.tool = "whole";
     this.warned = false;
@@ -104,7 +105,7 @@ export class Desk extends EventTarget {
       this.dispatchEvent(new Event("change"));
       return;
     }
-    this.labels = new Labels(task, runs ?? draftOf(task));
+    this.labels = new Labels(task, task.painted ?? draftOf(task));
     this.chosen = task.suggestion ?? this.chosen ?? 0;
     const colors = this.classes.map((one) => one.color);
     this.scene = { task, labels: this.labels, colors, bitmap: null, cells: null, cursor: null };
@@ -135,7 +136,7 @@ export class Desk extends EventTarget {
     const full = { class: null, runs: null, replaces: task.replaces ?? null, ...place, uuid, seconds, clicks, ...answer };
     this.queue.add(full);
     dropDraft();
-    this.past.push({ task, answer: full });
+    this.past.push({ task: { ...task, replaced: null, painted: null }, answer: full });
     this.past = this.past.slice(-BACK);
     this.#next();
   }
@@ -196,10 +197,10 @@ export class Desk extends EventTarget {
   back() {
     const last = this.past.pop();
     if (!last) return this.tell("there is no former answer");
-    if (this.task) this.tasks.unshift(this.task);
-    const task = { ...last.task, replaces: last.answer.uuid, replaced: true, given: undefined };
+    if (this.task) this.tasks.unshift({ ...this.task, painted: this.labels.painted ? this.labels.runs : null });
     const given = last.answer;
-    this.#lay(task, given.kind === "mask" ? given.runs : null);
+    const painted = given.kind === "mask" ? given.runs : null;
+    this.#lay({ ...last.task, replaces: given.uuid, replaced: last, given: undefined, painted });
     if (given.kind === "class") this.chosen = given.class;
     this.tell(`your answer was ${this.#named(given)}; Escape leaves it as it is`);
     this.#changed();
@@ -287,7 +288,9 @@ export class Desk extends EventTarget {
       if (this.tool === "whole") [this.scene.cells, this.level] = [null, 0];
       return this.#changed();
     }
-    if (this.task.replaced) this.#next();
+    if (!this.task.replaced) return;
+    this.past.push(this.task.replaced);
+    this.#next();
   }
 
   // Paints at the cursor, or sets a polygon's corner.

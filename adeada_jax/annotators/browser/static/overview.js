@@ -13,7 +13,7 @@ export async function drawOverview(canvas, task, filter) {
   ]);
   const [width, height] = task.size;
   const room = canvas.parentElement;
-  const scale = Math.min(room.clientWidth / width, (innerHeight * 0.75) / height, 1) || 1;
+  const scale = Math.min(room.clientWidth / width, (innerHeight * 0.7) / height, 4) || 1;
   canvas.width = Math.round(width * scale);
   canvas.height = Math.round(height * scale);
   const context = canvas.getContext("2d");

@@ -5,7 +5,7 @@ import { draftOf, dropDraft, keepDraft } from "./draft.js";
 import { bitmapOf } from "./images.js";
 import { Labels } from "./labels.js";
 import { get, newUuid, persistently, post } from "./server.js";
-import { expanded } from "./runs.js";
+import { UNKNOWN, expanded } from "./runs.js";
 import { cellsOf, neighbour, polygon, stroke } from "./shapes.js";
 
 const AHEAD = 3;
@@ -67,8 +67,9 @@ export class Desk extends EventTarget {
     try {
       const request = this.request;
       const here = [this.task, ...this.tasks].filter((task) => task && !task.replaced);
-      const held = here.map((task) => [task.image, task.region]);
-      const body = { request, page: this.page, held, count: AHEAD };
+      const waiting = this.queue.regionsOf(request);
+      const held = [...here.map((task) => [task.image, task.region]), ...waiting];
+      const body = { request, page: this.page, held, count: AHEAD + Math.min(waiting.length, AHEAD) };
       const told = await post("/api/tasks", body);
       if (request === this.request) this.#take(told.tasks, request);
     } catch (error) {
@@ -106,7 +107,7 @@ export class Desk extends EventTarget {
       return;
     }
     this.labels = new Labels(task, task.painted ?? draftOf(task));
-    this.chosen = task.suggestion ?? this.chosen ?? 0;
+    this.chosen = task.suggestion ?? this.classes.indexOf(this.classes[this.chosen] ?? this.classes[0]);
     const colors = this.classes.map((one) => one.color);
     this.scene = { task, labels: this.labels, colors, bitmap: null, cells: null, cursor: null };
     this.picture.show(this.scene);
@@ -156,6 +157,15 @@ export class Desk extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
+  // Paints no class from now on; the cell under the cursor at once, as a class key does.
+  erase() {
+    if (!this.task) return;
+    this.chosen = UNKNOWN;
+    if (this.tool === "whole") this.brush();
+    else if (this.tool === "cells") this.act();
+    else this.#changed();
+  }
+
   accept() {
     if (!this.task) return;
     if (this.scene.cursor?.points?.length) return this.#closePolygon();
@@ -167,8 +177,9 @@ export class Desk extends EventTarget {
     const { left } = this.labels;
     if (left && !this.warned) {
       this.warned = true;
-      const name = this.classes[this.chosen].name;
-      return this.tell(`${left} pixels have no class: Enter again leaves them unknown, Shift+F paints them ${name}`);
+      const name = this.classes[this.chosen]?.name;
+      const more = name ? `, Shift+F paints them ${name}` : "";
+      return this.tell(`${left} pixels have no class: Enter again leaves them unknown${more}`);
     }
     return this.#hand({ kind: "mask", runs: this.labels.runs });
   }
@@ -350,7 +361,9 @@ export class Desk extends EventTarget {
 
   // The pointer: at a place of the region's box; pressed while `from` is where it was before.
   point(place, from = null) {
-    if (!this.task || this.tool === "whole") return;
+    if (!this.task) return;
+    this.#see(place);
+    if (this.tool === "whole") return;
     const { cursor, cells } = this.scene;
     if (this.tool === "cells") {
       const cell = this.#cellAt(place);
@@ -365,10 +378,24 @@ export class Desk extends EventTarget {
     else this.picture.draw();
   }
 
-  #cellAt({ x, y }) {
+  // Says which class is painted under the pointer: colours alone do not tell everybody.
+  #see(place) {
+    const pixel = this.#pixelAt(place);
+    const name = pixel === null ? "" : (this.classes[this.labels.values[pixel]]?.name ?? "");
+    if (name === this.here) return;
+    this.here = name;
+    this.dispatchEvent(new Event("here"));
+  }
+
+  #pixelAt({ x, y }) {
     const { width, height } = this.labels;
     if (x < 0 || y < 0 || x >= width || y >= height) return null;
-    const cell = this.scene.cells.ids[Math.floor(y) * width + Math.floor(x)];
+    return Math.floor(y) * width + Math.floor(x);
+  }
+
+  #cellAt(place) {
+    const pixel = this.#pixelAt(place);
+    const cell = pixel === null ? -1 : this.scene.cells.ids[pixel];
     return cell < 0 ? null : cell;
   }
 

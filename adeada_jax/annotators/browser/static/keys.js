@@ -14,6 +14,7 @@ export const COMMANDS = [
   [[">", "."], "larger", "larger brush"],
   [["Shift+P"], "polygon", "polygon; Enter closes it"],
   [[" "], "act", "paint at the cursor, or set a corner"],
+  [["Shift+E"], "erase", "eraser: what it paints has no class"],
   [["Shift+F"], "fillRest", "paint the rest with the chosen class"],
   [["Escape"], "leave", "leave the tool"],
   [["Ctrl+Z"], "undo", "undo"],

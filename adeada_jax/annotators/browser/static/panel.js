@@ -19,6 +19,7 @@ export function showPanel(desk, act) {
   for (const button of document.querySelectorAll("[data-tool]")) {
     button.setAttribute("aria-pressed", String(button.dataset.tool === desk.tool));
   }
+  at("erase").setAttribute("aria-pressed", String(Boolean(desk.task) && !desk.classes[desk.chosen]));
   showTask(desk);
 }
 

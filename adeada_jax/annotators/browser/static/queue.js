@@ -32,9 +32,10 @@ export class Queue extends EventTarget {
     return this.#memory.size > 0;
   }
 
-  // Answers of this person that wait, by region, so that they can be corrected before they are sent.
-  has(uuid) {
-    return this.#memory.has(PREFIX + uuid) || localStorage.getItem(PREFIX + uuid) !== null;
+  // Regions of a request whose answers wait: the server takes them for open as yet.
+  regionsOf(request) {
+    const answers = this.#entries().map((entry) => entry.answer);
+    return answers.filter((answer) => answer.request === request).map(({ image, region }) => [image, region]);
   }
 
   async send() {

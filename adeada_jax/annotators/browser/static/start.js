@@ -129,6 +129,7 @@ async function look() {
 }
 
 desk.addEventListener("change", show);
+desk.addEventListener("here", () => (at("here").textContent = desk.here));
 desk.addEventListener("tell", (event) => tell(event.detail));
 desk.addEventListener("stranger", (event) => meet(event.detail));
 queue.addEventListener("change", () => showQueue(queue));

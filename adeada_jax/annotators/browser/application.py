@@ -90,8 +90,8 @@ def _answering(
 
     async def endpoint(request: Request) -> Response:
         try:
-            body = await _body(request) if request.method == "POST" else None
             who = identities.who(request.headers)
+            body = await _body(request) if request.method == "POST" else None
             found = await run_in_threadpool(ask, work, who, request, body)
         except (UnknownError, GoneError, RefusedError, InputError, OSError, ClientDisconnect) as error:
             return _told(error)
@@ -116,8 +116,7 @@ async def _body(request: Request) -> Any:
     Raises:
       RefusedError: it comes from another site's page, is no JSON, or is too long.
     """
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if not _is_own(request.headers.get("origin"), request.headers.get("host")):
         raise RefusedError(403, "answers are taken from this server's own page only")
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise RefusedError(415, "JSON is expected")
@@ -129,11 +128,20 @@ async def _body(request: Request) -> Any:
         parts.append(part)
     try:
         body = json.loads(b"".join(parts))
-    except ValueError as error:
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()  # as answers name parts of it
+    except (ValueError, RecursionError) as error:
         raise RefusedError(400, f"this is no JSON: {error}") from error
     if not isinstance(body, dict):
         raise RefusedError(400, "an object is expected")
     return body
+
+
+def _is_own(origin: str | None, host: str | None) -> bool:
+    """Whether a request comes from a page of this server, or from no page."""
+    try:
+        return origin is None or urlsplit(origin).netloc == host
+    except ValueError:
+        return False
 
 
 def _page(request: Request) -> Response:

@@ -30,7 +30,10 @@ class Named:
         name = unquote(headers.get("x-annotator", "")).strip()
         if not name:
             raise UnknownError("say who you are: type a name")
-        return checked_name(name)
+        try:
+            return checked_name(name)
+        except InputError as error:
+            raise UnknownError(str(error)) from error
 
 
 class Invited:

@@ -172,7 +172,7 @@ class Work:
         round.leases.drop([(sent.given.image, sent.given.region or 0)])
 
     def _keep(self, who: str, answer: dict[str, Any]) -> None:
-        line = json.dumps({"who": who, "time": time.time(), **answer})
+        line = json.dumps({**answer, "who": who, "time": time.time()})
         with open(self.workdir / MISFITS, "a", encoding="utf-8") as file:
             file.write(line + "\n")
 

@@ -365,3 +365,50 @@ def test_the_next_round_appears_by_itself_and_three_people_settle_a_disagreement
         make_request(round=2, asked=[("a", 1)])
         page.wait_for_function("document.getElementById('title').textContent === 'round 2'")
         assert ready(page) == ("a", 1)
+
+
+def test_a_third_look_can_be_corrected_and_the_page_goes_on(request_of_people, visit):
+    with Server(request_of_people.path.parents[3], share=1.0) as server:
+        for name, key in (("ann", "1"), ("bob", "2")):
+            page = visit(server, name)
+            for left in (2, 1, 0):
+                ready(page)
+                page.keyboard.press(key)
+                page.wait_for_function(f"adeada.desk.past.length === {3 - left}")
+            sent(page)
+            if name == "ann":
+                page.close()
+        page.wait_for_selector('#region[data-role="third"][data-ready="yes"]')
+        page.keyboard.press("Shift+U")
+        page.wait_for_function("adeada.desk.past.length === 4")
+        sent(page)
+        page.keyboard.press("Backspace")
+        key = page.evaluate("[adeada.desk.task.image, adeada.desk.task.region]")
+        assert page.is_visible("#third")
+        page.keyboard.press("3")
+        sent(page)
+        page.keyboard.press("Backspace")
+        page.keyboard.press("1")
+        sent(page)
+    settled = answers_to(request_of_people).state().settled[tuple(key)]
+    assert (settled.who, settled.class_id) == ("bob", 0)
+
+
+def test_a_second_finger_takes_back_its_own_stroke_and_no_former_one(request_of_people, visit):
+    with Server(request_of_people.path.parents[3]) as server:
+        page = visit(server, "ann")
+        ready(page)
+        page.keyboard.press("1")
+        page.wait_for_function("adeada.desk.past.length === 1")
+        ready(page)
+        page.keyboard.press("Shift+B")
+        page.evaluate(
+            """() => {
+              const stage = document.getElementById("stage");
+              stage.setPointerCapture = () => {};
+              const finger = (kind, id) => stage.dispatchEvent(new PointerEvent(kind, {
+                pointerId: id, clientX: 2 + id, clientY: 60, button: 0, bubbles: true }));
+              for (const kind of ["pointerdown", "pointerup"]) [1, 2].forEach((id) => finger(kind, id));
+            }"""
+        )
+        assert page.evaluate("[adeada.desk.past.length, adeada.desk.labels.painted]") == [1, False]

@@ -82,7 +82,7 @@ export class Desk extends EventTarget {
 
   #take(tasks, request) {
     for (const task of tasks) this.tasks.push({ ...task, request });
-    for (const task of this.tasks) bitmapOf(request, task.number).catch(() => {});
+    for (const task of this.tasks.slice(0, AHEAD)) bitmapOf(request, task.number).catch(() => {});
     if (!this.task && this.tasks.length) this.#next();
     if (!this.task) this.dispatchEvent(new Event("change"));
   }
@@ -211,7 +211,9 @@ export class Desk extends EventTarget {
     if (this.task) this.tasks.unshift({ ...this.task, painted: this.labels.painted ? this.labels.runs : null });
     const given = last.answer;
     const painted = given.kind === "mask" ? given.runs : null;
-    this.#lay({ ...last.task, replaces: given.uuid, replaced: last, given: undefined, painted });
+    const decides = last.task.role === "third" && given.kind === "unsure"; // still to replace what counts
+    const replaces = decides ? last.task.replaces : given.uuid;
+    this.#lay({ ...last.task, replaces, replaced: last, painted });
     if (given.kind === "class") this.chosen = given.class;
     this.tell(`your answer was ${this.#named(given)}; Escape leaves it as it is`);
     this.#changed();
@@ -408,6 +410,13 @@ export class Desk extends EventTarget {
 
   release() {
     this.labels.end();
+    this.#touched();
+  }
+
+  // What was begun was no stroke: a second finger came.
+  cancel() {
+    this.labels.cancel();
+    this.scene.cursor?.points?.pop();
     this.#touched();
   }
 }

@@ -24,12 +24,13 @@ export const identity = {
   },
 };
 
-// A link that was given to somebody ends in #token=...; it is kept and taken out of the address.
+// A link that was given to somebody ends in #token=...; it is kept and taken out of the address. Whether there was one.
 export function takeToken() {
   const found = /^#token=([\w-]+)$/.exec(location.hash);
-  if (!found) return;
+  if (!found) return false;
   identity.token = found[1];
   history.replaceState(null, "", location.pathname);
+  return true;
 }
 
 export function whoAsks() {

@@ -16,6 +16,9 @@ const RENEW_MS = 60000;
 const at = (id) => document.getElementById(id);
 
 takeToken();
+addEventListener("hashchange", () => {
+  if (takeToken()) location.reload(); // a new link, opened where the page was open
+});
 const frames = [];
 const effort = new Effort();
 const queue = new Queue();

@@ -96,6 +96,14 @@ def sent(page):
     page.wait_for_selector('#waiting[data-count="0"]', state="attached")
 
 
+def until(page, condition):
+    """Waits for a condition of the page's script; `wait_for_function` needs eval."""
+    end = time.monotonic() + 30
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, condition
+        time.sleep(0.05)
+
+
 @pytest.fixture
 def streets(toy_dir, tmp_path):
     """A request of regions of the filmed streets, every fifth, and the truth of the whole images."""
@@ -374,13 +382,13 @@ def test_a_third_look_can_be_corrected_and_the_page_goes_on(request_of_people, v
             for left in (2, 1, 0):
                 ready(page)
                 page.keyboard.press(key)
-                page.wait_for_function(f"adeada.desk.past.length === {3 - left}")
+                until(page, f"adeada.desk.past.length === {3 - left}")
             sent(page)
             if name == "ann":
                 page.close()
         page.wait_for_selector('#region[data-role="third"][data-ready="yes"]')
         page.keyboard.press("Shift+U")
-        page.wait_for_function("adeada.desk.past.length === 4")
+        until(page, "adeada.desk.past.length === 4")
         sent(page)
         page.keyboard.press("Backspace")
         key = page.evaluate("[adeada.desk.task.image, adeada.desk.task.region]")
@@ -399,7 +407,7 @@ def test_a_second_finger_takes_back_its_own_stroke_and_no_former_one(request_of_
         page = visit(server, "ann")
         ready(page)
         page.keyboard.press("1")
-        page.wait_for_function("adeada.desk.past.length === 1")
+        until(page, "adeada.desk.past.length === 1")
         ready(page)
         page.keyboard.press("Shift+B")
         page.evaluate(
@@ -412,3 +420,29 @@ def test_a_second_finger_takes_back_its_own_stroke_and_no_former_one(request_of_
             }"""
         )
         assert page.evaluate("[adeada.desk.past.length, adeada.desk.labels.painted]") == [1, False]
+
+
+@pytest.mark.parametrize("forbidden", [False, True])
+def test_a_browser_that_keeps_nothing_labels_and_one_persons_answers_hold_up_nobodys(
+    request_of_people, visit, forbidden
+):
+    with Server(request_of_people.path.parents[3]) as server:
+        page = visit(server, "ann")
+        ready(page)
+        if forbidden:
+            page.context.add_init_script(
+                "Object.defineProperty(window, 'localStorage', "
+                "{ get() { throw new DOMException('forbidden', 'SecurityError'); } })"
+            )
+            page.reload()
+            page.fill("#name", "ann")
+            page.keyboard.press("Enter")
+            ready(page)
+        else:
+            stale = {"who": {"token": "old", "name": ""}, "time": 1, "answer": {"uuid": "x"}}
+            page.evaluate("(entry) => localStorage.setItem('adeada.answer.x', entry)", json.dumps(stale))
+        page.keyboard.press("1")
+        waiting = 0 if forbidden else 1
+        until(page, "adeada.desk.past.length === 1")
+        until(page, f"adeada.queue.length === {waiting}")
+    assert len(answers_to(request_of_people).state().settled) == 1

@@ -22,8 +22,13 @@ export class Desk extends EventTarget {
     this.past = []; // {task, answer} that were given, the last at the end
     this.task = null;
     this.radius = 6;
-    this.page = sessionStorage.getItem("adeada.page") || newUuid();
-    sessionStorage.setItem("adeada.page", this.page);
+    this.page = newUuid();
+    try {
+      this.page = sessionStorage.getItem("adeada.page") || this.page;
+      sessionStorage.setItem("adeada.page", this.page);
+    } catch {
+      // Loaded anew it is another tab to the server.
+    }
   }
 
   tell(words, kind = "info") {

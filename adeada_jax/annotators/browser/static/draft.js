@@ -25,5 +25,9 @@ export function draftOf(task) {
 }
 
 export function dropDraft() {
-  localStorage.removeItem(KEY);
+  try {
+    localStorage.removeItem(KEY);
+  } catch {
+    // There is none.
+  }
 }

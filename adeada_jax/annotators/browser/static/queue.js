@@ -2,23 +2,24 @@
 // several tabs, or a server that is away lose none.
 
 import { Trouble, pause, post, whoAsks } from "./server.js";
+import { storage } from "./storage.js";
 
 const PREFIX = "adeada.answer.";
 const AT_ONCE = 20;
 
+function nameOf({ token, name }) {
+  return JSON.stringify([token, name]);
+}
+
 export class Queue extends EventTarget {
-  #memory = new Map(); // where the browser keeps nothing
+  #turn = 0; // among the people whose answers lie here, after one whom the server does not know
   #running = false;
   #alone = false; // one answer at a time, after a body that was too large
   trouble = "";
 
   add(answer) {
     const entry = { who: whoAsks(), time: Date.now(), answer };
-    try {
-      localStorage.setItem(PREFIX + answer.uuid, JSON.stringify(entry));
-    } catch {
-      this.#memory.set(PREFIX + answer.uuid, entry);
-    }
+    storage.set(PREFIX + answer.uuid, JSON.stringify(entry));
     this.#changed();
     this.send();
   }
@@ -29,7 +30,7 @@ export class Queue extends EventTarget {
 
   // Whether closing the page now would lose something.
   get fleeting() {
-    return this.#memory.size > 0;
+    return storage.fleeting(PREFIX);
   }
 
   // Regions of a request whose answers wait: the server takes them for open as yet.
@@ -58,10 +59,13 @@ export class Queue extends EventTarget {
 
   async #sendSome() {
     const entries = this.#entries();
-    const who = entries[0].who;
-    const same = entries.filter((entry) => entry.who.token === who.token && entry.who.name === who.name);
+    const people = [...new Set([...this.#present(entries), ...entries.map(({ who }) => nameOf(who))])];
+    const name = people[this.#turn % people.length];
+    const same = entries.filter(({ who }) => nameOf(who) === name);
+    this.sender = same[0].who;
     const answers = same.slice(0, this.#alone ? 1 : AT_ONCE).map((entry) => entry.answer);
-    const told = await post("/api/answers", { answers }, who);
+    const told = await post("/api/answers", { answers }, this.sender);
+    this.#turn = 0;
     for (const uuid of told.stored) this.#remove(uuid);
     for (const { uuid, error } of told.refused) {
       this.#remove(uuid);
@@ -71,29 +75,31 @@ export class Queue extends EventTarget {
     this.#changed();
   }
 
+  // Whoever is at the page goes first.
+  #present(entries) {
+    const name = nameOf(whoAsks());
+    return entries.some(({ who }) => nameOf(who) === name) ? [name] : [];
+  }
+
   #fail(error) {
     if (error.status === 413) this.#alone = true;
     this.trouble = error.message;
-    if (error.status === 401) this.dispatchEvent(new CustomEvent("stranger", { detail: error.message }));
+    if (error.status !== 401) return;
+    this.#turn += 1;
+    if (nameOf(this.sender) === nameOf(whoAsks())) this.dispatchEvent(new CustomEvent("stranger", { detail: error.message }));
   }
 
   #keys() {
-    const kept = [];
-    for (let i = 0; i < localStorage.length; i += 1) {
-      const key = localStorage.key(i);
-      if (key.startsWith(PREFIX)) kept.push(key);
-    }
-    return [...kept, ...this.#memory.keys()];
+    return storage.keys(PREFIX);
   }
 
   #entries() {
-    const found = this.#keys().map((key) => this.#memory.get(key) ?? JSON.parse(localStorage.getItem(key)));
+    const found = this.#keys().map((key) => JSON.parse(storage.get(key)));
     return found.filter(Boolean).sort((one, other) => one.time - other.time);
   }
 
   #remove(uuid) {
-    localStorage.removeItem(PREFIX + uuid);
-    this.#memory.delete(PREFIX + uuid);
+    storage.remove(PREFIX + uuid);
   }
 
   #changed() {

@@ -1,5 +1,7 @@
 // Asking the server: every request ends, by an answer or after a while, and says who asks.
 
+import { storage } from "./storage.js";
+
 const PATIENCE_MS = 20000;
 
 export class Trouble extends Error {
@@ -11,16 +13,16 @@ export class Trouble extends Error {
 
 export const identity = {
   get token() {
-    return localStorage.getItem("adeada.token") || "";
+    return storage.get("adeada.token") || "";
   },
   set token(value) {
-    localStorage.setItem("adeada.token", value);
+    storage.set("adeada.token", value);
   },
   get name() {
-    return localStorage.getItem("adeada.name") || "";
+    return storage.get("adeada.name") || "";
   },
   set name(value) {
-    localStorage.setItem("adeada.name", value);
+    storage.set("adeada.name", value);
   },
 };
 

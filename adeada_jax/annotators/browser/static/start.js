@@ -10,6 +10,7 @@ import { Picture } from "./picture.js";
 import { listen } from "./pointer.js";
 import { Queue } from "./queue.js";
 import { get, identity, pause, takeToken } from "./server.js";
+import { storage } from "./storage.js";
 
 const LOOK_MS = 2000;
 const RENEW_MS = 60000;
@@ -58,7 +59,7 @@ function run(command) {
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
   document.querySelector('[data-command="theme"]').textContent = theme === "dark" ? "Light" : "Dark";
-  localStorage.setItem("adeada.theme", theme);
+  storage.set("adeada.theme", theme);
 }
 
 function tell({ words, kind }) {
@@ -139,7 +140,7 @@ queue.addEventListener("change", () => showQueue(queue));
 queue.addEventListener("refused", (event) => tell({ words: `an answer was not taken: ${event.detail}`, kind: "trouble" }));
 queue.addEventListener("stranger", (event) => meet(event.detail));
 listen(at("stage"), picture, desk, effort);
-setTheme(localStorage.getItem("adeada.theme") || (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark"));
+setTheme(storage.get("adeada.theme") || (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark"));
 setInterval(() => effort.idle || desk.refill(), RENEW_MS);
 if (!identity.token && !identity.name) await askName();
 queue.send();

@@ -118,7 +118,11 @@ def _add_acquisition(config: config_dict.ConfigDict) -> None:
     )
     # Who labels what is bought: here the data set's own labels do, as in the paper.
     config.oracle = config_dict.ConfigDict(
-        {"kind": "ground_truth", "seconds_a_region": 10.0}  # of people's time, for estimates
+        {
+            "kind": "ground_truth",
+            "seconds_a_region": 10.0,  # of people's time, for estimates
+            "second_opinions": 0.1,  # fraction of the regions that two people label, independently
+        }
     )
     # What a model is evaluated on: the labels of the target's split val, as in the paper; a sample of regions
     # that people label; or nothing.

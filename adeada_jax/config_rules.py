@@ -151,6 +151,7 @@ RULES: dict[str, Rule] = {
     "density.max_iter": _whole(1),
     "oracle.kind": _PART,
     "oracle.seconds_a_region": _POSITIVE,
+    "oracle.second_opinions": _SHARE,
     "evaluation.kind": _one_of(*EVALUATIONS),
     "evaluation.regions": _whole(1),
     "evaluation.held_back": _number(

@@ -1,9 +1,13 @@
 """Array types and the constants every part shares."""
 
-import jax
+from typing import TYPE_CHECKING, Union
+
 import numpy as np
 
-Array = jax.Array | np.ndarray
+if TYPE_CHECKING:  # what only reads answers starts without JAX
+    import jax
+
+Array = Union["jax.Array", np.ndarray]
 
 # Pixels with this label take part in no loss, no metric and no price list (Cityscapes' convention).
 IGNORE_LABEL = 255

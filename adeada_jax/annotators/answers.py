@@ -22,9 +22,7 @@ SETTLING = ("class", "mask", "refused")
 _SCHEMA = 1
 _PATIENCE_SECONDS = 30.0  # for another writer to finish
 
-_TABLES = f"""
-CREATE TABLE IF NOT EXISTS request (id TEXT NOT NULL, version INTEGER NOT NULL, store TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS answers (
+_COLUMNS = f"""
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     uuid TEXT NOT NULL UNIQUE,
     image TEXT NOT NULL,
@@ -38,7 +36,11 @@ CREATE TABLE IF NOT EXISTS answers (
     mask BLOB,
     replaces TEXT,
     origin TEXT NOT NULL
-);
+"""
+_TABLES = f"""
+CREATE TABLE IF NOT EXISTS request (id TEXT NOT NULL, version INTEGER NOT NULL, store TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS answers ({_COLUMNS});
+CREATE TABLE IF NOT EXISTS opinions ({_COLUMNS});
 CREATE TABLE IF NOT EXISTS closings (
     number INTEGER PRIMARY KEY AUTOINCREMENT, last INTEGER NOT NULL, who TEXT NOT NULL, time REAL NOT NULL
 );
@@ -46,7 +48,7 @@ CREATE TABLE IF NOT EXISTS closings (
 _GUARDS = "".join(
     f"CREATE TRIGGER IF NOT EXISTS {table}_{verb.lower()} BEFORE {verb} ON {table} "
     f"BEGIN SELECT RAISE(ABORT, '{table} are never changed'); END;"
-    for table in ("request", "answers", "closings")
+    for table in ("request", "answers", "closings", "opinions")
     for verb in ("UPDATE", "DELETE")
 )
 
@@ -67,7 +69,8 @@ class Given:
       class_id: of kind 'class'.
       mask: of kind 'mask': a PNG of class ids, of the region's box or, where `region` is None, of the image;
         255 where nothing is known.
-      replaces: uuid of the answer that this one corrects or takes back.
+      replaces: uuid of the answer that this one corrects or takes back; of a second opinion, of the answer
+        that it stands beside.
       origin: 'page', or where it was imported from.
     """
 
@@ -98,6 +101,7 @@ class State:
       last: number of the last row that was looked at.
       clicks, seconds: of all answers, as far as they were measured; None where none was.
       store: which database it is: one that takes its place has another name.
+      opinions: second opinions, each after the answer that it stands beside, in the order of their coming.
     """
 
     settled: Mapping[Key, Given]
@@ -109,6 +113,7 @@ class State:
     clicks: int | None
     seconds: float | None
     store: str = ""
+    opinions: tuple[tuple[Given, Given], ...] = ()
 
     def unanswered(self, asked: Iterable[Key]) -> list[Key]:
         """The regions that still wait for an answer."""
@@ -121,7 +126,23 @@ class State:
 
 
 _FIELDS = tuple(field.name for field in fields(Given))
-_INSERT = f"INSERT OR IGNORE INTO answers ({', '.join(_FIELDS)}) VALUES ({', '.join('?' * len(_FIELDS))})"
+_INSERT = f"({', '.join(_FIELDS)}) VALUES ({', '.join('?' * len(_FIELDS))})"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """All that a database holds, each kind in the order in which it came.
+
+    Attributes:
+      answers, opinions: with their numbers.
+      closing: the last answer's number when the round was closed; None where it was not.
+      store: which database it is.
+    """
+
+    answers: tuple[tuple[int, Given], ...] = ()
+    opinions: tuple[tuple[int, Given], ...] = ()
+    closing: int | None = None
+    store: str = ""
 
 
 class Transaction:
@@ -132,24 +153,64 @@ class Transaction:
 
     def state(self, until: int | None = None) -> State:
         """What counts now, or did when row `until` was the last."""
-        rows = self._connection.execute(
-            f"SELECT number, {', '.join(_FIELDS)} FROM answers WHERE number <= ? ORDER BY number",
-            (2**62 if until is None else until,),
-        ).fetchall()
-        closing = self._connection.execute("SELECT last FROM closings ORDER BY number LIMIT 1").fetchone()
+        rows = self.rows()
+        kept = tuple(row for row in rows.answers if until is None or row[0] <= until)
+        return state_of(self._asked, replace(rows, answers=kept))
+
+    def rows(self, known: Rows | None = None) -> Rows:
+        """Everything; what is known already is not read again.
+
+        Raises:
+          InputError: it is another database than the one that is known.
+        """
         (store,) = self._connection.execute("SELECT store FROM request").fetchone()
-        given = [(row[0], Given(*row[1:])) for row in rows]
-        return replace(state_of(self._asked, given, closing and closing[0]), store=store)
+        known = known or Rows(store=store)
+        if known.store != store:
+            raise InputError(
+                "the answers were replaced by another file while they were in use; put them back"
+            )
+        closing = self._connection.execute("SELECT last FROM closings ORDER BY number LIMIT 1").fetchone()
+        return Rows(
+            self._since("answers", known.answers), self._since("opinions", known.opinions),
+            closing and closing[0], store,
+        )  # fmt: skip
+
+    def _since(self, table: str, known: tuple[tuple[int, Given], ...]) -> tuple[tuple[int, Given], ...]:
+        found = self._connection.execute(
+            f"SELECT number, {', '.join(_FIELDS)} FROM {table} WHERE number > ? ORDER BY number",
+            (known[-1][0] if known else 0,),
+        )
+        return known + tuple((row[0], Given(*row[1:])) for row in found)
 
     def missing(self, answers: Iterable[Given]) -> list[Given]:
         """Those of some answers that are not stored."""
-        known = {uuid for (uuid,) in self._connection.execute("SELECT uuid FROM answers")}
+        known = {
+            uuid
+            for (uuid,) in self._connection.execute(
+                "SELECT uuid FROM answers UNION SELECT uuid FROM opinions"
+            )
+        }
         return [given for given in answers if given.uuid not in known]
+
+    def has(self, uuid: str) -> bool:
+        """Whether an answer or second opinion of this name is stored."""
+        found = self._connection.execute(
+            "SELECT 1 FROM answers WHERE uuid = :uuid UNION SELECT 1 FROM opinions WHERE uuid = :uuid",
+            {"uuid": uuid},
+        )
+        return found.fetchone() is not None
 
     def add(self, answers: Iterable[Given]) -> int:
         """Stores answers that are not there yet; how many."""
+        return self._add("answers", answers)
+
+    def add_opinions(self, opinions: Iterable[Given]) -> int:
+        """Stores second opinions that are not there yet; how many."""
+        return self._add("opinions", opinions)
+
+    def _add(self, table: str, rows: Iterable[Given]) -> int:
         before = self._connection.total_changes
-        self._connection.executemany(_INSERT, map(astuple, answers))
+        self._connection.executemany(f"INSERT OR IGNORE INTO {table} {_INSERT}", map(astuple, rows))
         return self._connection.total_changes - before
 
     def close(self, who: str, time: float) -> None:
@@ -175,6 +236,7 @@ class Answers:
           asked: the regions of this, in order.
         """
         self.path, self._request_id, self._asked = Path(path), request_id, tuple(asked)
+        self._sound: tuple[int, int] | None = None  # the file that was found to be sound
 
     def state(self, until: int | None = None) -> State:
         """What counts now, or did when row `until` was the last.
@@ -216,14 +278,18 @@ class Answers:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Makes the tables of a new file; of another checks that it is sound and of this request."""
-        found = connection.execute("SELECT name FROM sqlite_master WHERE name = 'request_delete'").fetchone()
-        if not found:
+        found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+        if "request_delete" not in found:
             self._check_new()
+        if "opinions_delete" not in found:
             entry = f"INSERT INTO request SELECT '{self._request_id}', {_SCHEMA}, '{uuid4().hex}' "
             entry += "WHERE NOT EXISTS (SELECT 1 FROM request);"
             connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}{entry}{_GUARDS}COMMIT;")
-        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise sqlite3.DatabaseError("malformed")
+        facts = self.path.stat()
+        if self._sound != (facts.st_dev, facts.st_ino):
+            if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise sqlite3.DatabaseError("malformed")
+            self._sound = facts.st_dev, facts.st_ino
         request, version = connection.execute("SELECT id, version FROM request").fetchone()
         if version != _SCHEMA or request != self._request_id:
             raise InputError(
@@ -245,29 +311,27 @@ class Answers:
             )
 
 
-def state_of(asked: Sequence[Key], rows: Iterable[tuple[int, Given]], closing: int | None) -> State:
+def state_of(asked: Sequence[Key], rows: Rows) -> State:
     """Works out what counts.
 
     Of a region the last answer that settles it counts, unless that was withdrawn. Where two people were
     unsure, there is nothing to label. Answers to regions that went back when the round was closed do not.
+    Second opinions settle nothing.
 
     Args:
       asked: the regions, in order.
-      rows: numbers and answers in the order in which they came.
-      closing: the last row before the round was closed; None where it was not.
+      rows: what the database holds.
     """
-    known = set(asked)
+    known, closing = set(asked), rows.closing
     settled: dict[Key, Given] = {}
     unsure: dict[Key, set[str]] = {}
     extra: dict[str, Given] = {}
     returned: set[Key] | None = None
-    last, clicks, seconds = 0, list[int](), list[float]()
-    for number, given in rows:
+    last = 0
+    for number, given in rows.answers:
         if closing is not None and returned is None and number > closing:
             returned = known - settled.keys()
         last = number
-        clicks += [] if given.clicks is None else [given.clicks]
-        seconds += [] if given.seconds is None else [given.seconds]
         if given.region is None:
             extra[given.image] = given
         elif (key := (given.image, given.region)) in known and key not in (returned or ()):
@@ -275,11 +339,19 @@ def state_of(asked: Sequence[Key], rows: Iterable[tuple[int, Given]], closing: i
     if closing is not None and returned is None and last >= closing:
         returned = known - settled.keys()
     open_questions = {key: who for key, who in unsure.items() if key not in settled}
-    closed = returned is not None
+    everything = [given for _, given in (*rows.answers, *rows.opinions)]
+    clicks = [given.clicks for given in everything if given.clicks is not None]
+    seconds = [given.seconds for given in everything if given.seconds is not None]
     return State(
-        settled, open_questions, extra, returned or set(), closed, last, sum(clicks) if clicks else None,
-        sum(seconds) if seconds else None,
+        settled, open_questions, extra, returned or set(), returned is not None, last,
+        sum(clicks) if clicks else None, sum(seconds) if seconds else None, rows.store, _opinions(rows),
     )  # fmt: skip
+
+
+def _opinions(rows: Rows) -> tuple[tuple[Given, Given], ...]:
+    """Answers and second opinions of them."""
+    answers = {given.uuid: given for _, given in rows.answers}
+    return tuple((answers[one.replaces], one) for _, one in rows.opinions if one.replaces in answers)
 
 
 def _apply(given: Given, key: Key, settled: dict[Key, Given], unsure: dict[Key, set[str]]) -> None:

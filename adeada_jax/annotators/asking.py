@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -12,8 +12,10 @@ from adeada_jax.data.fingerprint import shown
 from adeada_jax.data.images import read_png
 from adeada_jax.errors import InputError
 from adeada_jax.files import write_json_atomic, write_png_atomic
-from adeada_jax.partitions.store import DividedImages
 from adeada_jax.types import IGNORE_LABEL
+
+if TYPE_CHECKING:  # it needs much that answers do not
+    from adeada_jax.partitions.store import DividedImages
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Job:
     """
 
     options: Mapping[str, Any]
-    images: DividedImages
+    images: "DividedImages"
     directory: Path
     class_names: tuple[str, ...]
     palette: np.ndarray
@@ -118,7 +120,7 @@ class Annotator(Protocol):
 def label(
     annotator: Annotator,
     questions: Sequence[Question],
-    images: DividedImages,
+    images: "DividedImages",
     num_classes: int,
     *,
     directory: Path,
@@ -172,7 +174,9 @@ def label(
     return True
 
 
-def _amend(amendments: Iterable[Amendment], images: DividedImages, num_classes: int, directory: Path) -> None:
+def _amend(
+    amendments: Iterable[Amendment], images: "DividedImages", num_classes: int, directory: Path
+) -> None:
     """Stores what was changed of earlier rounds, and what was labelled besides, under this round's own."""
     sizes = dict(zip(images.names, images.images.sizes, strict=True))
     for amendment in amendments:
@@ -197,7 +201,7 @@ def _write(path: Path, label: np.ndarray | None) -> None:
 
 
 def _checked(
-    answer: Answer, asked: Set[int], images: DividedImages, index: int, num_classes: int
+    answer: Answer, asked: Set[int], images: "DividedImages", index: int, num_classes: int
 ) -> np.ndarray:
     """What an answer says of the regions that were asked for: `(H, W)` uint8; the rest is left out.
 

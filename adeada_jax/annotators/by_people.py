@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from adeada_jax.annotators.answers import Answers, Given, State
+from adeada_jax.annotators.answers import Answers, State
 from adeada_jax.annotators.asking import Amendment, Answer, Job, Question
-from adeada_jax.annotators.requests import Asked, AskedRound, blank, read_request, write_request
+from adeada_jax.annotators.pixels import label_of
+from adeada_jax.annotators.requests import AskedRound, blank, read_request, write_request
+from adeada_jax.annotators.second_opinions import agreement_of
 from adeada_jax.data.images import decode_map, read_png
 from adeada_jax.files import read_json
 from adeada_jax.telemetry import say
@@ -61,14 +63,17 @@ class People:
         return self._answers(self._request, self._state)
 
     def facts(self) -> Mapping[str, Any]:
-        """Clicks, seconds and refused regions of the round, None where nobody measured.
+        """Clicks, seconds and refused regions of the round, None where nobody measured; `agreement` is the
+        kappa of second opinions, None where there are none.
 
         `last` says up to which row of each round's answers counted, and `stores` of which database.
         """
         if self._request is None or self._state is None:
             return {"clicks": None, "seconds": None, "refused": 0, "agreement": None}
         state, read = self._state, {**self._read, self._request.round: self._state}
-        return {"clicks": state.clicks, "seconds": state.seconds, "refused": state.refused, "agreement": None,
+        found = agreement_of(self._request, state)
+        return {"clicks": state.clicks, "seconds": state.seconds, "refused": state.refused,
+                "agreement": found and found.kappa,
                 "last": {str(n): one.last for n, one in read.items()},
                 "stores": {str(n): one.store for n, one in read.items()}}  # fmt: skip
 
@@ -118,32 +123,12 @@ class People:
             f"{what}: labels of {regions:,} regions in {len(request.images):,} images are asked for, "
             f"{pixels:,} pixels. {answered}About {effort} of work at "
             f"{self._seconds_a_region:g} s a region.\n"
-            f"  to label them as PNGs:  {command} --export=png --output=DIR\n"
-            f"  to give them back:      {command} --import=DIR --format=png\n"
-            f"  to see how far it is:   {command} --status\n"
+            f"  to label them on a page:  {command}\n"
+            f"  or as PNGs:  {command} --export=png --output=DIR\n"
+            f"  and back:    {command} --import=DIR --format=png\n"
+            f"  to see how far it is:  {command} --status\n"
             f"  to go on without the rest:  {command} --close_round"
         )
-
-
-def label_of(request: AskedRound, state: State, image: str) -> np.ndarray:
-    """What was answered of an image: `(H, W)` uint8, IGNORE_LABEL where nothing is known or was asked."""
-    label = blank(request, image)
-    for asked in request.by_image[image]:
-        given = state.settled.get((image, asked.region))
-        if given is not None:
-            part = label[asked.place]
-            part[asked.inside] = values_of(given, asked)[asked.inside]
-    return label
-
-
-def values_of(given: Given, asked: Asked) -> np.ndarray:
-    """Class ids of the pixels of a region's box, as an answer says: `(height, width)` uint8."""
-    shape = asked.inside.shape
-    if given.kind == "class":
-        return np.full(shape, given.class_id, np.uint8)
-    if given.kind == "mask" and given.mask is not None:
-        return decode_map(given.mask, f"the answer to region {asked.region} of image '{asked.image}'")
-    return np.full(shape, IGNORE_LABEL, np.uint8)
 
 
 def _extra(state: State, image: str) -> np.ndarray | None:

@@ -23,17 +23,44 @@ class Open:
     Attributes:
       request: the questions.
       answers: the answers.
-      gone_on: whether the run has read the answers and gone on.
     """
 
     request: AskedRound
     answers: Answers
-    gone_on: bool
+
+    @property
+    def gone_on(self) -> bool:
+        """Whether the run has read the answers and gone on."""
+        end = "labels.json" if self.request.round else "evaluation_labels.json"
+        return (self.request.path.parents[1] / end).exists()
 
     @property
     def title(self) -> str:
         """What people call it."""
         return f"round {self.request.round}" if self.request.round else "evaluation"
+
+
+def request_paths(workdir: str | Path) -> list[Path]:
+    """Where the requests of a run are, in order.
+
+    Raises:
+      InputError: it is no run's directory.
+    """
+    root = Path(workdir)
+    if not (root / "config.json").is_file():
+        raise InputError(f"--workdir: '{root}' is no directory of a run")
+    paths = [request_path(path) for path in sorted(root.glob("rounds/*")) if path.name.isdigit()]
+    return [path for path in paths if path.exists()]
+
+
+def open_round(path: Path) -> Open:
+    """A round by its request.
+
+    Raises:
+      InputError: the request cannot be read.
+    """
+    request = read_request(path)
+    return Open(request, answers_to(request))
 
 
 def open_rounds(workdir: str | Path) -> list[Open]:
@@ -42,19 +69,10 @@ def open_rounds(workdir: str | Path) -> list[Open]:
     Raises:
       InputError: there is none.
     """
-    root = Path(workdir)
-    if not (root / "config.json").is_file():
-        raise InputError(f"--workdir: '{root}' is no directory of a run")
-    paths = [request_path(path) for path in sorted(root.glob("rounds/*")) if path.name.isdigit()]
-    found = []
-    for path in paths:
-        if path.exists():
-            request, directory = read_request(path), path.parents[1]
-            end = directory / ("labels.json" if request.round else "evaluation_labels.json")
-            found.append(Open(request, answers_to(request), end.exists()))
+    found = [open_round(path) for path in request_paths(workdir)]
     if not found:
         raise InputError(
-            f"--workdir: the run in '{root}' has asked for nothing yet; it does with "
+            f"--workdir: the run in '{workdir}' has asked for nothing yet; it does with "
             "--config.oracle.kind=people, once its first round is selected"
         )
     return found

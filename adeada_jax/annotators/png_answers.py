@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from adeada_jax.annotators.answers import Answers, Given, Key, State
-from adeada_jax.annotators.by_people import label_of, values_of
+from adeada_jax.annotators.pixels import label_of, values_of
 from adeada_jax.annotators.requests import Asked, AskedRound, read_request
 from adeada_jax.data.fingerprint import digest, shown
 from adeada_jax.data.images import encode_png

@@ -9,19 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import find_objects
 
 from adeada_jax.annotators.asking import Question
 from adeada_jax.data.fingerprint import digest
 from adeada_jax.data.images import encode_png
 from adeada_jax.errors import InputError
 from adeada_jax.files import read_json, write_bytes_atomic, write_json_atomic
-from adeada_jax.partitions.store import DividedImages
 from adeada_jax.telemetry import track
 from adeada_jax.types import IGNORE_LABEL
+
+if TYPE_CHECKING:  # it needs much that answers do not
+    from adeada_jax.partitions.store import DividedImages
 
 _NAME = "request.json"
 
@@ -101,6 +102,11 @@ class AskedRound:
         return [(asked.image, asked.region) for asked in self.regions]
 
     @cached_property
+    def by_key(self) -> dict[tuple[str, int], Asked]:
+        """The regions by image and id."""
+        return {(asked.image, asked.region): asked for asked in self.regions}
+
+    @cached_property
     def by_image(self) -> dict[str, list[Asked]]:
         """The regions of each image."""
         found: dict[str, list[Asked]] = {name: [] for name in self.images}
@@ -112,7 +118,7 @@ class AskedRound:
 def write_request(
     directory: Path,
     questions: Sequence[Question],
-    divided: DividedImages,
+    divided: "DividedImages",
     class_names: Sequence[str],
     palette: np.ndarray,
 ) -> AskedRound:
@@ -197,6 +203,8 @@ def _asked(entry: Mapping[str, Any]) -> Asked:
 
 def _shapes(regions: np.ndarray, wanted: Sequence[int]) -> dict[int, dict[str, list[int]]]:
     """Boxes and runs of some regions of a map."""
+    from scipy.ndimage import find_objects  # half of what it takes to start what only reads requests
+
     found, boxes = {}, find_objects(regions + 1)  # which takes 0 for no region
     for region in wanted:
         rows, columns = boxes[region]
@@ -208,7 +216,7 @@ def _shapes(regions: np.ndarray, wanted: Sequence[int]) -> dict[int, dict[str, l
     return found
 
 
-def _partition(divided: DividedImages, names: Sequence[str]) -> str:
+def _partition(divided: "DividedImages", names: Sequence[str]) -> str:
     """A checksum of the settings and maps of the regions of some images."""
     fingerprint = divided.fingerprint()
     maps = [[name, fingerprint["maps"].get(name, "")] for name in sorted(names)]

@@ -45,10 +45,12 @@ def _answering(waiting: AnsweredRound, workdir: Path) -> list[Step]:
     return [
         Step(
             f"The run waits for labels: {waiting.count('open'):,} of the {len(waiting.outcomes):,} regions "
-            f"of {waiting.name} are open. Take them out, label them and give them back:",
-            (f"{annotate} {what} --export=png --output=DIR",
-             f"{annotate} {what} --import=DIR --format=png"),
+            f"of {waiting.name} are open. Label them on a page:",
+            (annotate,),
         ),
+        Step("Or take them out as PNGs, label them with another tool and give them back:",
+             (f"{annotate} {what} --export=png --output=DIR",
+              f"{annotate} {what} --import=DIR --format=png")),
         Step("See how far it is, or go on without the rest:",
              (f"{annotate} --status", f"{annotate} {what} --close_round")),
         Step("Then start the run again, with the command that it was started with:", (_main(workdir),)),

@@ -35,7 +35,8 @@ class AnsweredRound:
       unsure: regions of which somebody was unsure and that nobody settled.
       clicks: of all answers.
       seconds: likewise; 0 where it was not measured.
-      agreement: of second opinions with the first, from 0 to 1; None where there are none.
+      doubled: regions that two people labelled.
+      agreement: Cohen's kappa of the two; None where there are none, or it is undefined.
     """
 
     number: int
@@ -43,6 +44,7 @@ class AnsweredRound:
     unsure: int = 0
     clicks: int = 0
     seconds: float = 0.0
+    doubled: int = 0
     agreement: float | None = None
 
     @property
@@ -59,29 +61,32 @@ def people_matrix(rounds: Sequence[AnsweredRound]) -> Matrix | None:
     """What was asked and answered, a row a round; None where nobody was asked."""
     if not rounds:
         return None
-    agreement = any(one.agreement is not None for one in rounds)
+    doubled = any(one.doubled for one in rounds)
     columns = ("asked", "answered", "refused", "unsure", "back in the pool", "open", "as suggested",
-               *(["agreement"] if agreement else []), "clicks", "time")  # fmt: skip
-    return Matrix(columns, tuple((one.name, _cells(one, agreement)) for one in rounds))
+               *(["by two people", "kappa"] if doubled else []), "clicks", "time")  # fmt: skip
+    return Matrix(columns, tuple((one.name, _cells(one, doubled)) for one in rounds))
 
 
-def _cells(one: AnsweredRound, agreement: bool) -> tuple[Cell, ...]:
+def _cells(one: AnsweredRound, doubled: bool) -> tuple[Cell, ...]:
     kinds = [f"{one.count(kind):,}" for kind in ("answered", "refused", "returned", "open")]
     known = [outcome for outcome in one.outcomes if None not in (outcome.suggested, outcome.given)]
     taken = sum(outcome.suggested == outcome.given for outcome in known)
     texts = [
         f"{len(one.outcomes):,}", *kinds[:2], f"{one.unsure:,}", *kinds[2:], _percent(taken, len(known)),
-        *([_percent(one.agreement or 0.0, int(one.agreement is not None))] if agreement else []),
+        *([f"{one.doubled:,}", _kappa(one.agreement)] if doubled else []),
         f"{one.clicks:,}" if one.clicks else "-", effort(one.seconds),
     ]  # fmt: skip
     return tuple(map(Cell, texts))
 
 
-def class_matrix(rounds: Sequence[AnsweredRound], class_names: Sequence[str]) -> Matrix | None:
+def class_matrix(
+    rounds: Sequence[AnsweredRound], class_names: Sequence[str], kappas: Sequence[float | None] = ()
+) -> Matrix | None:
     """Answered regions by the class that people gave them, a column a round; None where none has a class.
 
-    Behind the rounds stand how many of them have the class that was suggested, of those with a suggestion,
-    and what was suggested for the others.
+    Behind the rounds stand how far two people agree on the class, where some regions were labelled by two;
+    how many of them have the class that was suggested, of those with a suggestion, and what was suggested for
+    the others.
     """
     given = [one for one in rounds if any(outcome.given is not None for outcome in one.outcomes)]
     if not given:
@@ -98,8 +103,10 @@ def class_matrix(rounds: Sequence[AnsweredRound], class_names: Sequence[str]) ->
         total, taken = suggested.total(), suggested.pop(c, 0)
         share = Cell(_percent(taken, total), round(taken / max(total, 1), 3))
         instead = ", ".join(f"{class_names[s]} {n:,}" for s, n in suggested.most_common(_INSTEAD))
-        rows.append((class_names[c], (*numbers, share, Cell(instead))))
-    columns = (*(one.name for one in given), "as suggested", "suggested instead")
+        agreed = [Cell(_kappa(kappas[c]))] if kappas else []
+        rows.append((class_names[c], (*numbers, *agreed, share, Cell(instead))))
+    kappa = ["kappa"] if kappas else []
+    columns = (*(one.name for one in given), *kappa, "as suggested", "suggested instead")
     return Matrix(columns, tuple(rows))
 
 
@@ -110,6 +117,10 @@ def effort(seconds: float) -> str:
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5970 else f"{seconds / 3600:.1f} h"
+
+
+def _kappa(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _percent(part: float, whole: int) -> str:

@@ -57,6 +57,7 @@ def write_report(
     galleries: Sequence[Gallery] = (),
     events: Sequence[Mapping[str, Any]] = (),
     answered: Sequence[outcomes.AnsweredRound] = (),
+    kappas: Sequence[float | None] = (),
 ) -> None:
     """Writes the report of a run; sections for which there is nothing are left out.
 
@@ -71,6 +72,7 @@ def write_report(
       galleries: pictures; those wider than 640 pixels are embedded at that width.
       events: lines of metrics.jsonl.
       answered: what people were asked, and answered.
+      kappas: of each class, how far two people agree; empty where nothing was labelled by two.
     """
     colors = dict(zip(class_names, map(hex_color, palette), strict=True))
     last = summary["rounds"][-1]["round"]
@@ -86,7 +88,7 @@ def write_report(
         iou=sections.iou_section(summary),
         classes=figures.iou_chart(summary),
         people=outcomes.people_matrix(answered),
-        given=outcomes.class_matrix(answered, class_names),
+        given=outcomes.class_matrix(answered, class_names, kappas),
         purchases=figures.purchase_chart(selections, class_names),
         methods=sections.method_rows(selections),
         budgets=sections.budget_matrix(densities, class_names),

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from adeada_jax.annotators.answers import Given, State
-from adeada_jax.annotators.by_people import answers_to, request_path, values_of
+from adeada_jax.annotators.by_people import answers_to, request_path
+from adeada_jax.annotators.pixels import values_of
 from adeada_jax.annotators.requests import Asked, AskedRound, read_request
+from adeada_jax.annotators.second_opinions import agreement_of, pooled
 from adeada_jax.data.builders.source_files import read_file
 from adeada_jax.data.images import decode_image
 from adeada_jax.files import read_json
@@ -29,12 +31,10 @@ class Answered:
     Attributes:
       request: the questions.
       state: what counts now; of a round that the run has read, what it read last.
-      agreement: of second opinions with the first; None where there are none.
     """
 
     request: AskedRound
     state: State
-    agreement: float | None
 
 
 def read_rounds(workdir: Workdir, last: int) -> list[Answered]:
@@ -53,16 +53,23 @@ def _read(workdir: Workdir, number: int, last: int) -> Answered:
     facts = [read_json(path) for path in ends if path.exists()]
     read = [fact["last"][str(number)] for fact in facts if str(number) in fact.get("last", {})]
     state = answers_to(request).state(max(read, default=None))
-    return Answered(request, state, facts[0].get("agreement") if facts else None)
+    return Answered(request, state)
 
 
 def outcomes_of(one: Answered) -> AnsweredRound:
     """A round for the report's tables."""
-    state = one.state
+    state, found = one.state, agreement_of(one.request, one.state)
     return AnsweredRound(
         one.request.round, tuple(_outcome(asked, state) for asked in one.request.regions), len(state.unsure),
-        state.clicks, state.seconds, one.agreement,
+        state.clicks, state.seconds, found.regions if found else 0, found and found.kappa,
     )  # fmt: skip
+
+
+def kappas(rounds: Sequence[Answered]) -> tuple[float | None, ...]:
+    """How far two people agree on each class, in all rounds together; empty where none were asked twice."""
+    classes = len(rounds[0].request.class_names) if rounds else 0
+    found = pooled([(one.request, one.state) for one in rounds], classes)
+    return found.by_class if found else ()
 
 
 def _outcome(asked: Asked, state: State) -> Outcome:

@@ -14,7 +14,7 @@ from adeada_jax.report.brightness import photograph
 from adeada_jax.report.figures import bought_overlay
 from adeada_jax.report.page import Gallery, Strip, write_report
 from adeada_jax.run import trainings
-from adeada_jax.run.answered import answer_gallery, outcomes_of, read_rounds
+from adeada_jax.run.answered import answer_gallery, kappas, outcomes_of, read_rounds
 from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.prediction import Predictor, predictor
 
@@ -55,6 +55,7 @@ def write(experiment: Experiment, summary: dict, before: Predictor, after: Predi
         ],
         events=events,
         answered=[outcomes_of(one) for one in answered],
+        kappas=kappas(answered),
     )
 
 

@@ -179,7 +179,7 @@ class Workdir:
             return
         former, now = read_json(self.config), json.loads(json.dumps(config))
         keys = differing_keys(former, now)
-        if keys and not _more_rounds(former, now, keys):
+        if keys and not _goes_on(former, now, keys):
             self._check_layout()
             raise InputError(
                 f"workdir '{self.root}' holds a run whose configuration differs in: {', '.join(keys)}. "
@@ -193,8 +193,8 @@ class Workdir:
         """
         if self.config.exists():
             former, now = read_json(self.config), json.loads(json.dumps(config))
-            more = _more_rounds(former, now, differing_keys(former, now))
-            if former == now or (self.begun and not more):
+            goes_on = _goes_on(former, now, differing_keys(former, now))
+            if former == now or (self.begun and not goes_on):
                 return
             if not self.begun:
                 (self.root / "metrics.jsonl").unlink(missing_ok=True)
@@ -337,11 +337,17 @@ class Workdir:
             yield
 
 
-def _more_rounds(former: Mapping[str, Any], now: Mapping[str, Any], differing: list[str]) -> bool:
-    """Whether a run goes on for more rounds than it began with, and all else is the same."""
-    if differing != ["acquisition.rounds"] or now.get("experiment") != "active":
+# What may be another when a run is resumed: estimates of people's time, and how many are asked twice.
+_FREE = {"oracle.seconds_a_region", "oracle.second_opinions"}
+
+
+def _goes_on(former: Mapping[str, Any], now: Mapping[str, Any], differing: list[str]) -> bool:
+    """Whether a run can go on: for more rounds than it began with, or with what may be another."""
+    if not set(differing) <= {"acquisition.rounds", *_FREE}:
         return False
-    return now["acquisition"]["rounds"] > former["acquisition"]["rounds"]
+    if "acquisition.rounds" not in differing:
+        return True
+    return now["experiment"] == "active" and now["acquisition"]["rounds"] > former["acquisition"]["rounds"]
 
 
 def _added(domain: str, former: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

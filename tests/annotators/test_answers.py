@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from adeada_jax.annotators.answers import Answers, Given, state_of
+from adeada_jax.annotators.answers import Answers, Given, Rows, state_of
 from adeada_jax.errors import InputError
 
 ASKED = [("a", 0), ("a", 2), ("city/b", 1)]
@@ -25,7 +25,7 @@ def given(uuid, region=0, kind="class", *, image="a", who="ann", class_id=1, **m
 
 
 def state(*answers, closing=None):
-    return state_of(ASKED, list(enumerate(answers, 1)), closing)
+    return state_of(ASKED, Rows(tuple(enumerate(answers, 1)), closing=closing))
 
 
 def test_the_last_answer_counts_unless_it_is_withdrawn():

@@ -15,7 +15,8 @@ from PIL import Image
 
 from adeada_jax.annotators import desk
 from adeada_jax.annotators.asking import Job, Question, label
-from adeada_jax.annotators.by_people import People, answers_to, label_of
+from adeada_jax.annotators.by_people import People, answers_to
+from adeada_jax.annotators.pixels import label_of
 from adeada_jax.annotators.png_answers import export, import_folder
 from adeada_jax.annotators.requests import read_request
 from adeada_jax.data.images import decode_map, read_png
@@ -382,7 +383,7 @@ def test_two_imports_at_once_are_both_taken(make_request, tmp_path, folder):
 
 @pytest.mark.parametrize(
     ("flags", "words"),
-    [([], "give one of --status, --close_round"), (["--status", "--close_round"], "give one of"),
+    [([], "is no directory of a run"), (["--status", "--close_round"], "give one of"),
      (["--export=png"], "--export and --output go together"), (["--status"], "is no directory of a run")],
 )  # fmt: skip
 def test_wrong_flags_end_in_one_line(tmp_path, flags, words):

@@ -33,13 +33,14 @@ def test_a_run_that_waits_is_told_how_to_answer_it():
     steps = next_steps(ACTIVE, summary(10.0), Path("my runs/a"), rounds)
     assert "1 of the 2 regions of round 1 are open" in steps[0].text
     annotate = "python scripts/annotate.py '--workdir=my runs/a'"
-    assert commands(steps)[:4] == [
+    assert commands(steps)[:5] == [
+        annotate,
         f"{annotate} --round=1 --export=png --output=DIR",
         f"{annotate} --round=1 --import=DIR --format=png",
         f"{annotate} --status",
         f"{annotate} --round=1 --close_round",
     ]
-    assert commands(steps)[4] == "python scripts/main.py --config=FILE '--workdir=my runs/a'"
+    assert commands(steps)[5] == "python scripts/main.py --config=FILE '--workdir=my runs/a'"
 
 
 def test_where_nothing_was_evaluated_no_round_is_the_best_and_a_reference_has_no_more_rounds():

@@ -45,10 +45,15 @@ def test_rows_by_the_class_given_say_what_was_suggested_instead(rounds):
 
 
 def test_second_opinions_have_a_column_where_there_are_any(rounds):
-    known = AnsweredRound(1, rounds[1].outcomes, agreement=0.875)
+    known = AnsweredRound(1, rounds[1].outcomes, doubled=3, agreement=0.875)
     matrix = people_matrix([rounds[0], known])
-    place = matrix.columns.index("agreement")
-    assert [cells[place].text for _, cells in matrix.rows] == ["-", "88%"]
+    place = matrix.columns.index("kappa")
+    assert [[cell.text for cell in cells[place - 1 : place + 1]] for _, cells in matrix.rows] == [
+        ["0", "-"], ["3", "0.88"]
+    ]  # fmt: skip
+    matrix = class_matrix(rounds, NAMES, [1.0, -0.25, None])
+    place = matrix.columns.index("kappa")
+    assert {name: cells[place].text for name, cells in matrix.rows} == {"road": "1.00", "car": "-0.25"}
 
 
 def test_nobody_asked_or_nothing_answered_gives_no_table():

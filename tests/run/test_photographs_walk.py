@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -73,12 +74,23 @@ def follow(command, place):
     if "scripts/main.py" in command:
         rest += [f"--config.{key}={value}" for key, value in SMALL.items()]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "300"}
+    if rest == ["scripts/annotate.py", "--workdir=runs/photos"]:
+        return serve([sys.executable, *rest, "--port=0"], place, environment)
     done = subprocess.run(
         [sys.executable, *rest], cwd=place, env=environment, capture_output=True, text=True, timeout=300
     )
     said = f"{shlex.join(command)}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
     assert done.returncode in (WAITS, DONE), said
     return done.returncode, done.stdout
+
+
+def serve(command, place, environment):
+    """Serves the labelling page until it is ready, and ends it as Ctrl-C does."""
+    with subprocess.Popen(command, cwd=place, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        said = server.stdout.readline()
+        assert "the labelling page is at http://127.0.0.1:" in said
+        server.send_signal(signal.SIGINT)
+    return DONE, said
 
 
 def answer(folder, truth, *, leave_out=0):

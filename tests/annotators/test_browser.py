@@ -1,12 +1,14 @@
 """The labelling page's server: whose turn a region is, what becomes of answers, and who may do what."""
 
 import json
+import sqlite3
 import uuid
 
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from adeada_jax.annotators.answers import Answers
 from adeada_jax.annotators.browser.application import MOST_BYTES, application
 from adeada_jax.annotators.browser.cells import cells_of
 from adeada_jax.annotators.browser.identities import Invited, Named
@@ -392,3 +394,23 @@ def test_cells_fill_the_region_and_the_finer_lie_within_the_coarser():
         assert len(np.unique(coarse[fine == cell])) == 1
     tiny = Asked("a", 0, 2, (0, 0, 2, 1), (0, 2), None, None)
     assert cells_of(image, tiny, 2).tolist() == [[0, 0]]
+
+
+def test_a_disk_that_is_full_is_said_and_the_answer_is_taken_once_there_is_room(
+    open_page, request_of_people, monkeypatch
+):
+    page = open_page("ann")
+    (task,) = page.tasks()
+    connect = Answers._connect
+
+    def full(self):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Answers, "_connect", full)
+    entry = {"uuid": str(uuid.uuid4()), "request": page.id, "image": task["image"], "region": task["region"],
+             "kind": "class", "class": 1}  # fmt: skip
+    found = page.client.post("/api/answers", json={"answers": [entry]})
+    assert (found.status_code, "disk is full" in found.json()["error"]) == (503, True)
+    monkeypatch.setattr(Answers, "_connect", connect)
+    assert page.send(entry)["stored"] == [entry["uuid"]]
+    assert len(answers_to(request_of_people).state().settled) == 1

@@ -176,6 +176,7 @@ def move(page, row, column):
     page.mouse.move(*page.evaluate(PLACE, [int(row), int(column)]))
 
 
+@pytest.mark.slow
 def test_streets_labelled_through_the_page_with_the_true_masks_are_as_ground_truth_has_them(streets, visit):
     request, truth = streets
     mixed = 0

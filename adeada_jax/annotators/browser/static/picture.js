@@ -50,11 +50,6 @@ export class Picture {
     this.#look(scale, left + width / 2, top + height / 2);
   }
 
-  whole() {
-    const [width, height] = this.scene.task.size;
-    this.#look(Math.min(this.width / width, this.height / height), width / 2, height / 2);
-  }
-
   zoom(factor, x = this.width / 2, y = this.height / 2) {
     const { scale } = this.view;
     const next = Math.min(Math.max(scale * factor, 0.01), MOST_ZOOM);

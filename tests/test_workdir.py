@@ -166,6 +166,22 @@ def test_a_directory_without_results_takes_another_configuration_and_other_data(
         workdir.check_data(content(), begun=True)
 
 
+def test_what_people_are_asked_twice_and_how_long_they_take_may_change_in_a_run(tmp_path):
+    def config(kind="people", **oracle):
+        return {"experiment": "active", "acquisition": {"rounds": 2}, "oracle": {"kind": kind, **oracle}}
+
+    workdir = Workdir(tmp_path)
+    workdir.write_config(config())
+    (tmp_path / "rounds/00").mkdir(parents=True)
+    (tmp_path / "rounds/00/evaluation.json").write_text("")
+    changed = config(second_opinions=0.2, seconds_a_region=4.0)  # also where the run began without the key
+    workdir.check_config(changed)
+    workdir.write_config(changed)
+    assert json.loads(workdir.config.read_text()) == changed
+    with pytest.raises(InputError, match=r"oracle\.kind"):
+        workdir.check_config(config("ground_truth", second_opinions=0.2, seconds_a_region=4.0))
+
+
 def test_an_empty_directory_of_rounds_is_no_run_of_before(tmp_path):
     (tmp_path / "rounds/00").mkdir(parents=True)
     Workdir(tmp_path).check_data(content())

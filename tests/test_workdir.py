@@ -172,6 +172,7 @@ def test_what_people_are_asked_twice_and_how_long_they_take_may_change_in_a_run(
 
     workdir = Workdir(tmp_path)
     workdir.write_config(config())
+    workdir.write_data(content())
     (tmp_path / "rounds/00").mkdir(parents=True)
     (tmp_path / "rounds/00/evaluation.json").write_text("")
     changed = config(second_opinions=0.2, seconds_a_region=4.0)  # also where the run began without the key

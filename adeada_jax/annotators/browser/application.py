@@ -27,7 +27,7 @@ from adeada_jax.errors import InputError
 
 STATIC = Path(__file__).parent / "static"
 MOST_BYTES = 4 * 2**20  # of a request's body
-_MOST_ANSWERS, _MOST_TASKS = 50, 10
+_MOST_ANSWERS, _MOST_TASKS, _MOST_HELD = 50, 10, 40
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -90,8 +90,8 @@ def _answering(
 
     async def endpoint(request: Request) -> Response:
         try:
-            body = await _body(request) if request.method == "POST" else None
             who = identities.who(request.headers)
+            body = await _body(request) if request.method == "POST" else None
             found = await run_in_threadpool(ask, work, who, request, body)
         except (UnknownError, GoneError, RefusedError, InputError, OSError, ClientDisconnect) as error:
             return _told(error)
@@ -107,7 +107,10 @@ def _told(error: Exception) -> JSONResponse:
     """An error as its status and words; what may be over in a while is 503, so that the page tries again."""
     statuses = {UnknownError: 401, GoneError: 404, InputError: 503, ClientDisconnect: 400}
     status = error.status if isinstance(error, RefusedError) else statuses.get(type(error), 503)
-    return JSONResponse({"error": str(error) or type(error).__name__}, status, headers=_HEADERS)
+    told = {"error": str(error) or type(error).__name__}
+    if isinstance(error, UnknownError):
+        told["wants"] = error.wants
+    return JSONResponse(told, status, headers=_HEADERS)
 
 
 async def _body(request: Request) -> Any:
@@ -116,8 +119,7 @@ async def _body(request: Request) -> Any:
     Raises:
       RefusedError: it comes from another site's page, is no JSON, or is too long.
     """
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if not _is_own(request.headers.get("origin"), request.headers.get("host")):
         raise RefusedError(403, "answers are taken from this server's own page only")
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise RefusedError(415, "JSON is expected")
@@ -129,11 +131,20 @@ async def _body(request: Request) -> Any:
         parts.append(part)
     try:
         body = json.loads(b"".join(parts))
-    except ValueError as error:
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()  # as answers name parts of it
+    except (ValueError, RecursionError) as error:
         raise RefusedError(400, f"this is no JSON: {error}") from error
     if not isinstance(body, dict):
         raise RefusedError(400, "an object is expected")
     return body
+
+
+def _is_own(origin: str | None, host: str | None) -> bool:
+    """Whether a request comes from a page of this server, or from no page."""
+    try:
+        return origin is None or urlsplit(origin).netloc == host
+    except ValueError:
+        return False
 
 
 def _page(request: Request) -> Response:
@@ -151,7 +162,9 @@ def _tasks(work: Work, who: str, request: Request, body: Mapping[str, Any]) -> A
     if not fits or not isinstance(page, str) or type(count) is not int or len(page) > 64:
         raise RefusedError(400, "give request, page, held and count")
     id = body.get("request")
-    tasks = work.tasks(who, id, page, [(key[0], key[1]) for key in held[:100]], min(count, _MOST_TASKS))
+    tasks = work.tasks(
+        who, id, page, [(key[0], key[1]) for key in held[:_MOST_HELD]], min(count, _MOST_TASKS)
+    )
     return {"request": id, "tasks": tasks}
 
 

@@ -15,7 +15,11 @@ _TOKEN_BYTES = 24
 
 
 class UnknownError(Exception):
-    """Nobody knows who asks; says what to do."""
+    """Nobody knows who asks; says what to do, and whether a 'name' or a 'link' is wanted."""
+
+    def __init__(self, words: str, wants: str):
+        super().__init__(words)
+        self.wants = wants
 
 
 class Named:
@@ -29,8 +33,11 @@ class Named:
         """
         name = unquote(headers.get("x-annotator", "")).strip()
         if not name:
-            raise UnknownError("say who you are: type a name")
-        return checked_name(name)
+            raise UnknownError("say who you are: type a name", "name")
+        try:
+            return checked_name(name)
+        except InputError as error:
+            raise UnknownError(str(error), "name") from error
 
 
 class Invited:
@@ -63,7 +70,7 @@ class Invited:
         found = _hash(token) if kind == "Bearer" else ""
         known = [name for name, own in self._hashes.items() if hmac.compare_digest(own, found)]
         if not known:
-            raise UnknownError("this link is not valid, or no longer; ask for a new one")
+            raise UnknownError("this link is not valid, or no longer; ask for a new one", "link")
         return known[0]
 
 

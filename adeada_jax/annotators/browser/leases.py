@@ -41,11 +41,10 @@ class Leases:
         }
 
     def keep(self, who: str, page: str, keys: Iterable[Key]) -> None:
-        """Gives a tab just these regions: new ones, those it has anew, and no others."""
+        """Gives a tab just these regions, whoever had them: new ones, those it has anew, and no others."""
         others, before = self.of_others(page), self._rows()
-        kept = {key: held for key, held in self._held.items() if key in others}
-        own = {key: (who, page, self._clock()) for key in keys if key not in others}
-        self._held = kept | own
+        own = {key: (who, page, self._clock()) for key in keys}
+        self._held = {key: held for key, held in self._held.items() if key in others} | own
         if self._rows() != before:
             with contextlib.suppress(OSError):  # two people may then meet at a region, no more
                 write_json_atomic(self._path, self._rows())

@@ -71,7 +71,7 @@ def serve(workdir: str | Path, place: Place) -> None:
         port = listener.getsockname()[1]
         link = f"{'https' if place.cert else 'http'}://{_shown(place.host)}:{port}/"
         _announce(link, identities, place)
-        server = application(Work(root, share), identities, _OWN if place.is_own else ["*"])
+        server = application(Work(root, share), identities, [*_OWN, place.host] if place.is_own else ["*"])
         if place.opens:
             webbrowser.open(link)
         config = uvicorn.Config(

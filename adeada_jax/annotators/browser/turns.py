@@ -50,7 +50,7 @@ def turns_of(
     """
     undecided = {_key(one) for _, one in state.opinions if one.who == who and one.kind == "unsure"}
     looks = [Turn(request.by_key[key], "third", pair) for key, pair in disputed.items()
-             if key not in others and key not in undecided]  # fmt: skip
+             if _is_free(who, key, pair, others) and key not in undecided]  # fmt: skip
     yield from (turn for turn in looks if who not in {given.who for given in turn.given})
     seen_twice = {_key(one) for _, one in state.opinions}
     for key, first in state.settled.items():
@@ -60,6 +60,12 @@ def turns_of(
     yield from (Turn(asked, "first") for asked in _open(who, request, state, others))
     if len(people) < 3:  # nobody else is there to decide
         yield from (turn for turn in looks if who in {given.who for given in turn.given})
+
+
+def _is_free(who: str, key: Key, pair: tuple[Given, Given], others: Mapping[Key, str]) -> bool:
+    """Whether nobody has a third look's region in hands, or only one of those who disagree."""
+    disagreeing = {given.who for given in pair}
+    return key not in others or (others[key] in disagreeing and who not in disagreeing)
 
 
 def waiting_for_others(who: str, request: AskedRound, state: State) -> int:

@@ -1,6 +1,7 @@
 """What people do at the page in a run's directory: the round that is open, turns, and answers taken in."""
 
 import json
+import os
 import statistics
 import threading
 import time
@@ -89,13 +90,16 @@ class Work:
             people = sorted(self._at_work())
             round = self._now()
             if round is None:
-                return {"me": who, "request": None, "people": people, "situation": "nothing"}
+                return {
+                    "me": who, "request": None, "requests": [], "people": people, "situation": "nothing",
+                }  # fmt: skip
             request, state = round.request, round.state()
             left, seconds = state.unanswered(request.keys), _median_seconds(round.rows)
             classes = [{"name": name, "color": color} for name, color in
                        zip(request.class_names, request.palette.tolist(), strict=True)]  # fmt: skip
             return {
-                "me": who, "request": request.id, "round": request.round, "title": round.open.title,
+                "me": who, "request": request.id, "requests": list(self._rounds),
+                "round": request.round, "title": round.open.title,
                 "classes": classes, "regions": len(request.regions),
                 "answered": len(state.settled) - state.refused, "refused": state.refused,
                 "unsure": len(state.unsure), "open": len(left), "people": people,
@@ -172,9 +176,11 @@ class Work:
         round.leases.drop([(sent.given.image, sent.given.region or 0)])
 
     def _keep(self, who: str, answer: dict[str, Any]) -> None:
-        line = json.dumps({"who": who, "time": time.time(), **answer})
+        line = json.dumps({**answer, "who": who, "time": time.time()})
         with open(self.workdir / MISFITS, "a", encoding="utf-8") as file:
             file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     def mine(self, who: str, id: str) -> list[dict[str, Any]]:
         """A person's own last answers, the newest first, a region once."""

@@ -4,7 +4,7 @@
 import { draftOf, dropDraft, keepDraft } from "./draft.js";
 import { bitmapOf } from "./images.js";
 import { Labels } from "./labels.js";
-import { get, newUuid, persistently, post } from "./server.js";
+import { get, newUuid, pause, persistently, post } from "./server.js";
 import { UNKNOWN, expanded } from "./runs.js";
 import { cellsOf, neighbour, polygon, stroke } from "./shapes.js";
 
@@ -22,8 +22,26 @@ export class Desk extends EventTarget {
     this.past = []; // {task, answer} that were given, the last at the end
     this.task = null;
     this.radius = 6;
-    this.page = sessionStorage.getItem("adeada.page") || newUuid();
-    sessionStorage.setItem("adeada.page", this.page);
+    this.page = newUuid();
+    try {
+      this.page = sessionStorage.getItem("adeada.page") || this.page;
+      sessionStorage.setItem("adeada.page", this.page);
+    } catch {
+      // Loaded anew it is another tab to the server.
+    }
+  }
+
+  // A tab that was duplicated has the other's name as well; the one that holds it keeps it.
+  async claim() {
+    for (let attempt = 0; navigator.locks && attempt < 5; attempt += 1) {
+      const free = await new Promise((resume) => {
+        const held = (lock) => (resume(Boolean(lock)), lock ? new Promise(() => {}) : undefined);
+        navigator.locks.request(`adeada.${this.page}`, { ifAvailable: true }, held).catch(() => resume(true));
+      });
+      if (free) return;
+      await pause(100);
+    }
+    if (navigator.locks) this.page = newUuid();
   }
 
   tell(words, kind = "info") {
@@ -73,7 +91,7 @@ export class Desk extends EventTarget {
       const told = await post("/api/tasks", body);
       if (request === this.request) this.#take(told.tasks, request);
     } catch (error) {
-      if (error.status === 401) this.dispatchEvent(new CustomEvent("stranger", { detail: error.message }));
+      if (error.status === 401) this.dispatchEvent(new CustomEvent("stranger", { detail: error }));
       else if (!this.task) this.tell(error.message, "trouble");
     } finally {
       this.refilling = false;
@@ -82,7 +100,7 @@ export class Desk extends EventTarget {
 
   #take(tasks, request) {
     for (const task of tasks) this.tasks.push({ ...task, request });
-    for (const task of this.tasks) bitmapOf(request, task.number).catch(() => {});
+    for (const task of this.tasks.slice(0, AHEAD)) bitmapOf(request, task.number).catch(() => {});
     if (!this.task && this.tasks.length) this.#next();
     if (!this.task) this.dispatchEvent(new Event("change"));
   }
@@ -106,7 +124,7 @@ export class Desk extends EventTarget {
       this.dispatchEvent(new Event("change"));
       return;
     }
-    this.labels = new Labels(task, task.painted ?? draftOf(task));
+    this.labels = new Labels(task, task.painted ?? draftOf(task, this.queue.me));
     this.chosen = task.suggestion ?? this.classes.indexOf(this.classes[this.chosen] ?? this.classes[0]);
     const colors = this.classes.map((one) => one.color);
     this.scene = { task, labels: this.labels, colors, bitmap: null, cells: null, cursor: null };
@@ -136,7 +154,7 @@ export class Desk extends EventTarget {
     const place = { request: task.request, image: task.image, region: task.region, role: task.role };
     const full = { class: null, runs: null, replaces: task.replaces ?? null, ...place, uuid, seconds, clicks, ...answer };
     this.queue.add(full);
-    dropDraft();
+    dropDraft(task, this.queue.me);
     this.past.push({ task: { ...task, replaced: null, painted: null }, answer: full });
     this.past = this.past.slice(-BACK);
     this.#next();
@@ -211,7 +229,9 @@ export class Desk extends EventTarget {
     if (this.task) this.tasks.unshift({ ...this.task, painted: this.labels.painted ? this.labels.runs : null });
     const given = last.answer;
     const painted = given.kind === "mask" ? given.runs : null;
-    this.#lay({ ...last.task, replaces: given.uuid, replaced: last, given: undefined, painted });
+    const decides = last.task.role === "third" && given.kind === "unsure"; // still to replace what counts
+    const replaces = decides ? last.task.replaces : given.uuid;
+    this.#lay({ ...last.task, replaces, replaced: last, painted });
     if (given.kind === "class") this.chosen = given.class;
     this.tell(`your answer was ${this.#named(given)}; Escape leaves it as it is`);
     this.#changed();
@@ -300,6 +320,7 @@ export class Desk extends EventTarget {
       return this.#changed();
     }
     if (!this.task.replaced) return;
+    dropDraft(this.task, this.queue.me);
     this.past.push(this.task.replaced);
     this.#next();
   }
@@ -317,7 +338,7 @@ export class Desk extends EventTarget {
   #touched() {
     this.warned = false;
     this.#changed();
-    if (!this.labels.stroke) keepDraft(this.task, this.labels);
+    if (!this.labels.stroke) keepDraft(this.task, this.labels, this.queue.me);
   }
 
   #closePolygon() {
@@ -408,6 +429,13 @@ export class Desk extends EventTarget {
 
   release() {
     this.labels.end();
+    this.#touched();
+  }
+
+  // What was begun was no stroke: a second finger came.
+  cancel() {
+    this.labels.cancel();
+    this.scene.cursor?.points?.pop();
     this.#touched();
   }
 }

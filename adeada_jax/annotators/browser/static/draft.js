@@ -1,29 +1,20 @@
-// What is painted and not yet handed in, kept for a browser that is closed in mid-stroke.
+// What is painted and not yet handed in, kept for a browser that is closed in mid-stroke: of each person and region.
 
-const KEY = "adeada.draft";
+import { storage } from "./storage.js";
 
-function nameOf(task) {
-  return JSON.stringify([task.request, task.image, task.region]);
+function keyOf(task, me) {
+  return `adeada.draft.${JSON.stringify([me, task.request, task.image, task.region])}`;
 }
 
-export function keepDraft(task, labels) {
-  try {
-    if (labels.painted) localStorage.setItem(KEY, JSON.stringify({ of: nameOf(task), runs: labels.runs }));
-    else localStorage.removeItem(KEY);
-  } catch {
-    // A browser that is full keeps the answers rather than the draft.
-  }
+export function keepDraft(task, labels, me) {
+  if (labels.painted) storage.set(keyOf(task, me), JSON.stringify(labels.runs));
+  else dropDraft(task, me);
 }
 
-export function draftOf(task) {
-  try {
-    const draft = JSON.parse(localStorage.getItem(KEY) || "null");
-    return draft?.of === nameOf(task) ? draft.runs : null;
-  } catch {
-    return null;
-  }
+export function draftOf(task, me) {
+  return JSON.parse(storage.get(keyOf(task, me)) ?? "null");
 }
 
-export function dropDraft() {
-  localStorage.removeItem(KEY);
+export function dropDraft(task, me) {
+  storage.remove(keyOf(task, me));
 }

@@ -31,16 +31,19 @@ function time(seconds) {
 
 export function showQueue(queue) {
   const waiting = at("waiting");
-  waiting.hidden = queue.length === 0;
+  waiting.hidden = queue.length + queue.foreign === 0;
   waiting.dataset.count = queue.length;
   const words = queue.length === 1 ? "1 answer not sent yet" : `${queue.length} answers not sent yet`;
-  waiting.textContent = queue.trouble ? `${words}: ${queue.trouble}` : words;
+  const foreign = queue.foreign ? `${queue.foreign} answers to another run wait for its page` : "";
+  const own = queue.trouble ? `${words}: ${queue.trouble}` : words;
+  waiting.textContent = [queue.length ? own : "", foreign].filter(Boolean).join("; ");
   waiting.classList.toggle("trouble", Boolean(queue.trouble));
 }
 
 // What there is to say where no region lies on the desk.
-export function nothingToDo(status) {
-  if (!status) return "The server does not answer; the page goes on by itself when it does.";
+export function nothingToDo(status, trouble) {
+  if (trouble) return `${trouble[0].toUpperCase()}${trouble.slice(1)}. The page goes on by itself when that is over.`;
+  if (!status) return "";
   if (!status.request) return "The run has asked for nothing yet. The page goes on by itself when it does.";
   if (status.open && status.for_others === status.open) {
     return `${status.open} regions of which you were unsure wait for somebody else.`;

@@ -45,20 +45,29 @@ function keyOf(event) {
   return latin.toLowerCase();
 }
 
+// AltGr, by which many keyboards write brackets, is told as Ctrl and Alt together.
+function byAltGraph(event) {
+  return Boolean(event.getModifierState?.("AltGraph"));
+}
+
+function withControl(event) {
+  return (event.ctrlKey && !byAltGraph(event)) || event.metaKey;
+}
+
 export function nameOf(event) {
   const key = keyOf(event);
   const letter = /^\p{L}$/u.test(key);
-  const control = event.ctrlKey || event.metaKey ? "Ctrl+" : "";
+  const control = withControl(event) ? "Ctrl+" : "";
   const shift = event.shiftKey && (letter || key.length > 1) ? "Shift+" : "";
   return control + shift + (letter && (shift || control) ? key.toUpperCase() : key);
 }
 
 // What a key means: a command, a class or a direction; null where it means nothing here.
 export function meaningOf(event, classes) {
-  if (event.altKey || event.isComposing) return null;
+  if (event.isComposing || (event.altKey && !byAltGraph(event))) return null;
   const name = nameOf(event);
   if (table.has(name)) return { command: table.get(name) };
-  if (event.ctrlKey || event.metaKey) return null;
+  if (withControl(event)) return null;
   if (ARROWS[event.key]) return { arrow: ARROWS[event.key], far: event.shiftKey };
   const found = CLASS_KEYS.indexOf(name);
   return found >= 0 && found < classes ? { class: found } : null;

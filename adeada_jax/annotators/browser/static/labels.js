@@ -27,6 +27,12 @@ export class Labels {
     this.stroke = null;
   }
 
+  // Takes back the stroke that is being drawn, and no former one.
+  cancel() {
+    for (const [i, value] of this.stroke ?? []) this.values[i] = value;
+    this.stroke = null;
+  }
+
   paint(indices, value) {
     const alone = !this.stroke;
     if (alone) this.begin();

@@ -14,8 +14,7 @@ export function listen(stage, picture, desk, effort) {
     stage.setPointerCapture(event.pointerId);
     down.set(event.pointerId, { x: event.clientX, y: event.clientY });
     if (down.size === 2 && from) {
-      desk.release();
-      desk.undo();
+      desk.cancel();
       from = null;
     }
     if (!paints(event)) return;

@@ -1,35 +1,40 @@
 // Asking the server: every request ends, by an answer or after a while, and says who asks.
 
+import { storage } from "./storage.js";
+
 const PATIENCE_MS = 20000;
+const PATIENCE_FOR_IMAGES_MS = 180000;
 
 export class Trouble extends Error {
-  constructor(words, status) {
+  constructor(words, status, wants = "") {
     super(words);
     this.status = status; // 0: no answer
+    this.wants = wants; // "name" or "link", where the server does not know who asks
   }
 }
 
 export const identity = {
   get token() {
-    return localStorage.getItem("adeada.token") || "";
+    return storage.get("adeada.token") || "";
   },
   set token(value) {
-    localStorage.setItem("adeada.token", value);
+    storage.set("adeada.token", value);
   },
   get name() {
-    return localStorage.getItem("adeada.name") || "";
+    return storage.get("adeada.name") || "";
   },
   set name(value) {
-    localStorage.setItem("adeada.name", value);
+    storage.set("adeada.name", value);
   },
 };
 
-// A link that was given to somebody ends in #token=...; it is kept and taken out of the address.
+// A link that was given to somebody ends in #token=...; it is kept and taken out of the address. Whether there was one.
 export function takeToken() {
   const found = /^#token=([\w-]+)$/.exec(location.hash);
-  if (!found) return;
+  if (!found) return false;
   identity.token = found[1];
   history.replaceState(null, "", location.pathname);
+  return true;
 }
 
 export function whoAsks() {
@@ -40,15 +45,15 @@ function headersOf({ token, name }) {
   return token ? { Authorization: `Bearer ${token}` } : { "X-Annotator": encodeURIComponent(name) };
 }
 
-async function ask(path, options, who, read) {
+async function ask(path, options, who, read, patience = PATIENCE_MS) {
   const control = new AbortController();
-  const timer = setTimeout(() => control.abort(), PATIENCE_MS);
+  const timer = setTimeout(() => control.abort(), patience);
   try {
     const headers = { ...headersOf(who ?? whoAsks()), ...options.headers };
     const answer = await fetch(path, { ...options, headers, signal: control.signal });
     if (answer.ok) return await read(answer);
     const told = await answer.json().catch(() => ({}));
-    throw new Trouble(told.error || `the server answered ${answer.status}`, answer.status);
+    throw new Trouble(told.error || `the server answered ${answer.status}`, answer.status, told.wants);
   } catch (error) {
     if (error instanceof Trouble) throw error;
     throw new Trouble("the server does not answer", 0);
@@ -62,7 +67,7 @@ export function get(path) {
 }
 
 export function getBlob(path) {
-  return ask(path, {}, null, (answer) => answer.blob());
+  return ask(path, {}, null, (answer) => answer.blob(), PATIENCE_FOR_IMAGES_MS);
 }
 
 export function post(path, body, who = null) {

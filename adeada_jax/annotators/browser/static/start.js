@@ -10,12 +10,16 @@ import { Picture } from "./picture.js";
 import { listen } from "./pointer.js";
 import { Queue } from "./queue.js";
 import { get, identity, pause, takeToken } from "./server.js";
+import { storage } from "./storage.js";
 
 const LOOK_MS = 2000;
 const RENEW_MS = 60000;
 const at = (id) => document.getElementById(id);
 
 takeToken();
+addEventListener("hashchange", () => {
+  if (takeToken()) location.reload(); // a new link, opened where the page was open
+});
 const frames = [];
 const effort = new Effort();
 const queue = new Queue();
@@ -23,6 +27,7 @@ const picture = new Picture(at("photo"), at("over"), frames);
 const desk = new Desk(picture, queue, effort);
 let status = null;
 let quiet = 0;
+let trouble = "";
 window.adeada = { frames, desk, queue, picture };
 
 // Commands of the page itself; the others are the desk's.
@@ -55,7 +60,7 @@ function run(command) {
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
   document.querySelector('[data-command="theme"]').textContent = theme === "dark" ? "Light" : "Dark";
-  localStorage.setItem("adeada.theme", theme);
+  storage.set("adeada.theme", theme);
 }
 
 function tell({ words, kind }) {
@@ -105,25 +110,28 @@ function show() {
     document.activeElement?.blur();
   });
   at("nothing").hidden = Boolean(desk.task);
-  at("nothing").textContent = desk.task ? "" : nothingToDo(status);
+  at("nothing").textContent = desk.task ? "" : nothingToDo(status, trouble);
   showQueue(queue);
 }
 
-async function meet(why) {
-  if (identity.token) return tell({ words: why, kind: "trouble" });
-  if (!anyOpen()) await askName(why);
+async function meet({ message, wants }) {
+  if (wants !== "name") return tell({ words: message, kind: "trouble" });
+  identity.token = ""; // another server's, at the same address
+  if (!anyOpen()) await askName(identity.name ? message : "");
   queue.send();
 }
 
 async function look() {
   try {
     status = await get(`/api/status`);
+    trouble = "";
     showStatus(status);
+    queue.meet(status);
     await desk.begin(status);
     if (!desk.task) await desk.refill();
   } catch (error) {
-    if (error.status === 401) await meet(error.message);
-    else if (!desk.task) status = null;
+    if (error.status === 401) await meet(error);
+    else trouble = error.message;
   }
   show();
 }
@@ -136,10 +144,10 @@ queue.addEventListener("change", () => showQueue(queue));
 queue.addEventListener("refused", (event) => tell({ words: `an answer was not taken: ${event.detail}`, kind: "trouble" }));
 queue.addEventListener("stranger", (event) => meet(event.detail));
 listen(at("stage"), picture, desk, effort);
-setTheme(localStorage.getItem("adeada.theme") || (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark"));
+setTheme(storage.get("adeada.theme") || (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark"));
 setInterval(() => effort.idle || desk.refill(), RENEW_MS);
 if (!identity.token && !identity.name) await askName();
-queue.send();
+await desk.claim();
 for (;;) {
   await look();
   await pause(LOOK_MS);

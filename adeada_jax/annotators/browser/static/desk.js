@@ -50,6 +50,7 @@ export class Desk extends EventTarget {
 
   #changed() {
     this.picture.changed();
+    if (this.task) this.#see();
     this.dispatchEvent(new Event("change"));
   }
 
@@ -114,6 +115,7 @@ export class Desk extends EventTarget {
   #lay(task) {
     this.task = task;
     this.tell("");
+    this.#see(null); // until the pointer moves
     this.level = 0;
     this.tool = "whole";
     this.warned = false;
@@ -395,13 +397,15 @@ export class Desk extends EventTarget {
       [cursor.x, cursor.y] = [place.x, place.y];
       if (from && this.tool === "brush") this.labels.paint(stroke(this.labels, from, place, this.radius), this.chosen);
     }
-    if (from) this.picture.changed();
-    else this.picture.draw();
+    if (!from) return this.picture.draw();
+    this.#see();
+    this.picture.changed();
   }
 
   // Says which class is painted under the pointer: colours alone do not tell everybody.
-  #see(place) {
-    const pixel = this.#pixelAt(place);
+  #see(place = this.place) {
+    this.place = place;
+    const pixel = place ? this.#pixelAt(place) : null;
     const name = pixel === null ? "" : (this.classes[this.labels.values[pixel]]?.name ?? "");
     if (name === this.here) return;
     this.here = name;

@@ -33,7 +33,8 @@ function shade(context, region, scale) {
   region.runs.forEach((length, i) => {
     if (i % 2) rows(at, at + length, width, (row, from, to) => {
       if (row % step) return;
-      context.fillRect((left + from) * scale, (top + row) * scale, (to - from) * scale, step * scale);
+      const [west, east, north, south] = [left + from, left + to, top + row, top + row + step].map((at) => Math.round(at * scale));
+      context.fillRect(west, north, east - west, south - north);
     });
     at += length;
   });

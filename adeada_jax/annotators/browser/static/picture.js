@@ -170,18 +170,26 @@ export class Picture {
     context.setTransform(scale * ratio, 0, 0, scale * ratio, (x + dx * scale) * ratio, (y + dy * scale) * ratio);
   }
 
+  // A place of the page in whole pixels of the canvas.
+  #pixel(at) {
+    return Math.round(at * this.ratio);
+  }
+
   #drawOver(context) {
     const [left, top, width, height] = this.scene.task.box;
     const [imageWidth, imageHeight] = this.scene.task.size;
-    this.#place(context);
+    const { scale, x, y } = this.view;
+    // At whole pixels of the screen, so that no seams are seen.
+    const [west, boxLeft, boxRight, east] = [0, left, left + width, imageWidth].map((at) => this.#pixel(x + at * scale));
+    const [north, boxTop, boxBottom, south] = [0, top, top + height, imageHeight].map((at) => this.#pixel(y + at * scale));
     context.fillStyle = `rgba(0, 0, 0, ${DIM[3] / 255})`;
-    context.fillRect(0, 0, imageWidth, top);
-    context.fillRect(0, top + height, imageWidth, imageHeight - top - height);
-    context.fillRect(0, top, left, height);
-    context.fillRect(left + width, top, imageWidth - left - width, height);
-    this.#place(context, left, top);
+    context.fillRect(west, north, east - west, boxTop - north);
+    context.fillRect(west, boxBottom, east - west, south - boxBottom);
+    context.fillRect(west, boxTop, boxLeft - west, boxBottom - boxTop);
+    context.fillRect(boxRight, boxTop, east - boxRight, boxBottom - boxTop);
     context.imageSmoothingEnabled = false;
-    context.drawImage(this.dim, 0, 0);
+    context.drawImage(this.dim, boxLeft, boxTop, boxRight - boxLeft, boxBottom - boxTop);
+    this.#place(context, left, top);
     context.drawImage(this.paint, 0, 0);
     if (this.scene.cells) this.#line(context, this.borders, 0.6);
     this.#line(context, this.outline, 1.6);

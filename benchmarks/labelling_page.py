@@ -611,7 +611,8 @@ def take_pictures(directory: Path, folder: Path) -> None:
     (name,) = streets.maps
     image = streets.divided.images[0]["image"]
     regions = streets.ask(directory / "all", streets.keys()).regions
-    mixed = max(regions, key=lambda asked: _mixture(streets.wanted(asked)[asked.inside]))
+    within = [asked for asked in regions if _is_within(asked, image)]
+    mixed = max(within, key=lambda asked: _mixture(streets.wanted(asked)[asked.inside]))
     others = [asked.region for asked in regions if asked is not mixed]
     request = streets.ask(directory / "run", [(name, region) for region in (*others[:6], mixed.region,
                                                                               *others[6:])])  # fmt: skip
@@ -628,6 +629,13 @@ def take_pictures(directory: Path, folder: Path) -> None:
         perform(page, [step for step in work.steps if step not in ("Enter", "Delete")])
         page.wait_for_timeout(200)
         shoot(page, folder / "cells.jpg")
+
+
+def _is_within(asked: Asked, image: np.ndarray) -> bool:
+    """Whether a region has some of the image on all its sides."""
+    left, top, width, height = asked.box
+    sides = left, top, image.shape[1] - left - width, image.shape[0] - top - height
+    return min(sides) > 10
 
 
 def _mixture(values: np.ndarray) -> float:

@@ -82,6 +82,7 @@ export function showKeys() {
   rows.unshift(row(["1 … 9 0", "q … m"], "a class: of the whole region, or of what is painted"));
   at("keys").querySelector("tbody").replaceChildren(...rows);
   at("keys").showModal();
+  at("keys").scrollTop = 0; // rather than at the button
 }
 
 function row(keys, words) {

@@ -80,7 +80,7 @@ class Server:
 
     def start(self) -> None:
         command = [sys.executable, "scripts/annotate.py", f"--workdir={self.run}", f"--port={self.port}"]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8")
         assert self.process.stdout is not None
         self.link = re.findall(r"http\S+", self.process.stdout.readline())[0]
         self.port = int(self.link.rsplit(":", 1)[1].strip("/"))

@@ -73,7 +73,7 @@ def serve(workdir: str | Path, place: Place) -> None:
         _announce(link, identities, place)
         server = application(Work(root, share), identities, [*_OWN, place.host] if place.is_own else ["*"])
         if place.opens:
-            webbrowser.open(link)
+            webbrowser.open_new_tab(link)
         config = uvicorn.Config(
             server, log_level="warning", access_log=False, ssl_certfile=place.cert, ssl_keyfile=place.key,
             timeout_graceful_shutdown=3, server_header=False, lifespan="off",

@@ -140,7 +140,7 @@ def _timed_alone(trainer: Trainer, job: dict[str, Any]) -> float:
     Path(job["peers"][job["own"]]).touch()
     for file in job["peers"].values():
         _awaited(Path(file), job["wait"])
-    with Path(job["lock"]).open("w") as lock:
+    with Path(job["lock"]).open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return trainer.train()[1]["step_seconds"]
 

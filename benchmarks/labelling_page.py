@@ -203,11 +203,13 @@ class Killer(threading.Thread):
     def __init__(self, server: Server, moments: Sequence[int], rng: np.random.Generator):
         super().__init__(daemon=True)
         self.server, self.moments, self.rng = server, moments, rng
-        self.pressed = 0
+        self.pressed, self.stopped = 0, False
 
     def run(self) -> None:
         for moment in self.moments:
             while self.pressed < moment:
+                if self.stopped:
+                    return
                 time.sleep(0.002)
             time.sleep(self.rng.uniform(0, 0.1))
             self.server.kill()
@@ -231,8 +233,11 @@ def measure_kills(directory: Path, answers: int, kills: int, seed: int) -> dict[
             page.on("requestfailed", lambda failed: failures.update([_failure(failed)]))
         killer = Killer(server, moments, rng)
         killer.start()
-        pressed, waiting = press_all(pages, killer, rng)
-        killer.join()
+        try:
+            pressed, waiting = press_all(pages, killer, rng)
+        finally:  # or a server would be started that nobody ends
+            killer.stopped = True
+            killer.join()
         for page in pages.values():
             sent(page)
     with answers_to(request).transaction() as transaction:

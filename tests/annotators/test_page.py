@@ -280,6 +280,31 @@ def test_what_was_painted_and_what_was_not_sent_outlasts_the_page(request_of_peo
     assert answers_to(request_of_people).state().settled[key].kind == "refused"
 
 
+def test_a_polygon_paints_what_it_holds_and_is_undone_and_done_again(streets, visit):
+    request, _ = streets
+    with Server(request.path.parents[3]) as server:
+        page = visit(server, "ann")
+        _, _, width, height = request.by_key[ready(page)].box
+        page.keyboard.press("Shift+P")
+        page.keyboard.press("3")
+        for row, column in ((-2, -2), (-2, width + 1), (height + 1, width + 1), (height + 1, -2)):
+            move(page, row, column)
+            page.mouse.down()
+            page.mouse.up()
+        page.keyboard.press("Enter")
+        assert page.evaluate("[adeada.desk.labels.left, adeada.desk.labels.values.includes(2)]") == [0, True]
+        page.keyboard.press("Control+z")
+        assert page.evaluate("adeada.desk.labels.painted") is False
+        page.keyboard.press("Control+y")
+        assert page.evaluate("adeada.desk.labels.left") == 0
+        page.keyboard.press("]")
+        assert "brightness(1.25)" in page.evaluate("adeada.picture.photo.style.filter")
+        page.keyboard.press("Enter")
+        sent(page)
+    (given,) = answers_to(request).state().settled.values()
+    assert (given.kind, given.class_id) == ("class", 2)
+
+
 def test_a_former_answer_is_corrected_even_after_the_page_was_loaded_anew(request_of_people, visit):
     with Server(request_of_people.path.parents[3]) as server:
         page = visit(server, "ann")

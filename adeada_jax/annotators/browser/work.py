@@ -133,7 +133,8 @@ class Work:
         """Stores answers; tells which are stored, and which cannot be, and why.
 
         Raises:
-          InputError: the database cannot be written; nothing was stored.
+          InputError: the database cannot be written; what came before is stored, and is so once if all of it
+            is sent again.
         """
         stored: list[str] = []
         refused: list[dict[str, Any]] = []

@@ -1,4 +1,5 @@
 import os
+import tempfile
 from pathlib import Path
 
 import jax
@@ -6,6 +7,7 @@ import pytest
 
 from adeada_jax.data import preparing, sources
 from adeada_jax.partitions.store import DividedImages
+from tests import warm_start
 
 # Programs that tests start find the modules of tests, too.
 os.environ["PYTHONPATH"] = os.pathsep.join(
@@ -40,3 +42,10 @@ def compiled_programs(tmp_path_factory):
     os.environ["JAX_COMPILATION_CACHE_DIR"] = directory
     jax.config.update("jax_compilation_cache_dir", directory)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)  # as scripts have it
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs(compiled_programs):
+    """The server that starts Python programs; where sockets' paths may be short only, not in pytest's own."""
+    with tempfile.TemporaryDirectory() as directory, warm_start.server(f"{directory}/socket"):
+        yield

@@ -5,7 +5,6 @@ import json
 import runpy
 import shutil
 import subprocess
-import sys
 from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from adeada_jax.run.ignored import ignored_keys
 from adeada_jax.run.region_file import save_regions
 from adeada_jax.run.workdir import LAYOUT, Workdir
 from adeada_jax.telemetry import Metrics
+from tests.warm_start import PYTHON
 
 ROOT = Path(__file__).parents[1]
 
@@ -149,7 +149,7 @@ def test_it_names_what_was_set_for_kinds_that_were_not_chosen(toy_dir):
 
 def test_from_the_command_line(toy_dir, tmp_path):
     flags = [f"--config.{key}={toy_dir}" for key in ("source.dir", "target.dir")]
-    command = [sys.executable, "scripts/main.py", "--config=configs/toy.py", f"--workdir={tmp_path / 'run'}"]
+    command = [*PYTHON, "scripts/main.py", "--config=configs/toy.py", f"--workdir={tmp_path / 'run'}"]
     done = subprocess.run(
         [*command, "--dry_run", *flags], cwd=ROOT, capture_output=True, text=True, timeout=300
     )

@@ -5,7 +5,6 @@ import json
 import os
 import runpy
 import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from adeada_jax.models import normalize, upsample
 from adeada_jax.run import prediction, scoring
 from adeada_jax.run.experiment import Weights, create_segmenter
 from adeada_jax.training import checkpoints
+from tests.warm_start import PYTHON
 
 ROOT = Path(__file__).parents[1]
 SIZES = {"a.png": (40, 60), "deep/b.jpg": (33, 81), "deep/c.JPEG": (64, 32), "d.png": (40, 60)}
@@ -241,7 +241,7 @@ def test_a_model_of_other_classes_is_not_scored(config, run, toy_dir):
 
 def test_the_scripts_do_both(run, images, tmp_path):
     def script(name, *arguments):
-        command = [sys.executable, ROOT / "scripts" / f"{name}.py", *arguments]
+        command = [*PYTHON, ROOT / "scripts" / f"{name}.py", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     done = script("predict", f"--checkpoint={run}", f"--images={images}", f"--output={tmp_path / 'out'}")

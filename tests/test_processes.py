@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,6 +17,7 @@ from adeada_jax import processes
 from adeada_jax.errors import InputError
 from adeada_jax.run.workdir import Workdir
 from tests import small_network
+from tests.warm_start import PYTHON
 
 ROOT = Path(__file__).parents[1]
 # Frozen batch norm and a small rate: what two devices sum in another order stays small.
@@ -32,7 +32,7 @@ TINY = {
 def start(toy_dir, workdir, *extra, devices=1):
     overrides = {**TINY, "source.dir": toy_dir, "target.dir": toy_dir}
     flags = [f"--config.{key}={value}" for key, value in overrides.items()]
-    command = [sys.executable, "scripts/main.py", "--config=configs/toy.py", f"--workdir={workdir}", *flags]
+    command = [*PYTHON, "scripts/main.py", "--config=configs/toy.py", f"--workdir={workdir}", *flags]
     environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
     return subprocess.Popen(
         [*command, *extra], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -171,7 +171,7 @@ def join_two(cluster, **seconds_environment):
         environment = {**os.environ, "JAX_COORDINATOR_PORT": str(port), **told, **more}
         pair.append(
             subprocess.Popen(
-                [sys.executable, "-c", JOIN], env=environment, stdout=subprocess.PIPE,
+                [*PYTHON, "-c", JOIN], env=environment, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, text=True,
             )
         )  # fmt: skip

@@ -24,6 +24,7 @@ from adeada_jax.run import main as rounds
 from adeada_jax.run.region_file import save_regions
 from adeada_jax.run.workdir import Workdir
 from tests import small_network
+from tests.warm_start import PYTHON
 
 ROOT = Path(__file__).parents[1]
 TINY = {
@@ -45,17 +46,18 @@ def tiny_config(toy_dir, experiment="active", **changes):
     return config
 
 
-def command(toy_dir, workdir, **changes):
+def command(toy_dir, workdir, python=PYTHON, **changes):
     overrides = {**TINY, "source.dir": toy_dir, "target.dir": toy_dir, **changes}
     flags = [f"--config.{key}={value}" for key, value in overrides.items()]
-    return [sys.executable, "scripts/main.py", "--config=configs/toy.py", f"--workdir={workdir}", *flags]
+    return [*python, "scripts/main.py", "--config=configs/toy.py", f"--workdir={workdir}", *flags]
 
 
 @pytest.fixture(scope="module")
 def finished(toy_dir, tmp_path_factory):
     """An uninterrupted run from the command line."""
     workdir = tmp_path_factory.mktemp("run") / "whole"
-    done = subprocess.run(command(toy_dir, workdir), cwd=ROOT, capture_output=True, text=True, timeout=400)
+    begin = command(toy_dir, workdir, python=(sys.executable,))
+    done = subprocess.run(begin, cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-2000:]
     return workdir, done.stdout
 

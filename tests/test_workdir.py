@@ -2,12 +2,12 @@
 
 import json
 import subprocess
-import sys
 
 import pytest
 
 from adeada_jax.errors import InputError
 from adeada_jax.run.workdir import Workdir
+from tests.warm_start import PYTHON
 
 
 def test_another_configuration_is_refused_by_key(tmp_path):
@@ -127,7 +127,7 @@ def test_a_second_process_is_kept_out(tmp_path):
         "import sys; from adeada_jax.run.workdir import Workdir\n"
         "with Workdir(sys.argv[1]).locked(): pass"
     )  # fmt: skip
-    command = [sys.executable, "-c", code, str(tmp_path)]
+    command = [*PYTHON, "-c", code, str(tmp_path)]
     with Workdir(tmp_path).locked():
         second = subprocess.run(command, capture_output=True, text=True)
         assert second.returncode != 0

@@ -54,7 +54,7 @@ def main(
     check_update(config, accept_update)
     metrics = Metrics(directory.root)
     experiment = create_experiment(config, directory, metrics, accept_update=accept_update)
-    plan = preflight(experiment)
+    plan = preflight(experiment, whole=True)
     show(experiment, plan, timed=timed)
     return plan
 

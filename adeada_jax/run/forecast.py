@@ -61,7 +61,7 @@ class Training:
       steps: each time.
       examples: images that it sees, in all.
       adversarial: whether its steps train a discriminator, too.
-      cost: of a step.
+      cost: of a step; None where it was not worked out.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Training:
     steps: int
     examples: int
     adversarial: bool
-    cost: StepCost
+    cost: StepCost | None
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Plan:
       parameters: of the segmenter.
       discriminator_parameters: of the warm-up's discriminator; 0 where there is none.
       trainings: in their order.
-      forward: cost of inference on one batch.
+      forward: cost of inference on one batch; None where it was not worked out.
       inferred: images that go through the network for regions and evaluations, in all.
       inferred_left: those of them that still have to.
       files: that the run writes; those that are gone at its end too.
@@ -111,7 +111,7 @@ class Plan:
     parameters: int
     discriminator_parameters: int
     trainings: tuple[Training, ...]
-    forward: StepCost
+    forward: StepCost | None
     inferred: int
     inferred_left: int
     files: tuple[Written, ...]
@@ -130,8 +130,14 @@ class Plan:
         return self.budget / (target.pixels / target.regions)
 
 
-def make_plan(experiment: Experiment) -> Plan:
-    """Works a run out from its list of stages; decodes a few images of each split and compiles nothing."""
+def make_plan(experiment: Experiment, *, whole: bool = True) -> Plan:
+    """Works a run out from its list of stages; decodes a few images of each split and compiles nothing.
+
+    Args:
+      experiment: the run.
+      whole: whether to work out also what a start does not need: FLOPs, and the costs of inference and of
+        trainings that are done. It takes seconds.
+    """
     config, stages = experiment.config, recipe.stages(experiment)
     splits = {
         "target pool": _pool_survey(experiment),
@@ -141,7 +147,7 @@ def make_plan(experiment: Experiment) -> Plan:
     if experiment.validation:
         splits["evaluation"] = survey(experiment.validation, experiment.sampled)
     target, rounds = splits["target pool"], recipe.rounds(stages)
-    trainings = tuple(_trainings(experiment, stages))
+    trainings = tuple(_trainings(experiment, stages, whole))
     adversarial = any(stage.cost.adversarial for stage in stages)
     sizes = _survey(experiment, splits)
     plan = Plan(
@@ -153,7 +159,7 @@ def make_plan(experiment: Experiment) -> Plan:
         parameters=_count(experiment.segmenter.shapes[0]),
         discriminator_parameters=_count(experiment.discriminator().shapes) if adversarial else 0,
         trainings=trainings,
-        forward=forward_cost(experiment),
+        forward=forward_cost(experiment) if whole else None,
         inferred=sum(stage.cost.images for stage in stages),
         inferred_left=sum(stage.cost.images for stage in stages if not stage.finished),
         files=tuple(_files(experiment, stages, trainings, sizes)),
@@ -221,8 +227,8 @@ def _pool_survey(experiment: Experiment) -> Split:
     )
 
 
-def _trainings(experiment: Experiment, stages: Sequence[Stage]) -> Iterator[Training]:
-    """The stages that train, those of one title together."""
+def _trainings(experiment: Experiment, stages: Sequence[Stage], whole: bool) -> Iterator[Training]:
+    """The stages that train, those of one title together; `whole` as of `make_plan`."""
     training = [stage for stage in stages if stage.cost.steps]
     titles = Counter(stage.cost.title for stage in training)
     left = Counter(stage.cost.title for stage in training if not stage.finished)
@@ -231,38 +237,38 @@ def _trainings(experiment: Experiment, stages: Sequence[Stage]) -> Iterator[Trai
         steps, adversarial = costs[title].steps, costs[title].adversarial
         step_of = adversarial_cost if adversarial else supervised_cost
         examples = times * steps * experiment.config.data.batch_size
-        cost = _cost(experiment, step_of)
+        cost = _cost(experiment, step_of, whole) if whole or left[title] else None
         yield Training(title, times, left[title], steps, examples, adversarial, cost)
 
 
-def _cost(experiment: Experiment, step_of: Callable[[Experiment], StepCost]) -> StepCost:
+def _cost(experiment: Experiment, step_of: Callable[..., StepCost], flops: bool) -> StepCost:
     """The cost of a kind of step; XLA counts a loop over parts once, so FLOPs are those of a single part."""
-    cost = step_of(experiment)
-    if experiment.config.training.accumulation == 1:
+    parts = experiment.config.training.accumulation
+    cost = step_of(experiment, flops=flops and parts == 1)
+    if parts == 1 or not flops:
         return cost
     config = experiment.config.copy_and_resolve_references()
     config.training.accumulation = 1
     return replace(cost, flops=step_of(replace(experiment, config=config)).flops)
 
 
-def supervised_cost(experiment: Experiment) -> StepCost:
-    """Of a fine-tuning step, or one of a reference's."""
+def supervised_cost(experiment: Experiment, *, flops: bool = True) -> StepCost:
+    """Of a fine-tuning step, or one of a reference's; `flops` as of `step_cost`."""
     options = experiment.config.finetune
     initial_state, step = trainings.supervised_training(
         experiment.segmenter, experiment.config.optimizer.to_json(), options.learning_rate, options.steps,
         options.learning_rate_steps, experiment.config.training.accumulation,
     )  # fmt: skip
     state = jax.eval_shape(initial_state, *experiment.segmenter.shapes)
-    return step_cost(step, state, _batch(experiment, "image", "label", "place"), _key())
+    return step_cost(step, state, _batch(experiment, "image", "label", "place"), _key(), flops=flops)
 
 
-def adversarial_cost(experiment: Experiment) -> StepCost:
-    """Of a warm-up step with discriminator."""
+def adversarial_cost(experiment: Experiment, *, flops: bool = True) -> StepCost:
+    """Of a warm-up step with discriminator; `flops` as of `step_cost`."""
     initial_state, step = trainings.adversarial_training(experiment, experiment.config.warmup)
     state = jax.eval_shape(initial_state, *experiment.segmenter.shapes, experiment.discriminator().shapes)
-    return step_cost(
-        step, state, _batch(experiment, "image", "label", "place", "target_image", "target_place"), _key()
-    )
+    batch = _batch(experiment, "image", "label", "place", "target_image", "target_place")
+    return step_cost(step, state, batch, _key(), flops=flops)
 
 
 def forward_cost(experiment: Experiment) -> StepCost:
@@ -335,7 +341,7 @@ def _progress_bytes(experiment: Experiment, trainings: Sequence[Training]) -> in
     """The most that checkpoints within a training take: a new one is whole before the old one goes."""
     if all(training.steps <= experiment.config.training.checkpoint_every for training in trainings):
         return 0
-    return 2 * max(training.cost.state_bytes for training in trainings)
+    return 2 * max((training.cost.state_bytes for training in trainings if training.cost), default=0)
 
 
 def _missing(

@@ -18,8 +18,12 @@ from adeada_jax.telemetry import console
 from adeada_jax.training.step_cost import StepCost
 
 
-def preflight(experiment: Experiment) -> Plan:
+def preflight(experiment: Experiment, *, whole: bool = False) -> Plan:
     """Tries the run's end in small and works the run out; compiles nothing and leaves the directory alone.
+
+    Args:
+      experiment: the run.
+      whole: whether the plan is to be shown, as of `make_plan`.
 
     Raises:
       InputError: a stage would lack what it reads; the disk is too small, or no region is as cheap as a
@@ -27,7 +31,7 @@ def preflight(experiment: Experiment) -> Plan:
     """
     recipe.check(experiment)
     rehearse(experiment)
-    plan = make_plan(experiment)
+    plan = make_plan(experiment, whole=whole)
     check_plan(experiment, plan)
     return plan
 
@@ -85,7 +89,7 @@ def warnings(experiment: Experiment, plan: Plan) -> Iterator[str]:
         yield f"a round's budget, {plan.budget:,} pixels, is less than the mean region"
     if plan.rounds * config.acquisition.budget > 1:
         yield f"{plan.rounds} rounds would buy more than there is; the last ones buy what is left"
-    needed, memory = max((device_bytes(t.cost) for t in plan.trainings), default=0), device_memory()
+    needed, memory = max((device_bytes(t.cost) for t in plan.trainings if t.cost), default=0), device_memory()
     if needed > memory:
         yield (
             f"a step needs at least {bytes_text(needed)} on a device that has {bytes_text(memory)}: lower "

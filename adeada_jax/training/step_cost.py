@@ -18,8 +18,8 @@ class StepCost:
     """Cost of a step on one device.
 
     Attributes:
-      flops: floating-point operations, convolutions' padding left out; None where the backend does not say,
-        and where there are several processes.
+      flops: floating-point operations, convolutions' padding left out; None where nobody asked, where the
+        backend does not say, and where there are several processes.
       state_bytes: parameters, statistics and the optimiser's state.
       working_bytes: what lives beside the state at the step's fullest moment, gradients and the activations
         kept for them: an estimate, see `peak_bytes`.
@@ -30,15 +30,17 @@ class StepCost:
     working_bytes: int
 
 
-def step_cost(step: Callable[..., Any], *arguments: Any) -> StepCost:
+def step_cost(step: Callable[..., Any], *arguments: Any, flops: bool = True) -> StepCost:
     """Cost of a step of `parallel.parallelize`.
 
     Args:
-      step: compiled functions' `lower` is asked for FLOPs; nothing is compiled.
+      step: traced, not compiled; a training that calls it later need not trace it again.
       *arguments: state, batch and key, or their shapes (`jax.ShapeDtypeStruct`).
+      flops: whether FLOPs are counted, too, for which the program is lowered.
     """
     # Of several processes one alone cannot lower a step for all their devices.
-    analysis = (jax.process_count() == 1 and step.lower(*arguments).cost_analysis()) or {}
+    lowered = step.lower(*arguments) if flops and jax.process_count() == 1 else None
+    analysis = (lowered and lowered.cost_analysis()) or {}
     program = jax.make_jaxpr(lambda *args: step(*args))(*arguments)
     return StepCost(analysis.get("flops"), tree_bytes(arguments[0]), peak_bytes(program.jaxpr))
 

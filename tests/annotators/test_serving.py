@@ -7,12 +7,13 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
+
+from tests.warm_start import PYTHON
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +30,7 @@ def run(request_of_people):
 @contextlib.contextmanager
 def serving(run, *flags):
     """A server, with what it printed until it was ready."""
-    command = [sys.executable, "scripts/annotate.py", f"--workdir={run}", "--port=0", *flags]
+    command = [*PYTHON, "scripts/annotate.py", f"--workdir={run}", "--port=0", *flags]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as server:
@@ -44,7 +45,7 @@ def serving(run, *flags):
 
 def refused(run, *flags):
     """What a server says that does not start."""
-    command = [sys.executable, "scripts/annotate.py", f"--workdir={run}", *flags]
+    command = [*PYTHON, "scripts/annotate.py", f"--workdir={run}", *flags]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     return done.stderr

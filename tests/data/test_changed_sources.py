@@ -6,7 +6,6 @@ import os
 import pickle
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from adeada_jax.data.builders import label_maps, writing
 from adeada_jax.data.builders import tfds_records as base
 from adeada_jax.data.images import encode_png
 from adeada_jax.errors import InputError
+from tests.warm_start import PYTHON
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"
 CLASSES = """classes:
@@ -297,7 +297,7 @@ def test_partitions_differ_by_settings_or_by_maps_as_far_as_they_are_known():
 
 def test_from_the_command_line(own, tmp_path, add):
     add("d", 8)
-    command = [sys.executable, str(SCRIPT), "--dataset=folder", f"--source_dir={own}",
+    command = [*PYTHON, str(SCRIPT), "--dataset=folder", f"--source_dir={own}",
                f"--data_dir={tmp_path / 'data'}"]  # fmt: skip
     refused, updated = (
         subprocess.run([*command, *flags], capture_output=True, text=True, timeout=100)

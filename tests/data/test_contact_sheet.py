@@ -1,7 +1,6 @@
 """scripts/contact_sheet.py as a user runs it."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -9,6 +8,7 @@ import numpy as np
 
 from adeada_jax.data import sources
 from adeada_jax.labels import colorize
+from tests.warm_start import PYTHON
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "contact_sheet.py"
 
@@ -22,9 +22,7 @@ def test_the_sheet_shows_pictures_borders_and_labels(toy_dir, tmp_path):
         "--width=128",
         f"--output={output}",
     ]
-    result = subprocess.run(
-        [sys.executable, str(SCRIPT), *flags], capture_output=True, text=True, check=False
-    )
+    result = subprocess.run([*PYTHON, str(SCRIPT), *flags], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     sheet = cv2.cvtColor(cv2.imread(str(output)), cv2.COLOR_BGR2RGB)
     assert sheet.shape == (2 * 64, 2 * 3 * 128, 3)

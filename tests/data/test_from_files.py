@@ -26,6 +26,7 @@ from adeada_jax.data.builders.layout import Item
 from adeada_jax.data.fingerprint import digest
 from adeada_jax.data.images import encode_png
 from adeada_jax.errors import InputError
+from tests.warm_start import PYTHON
 
 PARTS = "cityscapes/parts_2.0.0"
 
@@ -123,7 +124,7 @@ def test_a_killed_preparation_goes_on(tmp_path, write_files, counted):
         "label_maps.encode_png = lambda label: time.sleep(0.05) or make(label)\n"
         f"preparing.prepare('folder', {str(tmp_path)!r}, source_dir={str(tmp_path / 'own')!r}, jobs=1)"
     )
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([*PYTHON, "-c", program], stdout=subprocess.DEVNULL)
     parts, deadline = tmp_path / "folder/parts_2.0.0", time.monotonic() + 60
     while len(list(parts.glob("*.png"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -166,7 +167,7 @@ def test_records_that_cannot_be_written_are_named(folder, tmp_path):
         "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
         f"preparing.prepare('cityscapes', {str(tmp_path)!r}, source_dir={str(folder)!r})\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*PYTHON, "-c", program], capture_output=True, text=True, timeout=60)
     assert "InputError: records cannot be written: File too large; writing" in done.stderr
     prepare(tmp_path, folder)
     assert prepared.split_sizes("cityscapes", tmp_path) == {"train": 3, "val": 2}

@@ -1,15 +1,16 @@
 """scripts/prepare_data.py as a user runs it."""
 
 import subprocess
-import sys
 from pathlib import Path
+
+from tests.warm_start import PYTHON
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"
 
 
 def run(*arguments):
     return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, timeout=100, check=False
+        [*PYTHON, str(SCRIPT), *arguments], capture_output=True, text=True, timeout=100, check=False
     )
 
 

@@ -7,7 +7,6 @@ import pwd
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -24,6 +23,7 @@ from adeada_jax.data.images import encode_png, read_png
 from adeada_jax.errors import InputError
 from adeada_jax.labels import CLASS_NAMES, PALETTE
 from adeada_jax.toy.streets import render
+from tests.warm_start import PYTHON
 
 TINY = {"height": 64, "width": 128}
 FILMED = "toy_streets/filmed/2.0.0"
@@ -251,7 +251,7 @@ def test_a_killed_preparation_is_made_again(tmp_path):
         "from adeada_jax.data import preparing\n"
         f"preparing.prepare('toy/filmed', {str(tmp_path)!r}, progress=False, counts=dict(train=30))"
     )
-    process = subprocess.Popen([sys.executable, "-c", program])
+    process = subprocess.Popen([*PYTHON, "-c", program])
     parent = (tmp_path / FILMED).parent
     deadline = time.monotonic() + 60
     while not list(parent.glob("incomplete.*")) and time.monotonic() < deadline:

@@ -3,7 +3,6 @@
 import json
 import runpy
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from adeada_jax.run import main as rounds
 from adeada_jax.run.region_file import load_regions
 from adeada_jax.run.workdir import Workdir
 from tests import small_network
+from tests.warm_start import PYTHON
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -97,7 +97,7 @@ def test_gta_runs_from_files_to_the_report(streets, tmp_path):
     changes = {**SMALL, "source.dir": streets, "target.dir": streets}
     del changes["model.name"]
     flags = [f"--config.{key}={value}" for key, value in changes.items()]
-    command = [sys.executable, "scripts/main.py", "--config=configs/gta.py:deeplabv2"]
+    command = [*PYTHON, "scripts/main.py", "--config=configs/gta.py:deeplabv2"]
     done = subprocess.run(
         [*command, f"--workdir={tmp_path}", *flags],
         cwd=ROOT, capture_output=True, text=True, timeout=400,

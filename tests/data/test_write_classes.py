@@ -1,7 +1,6 @@
 """What labels hold is listed, and a file of classes to begin with is made of it."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from adeada_jax.data.builders.tallies import Tally, lines, tally_of
 from adeada_jax.data.images import encode_png
 from adeada_jax.errors import InputError
 from adeada_jax.labels import CLASS_NAMES, PALETTE
+from tests.warm_start import PYTHON
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"
 
@@ -124,7 +124,7 @@ def test_labels_without_a_file_of_classes_are_listed_and_the_remedy_is_named(own
 
 def test_from_the_command_line_to_prepared_data(own, tmp_path):
     folder = own(ids(0, 3, 255), ids(3, 200, 3))
-    command = [sys.executable, str(SCRIPT), "--dataset=folder", f"--source_dir={folder}",
+    command = [*PYTHON, str(SCRIPT), "--dataset=folder", f"--source_dir={folder}",
                f"--data_dir={tmp_path / 'data'}"]  # fmt: skip
 
     def run(*flags):

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from adeada_jax.bench.mixtures.comparison_tables import read_tables
 from adeada_jax.bench.mixtures.problem import Problem, make_problem
 from adeada_jax.bench.mixtures.synthetic import class_sizes, domain_pair
 from adeada_jax.errors import InputError
+from tests.warm_start import PYTHON
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "compare_gmm.py"
 
@@ -141,7 +141,7 @@ def test_absent_library_is_said_to_be_absent(problem, tmp_path):
 @pytest.mark.slow
 def test_script_writes_table_json_and_plot(tmp_path):
     done = subprocess.run(
-        [sys.executable, SCRIPT, "--target_regions=150", "--source_regions=200", "--max_iter=3",
+        [*PYTHON, SCRIPT, "--target_regions=150", "--source_regions=200", "--max_iter=3",
          "--contenders=ours,scikit-learn float64", f"--output={tmp_path}"],
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
@@ -163,7 +163,7 @@ def test_script_writes_table_json_and_plot(tmp_path):
 )
 def test_script_names_bad_flags(tmp_path, flag, words):
     done = subprocess.run(
-        [sys.executable, SCRIPT, flag, f"--output={tmp_path}"], capture_output=True, text=True, check=False
+        [*PYTHON, SCRIPT, flag, f"--output={tmp_path}"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
     assert words in done.stderr

@@ -3,12 +3,13 @@
 import os
 import socket
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+
+from tests.warm_start import PYTHON
 
 DEVICES = """
 import jax, numpy as np
@@ -96,7 +97,7 @@ print("done")
 
 def run(script: str, limit: float, *, arguments=(), **environment: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)],
+        [*PYTHON, "-c", script, *map(str, arguments)],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -138,7 +139,7 @@ def test_two_processes_find_what_one_finds(tmp_path):
 def test_when_one_of_two_processes_dies_in_the_fits_the_other_stops(tmp_path):
     address = free_address()
     survivor, victim = (
-        subprocess.Popen([sys.executable, "-c", PEERS, tmp_path / p, address, p],
+        subprocess.Popen([*PYTHON, "-c", PEERS, tmp_path / p, address, p],
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for p in "01"
     )  # fmt: skip

@@ -20,6 +20,7 @@ from adeada_jax.run.import_weights import import_weights
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
 from adeada_jax.training import checkpoints
+from tests.warm_start import PYTHON
 
 WIDTH = 32  # of resnet18_half, the smallest
 ASPP = [("0.0", 8 * WIDTH, 1), *((f"{i}.0", 8 * WIDTH, 3) for i in (1, 2, 3)), ("4.1", 8 * WIDTH, 1)]
@@ -432,7 +433,7 @@ def test_an_experiment_starts_from_what_was_imported(backbone, torch_bytes, toy_
 def test_the_script_says_what_it_did(backbone, torch_bytes, tmp_path):
     file = torch_bytes.write(tmp_path / "small.pth", backbone | {"fc.bias": np.zeros(3, np.float32)})
     script = Path(__file__).parents[2] / "scripts" / "import_weights.py"
-    command = [sys.executable, script, f"--weights={file}", f"--output={tmp_path / 'out'}"]
+    command = [*PYTHON, script, f"--weights={file}", f"--output={tmp_path / 'out'}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [

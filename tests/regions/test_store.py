@@ -4,7 +4,6 @@ import pickle
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections import namedtuple
 from pathlib import Path
@@ -19,6 +18,7 @@ from adeada_jax.partitions import partition as partitions
 from adeada_jax.partitions import store
 from adeada_jax.partitions.slic import slic_regions
 from adeada_jax.partitions.store import DividedImages
+from tests.warm_start import PYTHON
 
 SLIC = {"kind": "slic", "num_segments": 6, "compactness": 10.0, "masks": ""}
 GRID = {**SLIC, "kind": "grid"}
@@ -139,7 +139,7 @@ def test_a_making_that_was_killed_goes_on(own, tmp_path, divided_by, counted):
         f"images = sources.open_images('folder', {str(tmp_path / 'data')!r}, 'train')\n"
         f"store.DividedImages(images, {SLIC!r}).make()\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([*PYTHON, "-c", program], stdout=subprocess.DEVNULL)
     divided = divided_by(make=False)
     deadline = time.monotonic() + 60
     while not divided._paths[0].exists() and time.monotonic() < deadline:

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +14,7 @@ from adeada_jax.data import sources
 from adeada_jax.files import write_png_atomic
 from adeada_jax.run import main as rounds
 from tests.test_rounds import ONE_PROGRAM, command, read_selection, tiny_config
+from tests.warm_start import PYTHON
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,7 +91,7 @@ def test_the_command_ends_with_75_says_what_to_do_and_goes_on_when_the_round_is_
     asked = read_selection(workdir, 1)
     assert f"labels of {len(asked)} regions in" in done.stdout
     assert "--export=png --output=DIR" in done.stdout
-    annotate = [sys.executable, "scripts/annotate.py", f"--workdir={workdir}"]
+    annotate = [*PYTHON, "scripts/annotate.py", f"--workdir={workdir}"]
     for flags, words in ((["--status"], "waits"), (["--close_round"], "go back to the pool")):
         said = subprocess.run([*annotate, *flags], cwd=ROOT, capture_output=True, text=True, timeout=60)
         assert said.returncode == 0, said.stderr

@@ -6,7 +6,6 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -17,6 +16,7 @@ from adeada_jax.data import sources
 from adeada_jax.data.images import read_png
 from adeada_jax.files import write_png_atomic
 from tests import small_network
+from tests.warm_start import PYTHON
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/photographs.md").read_text(encoding="utf-8")
@@ -75,9 +75,9 @@ def follow(command, place):
         rest += [f"--config.{key}={value}" for key, value in SMALL.items()]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "300"}
     if rest == ["scripts/annotate.py", "--workdir=runs/photos"]:
-        return serve([sys.executable, *rest, "--port=0"], place, environment)
+        return serve([*PYTHON, *rest, "--port=0"], place, environment)
     done = subprocess.run(
-        [sys.executable, *rest], cwd=place, env=environment, capture_output=True, text=True, timeout=300
+        [*PYTHON, *rest], cwd=place, env=environment, capture_output=True, text=True, timeout=300
     )
     said = f"{shlex.join(command)}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
     assert done.returncode in (WAITS, DONE), said

@@ -3,7 +3,6 @@
 import io
 import itertools
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from adeada_jax.run.step_times import StepTime, Times
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
 from tests.test_rounds import command, tiny_config
+from tests.warm_start import PYTHON
 
 ROOT = Path(__file__).parents[2]
 
@@ -176,7 +176,7 @@ def test_a_reference_of_all_labels_asks_for_all(toy_dir, tmp_path):
 
 
 def test_without_a_dry_run_time_is_refused(tmp_path):
-    start = [sys.executable, "scripts/main.py", "--config=configs/toy.py", f"--workdir={tmp_path / 'run'}"]
+    start = [*PYTHON, "scripts/main.py", "--config=configs/toy.py", f"--workdir={tmp_path / 'run'}"]
     done = subprocess.run([*start, "--time"], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (2, "")
     assert "--time goes with --dry_run" in done.stderr

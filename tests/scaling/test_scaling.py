@@ -1,13 +1,13 @@
 """The scaling experiment: its points, what is worked out of the times, and one real measurement."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from adeada_jax.bench.scaling import point_worker as worker
 from adeada_jax.bench.scaling import points as experiment
+from tests.warm_start import PYTHON
 
 ROOT = Path(__file__).parents[2]
 COMMON = {"model": "deeplabv2", "backbone": "resnet18_half", "height": 32, "width": 64,
@@ -98,7 +98,7 @@ def test_another_number_of_devices_than_was_asked_for_is_an_error(monkeypatch):
 )  # fmt: skip
 def test_bad_flags_are_named(flag, words, tmp_path):
     done = subprocess.run(
-        [sys.executable, "scripts/scaling.py", f"--output={tmp_path}", "--simulate", flag],
+        [*PYTHON, "scripts/scaling.py", f"--output={tmp_path}", "--simulate", flag],
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 2

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from adeada_jax.run import main as rounds
 from tests import small_network
+from tests.warm_start import PYTHON
 
 ROOT = Path(__file__).parents[2]
 TINY = {
@@ -26,7 +26,7 @@ TINY = {
 def start(toy_dir, tmp_path):
     flags = [f"--config.{key}={value}" for key, value in TINY.items()]
     flags += [f"--config.{domain}.dir={toy_dir}" for domain in ("source", "target")]
-    command = [sys.executable, "scripts/study.py", "--config=configs/toy.py", f"--workdir={tmp_path}/study",
+    command = [*PYTHON, "scripts/study.py", "--config=configs/toy.py", f"--workdir={tmp_path}/study",
                "--strategies=random,entropy", "--settings=uncertainty", "--seeds=5", *flags]  # fmt: skip
     return lambda: subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -73,7 +73,7 @@ def test_a_finished_study_is_read_not_run(example, monkeypatch, tmp_path):
 
 def test_mistakes_are_said_in_one_line():
     done = subprocess.run(
-        [sys.executable, "scripts/study.py", "--config=configs/toy.py", "--workdir=x", "--strategies=guess"],
+        [*PYTHON, "scripts/study.py", "--config=configs/toy.py", "--workdir=x", "--strategies=guess"],
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 2

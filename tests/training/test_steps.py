@@ -2,11 +2,12 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.warm_start import PYTHON
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +24,7 @@ def results(tmp_path_factory):
         path = tmp_path_factory.mktemp("steps") / "out.npz"
         environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
         script = Path(__file__).with_name("devices.py")
-        command = [sys.executable, script, path, str(parts), *pairs]
+        command = [*PYTHON, script, path, str(parts), *pairs]
         subprocess.run(command, check=True, env=environment, timeout=300)
         made[devices, parts] = dict(np.load(path))
         assert made[devices, parts].pop("devices") == devices

@@ -10,6 +10,7 @@ from typing import Any
 PARTS = {
     "rates": ("device_rates", 25),
     "em": ("em_cost", 130),
+    "convolutions": ("convolution_cost", 60),
     "networks": ("network_cost", 160),
     "em_others": ("em_others", 50),
     "trace": ("kernel_trace", 45),

@@ -1,4 +1,4 @@
-"""Measures cases in their order, a row of JSON a line: python -m adeada_jax.bench.gpu.network_worker AS_JSON."""
+"""Measures cases, a row of JSON a line: python -m adeada_jax.bench.gpu.network_worker AS_JSON."""
 
 import gc
 import json

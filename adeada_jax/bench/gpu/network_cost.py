@@ -18,6 +18,7 @@ from adeada_jax.bench.gpu.network_names import DEFAULT, SMALL, Wish, named
 
 # Seconds: for a process to begin, and without which no further case is begun.
 _BEGIN, _LEAST = 40.0, 25.0
+_WORKER = (sys.executable, "-m", "adeada_jax.bench.gpu.network_worker")
 
 
 def measure(ledger: Ledger) -> None:
@@ -39,13 +40,14 @@ def _measured(ledger: Ledger, wishes: list[Wish]) -> int:
     log = ledger.scratch / "networks of a process.log"
     with log.open("w", encoding="utf-8") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "adeada_jax.bench.gpu.network_worker", job],
+            [*_WORKER, job],
             stdout=subprocess.PIPE,
             stderr=errors,
             encoding="utf-8",
         )
     rows: queue.Queue[dict[str, Any] | None] = queue.Queue()
-    threading.Thread(target=_read, args=(process, rows), daemon=True).start()
+    reader = threading.Thread(target=_read, args=(process, rows), daemon=True)
+    reader.start()
     begun, more = 0, _BEGIN
     try:
         for wish in wishes:
@@ -63,6 +65,7 @@ def _measured(ledger: Ledger, wishes: list[Wish]) -> int:
     finally:
         process.kill()
         process.wait()
+        reader.join(timeout=1.0)
 
 
 def _has_torch() -> bool:
@@ -94,9 +97,10 @@ def _case(ledger: Ledger, rows: "queue.Queue[dict[str, Any] | None]", seconds: f
 
 def _read(process: subprocess.Popen, rows: "queue.Queue[dict[str, Any] | None]") -> None:
     """Puts a process's rows into the queue, and None when it has ended; other lines are libraries'."""
-    for line in process.stdout or ():
-        with contextlib.suppress(ValueError):
-            row = json.loads(line)
-            if isinstance(row, dict):
-                rows.put(row)
+    with process.stdout:
+        for line in process.stdout:
+            with contextlib.suppress(ValueError):
+                row = json.loads(line)
+                if isinstance(row, dict):
+                    rows.put(row)
     rows.put(None)

@@ -28,6 +28,7 @@ from absl import app, flags
 
 from adeada_jax.bench.gpu.gpu_tables import page
 from adeada_jax.bench.gpu.gpu_worker import PARTS
+from adeada_jax.bench.gpu.network_names import named
 from adeada_jax.command_line import run_app
 from adeada_jax.errors import InputError
 from adeada_jax.files import write_json_atomic, write_text_atomic
@@ -37,6 +38,11 @@ _SECONDS = flags.DEFINE_float("seconds", 500.0, "Of all parts together.", lower_
 _PARTS = flags.DEFINE_list("parts", list(PARTS), "Some of the parts.")
 _SIZE = flags.DEFINE_enum("size", "auto", ["auto", "small", "full"],
                           "Small sizes only show that everything runs, and run side by side.")  # fmt: skip
+_NETWORKS = flags.DEFINE_list(
+    "networks",
+    [],
+    "Cases of the part networks, in order, such as v3-supervised-bf16-b1,v2-forward-tf32-largest.",
+)
 _TORCH = flags.DEFINE_bool("torch", True, "Whether PyTorch takes part where it is installed.")
 
 # Seconds between two writings of what there is so far.
@@ -66,8 +72,11 @@ class Part:
         environment |= {key: os.environ[key] for key in ("JAX_COMPILATION_CACHE_DIR",) if key in os.environ}
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(paths)
-        command = [sys.executable, "-m", "adeada_jax.bench.gpu.gpu_worker", name, str(output), str(scratch),
-                   f"{time.time() + seconds:.1f}", size, "with" if _TORCH.value else "without"]  # fmt: skip
+        names = ",".join(_NETWORKS.value) if name == "networks" else ""
+        command = [
+            *(sys.executable, "-m", "adeada_jax.bench.gpu.gpu_worker", name, str(output), str(scratch)),
+            *(f"{time.time() + seconds:.1f}", size, names, "with" if _TORCH.value else "without"),
+        ]
         self.log = scratch / f"{name}.log"
         with self.log.open("w", encoding="utf-8") as errors:
             self.process = subprocess.Popen(
@@ -146,6 +155,8 @@ def main(argv: list[str]) -> None:
     for name in _PARTS.value:
         if name not in PARTS:
             raise InputError(f"--parts: there is no '{name}'; known: {', '.join(PARTS)}")
+    for name in _NETWORKS.value:
+        named(name)
     output = Path(_OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)
     for name in PARTS:  # another run's would pass for this one's

@@ -218,9 +218,9 @@ class FullEngine:
                 self.cutoff,
                 self._tolerances(state),
             )
-            self.norms[s] = np.asarray(norms)[: shard.count]
             if maximise:
-                self._accumulate(shard, state, rows, np.asarray(mask), changes)
+                self._accumulate(shard, state, rows, mask, changes)
+            self.norms[s] = np.asarray(norms)[: shard.count]
         if maximise:
             self.changed = all_reduce(self.everywhere[0].devices, self.changed.astype(np.float64)) > 0
             if self.changed.any():
@@ -268,12 +268,12 @@ class FullEngine:
         if tail == dim:
             return
         likely = programs.likely_pairs(state.scores, state.exact, state.responsibilities, state.widths)
-        self._complete(shard, state, rows, parts, np.asarray(likely))
+        self._complete(shard, state, rows, parts, likely)
         doubtful = programs.doubtful_pairs(state.scores, state.exact, state.widths, self.cutoff)
-        self._complete(shard, state, rows, parts, np.asarray(doubtful))
+        self._complete(shard, state, rows, parts, doubtful)
 
     def _complete(self, shard, state, rows, parts, mask) -> None:
-        for tasks in pair_tasks(mask, shard, self.layout):
+        for tasks in pair_tasks(np.asarray(mask), shard, self.layout):
             used = int((tasks.rows < shard.capacity).sum())
             self.work.add(used, tasks.rows.size, 2 * parts.heads.shape[1] ** 2)
             lists = (tasks.rows, tasks.components, tasks.columns)
@@ -282,10 +282,10 @@ class FullEngine:
                     rows, state.scores, state.exact, parts, *chunk, count, width=self.width
                 )
 
-    def _accumulate(self, shard: Shard, state: _State, rows, mask: np.ndarray, changes: jax.Array) -> None:
+    def _accumulate(self, shard: Shard, state: _State, rows, mask, changes: jax.Array) -> None:
         """Renew the moments by the changed pairs, and note whose they are."""
         moments = self._moments_on(shard.device)
-        for tasks in pair_tasks(mask, shard, self.layout):
+        for tasks in pair_tasks(np.asarray(mask), shard, self.layout):
             if not len(tasks.rows):
                 continue
             self.changed[tasks.components] = True

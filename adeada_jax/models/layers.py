@@ -17,6 +17,9 @@ EPSILON = 1e-5
 MOMENTUM = 0.9  # 1 - torch's 0.1
 OUTPUT_STRIDES = (8, 16, 32)
 
+# Computes the convolutions that are more than a product; a benchmark puts others in its place.
+spatial = jax.lax.conv_general_dilated
+
 
 def normalize(images: jax.Array) -> jax.Array:
     """`(B, H, W, 3)` uint8 RGB to float32 with ImageNet's mean and standard deviation taken out."""
@@ -71,7 +74,7 @@ def conv(
     return nnx.Conv(
         in_features, out_features, (size, size), strides=stride, kernel_dilation=dilation,
         padding=[(padding, padding)] * 2, use_bias=False, dtype=dtype, rngs=rngs,
-        conv_general_dilated=jax.lax.conv_general_dilated if size > 1 else _pointwise,
+        conv_general_dilated=spatial if size > 1 else _pointwise,
     )  # fmt: skip
 
 

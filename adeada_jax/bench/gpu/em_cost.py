@@ -9,13 +9,15 @@ import numpy as np
 from jax import lax
 from scipy.stats import spearmanr
 
-from adeada_jax.bench.gpu.ledger import Ledger, peak_memory, timed
+from adeada_jax.bench.gpu.device_lists import capacities, listed_pairs, lists_on_device, places_of
+from adeada_jax.bench.gpu.ledger import Ledger, median_seconds, peak_memory, timed
 from adeada_jax.bench.gpu.stage_clock import StageClock, stages_timed
 from adeada_jax.bench.mixtures.problem import Problem, cluster_all, make_problem
 from adeada_jax.bench.mixtures.synthetic import domain_pair
 from adeada_jax.mixtures import Mixture, em, score_mixtures
 from adeada_jax.mixtures.em import Start
-from adeada_jax.mixtures.engines import Options
+from adeada_jax.mixtures.engines import Options, plan_groups
+from adeada_jax.mixtures.packing import make_shards, own_columns, pair_tasks
 from adeada_jax.mixtures.result import FITTED
 
 PRESET = {"target_regions": 119_000, "source_regions": 998_640}
@@ -48,12 +50,62 @@ def measure(ledger: Ledger) -> None:
     ledger.row("fit", "2 iterations, compiling", lambda: keep("first", fit, problem, np.float32, 2))
     ledger.row("fit", "float32", lambda: keep("fitted", fit, problem, np.float32, 200))
     ledger.row("fit", "float32, each program waited for", lambda: by_stage(ledger, problem))
+    ledger.row("task lists", "of the start's pairs", lambda: list_cost(problem))
+    with lists_on_device():
+        first = "2 iterations, compiling, task lists on the device"
+        ledger.row("fit", first, lambda: keep("listed first", fit, problem, np.float32, 2))
+        name = "float32, task lists on the device"
+        ledger.row("fit", name, lambda: keep("listed", fit, problem, np.float32, 200))
+    if "fitted" in found and "listed" in found:
+        ledger.row("error", "of the fit with lists of the device", lambda: same_fits(found))
     if "fitted" in found:
         ledger.row("error", "of log densities, same parameters", lambda: errors(problem, found["fitted"]))
     ledger.row("k-means", "of all classes and domains, again", lambda: kmeans_again(problem))
     ledger.row("fit", "float64", lambda: keep("wide", fit, problem, np.float64, 200), needs=20)
     if "wide" in found and "fitted" in found:
         ledger.row("error", "of the fit, against float64's", lambda: differences(problem, found))
+
+
+def list_cost(problem: Problem) -> dict[str, Any]:
+    """Seconds of the lists of the first group's start: on the host, the mask's way there, on the device."""
+    chosen = [problem.samples(*job) for job in problem.jobs]
+    components, options = [int(problem.components[c]) for _, c in problem.jobs], Options()
+    sizes, dim = [len(rows) for rows in chosen], chosen[0].shape[1]
+    group = plan_groups(sizes, components, dim, np.dtype(np.float32), options)[0]
+    shard, *_ = make_shards(
+        [chosen[i] for i in group.members],
+        group.layout,
+        np.zeros((len(group.members), dim)),
+        np.float32,
+        devices=options.device_list(),
+        capacity=group.capacity,
+        resident_bytes=options.resident_limit(),
+    )
+    starts = [problem.responsibilities(*problem.jobs[i]) for i in group.members]
+    mask = next(own_columns([shard], starts, group.layout.columns, np.float32)) != 0
+    most, places = capacities(shard, group.layout, 16), places_of(shard, group.layout)
+    here, again = jax.device_put(mask, shard.device), jax.jit(jnp.copy)
+    fresh = [jax.block_until_ready(again(here)) for _ in range(6)]  # an array keeps its copy on the host
+
+    def lists() -> Any:
+        return listed_pairs(here, places, big=group.layout.big_block, most=most)
+
+    return {
+        "pairs": int(mask.sum()),
+        "to_host_seconds": median_seconds(lambda: np.asarray(fresh.pop())),
+        "host_seconds": median_seconds(lambda: pair_tasks(mask, shard, group.layout) and 0),
+        "device_seconds": median_seconds(lists),
+        "bytes": sum(int(array.nbytes) for array in jax.tree.leaves(lists())),
+    }
+
+
+def same_fits(found: dict[str, Any]) -> dict[str, Any]:
+    """Two fits that should be the same, of the same mixtures."""
+    pairs = list(zip(found["fitted"], found["listed"], strict=True))
+    return {
+        "other_iterations": sum(a.n_iter != b.n_iter for a, b in pairs),
+        "largest_difference": max(abs(a.log_likelihood - b.log_likelihood) for a, b in pairs),
+    }
 
 
 def make(small: bool) -> tuple[Problem, dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any
 PARTS = {
     "rates": ("device_rates", 25),
     "em": ("em_cost", 130),
+    "convolutions": ("convolution_cost", 60),
     "networks": ("network_cost", 160),
     "em_others": ("em_others", 50),
     "trace": ("kernel_trace", 45),
@@ -26,7 +27,12 @@ class _WithoutTorch:
             raise ModuleNotFoundError("No module named 'torch', as it is left out", name=name)
 
 
-def run(part: str, output: Path, scratch: Path, end: float, size: str, torch: str) -> None:
+def leave_torch_out() -> None:
+    """From here on PyTorch counts as missing."""
+    sys.meta_path.insert(0, _WithoutTorch())
+
+
+def run(part: str, output: Path, scratch: Path, end: float, size: str, names: str, torch: str) -> None:
     """Measure a part.
 
     Args:
@@ -35,10 +41,11 @@ def run(part: str, output: Path, scratch: Path, end: float, size: str, torch: st
         scratch: directory for what nobody keeps, that of all parts.
         end: seconds since the epoch at which it should be done.
         size: "small" or "full".
+        names: what is asked for of the part, joined by commas, or "".
         torch: "with" or "without", where PyTorch counts as missing.
     """
     if torch == "without":
-        sys.meta_path.insert(0, _WithoutTorch())
+        leave_torch_out()
     # The part's module first: one of them must set what SciPy reads as it is imported.
     module = import_module(f"adeada_jax.bench.gpu.{PARTS[part][0]}")
 
@@ -46,7 +53,14 @@ def run(part: str, output: Path, scratch: Path, end: float, size: str, torch: st
 
     from adeada_jax.bench.gpu.ledger import Ledger, peak_memory
 
-    ledger = Ledger(part, output, scratch, seconds=end - time.time(), small=size == "small")
+    ledger = Ledger(
+        part,
+        output,
+        scratch,
+        seconds=end - time.time(),
+        small=size == "small",
+        names=names.split(",") if names else (),
+    )
     ledger.note(platform=jax.default_backend(), device=jax.local_devices()[0].device_kind)
     module.measure(ledger)
     ledger.note(peak_memory=peak_memory(), ended=True)

@@ -5,7 +5,6 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ import jax
 import numpy as np
 
 from adeada_jax.bench.gpu.ledger import Ledger, timed
-from adeada_jax.bench.gpu.network_cases import Case, compile_case
-from adeada_jax.bench.gpu.network_cost import TINY
+from adeada_jax.bench.gpu.network_cases import compile_case
+from adeada_jax.bench.gpu.network_names import Case, named
 from adeada_jax.bench.mixtures.plain_em import our_engine
 from adeada_jax.bench.mixtures.problem import cluster_all
 from adeada_jax.bench.mixtures.synthetic import domain_pair
@@ -26,7 +25,7 @@ _DERIVED = ("XLA Modules", "XLA Ops", "Steps", "Framework", "Source", "TensorFlo
 
 def measure(ledger: Ledger) -> None:
     """A train step, then an EM iteration."""
-    case = replace(Case("supervised"), **TINY) if ledger.small else Case("supervised")
+    case = named("v3-supervised-bf16-b1", small=ledger.small).case
     for name, prepare in (
         ("train step", lambda: _train_step(case)),
         ("EM iteration", lambda: _em(ledger.small)),

@@ -3,7 +3,7 @@
 import contextlib
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,19 @@ class Ledger:
         small: whether sizes are small, to see that everything runs.
         output: the directory that the parts' files are in.
         scratch: a directory for what nobody keeps.
+        names: what is asked for of the part; empty for what it has by itself.
     """
 
-    def __init__(self, part: str, output: Path, scratch: Path, *, seconds: float, small: bool):
+    def __init__(
+        self,
+        part: str,
+        output: Path,
+        scratch: Path,
+        *,
+        seconds: float,
+        small: bool,
+        names: Sequence[str] = (),
+    ):
         """
         Args:
             part: the file's name.
@@ -29,7 +39,9 @@ class Ledger:
             scratch: directory for what nobody keeps.
             seconds: until the part should end by itself.
             small: whether sizes are small.
+            names: what is asked for of the part.
         """
+        self.names = tuple(names)
         self.small, self.output, self.scratch = small, output, scratch
         self._path = output / f"{part}.json"
         self._end = time.monotonic() + seconds
@@ -59,24 +71,37 @@ class Ledger:
         Returns:
             The values; None where there are none.
         """
-        row: dict[str, Any] = {"kind": kind, "name": name}
-        found, begin = None, time.monotonic()
-        if self.left() < needs:
-            row["skipped"] = f"{max(self.left(), 0):.0f} s left, {needs:.0f} needed"
+        if self.left() >= needs:
+            found, row = measured(kind, name, measure)
         else:
-            try:
-                found = measure()
-                row.update(found)
-            except Exception as error:  # one failure must not stop the others
-                row["error"] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        row["took"] = round(time.monotonic() - begin, 3)
+            left = f"{max(self.left(), 0):.0f} s left, {needs:.0f} needed"
+            found, row = None, {"kind": kind, "name": name, "skipped": left, "took": 0.0}
+        self.keep(row)
+        return found
+
+    def keep(self, row: dict[str, Any]) -> None:
+        """Keep a row and print a line."""
         self._content["rows"].append(row)
         self._write()
-        print(f"  {kind}: {name}: {_line(row)}", flush=True)
-        return found
+        print(f"  {row['kind']}: {row['name']}: {_line(row)}", flush=True)
 
     def _write(self) -> None:
         write_json_atomic(self._path, self._content)
+
+
+def measured(
+    kind: str, name: str, measure: Callable[[], dict[str, Any]]
+) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """What `measure` gives, None if it fails, and the row of it or of its error."""
+    row: dict[str, Any] = {"kind": kind, "name": name}
+    found, begin = None, time.monotonic()
+    try:
+        found = measure()
+        row.update(found)
+    except Exception as error:  # one failure must not stop the others
+        row["error"] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    row["took"] = round(time.monotonic() - begin, 3)
+    return found, row
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adeada_jax.models import Discriminator, Segmenter, normalize
+from adeada_jax.bench.gpu.dilated_ways import with_weight_gradient
+from adeada_jax.bench.gpu.network_names import Case
+from adeada_jax.models import Discriminator, Segmenter, layers, normalize
 from adeada_jax.training import optimizers, parallel
 from adeada_jax.training.adversarial import adversarial_step
 from adeada_jax.training.state import create_adversarial_state, create_train_state
@@ -20,47 +22,6 @@ CLASSES, RATE, STRIDE = 19, 2.5e-4, 16
 OPTIONS = {"momentum": 0.9, "weight_decay": 5e-4, "decay_power": 0.9, "end_learning_rate": 1e-6,
            "head_multiplier": 10.0}  # fmt: skip
 ADVERSARIAL_WEIGHT = 0.0005
-
-
-@dataclass(frozen=True)
-class Case:
-    """What is measured.
-
-    Attributes:
-        task: "forward", "supervised" or "adversarial"; the last takes as many target images as source ones.
-        model, backbone: of the segmenter.
-        dtype: of the computation.
-        precision: of float32 products, as of `jax.default_matmul_precision`; "default" is TF32 on NVIDIA's.
-        batch: images of a step and domain.
-        height, width: in pixels.
-        remat: whether activations within blocks are computed again for the gradients.
-        parts: in which a step works through its images.
-    """
-
-    task: str
-    model: str = "deeplabv3plus"
-    backbone: str = "resnet101"
-    dtype: str = "bfloat16"
-    precision: str = "default"
-    batch: int = 1
-    height: int = 1024
-    width: int = 2048
-    remat: bool = False
-    parts: int = 1
-
-    @property
-    def images(self) -> int:
-        """That go through the network in a step."""
-        return self.batch * (2 if self.task == "adversarial" else 1)
-
-    @property
-    def name(self) -> str:
-        """As tables have it."""
-        words = [self.model, self.task, self.dtype, f"batch {self.batch}"]
-        if self.dtype == "float32":
-            words.append("tf32" if self.precision == "default" else self.precision)
-        words += ["remat"] * self.remat + [f"{self.parts} parts"] * (self.parts > 1)
-        return " ".join(words)
 
 
 @dataclass
@@ -96,9 +57,22 @@ def make_batch(case: Case) -> dict[str, np.ndarray]:
 
 
 def segmenter_of(case: Case) -> Segmenter:
-    """The network."""
-    return Segmenter(case.model, backbone=case.backbone, num_classes=CLASSES, output_stride=STRIDE,
-                     dtype=case.dtype, axis_name=parallel.AXIS, remat=case.remat)  # fmt: skip
+    """The network, its dilated convolutions as the case has them."""
+    before = layers.spatial
+    if case.gradient != "as now":
+        layers.spatial = with_weight_gradient(case.gradient)
+    try:
+        return Segmenter(
+            case.model,
+            backbone=case.backbone,
+            num_classes=CLASSES,
+            output_stride=STRIDE,
+            dtype=case.dtype,
+            axis_name=parallel.AXIS,
+            remat=case.remat,
+        )
+    finally:
+        layers.spatial = before
 
 
 def compile_case(case: Case, weights: tuple[Any, Any] | None = None) -> Compiled:

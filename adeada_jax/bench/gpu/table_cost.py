@@ -19,6 +19,12 @@ from adeada_jax.partitions.slic import slic_regions
 from adeada_jax.run import inference
 
 REGIONS, CHANNELS, CLASSES = 40, 256, 19
+CASES = (
+    ("deeplabv3plus", "bfloat16", 1),
+    ("deeplabv2", "bfloat16", 1),
+    ("deeplabv3plus", "bfloat16", 4),
+    ("deeplabv3plus", "float32", 1),
+)
 
 
 @dataclass(frozen=True)
@@ -45,22 +51,29 @@ class InMemory:
 
 
 def measure(ledger: Ledger) -> None:
-    """Inference first, then its parts, then the host's."""
+    """Means over regions first, then the host's regions, then inference, which compiles longer."""
     height, width = (64, 128) if ledger.small else (1024, 2048)
     backbone, number = ("resnet18", 4) if ledger.small else ("resnet101", 24)
     regions = voronoi(height, width)
     images = np.stack([smooth_image(height, width, seed) for seed in range(4)])
     source = InMemory(images, regions, number)
-    for dtype, batch in (("bfloat16", 1), ("float32", 1), ("bfloat16", 4)):
-        name = f"deeplabv3plus {dtype}, batch {batch}"
-        ledger.row("images to region tables", name, lambda d=dtype, b=batch: tables(source, backbone, d, b),
-                   needs=5)  # fmt: skip
     for stride in (4, 16):
         for name in WAYS:
-            ledger.row("means over regions", f"{name}, grid 1/{stride}",
-                       lambda n=name, s=stride: pooling(n, regions, s), needs=3)  # fmt: skip
+            ledger.row(
+                "means over regions",
+                f"{name}, grid 1/{stride}",
+                lambda n=name, s=stride: pooling(n, regions, s),
+                needs=3,
+            )
     ledger.row("SLIC on the host", "one image", lambda: {"seconds": timed(lambda: _slic(images[0]))[0]})
     ledger.row("SLIC on the host", "an image a core", lambda: slic_on_cores(images), needs=8)
+    for model, dtype, batch in CASES:
+        ledger.row(
+            "images to region tables",
+            f"{model} {dtype}, batch {batch}",
+            lambda m=model, d=dtype, b=batch: tables(source, m, backbone, d, b),
+            needs=5 if ledger.small else 20,
+        )
 
 
 def smooth_image(height: int, width: int, seed: int) -> np.ndarray:
@@ -83,9 +96,9 @@ def voronoi(height: int, width: int) -> np.ndarray:
     return regions
 
 
-def tables(source: InMemory, backbone: str, dtype: str, batch: int) -> dict[str, Any]:
+def tables(source: InMemory, model: str, backbone: str, dtype: str, batch: int) -> dict[str, Any]:
     """Images a second of the whole way, and of the compiled program alone."""
-    segmenter = Segmenter("deeplabv3plus", backbone=backbone, num_classes=CLASSES, dtype=dtype)
+    segmenter = Segmenter(model, backbone=backbone, num_classes=CLASSES, dtype=dtype)
     weights = jax.device_put(segmenter.init(0), jax.local_devices()[0])
     height, width = source.regions.shape
     infer = partial(inference.infer_regions, segmenter, *weights, height=height, width=width,

@@ -1,6 +1,5 @@
 """The same forward passes and train steps in PyTorch, channels last, as eager as it is and compiled."""
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from adeada_jax.bench.gpu.network_cases import CLASSES, OPTIONS, RATE, STRIDE, Case, make_batch
+from adeada_jax.bench.gpu.network_cases import (
+    ADVERSARIAL_WEIGHT,
+    CLASSES,
+    OPTIONS,
+    RATE,
+    STRIDE,
+    make_batch,
+)
+from adeada_jax.bench.gpu.network_names import Case
 from adeada_jax.models import normalize, torch_weights
+from adeada_jax.models.discriminator import CHANNELS, SLOPE
 from adeada_jax.models.torch_files import StoredTensor
 
 _REFERENCE = Path(__file__).parents[3] / "tests" / "models"
@@ -51,11 +59,11 @@ def set_precision(case: Case) -> None:
 
 
 def task(network: Any, case: Case, *, compiled: bool = False) -> Callable[[], Any]:
-    """What does one forward pass or supervised step, and waits; it gives logits or the loss.
+    """What does one forward pass or one step, and waits; it gives logits or the supervised loss.
 
     Args:
         network: from `reference`, which a step changes.
-        case: "forward" or "supervised".
+        case: which.
         compiled: by torch.compile.
     """
     import torch
@@ -66,53 +74,117 @@ def task(network: Any, case: Case, *, compiled: bool = False) -> Callable[[], An
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.requires_grad_(False)
-    batch = make_batch(case)
-    image = torch.from_numpy(np.asarray(normalize(batch["image"])).transpose(0, 3, 1, 2).copy())
-    image = image.to(device, memory_format=torch.channels_last)
+    batch = {name: _on_device(torch, array, device) for name, array in make_batch(case).items()}
     half = torch.autocast(device, torch.bfloat16, enabled=case.dtype == "bfloat16")
     model = torch.compile(network) if compiled else network
-    if case.task == "forward":
+    step = {"forward": _forward, "supervised": _supervised, "adversarial": _adversarial}[case.task](
+        torch, model, network, batch, half, compiled
+    )
 
-        def forward() -> Any:
-            with torch.no_grad(), half:
-                logits = model(image)[0].float()
-            _wait(torch, device)
-            return logits
+    def waited() -> Any:
+        found = step()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return found
 
-        return forward
-    return _training(torch, model, network, image, batch["label"], half, device)
+    return waited
 
 
-def _training(torch: Any, model: Any, network: Any, image: Any, labels: np.ndarray, half: Any, device: str):
-    label = torch.from_numpy(labels.astype(np.int64)).to(device)
+def _on_device(torch: Any, array: np.ndarray, device: str) -> Any:
+    """Images normalised and channels last, labels and places as integers."""
+    if array.ndim < 4:
+        return torch.from_numpy(array.astype(np.int64)).to(device)
+    image = torch.from_numpy(np.asarray(normalize(array)).transpose(0, 3, 1, 2).copy())
+    return image.to(device, memory_format=torch.channels_last)
+
+
+def _forward(torch: Any, model: Any, network: Any, batch: dict[str, Any], half: Any, compiled: bool):
+    def forward() -> Any:
+        with torch.no_grad(), half:
+            return model(batch["image"])[0].float()
+
+    return forward
+
+
+def _optimizer(torch: Any, network: Any) -> Any:
     groups = [
         {"params": [p for p in network.backbone.parameters() if p.requires_grad]},
-        {"params": [p for p in network.classifier.parameters() if p.requires_grad],
-         "lr": RATE * OPTIONS["head_multiplier"]},
-    ]  # fmt: skip
-    optimizer = torch.optim.SGD(groups, lr=RATE, momentum=OPTIONS["momentum"],
-                                weight_decay=OPTIONS["weight_decay"])  # fmt: skip
+        {
+            "params": [p for p in network.classifier.parameters() if p.requires_grad],
+            "lr": RATE * OPTIONS["head_multiplier"],
+        },
+    ]
+    return torch.optim.SGD(
+        groups, lr=RATE, momentum=OPTIONS["momentum"], weight_decay=OPTIONS["weight_decay"]
+    )
+
+
+def _logits(torch: Any, model: Any, images: Any, labels: Any, half: Any) -> Any:
+    """At the labels' size."""
+    with half:
+        logits = model(images)[0]
+    return torch.nn.functional.interpolate(
+        logits.float(), labels.shape[1:], mode="bilinear", align_corners=False
+    )
+
+
+def _cross_entropy(torch: Any, logits: Any, labels: Any) -> Any:
+    losses = torch.nn.functional.cross_entropy(logits, labels, ignore_index=255, reduction="none")
+    return (losses.sum((1, 2)) / (labels != 255).sum((1, 2))).mean()
+
+
+def _supervised(torch: Any, model: Any, network: Any, batch: dict[str, Any], half: Any, compiled: bool):
+    optimizer, labels = _optimizer(torch, network), batch["label"]
 
     def step() -> Any:
         optimizer.zero_grad(set_to_none=True)
-        with half:
-            logits = model(image)[0]
-        logits = torch.nn.functional.interpolate(
-            logits.float(), label.shape[1:], mode="bilinear", align_corners=False
-        )
-        losses = torch.nn.functional.cross_entropy(logits, label, ignore_index=255, reduction="none")
-        loss = (losses.sum((1, 2)) / (label != 255).sum((1, 2))).mean()
+        loss = _cross_entropy(torch, _logits(torch, model, batch["image"], labels, half), labels)
         loss.backward()
         optimizer.step()
-        _wait(torch, device)
         return loss.detach()
 
     return step
 
 
-def _wait(torch: Any, device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
+def discriminator(torch: Any) -> Any:
+    """As `adeada_jax.models.Discriminator`, with PyTorch's random weights."""
+    layers, before = [], CLASSES
+    for features in CHANNELS:
+        layers += [torch.nn.Conv2d(before, features, 4, 2, 1), torch.nn.LeakyReLU(SLOPE)]
+        before = features
+    return torch.nn.Sequential(*layers, torch.nn.Conv2d(before, 1, 4, 2, 1))
+
+
+def _adversarial(torch: Any, model: Any, network: Any, batch: dict[str, Any], half: Any, compiled: bool):
+    optimizer, labels = _optimizer(torch, network), batch["label"]
+    images = torch.cat([batch["image"], batch["target_image"]])
+    images = images.contiguous(memory_format=torch.channels_last)
+    judge = discriminator(torch).to(images.device, memory_format=torch.channels_last)
+    of_judge = torch.optim.Adam(judge.parameters(), lr=RATE, betas=(0.9, 0.99))
+    judged = torch.compile(judge) if compiled else judge
+
+    def domain_loss(maps: Any, domain: float) -> Any:
+        with half:
+            scores = judged(maps)
+        scores = scores.float()
+        return torch.nn.functional.binary_cross_entropy_with_logits(scores, torch.full_like(scores, domain))
+
+    def step() -> Any:
+        optimizer.zero_grad(set_to_none=True)
+        source, target = _logits(torch, model, images, labels, half).split(len(labels))
+        target_maps = target.softmax(1)
+        judge.requires_grad_(False)
+        loss = _cross_entropy(torch, source, labels)
+        (loss + ADVERSARIAL_WEIGHT * domain_loss(target_maps, 0.0)).backward()
+        judge.requires_grad_(True)
+        of_judge.zero_grad(set_to_none=True)
+        maps = source.detach().softmax(1), target_maps.detach()
+        (0.5 * (domain_loss(maps[0], 0.0) + domain_loss(maps[1], 1.0))).backward()
+        optimizer.step()
+        of_judge.step()
+        return loss.detach()
+
+    return step
 
 
 def release() -> None:
@@ -121,10 +193,3 @@ def release() -> None:
 
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-if __name__ == "__main__":  # compiles the cases that are given as JSON, for the cache on the disk
-    for text in sys.argv[1:]:
-        case = Case(**json.loads(text))
-        run = task(reference(case), case, compiled=True)
-        run(), run()

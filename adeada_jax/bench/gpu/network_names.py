@@ -1,0 +1,141 @@
+"""What is measured of networks, by name, such as v3-supervised-bf16-b1-remat."""
+
+import re
+from dataclasses import dataclass, replace
+
+from adeada_jax.errors import InputError
+
+MODELS = {"v2": "deeplabv2", "v3": "deeplabv3plus"}
+# By task: the most seconds of a case, most of which go to compiling.
+TASKS = {"forward": 70.0, "supervised": 110.0, "adversarial": 150.0}
+# dtype of the computation, and precision of float32 products.
+KINDS = {"bf16": ("bfloat16", "default"), "tf32": ("float32", "default"), "highest": ("float32", "highest")}
+# Other ways to the gradient of dilated convolutions' weights, of `dilated_ways.WAYS`.
+GRADIENTS = {"one": "one product", "nine": "nine products", "phases": "phases"}
+_MORE_COMPILING, _MORE_LARGEST = 120.0, 120.0
+
+# The most telling first.
+DEFAULT = (
+    "v3-supervised-bf16-b1",
+    "v3-supervised-bf16-b1-one",
+    "v2-supervised-bf16-b1",
+    "v3-adversarial-bf16-b1",
+    "v3-supervised-bf16-largest",
+    "v2-forward-bf16-b1",
+    "v3-forward-bf16-b1",
+    "v3-supervised-tf32-b1",
+    "v3-supervised-bf16-b1-remat",
+    "v2-adversarial-bf16-b1",
+    "v3-supervised-bf16-b4-parts4",
+    "v3-supervised-highest-b1",
+    "v3-forward-bf16-b1-compiled",
+    "v3-supervised-bf16-b1-compiled",
+    "v2-supervised-tf32-b1",
+    "v2-supervised-bf16-largest",
+    "v3-forward-tf32-b1",
+    "v3-forward-bf16-largest",
+)
+SMALL = (
+    "v3-supervised-bf16-b1-one",
+    "v2-adversarial-tf32-b1",
+    "v3-supervised-bf16-largest",
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is measured.
+
+    Attributes:
+        task: "forward", "supervised" or "adversarial"; the last takes as many target images as source ones.
+        model, backbone: of the segmenter.
+        dtype: of the computation.
+        precision: of float32 products, as of `jax.default_matmul_precision`; "default" is TF32 on NVIDIA's.
+        batch: images of a step and domain.
+        height, width: in pixels.
+        remat: whether activations within blocks are computed again for the gradients.
+        parts: in which a step works through its images.
+        gradient: way to the gradient of dilated convolutions' weights, of `dilated_ways.WAYS`.
+    """
+
+    task: str
+    model: str = "deeplabv3plus"
+    backbone: str = "resnet101"
+    dtype: str = "bfloat16"
+    precision: str = "default"
+    batch: int = 1
+    height: int = 1024
+    width: int = 2048
+    remat: bool = False
+    parts: int = 1
+    gradient: str = "as now"
+
+    @property
+    def images(self) -> int:
+        """That go through the network in a step."""
+        return self.batch * (2 if self.task == "adversarial" else 1)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A case by its name.
+
+    Attributes:
+        name: of it.
+        case: of batch 1 where the largest batch is sought.
+        largest: whether it is.
+        compiled: whether PyTorch's is measured compiled, too.
+    """
+
+    name: str
+    case: Case
+    largest: bool
+    compiled: bool
+
+    @property
+    def seconds(self) -> float:
+        """After which it is given up."""
+        more = _MORE_LARGEST * self.largest + _MORE_COMPILING * self.compiled
+        return TASKS[self.case.task] + more
+
+
+def named(name: str, *, small: bool = False) -> Wish:
+    """What a name asks for: MODEL-TASK-KIND-BATCH and any of remat, partsN, compiled and GRADIENTS.
+
+    Args:
+        name: BATCH is bN or largest.
+        small: whether the network and its images are small, to see that everything runs.
+
+    Raises:
+        InputError: it is no such name.
+    """
+    try:
+        model, task, kind, batch, *more = name.split("-")
+        dtype, precision = KINDS[kind]
+        TASKS[task]
+        number = 1 if batch == "largest" else int(re.fullmatch(r"b([1-9]\d*)", batch)[1])
+        case = Case(task, MODELS[model], dtype=dtype, precision=precision, batch=number)
+        for word in more:
+            case = _with(case, word)
+    except (KeyError, TypeError, ValueError):
+        raise InputError(
+            f"--networks: there is no '{name}'; a name is {'|'.join(MODELS)}, {'|'.join(TASKS)}, "
+            f"{'|'.join(KINDS)}, bN|largest and any of remat, partsN, compiled, {', '.join(GRADIENTS)}, "
+            "joined by '-', such as v3-supervised-bf16-b4-parts2"
+        ) from None
+    if case.batch % case.parts:
+        raise InputError(f"--networks: '{name}' cannot divide {case.batch} images into {case.parts} parts")
+    if small:
+        case = replace(case, backbone="resnet18", height=64, width=128)
+    return Wish(name, case, batch == "largest", "compiled" in more)
+
+
+def _with(case: Case, word: str) -> Case:
+    """A case changed by one of the words behind its batch."""
+    if word == "compiled":
+        return case
+    if word == "remat":
+        return replace(case, remat=True)
+    if word in GRADIENTS:
+        return replace(case, gradient=GRADIENTS[word])
+    return replace(case, parts=int(re.fullmatch(r"parts([1-9]\d*)", word)[1]))

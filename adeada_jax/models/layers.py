@@ -8,6 +8,7 @@ import numpy as np
 from flax import nnx
 
 from adeada_jax.errors import InputError
+from adeada_jax.models import dilated
 
 # ImageNet's statistics, RGB in [0, 1]: what the backbones' weights were trained with.
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
@@ -18,7 +19,7 @@ MOMENTUM = 0.9  # 1 - torch's 0.1
 OUTPUT_STRIDES = (8, 16, 32)
 
 # Computes the convolutions that are more than a product; a benchmark puts others in its place.
-spatial = jax.lax.conv_general_dilated
+spatial = dilated.convolve
 
 
 def normalize(images: jax.Array) -> jax.Array:

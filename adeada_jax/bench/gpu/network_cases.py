@@ -146,7 +146,7 @@ def _training(case: Case, weights: tuple[Any, Any] | None) -> tuple[Any, Callabl
 
         def run() -> Any:
             current[0], losses = compiled(current[0], on_device, key)
-            return jax.tree.leaves(current[0])[0], losses
+            return current[0], losses
 
         return run
 

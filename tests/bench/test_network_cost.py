@@ -26,7 +26,7 @@ for name in json.loads(sys.argv[1])["names"]:
 
 
 def test_a_name_says_all_of_a_case():
-    wish = named("v2-adversarial-highest-b4-remat-parts2-nine-compiled-deterministic")
+    wish = named("v2-adversarial-highest-b4-remat-parts2-nine-inputone-compiled-deterministic")
     assert wish.case == Case(
         "adversarial",
         "deeplabv2",
@@ -36,6 +36,7 @@ def test_a_name_says_all_of_a_case():
         remat=True,
         parts=2,
         gradient="nine products",
+        input_gradient="one product",
     )
     assert wish.compiled
     assert wish.deterministic

@@ -10,7 +10,8 @@ MODELS = {"v2": "deeplabv2", "v3": "deeplabv3plus"}
 TASKS = {"forward": 70.0, "supervised": 110.0, "adversarial": 150.0}
 # dtype of the computation, and precision of float32 products.
 KINDS = {"bf16": ("bfloat16", "default"), "tf32": ("float32", "default"), "highest": ("float32", "highest")}
-# Other ways to the gradient of dilated convolutions' weights, of `dilated_ways.WAYS`.
+# Other ways to the gradients of dilated convolutions, of `dilated_ways.WAYS`: of the weights, and with "input"
+# before the word, of the input.
 GRADIENTS = {"one": "one product", "nine": "nine products", "phases": "phases"}
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 _MORE_COMPILING, _MORE_LARGEST = 120.0, 120.0
@@ -58,6 +59,7 @@ class Case:
         remat: whether activations within blocks are computed again for the gradients.
         parts: in which a step works through its images.
         gradient: way to the gradient of dilated convolutions' weights, of `dilated_ways.WAYS`.
+        input_gradient: way to that of their input.
     """
 
     task: str
@@ -71,6 +73,7 @@ class Case:
     remat: bool = False
     parts: int = 1
     gradient: str = "as now"
+    input_gradient: str = "as now"
 
     @property
     def images(self) -> int:
@@ -108,7 +111,7 @@ def named(name: str, *, small: bool = False) -> Wish:
 
     Args:
         name: MODEL-TASK-KIND-BATCH, where BATCH is bN or largest, and any of remat, partsN, compiled,
-            deterministic and GRADIENTS, joined by "-".
+            deterministic, GRADIENTS and "input" with one of GRADIENTS, joined by "-".
         small: whether the network and its images are small, to see that everything runs.
 
     Raises:
@@ -126,7 +129,7 @@ def named(name: str, *, small: bool = False) -> Wish:
         raise InputError(
             f"--networks: there is no '{name}'; a name is {'|'.join(MODELS)}, {'|'.join(TASKS)}, "
             f"{'|'.join(KINDS)}, bN|largest and any of remat, partsN, compiled, deterministic, "
-            f"{', '.join(GRADIENTS)}, joined by '-', such as v3-supervised-bf16-b4-parts2"
+            f"{', '.join(GRADIENTS)}, input{', input'.join(GRADIENTS)}, joined by '-', such as v3-supervised-bf16-b4-parts2"
         ) from None
     if case.batch % case.parts:
         raise InputError(f"--networks: '{name}' cannot divide {case.batch} images into {case.parts} parts")
@@ -143,4 +146,6 @@ def _with(case: Case, word: str) -> Case:
         return replace(case, remat=True)
     if word in GRADIENTS:
         return replace(case, gradient=GRADIENTS[word])
+    if word.removeprefix("input") in GRADIENTS:
+        return replace(case, input_gradient=GRADIENTS[word.removeprefix("input")])
     return replace(case, parts=int(re.fullmatch(r"parts([1-9]\d*)", word)[1]))

@@ -10,8 +10,8 @@ MODELS = {"v2": "deeplabv2", "v3": "deeplabv3plus"}
 TASKS = {"forward": 70.0, "supervised": 110.0, "adversarial": 150.0}
 # dtype of the computation, and precision of float32 products.
 KINDS = {"bf16": ("bfloat16", "default"), "tf32": ("float32", "default"), "highest": ("float32", "highest")}
-# Other ways to the gradients of dilated convolutions, of `dilated_ways.WAYS`: of the weights, and with "input"
-# before the word, of the input.
+# Other ways to the gradients of dilated convolutions, of `dilated_ways.WAYS`: to the weights', or with "input"
+# before the word to the input's.
 GRADIENTS = {"one": "one product", "nine": "nine products", "phases": "phases"}
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 _MORE_COMPILING, _MORE_LARGEST = 120.0, 120.0
@@ -126,10 +126,11 @@ def named(name: str, *, small: bool = False) -> Wish:
         for word in more:
             case = _with(case, word)
     except (KeyError, TypeError, ValueError):
+        ways = ", ".join([*GRADIENTS, *(f"input{word}" for word in GRADIENTS)])
         raise InputError(
             f"--networks: there is no '{name}'; a name is {'|'.join(MODELS)}, {'|'.join(TASKS)}, "
-            f"{'|'.join(KINDS)}, bN|largest and any of remat, partsN, compiled, deterministic, "
-            f"{', '.join(GRADIENTS)}, input{', input'.join(GRADIENTS)}, joined by '-', such as v3-supervised-bf16-b4-parts2"
+            f"{'|'.join(KINDS)}, bN|largest and any of remat, partsN, compiled, deterministic, {ways}, "
+            "joined by '-', such as v3-supervised-bf16-b4-parts2"
         ) from None
     if case.batch % case.parts:
         raise InputError(f"--networks: '{name}' cannot divide {case.batch} images into {case.parts} parts")

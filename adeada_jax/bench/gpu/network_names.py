@@ -10,8 +10,8 @@ MODELS = {"v2": "deeplabv2", "v3": "deeplabv3plus"}
 TASKS = {"forward": 70.0, "supervised": 110.0, "adversarial": 150.0}
 # dtype of the computation, and precision of float32 products.
 KINDS = {"bf16": ("bfloat16", "default"), "tf32": ("float32", "default"), "highest": ("float32", "highest")}
-# Other ways to the gradients of dilated convolutions, of `dilated_ways.WAYS`: to the weights', or with "input"
-# before the word to the input's.
+# Other ways to the gradients of dilated convolutions, of `dilated_ways.WAYS`: to the weights', or, with
+# "input" before the word, to the input's.
 GRADIENTS = {"one": "one product", "nine": "nine products", "phases": "phases"}
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 _MORE_COMPILING, _MORE_LARGEST = 120.0, 120.0

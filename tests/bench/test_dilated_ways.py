@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adeada_jax.bench.gpu.dilated_ways import WAYS, with_weight_gradient
+from adeada_jax.bench.gpu.dilated_ways import WAYS, with_gradients
 from adeada_jax.models import layers
 
 BATCH, HEIGHT, WIDTH, INPUTS, OUTPUTS = 2, 7, 10, 3, 4
@@ -53,7 +53,7 @@ def test_results_of_bfloat16_are_bfloat16_and_near(name):
 
 
 @pytest.mark.parametrize(("dilation", "stride"), [(2, 1), (1, 1), (1, 2)])
-def test_a_layer_with_another_weight_gradient_is_the_same_layer(monkeypatch, dilation, stride):
+def test_a_layer_with_other_gradients_is_the_same_layer(monkeypatch, dilation, stride):
     from flax import nnx
 
     x, _, _ = arrays()
@@ -70,6 +70,6 @@ def test_a_layer_with_another_weight_gradient_is_the_same_layer(monkeypatch, dil
         return loss(state, x), *jax.tree.leaves(jax.grad(loss, argnums=(0, 1))(state, x))
 
     expected = gradients()
-    monkeypatch.setattr(layers, "spatial", with_weight_gradient("nine products"))
+    monkeypatch.setattr(layers, "spatial", with_gradients("nine products", "one product"))
     for ours, other in zip(gradients(), expected, strict=True):
         np.testing.assert_allclose(ours, other, rtol=1e-4, atol=1e-4)

@@ -61,12 +61,22 @@ def test_a_wrong_part_is_refused(tmp_path):
     assert "there is no 'speed'" in done.stderr
 
 
+def test_a_wrong_network_is_refused(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), f"--output={tmp_path}", "--networks=v3-supervised-bf17-b1"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "there is no 'v3-supervised-bf17-b1'" in done.stderr
+
+
 def test_all_parts_are_imported_without_what_the_benchmark_does_without():
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({MISSING!r}))\n"
         "from importlib import import_module; from adeada_jax.bench.gpu.gpu_worker import PARTS\n"
         "[import_module(f'adeada_jax.bench.gpu.{module}') for module, _ in PARTS.values()]\n"
-        "import adeada_jax.bench.gpu.round_worker"
+        "import adeada_jax.bench.gpu.round_worker, adeada_jax.bench.gpu.network_worker"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=SCRIPT.parents[1])
     assert done.returncode == 0, done.stderr

@@ -12,20 +12,21 @@ from adeada_jax.errors import InputError
 
 # Instead of the worker: a case of b2 hangs, one of b3 dies, the others give a row.
 WORKER = """
-import json, sys, time
+import json, os, sys, time
+flagged = "deterministic" in os.environ.get("XLA_FLAGS", "")
 print("a library's words")
 for name in json.loads(sys.argv[1])["names"]:
     if "b2" in name:
         time.sleep(60)
     if "b3" in name:
         sys.exit("out of luck")
-    print(json.dumps({"kind": "step", "name": name, "seconds": 1.0}), flush=True)
+    print(json.dumps({"kind": "step", "name": name, "seconds": 1.0, "flagged": flagged}), flush=True)
     print(json.dumps({"done": name}), flush=True)
 """
 
 
 def test_a_name_says_all_of_a_case():
-    wish = named("v2-adversarial-highest-b4-remat-parts2-nine-compiled")
+    wish = named("v2-adversarial-highest-b4-remat-parts2-nine-inputone-compiled-deterministic")
     assert wish.case == Case(
         "adversarial",
         "deeplabv2",
@@ -35,8 +36,10 @@ def test_a_name_says_all_of_a_case():
         remat=True,
         parts=2,
         gradient="nine products",
+        input_gradient="one product",
     )
     assert wish.compiled
+    assert wish.deterministic
     assert not wish.largest
     assert wish.case.images == 8
     largest = named("v3-forward-bf16-largest", small=True)
@@ -77,6 +80,17 @@ def test_a_case_that_hangs_or_dies_costs_no_other(tmp_path, monkeypatch):
     assert found == [steps("b1"), lost("b2"), steps("b4"), lost("b3"), steps("b5"), steps("b6")]
     assert "not done after" in rows[1]["error"]
     assert "its process ended; it said last: out of luck" in rows[3]["error"]
+
+
+def test_xlas_flag_is_only_for_the_cases_that_ask(tmp_path, monkeypatch):
+    (tmp_path / "worker.py").write_text(WORKER, encoding="utf-8")
+    monkeypatch.setattr(network_cost, "_WORKER", (sys.executable, str(tmp_path / "worker.py")))
+    names = [f"v3-forward-bf16-{words}" for words in ("b1", "b1-deterministic", "b4", "largest", "b5")]
+    ledger = Ledger("networks", tmp_path, tmp_path, seconds=120, small=True, names=names)
+    network_cost.measure(ledger)
+    rows = json.loads((tmp_path / "networks.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == names
+    assert [row["flagged"] for row in rows] == [False, True, False, False, False]
 
 
 def test_no_case_is_begun_without_time(tmp_path):

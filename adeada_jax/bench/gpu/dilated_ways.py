@@ -145,13 +145,14 @@ WAYS = {
 }
 
 
-def with_weight_gradient(way: str) -> Callable[..., jax.Array]:
-    """`lax.conv_general_dilated` whose weights' gradient, where a 3x3 kernel is dilated, is a way's.
+def with_gradients(weight: str, input_: str = "as now") -> Callable[..., jax.Array]:
+    """`lax.conv_general_dilated` whose gradients, where a 3x3 kernel is dilated, are other ways'.
 
-    For `flax.nnx.Conv`; other convolutions, and the other two passes, stay as they are.
+    For `flax.nnx.Conv`; other convolutions, and the forward pass, stay as they are.
 
     Args:
-        way: of WAYS.
+        weight: way of WAYS to the weights' gradient.
+        input_: likewise to the input's.
     """
 
     @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -163,7 +164,7 @@ def with_weight_gradient(way: str) -> Callable[..., jax.Array]:
 
     def backward(d: int, kept: Any, g: jax.Array) -> tuple[jax.Array, jax.Array]:
         x, w = kept
-        return WAYS["as now"].input_gradient(g, w, d), WAYS[way].weight_gradient(x, g, d)
+        return WAYS[input_].input_gradient(g, w, d), WAYS[weight].weight_gradient(x, g, d)
 
     dilated.defvjp(forward, backward)
 

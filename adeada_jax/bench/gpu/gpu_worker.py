@@ -14,7 +14,7 @@ PARTS = {
     "networks": ("network_cost", 160),
     "em_others": ("em_others", 50),
     "trace": ("kernel_trace", 45),
-    "round": ("round_check", 60),
+    "round": ("round_check", 80),
     "tables": ("table_cost", 30),
 }
 

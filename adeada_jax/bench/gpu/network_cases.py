@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adeada_jax.bench.gpu.dilated_ways import with_weight_gradient
+from adeada_jax.bench.gpu.dilated_ways import with_gradients
 from adeada_jax.bench.gpu.network_names import Case
 from adeada_jax.models import Discriminator, Segmenter, layers, normalize
 from adeada_jax.training import optimizers, parallel
@@ -59,8 +59,8 @@ def make_batch(case: Case) -> dict[str, np.ndarray]:
 def segmenter_of(case: Case) -> Segmenter:
     """The network, its dilated convolutions as the case has them."""
     before = layers.spatial
-    if case.gradient != "as now":
-        layers.spatial = with_weight_gradient(case.gradient)
+    if (case.gradient, case.input_gradient) != ("as now", "as now"):
+        layers.spatial = with_gradients(case.gradient, case.input_gradient)
     try:
         return Segmenter(
             case.model,
@@ -146,7 +146,7 @@ def _training(case: Case, weights: tuple[Any, Any] | None) -> tuple[Any, Callabl
 
         def run() -> Any:
             current[0], losses = compiled(current[0], on_device, key)
-            return jax.tree.leaves(current[0])[0], losses
+            return current[0], losses
 
         return run
 

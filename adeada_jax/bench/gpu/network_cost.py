@@ -7,14 +7,16 @@ or takes its process with it, the next process goes on behind it.
 import contextlib
 import importlib.util
 import json
+import os
 import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 from adeada_jax.bench.gpu.ledger import Ledger
-from adeada_jax.bench.gpu.network_names import DEFAULT, SMALL, Wish, named
+from adeada_jax.bench.gpu.network_names import DEFAULT, DETERMINISTIC, SMALL, Wish, named
 
 # Seconds: for a process to begin, and without which no further case is begun.
 _BEGIN, _LEAST = 40.0, 25.0
@@ -26,11 +28,17 @@ def measure(ledger: Ledger) -> None:
     names = ledger.names or (SMALL if ledger.small else DEFAULT)
     wishes = [named(name, small=ledger.small) for name in names]
     while wishes and ledger.left() > _LEAST:
-        # The largest batch's process must leave no memory taken.
-        alone = next((i for i, wish in enumerate(wishes) if wish.largest), len(wishes))
-        wishes = wishes[_measured(ledger, wishes[: max(alone, 1)]) :]
+        wishes = wishes[_measured(ledger, list(_together(wishes))) :]
     if wishes:
         ledger.note(not_reached=[wish.name for wish in wishes])
+
+
+def _together(wishes: list[Wish]) -> Iterator[Wish]:
+    """The first cases that one process can measure: with one set of flags, a largest batch by itself."""
+    for i, wish in enumerate(wishes):
+        if i and (wish.largest or wishes[0].largest or wish.deterministic != wishes[0].deterministic):
+            return
+        yield wish
 
 
 def _measured(ledger: Ledger, wishes: list[Wish]) -> int:
@@ -44,6 +52,7 @@ def _measured(ledger: Ledger, wishes: list[Wish]) -> int:
             stdout=subprocess.PIPE,
             stderr=errors,
             encoding="utf-8",
+            env=_environment(wishes[0].deterministic),
         )
     rows: queue.Queue[dict[str, Any] | None] = queue.Queue()
     reader = threading.Thread(target=_read, args=(process, rows), daemon=True)
@@ -66,6 +75,12 @@ def _measured(ledger: Ledger, wishes: list[Wish]) -> int:
         process.kill()
         process.wait()
         reader.join(timeout=1.0)
+
+
+def _environment(deterministic: bool) -> dict[str, str]:
+    if not deterministic:
+        return dict(os.environ)
+    return {**os.environ, "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {DETERMINISTIC}".strip()}
 
 
 def _has_torch() -> bool:

@@ -10,8 +10,10 @@ MODELS = {"v2": "deeplabv2", "v3": "deeplabv3plus"}
 TASKS = {"forward": 70.0, "supervised": 110.0, "adversarial": 150.0}
 # dtype of the computation, and precision of float32 products.
 KINDS = {"bf16": ("bfloat16", "default"), "tf32": ("float32", "default"), "highest": ("float32", "highest")}
-# Other ways to the gradient of dilated convolutions' weights, of `dilated_ways.WAYS`.
+# Other ways to the gradients of dilated convolutions, of `dilated_ways.WAYS`: to the weights', or, with
+# "input" before the word, to the input's.
 GRADIENTS = {"one": "one product", "nine": "nine products", "phases": "phases"}
+DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 _MORE_COMPILING, _MORE_LARGEST = 120.0, 120.0
 
 # The most telling first.
@@ -24,6 +26,7 @@ DEFAULT = (
     "v2-forward-bf16-b1",
     "v3-forward-bf16-b1",
     "v3-supervised-tf32-b1",
+    "v3-supervised-bf16-b1-deterministic",
     "v3-supervised-bf16-b1-remat",
     "v2-adversarial-bf16-b1",
     "v3-supervised-bf16-b4-parts4",
@@ -56,6 +59,7 @@ class Case:
         remat: whether activations within blocks are computed again for the gradients.
         parts: in which a step works through its images.
         gradient: way to the gradient of dilated convolutions' weights, of `dilated_ways.WAYS`.
+        input_gradient: way to that of their input.
     """
 
     task: str
@@ -69,6 +73,7 @@ class Case:
     remat: bool = False
     parts: int = 1
     gradient: str = "as now"
+    input_gradient: str = "as now"
 
     @property
     def images(self) -> int:
@@ -85,12 +90,14 @@ class Wish:
         case: of batch 1 where the largest batch is sought.
         largest: whether it is.
         compiled: whether PyTorch's is measured compiled, too.
+        deterministic: whether XLA may only take kernels that give the same twice.
     """
 
     name: str
     case: Case
     largest: bool
     compiled: bool
+    deterministic: bool
 
     @property
     def seconds(self) -> float:
@@ -100,10 +107,11 @@ class Wish:
 
 
 def named(name: str, *, small: bool = False) -> Wish:
-    """What a name asks for: MODEL-TASK-KIND-BATCH and any of remat, partsN, compiled and GRADIENTS.
+    """What a name asks for.
 
     Args:
-        name: BATCH is bN or largest.
+        name: MODEL-TASK-KIND-BATCH, where BATCH is bN or largest, and any of remat, partsN, compiled,
+            deterministic, GRADIENTS and "input" with one of GRADIENTS, joined by "-".
         small: whether the network and its images are small, to see that everything runs.
 
     Raises:
@@ -118,24 +126,27 @@ def named(name: str, *, small: bool = False) -> Wish:
         for word in more:
             case = _with(case, word)
     except (KeyError, TypeError, ValueError):
+        ways = ", ".join([*GRADIENTS, *(f"input{word}" for word in GRADIENTS)])
         raise InputError(
             f"--networks: there is no '{name}'; a name is {'|'.join(MODELS)}, {'|'.join(TASKS)}, "
-            f"{'|'.join(KINDS)}, bN|largest and any of remat, partsN, compiled, {', '.join(GRADIENTS)}, "
+            f"{'|'.join(KINDS)}, bN|largest and any of remat, partsN, compiled, deterministic, {ways}, "
             "joined by '-', such as v3-supervised-bf16-b4-parts2"
         ) from None
     if case.batch % case.parts:
         raise InputError(f"--networks: '{name}' cannot divide {case.batch} images into {case.parts} parts")
     if small:
         case = replace(case, backbone="resnet18", height=64, width=128)
-    return Wish(name, case, batch == "largest", "compiled" in more)
+    return Wish(name, case, batch == "largest", "compiled" in more, "deterministic" in more)
 
 
 def _with(case: Case, word: str) -> Case:
     """A case changed by one of the words behind its batch."""
-    if word == "compiled":
+    if word in ("compiled", "deterministic"):
         return case
     if word == "remat":
         return replace(case, remat=True)
     if word in GRADIENTS:
         return replace(case, gradient=GRADIENTS[word])
+    if word.removeprefix("input") in GRADIENTS:
+        return replace(case, input_gradient=GRADIENTS[word.removeprefix("input")])
     return replace(case, parts=int(re.fullmatch(r"parts([1-9]\d*)", word)[1]))

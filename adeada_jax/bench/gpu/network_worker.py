@@ -18,7 +18,7 @@ from adeada_jax.bench.gpu.ledger import measured, timed
 from adeada_jax.bench.gpu.network_cases import Compiled, compile_case, is_out_of_memory, random_weights
 from adeada_jax.bench.gpu.network_names import Case, Wish, named
 
-_REPEAT = 5
+_REPEAT, _SAME_STEPS = 5, 3
 # Of the device's memory that the largest batch may take by the plan of one image, and the bytes that an
 # image is thought to take where there is no plan.
 _SHARE, _AN_IMAGE = 0.85, 5e9
@@ -93,7 +93,19 @@ def alone(one: Compiled) -> dict[str, Any]:
         "kind_of_products": _kind_of_products(one.case),
         "memory": one.memory and one.memory["all"],
         "first_seconds": first,
+        "same_twice": _same_twice(one),
     }
+
+
+def _same_twice(one: Compiled) -> bool:
+    """Whether a few steps from the same state come out the same, bit by bit."""
+    ends = []
+    for _ in range(2):
+        run = one.start()
+        for _ in range(_SAME_STEPS):
+            found = jax.block_until_ready(run())
+        ends.append(jax.tree.leaves(jax.device_get(found)))
+    return all(a.tobytes() == b.tobytes() for a, b in zip(*ends, strict=True))
 
 
 def _kind_of_products(case: Case) -> str:

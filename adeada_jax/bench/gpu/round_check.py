@@ -1,4 +1,4 @@
-"""A round of the toy's shapes: whether the device selects what the CPU does, and does so twice alike."""
+"""The toy's shapes: whether trainings come out the same twice, and rounds select what the CPU does."""
 
 import json
 import math
@@ -12,42 +12,81 @@ import jax
 import numpy as np
 
 from adeada_jax.bench.gpu.ledger import Ledger
+from adeada_jax.bench.gpu.network_names import DETERMINISTIC
 
-_DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
-# By name: what is set in the process's environment.
 _HIGHEST = {"JAX_DEFAULT_MATMUL_PRECISION": "highest"}
-VARIANTS = {
-    "default": {},
-    "deterministic": {"XLA_FLAGS": _DETERMINISTIC},
-    "highest precision": _HIGHEST,
-}
+# By name: what is set in the process's environment.
+TRAININGS = {"default": {}, "deterministic": {"XLA_FLAGS": DETERMINISTIC}}
+ROUNDS = {"default": {}, "highest precision": _HIGHEST}
+_TRAINING_SHARE = 0.4
 
 
 def measure(ledger: Ledger) -> None:
-    """The rounds run side by side, on the CPU and by variant on the device; then each is compared."""
+    """First trainings, as XLA has it and with its deterministic kernels, then rounds."""
+    on_cpu = jax.default_backend() == "cpu"
+    _trainings(ledger, ["default"] if on_cpu else list(TRAININGS))
+    _rounds(ledger, ["default"] if on_cpu else list(ROUNDS))
+
+
+def _job(ledger: Ledger, stage: str, variants: list[str], wait: float) -> dict[str, Any]:
+    """What all processes of a stage are told."""
     images, steps = (6, 3) if ledger.small else (40, 40)
-    variants = list(VARIANTS) if jax.default_backend() != "cpu" else ["default"]
-    wait = max(1.0, ledger.left() / 2)
+    peers = {name: str(ledger.scratch / f"{stage}, {name}, done") for name in variants}
+    return {
+        "images": images,
+        "steps": steps,
+        "weights": "",
+        "wait": wait,
+        "peers": peers,
+        "lock": str(ledger.scratch / f"{stage}.lock"),
+    }
+
+
+def _trainings(ledger: Ledger, variants: list[str]) -> None:
+    """Each variant trains twice; they run side by side and are timed in turn."""
+    seconds = _TRAINING_SHARE * ledger.left()
+    job = _job(ledger, "training", variants, seconds / 2)
+    jobs = {
+        name: {**job, "out": str(ledger.scratch / f"training, {name}.npz"), "own": name, "training": True}
+        for name in variants
+    }
+    _run_all(ledger, "two trainings of a seed", jobs, TRAININGS, ledger.left() - seconds)
+
+
+def _rounds(ledger: Ledger, variants: list[str]) -> None:
+    """The rounds run side by side, on the CPU and by variant on the device; then each is compared."""
     on_cpu = ledger.scratch / "round on the CPU.npz"
-    job = {"images": images, "steps": steps, "weights": str(on_cpu), "wait": wait, "peers": {},
-           "lock": str(ledger.scratch / "round.lock")}  # fmt: skip
-    peers = {name: str(ledger.scratch / f"round, {name}, done") for name in variants}
+    job = _job(ledger, "round", variants, max(1.0, ledger.left() / 2)) | {"weights": str(on_cpu)}
     outs = {name: ledger.scratch / f"round, {name}.npz" for name in variants}
-    jobs = {"on the CPU": {**job, "out": str(on_cpu)}}
-    jobs |= {name: {**job, "out": str(outs[name]), "own": name, "peers": peers} for name in variants}
-    settings = {"on the CPU": {"JAX_PLATFORMS": "cpu"}, **VARIANTS}
+    jobs = {"on the CPU": {**job, "out": str(on_cpu), "peers": {}}}
+    jobs |= {name: {**job, "out": str(outs[name]), "own": name} for name in variants}
+    _run_all(ledger, "round", jobs, {"on the CPU": {"JAX_PLATFORMS": "cpu"}, **ROUNDS}, 0.0)
+    for name, out in outs.items():
+        for words, file in (("the CPU's weights", out.with_suffix(".given.npz")), ("own weights", out)):
+            ledger.row(
+                "selection against the CPU's",
+                f"{name}, {words}",
+                lambda f=file: against(on_cpu, f),
+                needs=-math.inf,
+            )
+
+
+def _run_all(
+    ledger: Ledger,
+    kind: str,
+    jobs: dict[str, dict[str, Any]],
+    settings: dict[str, dict[str, str]],
+    later: float,
+) -> None:
+    """Runs processes side by side and keeps what each says, until `later` seconds before the part's end."""
     running = {name: _start(own, settings[name]) for name, own in jobs.items()}
     try:
         for name, process in running.items():
-            ledger.row("round", name, lambda p=process, n=name: _ended(p, _log(jobs[n]), ledger.left()))
+            ledger.row(kind, name, lambda p=process, n=name: _ended(p, _log(jobs[n]), ledger.left() - later))
     finally:
         for process in running.values():
             process.kill()
-            process.wait()
-    for name, out in outs.items():
-        for words, file in (("the CPU's weights", out.with_suffix(".given.npz")), ("own weights", out)):
-            ledger.row("selection against the CPU's", f"{name}, {words}", lambda f=file: against(on_cpu, f),
-                       needs=-math.inf)  # fmt: skip
+            process.communicate()
 
 
 def _start(job: dict[str, Any], environment: dict[str, str]) -> subprocess.Popen:

@@ -145,6 +145,28 @@ def _timed_alone(trainer: Trainer, job: dict[str, Any]) -> float:
         return trainer.train()[1]["step_seconds"]
 
 
+def train_twice(job: dict[str, Any]) -> dict[str, Any]:
+    """Whether two trainings of one seed give the same bits, how far they part, and a step's seconds.
+
+    Args:
+        job: as of `run`, without `weights`.
+    """
+    trainer = Trainer(Streets("rendered", job["images"]), job["steps"])
+    first, values = trainer.train()
+    again, others = trainer.train()
+    pairs = list(zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True))
+    return {
+        "platform": jax.default_backend(),
+        "first_step_seconds": values["first_step_seconds"],
+        "same_weights_twice": equal(first, again),
+        "arrays_differing": sum(not equal(a, b) for a, b in pairs),
+        "largest_difference": max(float(np.abs(a - b).max()) for a, b in pairs),
+        "loss": values["loss"],
+        "loss_again": others["loss"],
+        "step_seconds": _timed_alone(trainer, job),
+    }
+
+
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """Trains, selects, both again, selects with another process's weights, and times steps by itself.
 
@@ -176,4 +198,5 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(json.loads(sys.argv[1]))))
+    asked = json.loads(sys.argv[1])
+    print(json.dumps(train_twice(asked) if asked.get("training") else run(asked)))

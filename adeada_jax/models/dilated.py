@@ -15,25 +15,31 @@ import jax.numpy as jnp
 from jax import lax
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-_SHIFTS = (-1, 0, 1)
 
 
 def convolve(
     x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Any, **options: Any
 ) -> jax.Array:
     """`lax.conv_general_dilated`, whose results it has; for `flax.nnx.Conv`."""
-    dilation = tuple(options.get("rhs_dilation") or (1, 1))
-    groups = options.get("feature_group_count", 1)
-    keeps_size = tuple(map(tuple, padding)) == tuple((d, d) for d in dilation)
-    if kernel.shape[:2] == (3, 3) and dilation[0] == dilation[1] > 1 and tuple(strides) == (1, 1):
-        if groups == 1 and keeps_size and options.get("precision") is None:
-            return _dilated(x, kernel, int(dilation[0]))
+    if _is_ours(kernel, tuple(strides), padding, **options):
+        return _dilated(x, kernel, int(options["rhs_dilation"][0]))
     return lax.conv_general_dilated(x, kernel, strides, padding, **options)
+
+
+def _is_ours(
+    kernel: jax.Array, strides: tuple[int, ...], padding: Any, *, rhs_dilation: Sequence[int] = (1, 1),
+    feature_group_count: int = 1, **_: Any,
+) -> bool:  # fmt: skip
+    """Whether it is a 3x3 kernel, dilated alike both ways, not in groups, that keeps the image's size."""
+    dilation = rhs_dilation[0]
+    keeps_size = strides == (1, 1) and list(padding) == [(dilation, dilation)] * 2
+    alike = tuple(rhs_dilation) == (dilation, dilation)
+    return kernel.shape[:2] == (3, 3) and feature_group_count == 1 and dilation > 1 and alike and keeps_size
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _dilated(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
-    """y[p] = the sum over taps (i, j) of x[p + dilation (i - 1, j - 1)] @ kernel[i, j]; zero beyond the edges."""
+    """y[p] = the sum over taps (i, j) of x[p + dilation (i - 1, j - 1)] @ kernel[i, j]; zero off the edges."""
     padding = [(dilation, dilation)] * 2
     return lax.conv_general_dilated(
         x, kernel, (1, 1), padding, rhs_dilation=(dilation, dilation), dimension_numbers=_DIMENSIONS
@@ -64,9 +70,8 @@ def weight_gradient(x: jax.Array, g: jax.Array, dilation: int) -> jax.Array:
     Returns:
       `(3, 3, I, O)`, summed in float32 at least and rounded to g's type.
     """
-    shifted = jnp.concatenate(
-        [_shifted(g, -dilation * i, -dilation * j) for i in _SHIFTS for j in _SHIFTS], 3
-    )
+    taps = [(dilation * i, dilation * j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    shifted = jnp.concatenate([_shifted(g, -rows, -columns) for rows, columns in taps], axis=3)
     positions = (0, 1, 2)
     found = lax.dot_general(
         x,

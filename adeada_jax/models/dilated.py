@@ -39,7 +39,7 @@ def _is_ours(
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _dilated(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
-    """y[p] = the sum over taps (i, j) of x[p + dilation (i - 1, j - 1)] @ kernel[i, j]; zero off the edges."""
+    """y[p] = the sum over taps i, j of x[p + dilation (i - 1, j - 1)] @ kernel[i, j], zero off the edges."""
     padding = [(dilation, dilation)] * 2
     return lax.conv_general_dilated(
         x, kernel, (1, 1), padding, rhs_dilation=(dilation, dilation), dimension_numbers=_DIMENSIONS

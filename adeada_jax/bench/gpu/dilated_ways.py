@@ -42,7 +42,7 @@ def _transposed(forward: Callable[[jax.Array, jax.Array, int], jax.Array]) -> Wa
     return Way(forward, input_gradient, weight_gradient)
 
 
-def as_now(x: jax.Array, w: jax.Array, d: int) -> jax.Array:
+def xlas_own(x: jax.Array, w: jax.Array, d: int) -> jax.Array:
     """The convolution that the networks have."""
     padding = [(d, d)] * 2
     return lax.conv_general_dilated(x, w, (1, 1), padding, rhs_dilation=(d, d), dimension_numbers=_DIMENSIONS)
@@ -54,7 +54,7 @@ def phases(x: jax.Array, w: jax.Array, d: int) -> jax.Array:
     rows, columns = -(-height // d), -(-width // d)
     whole = jnp.pad(x, ((0, 0), (0, rows * d - height), (0, columns * d - width), (0, 0)))
     cut = whole.reshape(batch, rows, d, columns, d, features).transpose(0, 2, 4, 1, 3, 5)
-    y = as_now(cut.reshape(batch * d * d, rows, columns, features), w, 1)
+    y = xlas_own(cut.reshape(batch * d * d, rows, columns, features), w, 1)
     y = y.reshape(batch, d, d, rows, columns, -1).transpose(0, 3, 1, 4, 2, 5)
     return y.reshape(batch, rows * d, columns * d, -1)[:, :height, :width]
 
@@ -137,7 +137,7 @@ def one_weight_gradient(x: jax.Array, g: jax.Array, d: int) -> jax.Array:
 
 # By name, as tables have it; the first is what the others are compared with.
 WAYS = {
-    "as now": _transposed(as_now),
+    "XLA's own": _transposed(xlas_own),
     "one product": Way(one_forward, one_input_gradient, one_weight_gradient),
     "nine products": Way(nine_forward, lambda g, w, d: nine_forward(g, _flipped(w), d), nine_weight_gradient),
     "phases": _transposed(phases),
@@ -145,7 +145,7 @@ WAYS = {
 }
 
 
-def with_gradients(weight: str, input_: str = "as now") -> Callable[..., jax.Array]:
+def with_gradients(weight: str, input_: str = "XLA's own") -> Callable[..., jax.Array]:
     """`lax.conv_general_dilated` whose gradients, where a 3x3 kernel is dilated, are other ways'.
 
     For `flax.nnx.Conv`; other convolutions, and the forward pass, stay as they are.
@@ -157,10 +157,10 @@ def with_gradients(weight: str, input_: str = "as now") -> Callable[..., jax.Arr
 
     @partial(jax.custom_vjp, nondiff_argnums=(2,))
     def dilated(x: jax.Array, w: jax.Array, d: int) -> jax.Array:
-        return as_now(x, w, d)
+        return xlas_own(x, w, d)
 
     def forward(x: jax.Array, w: jax.Array, d: int) -> tuple[jax.Array, Any]:
-        return as_now(x, w, d), (x, w)
+        return xlas_own(x, w, d), (x, w)
 
     def backward(d: int, kept: Any, g: jax.Array) -> tuple[jax.Array, jax.Array]:
         x, w = kept

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from adeada_jax.models import dilated
+
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 _OFFSETS = tuple((i, j) for i in (-1, 0, 1) for j in (-1, 0, 1))
 _POSITIONS = (0, 1, 2)  # axes of images, rows and columns
@@ -129,16 +131,10 @@ def one_input_gradient(g: jax.Array, w: jax.Array, d: int) -> jax.Array:
     return _product(_spread(g, d), taps, (3,), (0,)).astype(g.dtype)
 
 
-def one_weight_gradient(x: jax.Array, g: jax.Array, d: int) -> jax.Array:
-    """One product of x with g at all shifts."""
-    found = _product(x, _spread(g, d), _POSITIONS, _POSITIONS)
-    return found.reshape(x.shape[3], 3, 3, g.shape[3]).transpose(1, 2, 0, 3).astype(g.dtype)
-
-
 # By name, as tables have it; the first is what the others are compared with.
 WAYS = {
     "XLA's own": _transposed(xlas_own),
-    "one product": Way(one_forward, one_input_gradient, one_weight_gradient),
+    "one product": Way(one_forward, one_input_gradient, dilated.weight_gradient),
     "nine products": Way(nine_forward, lambda g, w, d: nine_forward(g, _flipped(w), d), nine_weight_gradient),
     "phases": _transposed(phases),
     "patches": _transposed(patches),
@@ -156,7 +152,7 @@ def with_gradients(weight: str, input_: str = "XLA's own") -> Callable[..., jax.
     """
 
     @partial(jax.custom_vjp, nondiff_argnums=(2,))
-    def dilated(x: jax.Array, w: jax.Array, d: int) -> jax.Array:
+    def convolution(x: jax.Array, w: jax.Array, d: int) -> jax.Array:
         return xlas_own(x, w, d)
 
     def forward(x: jax.Array, w: jax.Array, d: int) -> tuple[jax.Array, Any]:
@@ -166,12 +162,12 @@ def with_gradients(weight: str, input_: str = "XLA's own") -> Callable[..., jax.
         x, w = kept
         return WAYS[input_].input_gradient(g, w, d), WAYS[weight].weight_gradient(x, g, d)
 
-    dilated.defvjp(forward, backward)
+    convolution.defvjp(forward, backward)
 
     def convolve(x: jax.Array, w: jax.Array, strides: Any, padding: Any, **options: Any) -> jax.Array:
         dilation = options["rhs_dilation"]
         if w.shape[:2] == (3, 3) and dilation[0] == dilation[1] > 1 and tuple(strides) == (1, 1):
-            return dilated(x, w, int(dilation[0]))
+            return convolution(x, w, int(dilation[0]))
         return lax.conv_general_dilated(x, w, strides, padding, **options)
 
     return convolve

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from adeada_jax.bench.gpu.device_lists import lists_on_device
 from adeada_jax.bench.mixtures.contender_worker import matmul_rate
+from adeada_jax.bench.mixtures.list_place import lists_made_on
 from adeada_jax.bench.mixtures.plain_em import our_engine, plain_iteration
 from adeada_jax.bench.mixtures.problem import cluster_all
 from adeada_jax.bench.mixtures.synthetic import domain_pair
@@ -48,7 +48,7 @@ def main(_) -> None:
     flops = 4.0 * number * components * dim**2
     with jax.enable_x64(True):
         engine, following = our_engine(features, start), np.ones(1, bool)
-        with lists_on_device():
+        with lists_made_on("device"):
             other = our_engine(features, start)
         engine.step(following), other.step(following)
     on_device, responsibilities = jnp.asarray(features), jnp.asarray(start)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
+from adeada_jax.mixtures.device_lists import DeviceListsEngine
 from adeada_jax.mixtures.full import FullEngine
 from adeada_jax.mixtures.packing import Layout, Shard, bucket, make_layout, make_shards
 from adeada_jax.mixtures.peers import all_min
@@ -14,6 +15,9 @@ from adeada_jax.mixtures.shared import SharedEngine
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
 CPU_GROUP_ROWS = 32768
 CPU_GROUP_COMPONENTS = 32
+# Where the mask's way to the host, and the host's lists, take longer than the products: on an H200 a fit of
+# 1.1 million regions takes 4.7 s so, and 7.9 s with lists of the host (docs/measurements/gpu.md).
+LISTS_ON_DEVICE: tuple[str, ...] = ("gpu",)
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,9 @@ def make_engine(
     )
     if options.covariance_type == "full":
         cutoff = np.inf if every_pair else None
-        return FullEngine(shards, group.layout, reg_covar=options.reg_covar, cutoff=cutoff)
+        on_device = options.device_list()[0].platform in LISTS_ON_DEVICE
+        engine = DeviceListsEngine if on_device else FullEngine
+        return engine(shards, group.layout, reg_covar=options.reg_covar, cutoff=cutoff)
     return SharedEngine(
         shards, group.layout, covariance_type=options.covariance_type, reg_covar=options.reg_covar
     )

@@ -9,12 +9,13 @@ import numpy as np
 from jax import lax
 from scipy.stats import spearmanr
 
-from adeada_jax.bench.gpu.device_lists import capacities, listed_pairs, lists_on_device, places_of
 from adeada_jax.bench.gpu.ledger import Ledger, median_seconds, peak_memory, timed
 from adeada_jax.bench.gpu.stage_clock import StageClock, stages_timed
+from adeada_jax.bench.mixtures.list_place import lists_made_on
 from adeada_jax.bench.mixtures.problem import Problem, cluster_all, make_problem
 from adeada_jax.bench.mixtures.synthetic import domain_pair
-from adeada_jax.mixtures import Mixture, em, score_mixtures
+from adeada_jax.mixtures import Mixture, em, engines, score_mixtures
+from adeada_jax.mixtures.device_lists import capacities, listed_pairs, places_of
 from adeada_jax.mixtures.em import Start
 from adeada_jax.mixtures.engines import Options, plan_groups
 from adeada_jax.mixtures.packing import make_shards, own_columns, pair_tasks
@@ -51,13 +52,14 @@ def measure(ledger: Ledger) -> None:
     ledger.row("fit", "float32", lambda: keep("fitted", fit, problem, np.float32, 200))
     ledger.row("fit", "float32, each program waited for", lambda: by_stage(ledger, problem))
     ledger.row("task lists", "of the start's pairs", lambda: list_cost(problem))
-    with lists_on_device():
-        first = "2 iterations, compiling, task lists on the device"
+    other = "host" if jax.default_backend() in engines.LISTS_ON_DEVICE else "device"
+    with lists_made_on(other):
+        first = f"2 iterations, compiling, task lists on the {other}"
         ledger.row("fit", first, lambda: keep("listed first", fit, problem, np.float32, 2))
-        name = "float32, task lists on the device"
+        name = f"float32, task lists on the {other}"
         ledger.row("fit", name, lambda: keep("listed", fit, problem, np.float32, 200))
     if "fitted" in found and "listed" in found:
-        ledger.row("error", "of the fit with lists of the device", lambda: same_fits(found))
+        ledger.row("error", "of the fit with the other task lists", lambda: same_fits(found))
     if "fitted" in found:
         ledger.row("error", "of log densities, same parameters", lambda: errors(problem, found["fitted"]))
     ledger.row("k-means", "of all classes and domains, again", lambda: kmeans_again(problem))
@@ -180,8 +182,11 @@ def fit(
 
 
 def by_stage(ledger: Ledger, problem: Problem) -> dict[str, Any]:
-    """The fit's time by stage: the start with the first iteration, and the mean of the later ones."""
-    with stages_timed() as clock:
+    """The fit's time by stage: the start with the first iteration, and the mean of the later ones.
+
+    With the host's task lists: lists of the device are not waited for by themselves.
+    """
+    with lists_made_on("host"), stages_timed() as clock:
         _, values = fit(problem, np.float32, 200, clock)
     phases = values.pop("phases")
     whole = values["iteration_seconds"]

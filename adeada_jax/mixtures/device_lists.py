@@ -3,8 +3,6 @@
 The lists are those of `packing.pair_tasks`, but of a fixed length: behind the tasks in use is padding.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -12,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adeada_jax.mixtures import engines, programs
+from adeada_jax.mixtures import programs
 from adeada_jax.mixtures.full import FullEngine
 from adeada_jax.mixtures.packing import SMALL_BLOCK, Layout, Shard
 
@@ -141,14 +139,3 @@ class DeviceListsEngine(FullEngine):
             self._places[id(shard)] = places_of(shard, self.layout)
         most = capacities(shard, self.layout, self.width)
         return listed_pairs(mask, self._places[id(shard)], big=self.layout.big_block, most=most)
-
-
-@contextmanager
-def lists_on_device() -> Iterator[None]:
-    """While it lasts, new engines with full covariances make their task lists on the device."""
-    before = engines.FullEngine
-    engines.FullEngine = DeviceListsEngine
-    try:
-        yield
-    finally:
-        engines.FullEngine = before

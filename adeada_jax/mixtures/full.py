@@ -368,8 +368,9 @@ class FullEngine:
         return self._copies[device]
 
     def _capacity(self, shard: Shard, size: int) -> int:
-        """Blocks listed in one call: a fixed number, so that calls share a program."""
-        return max(self.width, min(512, max(16, shard.capacity // size)))
+        """Blocks listed in one call: a fixed number, so that calls share a program, of whole widths."""
+        wanted = min(512, max(16, shard.capacity // size))
+        return -(-wanted // self.width) * self.width
 
     def failed(self) -> np.ndarray:
         """(M,) bool: mixtures with a component without a positive definite covariance."""

@@ -57,6 +57,12 @@ class Moments(NamedTuple):
     squares: jax.Array
 
 
+def _check_whole(listed: jax.Array, width: int) -> None:
+    """A slice that reaches beyond the end begins earlier: other entries than meant would be taken."""
+    if len(listed) % width:
+        raise ValueError(f"{len(listed)} entries are no multiple of the {width} computed side by side")
+
+
 def _products(left: jax.Array, right: jax.Array) -> jax.Array:
     """left @ right.T in full precision on every kind of device."""
     return lax.dot_general(left, right, (((left.ndim - 1,), (right.ndim - 1,)), ((), ())), precision=HIGHEST)
@@ -101,8 +107,9 @@ def complete_scores(rows, scores, exact, parts, task_rows, components, columns, 
     Args:
         rows, scores, exact, parts: as in `bound_scores`.
         task_rows: (T, B), components: (T,), columns: (T,) int32, as in `layout.Tasks`.
-        count: tasks in use. width: tasks computed side by side.
+        count: tasks in use. width: tasks computed side by side, of which T is a multiple.
     """
+    _check_whole(task_rows, width)
     head = parts.heads.shape[1]
 
     def one(index, component):
@@ -199,6 +206,7 @@ def accumulate(rows, changes, moments, centres, task_rows, components, columns, 
         rows: (N, D). changes: (K, N). moments: Moments. centres: (C, D), fixed during a fit.
         task_rows, components, columns, count, width: as in `complete_scores`.
     """
+    _check_whole(task_rows, width)
     size = changes.shape[1]
     flat = changes.ravel()
 
@@ -236,6 +244,7 @@ def update_components(parts, moments, centres, mixture, chosen, count, dim, reg_
         chosen: (C,) int32 slots, the first `count` of which are renewed.
         dim: D without padding. reg_covar: added to the diagonal. width: components side by side.
     """
+    _check_whole(chosen, width)
     slots, padded = centres.shape
     head = parts.heads.shape[1]
     real = parts.means.dtype

@@ -90,3 +90,22 @@ def test_padding_is_counted(sets):
     engine = started(sets, [4, 2, 1])
     iterate(engine, 2)
     assert 0 < engine.work.padded < 0.5 * engine.work.flops
+
+
+def test_side_by_side_every_sample_is_counted_once():
+    """Twenty lists' worth of blocks, sixteen side by side: the last slice is as whole as the first."""
+    (rows,), number = [samples(4, 10_000, 3)], 3
+    engine = started([rows], [number], side_by_side=16)
+    assert engine.shards[0].capacity // engine.layout.big_block % 16
+    (labels,) = cluster_all([rows], [number], seed=2)
+    counts = np.asarray(engine._moments_on(engine.device).counts)[:number]
+    np.testing.assert_allclose(counts, np.bincount(labels))
+    np.testing.assert_allclose(iterate(engine, 2)[0], iterate(started([rows], [number]), 2)[0], rtol=1e-9)
+
+
+def test_a_list_that_is_no_multiple_of_the_width_is_refused():
+    engine = started([samples(1, 900, 5)], [4])
+    engine.width = 16
+    engine._capacity = lambda shard, size: 20
+    with jax.enable_x64(True), pytest.raises(ValueError, match="20 entries are no multiple of the 16"):
+        engine.step(np.ones(1, bool))

@@ -1,7 +1,7 @@
 """What a round does between two trainings, as stages: region tables, densities, the selection, its labels."""
 
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ from adeada_jax.method.selection_csv import Purchase, purchases_to_csv
 from adeada_jax.method.strategy import Request, Selection
 from adeada_jax.run import inference, trainings
 from adeada_jax.run.costs import Cost, Survey
-from adeada_jax.run.experiment import Experiment
+from adeada_jax.run.experiment import Experiment, derived_seed
 from adeada_jax.run.region_file import arrays_of, join_regions, load_regions, save_regions
 from adeada_jax.run.runner import Alone, Divided, Outcome, Stage, Together
+from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import console, track
 from adeada_jax.types import IGNORE_LABEL
 
@@ -148,8 +149,13 @@ def compare_domains(experiment: Experiment, number: int, ingredient: OfDomains) 
 
 def shared_classes(experiment: Experiment) -> Sequence[int]:
     """The classes that both domains may have."""
-    shared = SHARED_CLASSES[experiment.config.shared_classes]["miou"]
-    return [c for c in experiment.source_classes if shared is None or c in shared]
+    return shared_of(experiment.config.shared_classes, experiment.source_classes)
+
+
+def shared_of(shared: str, source_classes: Sequence[int]) -> Sequence[int]:
+    """The same, of `config.shared_classes` and the ids of the source's classes."""
+    kept = SHARED_CLASSES[shared]["miou"]
+    return [c for c in source_classes if kept is None or c in kept]
 
 
 def measure_images(experiment: Experiment, ingredient: OfImage) -> Stage:
@@ -270,9 +276,8 @@ def _questions(experiment: Experiment, number: int) -> list[Question]:
 def table_of(experiment: Experiment, number: int) -> Regions:
     """What a round's strategy is given: the pool as it was before, with a column an ingredient."""
     workdir = experiment.workdir
-    pool = load_regions(workdir.pool).replay(workdir.purchases(number - 1))
-    for directory in (workdir.known, *map(workdir.extra, range(1, number))):
-        pool = pool.with_known(_covered(experiment, directory))
+    covered = partial(_covered, experiment.divided["target"], experiment.config.num_classes)
+    pool = pool_before(workdir, number, covered)
     paths = {one.name: workdir.column(one.name) for one in experiment.needed("OfImage")}
     paths |= {one.name: workdir.comparison(number, one.name) for one in experiment.compared}
     made = {name: load_arrays(path)[0]["values"] for name, path in paths.items()}
@@ -281,14 +286,44 @@ def table_of(experiment: Experiment, number: int) -> Regions:
     return pool.with_columns_of(load_regions(workdir.region_table(number, "target"))).with_columns(**made)
 
 
-def _covered(experiment: Experiment, directory: Path) -> dict[str, np.ndarray]:
+def pool_before(
+    workdir: Workdir, number: int, covered: Callable[[Path], Mapping[str, np.ndarray]]
+) -> Regions:
+    """The pool as it was before a round.
+
+    Args:
+      workdir: the run's.
+      number: of the round.
+      covered: gives, by image, the regions that the PNGs of a directory label wholly.
+    """
+    pool = load_regions(workdir.pool).replay(workdir.purchases(number - 1))
+    for directory in (workdir.known, *map(workdir.extra, range(1, number))):
+        if directory.exists():
+            pool = pool.with_known(covered(directory))
+    return pool
+
+
+def request_of(regions: Regions, number: int, options: Mapping[str, Any], seed: int) -> Request:
+    """What a round asks its strategy for: its budget, or what is left.
+
+    Args:
+      regions: of `pool_before`.
+      number: of the round.
+      options: `config.acquisition`.
+      seed: the experiment's.
+    """
+    left = regions.total_pixels - regions.labelled_pixels
+    budget = min(regions.budget(options["budget"]), left)
+    return Request(round=number, budget=budget, seed=derived_seed(seed, 0, "acquisition"))
+
+
+def _covered(divided: Any, num_classes: int, directory: Path) -> dict[str, np.ndarray]:
     """By image the regions that are labelled wholly by the PNGs of a directory, which nobody asked for."""
-    divided = experiment.divided["target"]
     index, found = {name: i for i, name in enumerate(divided.names)}, {}
     for path in sorted(directory.rglob("*.png")):
         name = path.relative_to(directory).with_suffix("").as_posix()
         i = index[name]
-        known = read_label(path, divided.images.sizes[i], experiment.config.num_classes) != IGNORE_LABEL
+        known = read_label(path, divided.images.sizes[i], num_classes) != IGNORE_LABEL
         regions = divided.regions(i).ravel()
         pixels, labelled = np.bincount(regions), np.bincount(regions, known.ravel())
         found[name] = np.flatnonzero((pixels > 0) & (labelled == pixels))
@@ -298,10 +333,14 @@ def _covered(experiment: Experiment, directory: Path) -> dict[str, np.ndarray]:
 def _purchases(experiment: Experiment, number: int) -> list[Purchase]:
     """What the strategy buys in a round, in order; density.json is written by the way."""
     options, regions = experiment.config.acquisition, table_of(experiment, number)
-    asked, left = regions.budget(options.budget), regions.total_pixels - regions.labelled_pixels
-    if asked > left:
-        console.print(f"round {number}: only {left} of {asked} pixels are left to buy; buying those")
-    request = Request(round=number, budget=min(asked, left), seed=experiment.seed(0, "acquisition"))
+    asked, request = (
+        regions.budget(options.budget),
+        request_of(regions, number, options, experiment.config.seed),
+    )
+    if asked > request.budget:
+        console.print(
+            f"round {number}: only {request.budget} of {asked} pixels are left to buy; buying those"
+        )
     selection = experiment.strategy_of(number).select(regions, request)
     classes = regions.classes
     try:

@@ -124,8 +124,7 @@ class Experiment:
 
     def seed(self, round: int, purpose: str) -> int:
         """A seed of its own for each round and purpose, derived from the experiment's."""
-        words = [self.config.seed, round, *purpose.encode()]
-        return int(np.random.SeedSequence(words).generate_state(1)[0] >> 1)
+        return derived_seed(self.config.seed, round, purpose)
 
     @contextmanager
     def stage(self, round: int, name: str) -> Iterator[None]:
@@ -157,6 +156,11 @@ class Experiment:
         discriminator = self.discriminator()
         params = checkpoints.restore(self.workdir.discriminator(), discriminator.shapes)
         return discriminator, parallel.replicate(params)
+
+
+def derived_seed(seed: int, round: int, purpose: str) -> int:
+    """What an experiment with this seed draws from in a round, for a purpose."""
+    return int(np.random.SeedSequence([seed, round, *purpose.encode()]).generate_state(1)[0] >> 1)
 
 
 @cache

@@ -44,6 +44,7 @@ def paint_sky(canvas: Canvas, style: Style, rng: np.random.Generator) -> None:
     weight = np.clip(np.arange(height, dtype=np.float32) / max(canvas.camera.horizon, 1.0), 0, 1)[:, None]
     canvas.image[:] = np.rint(top + (bottom - top) * weight)[:, None, :].astype(np.uint8)
     canvas.label[:] = CLASS["sky"]
+    canvas.new[:] = style.is_new("sky")
     # Lifting the top colour by smoothed noise gives clouds; a drawn cloud is a heap of ellipses.
     unit = height // 16
     for _ in range(int(rng.integers(0, 4))):
@@ -81,6 +82,9 @@ def paint_ground(canvas: Canvas, street: Street, style: Style, rng: np.random.Ge
     haze = np.asarray(canvas._haze, np.float32)
     canvas.image[first:] = np.clip(haze + (color - haze) * clear, 0, 255).astype(np.uint8)
     canvas.label[first:] = label
+    canvas.new[first:] = np.select(
+        [on_road, on_pavement], [style.is_new("road"), style.is_new("sidewalk")], style.is_new("terrain")
+    )
 
 
 class _Texture:

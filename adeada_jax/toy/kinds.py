@@ -62,6 +62,12 @@ COLORS = {
 }
 
 
+def is_new(thing: str, kind: str) -> bool:
+    """Whether the filmed scenes have a kind of thing that no rendered scene has."""
+    rendered, filmed = KINDS[thing][kind]
+    return rendered == 0 and filmed > 0
+
+
 @dataclass(frozen=True)
 class Style:
     """What one scene is made of.
@@ -77,6 +83,10 @@ class Style:
     kinds: dict[str, str]
     facades: tuple[str, ...]
     trees: tuple[str, ...]
+
+    def is_new(self, thing: str) -> bool:
+        """Whether this scene's kind of a thing is one that no rendered scene has."""
+        return is_new(thing, self.kinds[thing])
 
 
 def choose_kind(rng: np.random.Generator, thing: str, domain: str) -> str:

@@ -63,6 +63,7 @@ class Canvas:
     Attributes:
       image: `(H, W, 3)` uint8 RGB.
       label: `(H, W)` uint8, IGNORE_LABEL where nothing was painted.
+      new: `(H, W)` uint8, 1 where the thing is of a kind that no rendered scene has.
       camera: places world points.
     """
 
@@ -77,14 +78,17 @@ class Canvas:
         """
         self.image = np.zeros((height, width, 3), np.uint8)
         self.label = np.full((height, width), IGNORE_LABEL, np.uint8)
+        self.new = np.zeros((height, width), np.uint8)
         self.camera = camera
         self._haze = haze
         self._visibility = visibility
         self._clear = 1.0
+        self._new = 0
 
-    def set_depth(self, z: float) -> None:
-        """Sets the depth in metres of the things painted next."""
+    def set_depth(self, z: float, *, new: bool = False) -> None:
+        """Sets the depth in metres of what is painted next, and whether no rendered scene has its kind."""
         self._clear = float(np.exp(-z / self._visibility))
+        self._new = int(new)
 
     def hazed(self, color: Color) -> Color:
         """A colour as seen from the depth set last."""
@@ -98,6 +102,7 @@ class Canvas:
         cv2.fillPoly(self.image, [vertices], self.hazed(color), cv2.LINE_8, _SHIFT)
         if label is not None:
             cv2.fillPoly(self.label, [vertices], label, cv2.LINE_8, _SHIFT)
+            cv2.fillPoly(self.new, [vertices], self._new, cv2.LINE_8, _SHIFT)
 
     def world_polygon(self, points: list, color: Color, label: int | None = None) -> None:
         """Fills a polygon of world points (x, y, z)."""
@@ -129,6 +134,7 @@ class Canvas:
         cv2.ellipse(self.image, at, axes, 0, 0, 360, self.hazed(color), -1)
         if label is not None:
             cv2.ellipse(self.label, at, axes, 0, 0, 360, label, -1)
+            cv2.ellipse(self.new, at, axes, 0, 0, 360, self._new, -1)
 
     def veil(
         self,
@@ -154,3 +160,4 @@ class Canvas:
         cv2.polylines(self.image, [vertices], False, self.hazed(color), thickness)
         if label is not None:
             cv2.polylines(self.label, [vertices], False, label, thickness)
+            cv2.polylines(self.new, [vertices], False, self._new, thickness)

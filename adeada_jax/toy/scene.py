@@ -20,9 +20,7 @@ _HAZE = {"rendered": (206, 224, 246), "filmed": (200, 200, 198)}
 Things = list[tuple[float, Callable[[], None]]]
 
 
-def paint_scene(
-    rng: np.random.Generator, domain: str, height: int, width: int
-) -> tuple[np.ndarray, np.ndarray]:
+def paint_scene(rng: np.random.Generator, domain: str, height: int, width: int) -> Canvas:
     """Paints one street.
 
     Args:
@@ -32,8 +30,7 @@ def paint_scene(
       width: of the canvas in pixels.
 
     Returns:
-      image: `(height, width, 3)` uint8 RGB.
-      label: `(height, width)` uint8 trainIds, 255 for the unlabelled bins.
+      The canvas: its label holds trainIds, 255 for the unlabelled bins.
     """
     style = choose_style(rng, domain)
     camera = Camera(
@@ -61,7 +58,7 @@ def paint_scene(
     _place_people(things, canvas, style, street, rng)
     for _, paint in sorted(things, key=lambda thing: -thing[0]):
         paint()
-    return canvas.image, canvas.label
+    return canvas
 
 
 def _street(rng: np.random.Generator) -> Street:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from adeada_jax.toy.kinds import CLASS, Style, choose_color
+from adeada_jax.toy.kinds import CLASS, Style, choose_color, is_new
 from adeada_jax.toy.paint import Canvas, Color, mix, shade
 
 Range = tuple[float, float]
@@ -22,12 +22,12 @@ def paint_building(
       height: in metres.
       lit: brightness of this side of the street.
     """
-    color = choose_color(rng, kind)
+    color, new = choose_color(rng, kind), is_new("facade", kind)
     outer = x + 14 * np.sign(x)
-    canvas.set_depth(z[0])
+    canvas.set_depth(z[0], new=new)
     end_wall = (min(x, outer), max(x, outer))
     canvas.upright(end_wall, (0, height), z[0], shade(color, 0.82 * lit), CLASS["building"])
-    canvas.set_depth(0.5 * (z[0] + z[1]))
+    canvas.set_depth(0.5 * (z[0] + z[1]), new=new)
     front = shade(color, lit)
     canvas.side(x, (0, height), z, front, CLASS["building"])
     canvas.side(x, (height - 0.5, height), z, shade(front, 0.6))
@@ -83,7 +83,7 @@ def paint_tree(
     canvas: Canvas, kind: str, rng: np.random.Generator, *, x: float, z: float, height: float
 ) -> None:
     """Paints one plant that stands at (x, z); trunk and branches are vegetation too."""
-    canvas.set_depth(z)
+    canvas.set_depth(z, new=is_new("tree", kind))
     color = choose_color(rng, kind)
     if kind == "hedge":
         _hedge(canvas, color, rng, x, z)
@@ -147,7 +147,7 @@ def paint_wall(canvas: Canvas, style: Style, rng: np.random.Generator, *, x: flo
     """Paints a wall along the street, of about a person's height."""
     kind = style.kinds["wall"]
     height = float(rng.uniform(1.9, 2.6))
-    canvas.set_depth(z[0])
+    canvas.set_depth(z[0], new=style.is_new("wall"))
     color = (150, 150, 172) if kind == "concrete" else (134, 120, 96)
     canvas.side(x, (0, height), z, color, CLASS["wall"])
     if kind == "concrete":
@@ -163,7 +163,7 @@ def paint_wall(canvas: Canvas, style: Style, rng: np.random.Generator, *, x: flo
 def paint_fence(canvas: Canvas, style: Style, rng: np.random.Generator, *, x: float, z: Range) -> None:
     """Paints a fence along the street; the gaps between its bars count as fence."""
     height = float(rng.uniform(1.2, 1.7))
-    canvas.set_depth(z[0])
+    canvas.set_depth(z[0], new=style.is_new("fence"))
     ends = np.arange(z[0], z[1], 0.3 if z[0] < 12 else 0.6)
     if style.kinds["fence"] == "railing":
         canvas.side(x, (0, height), z, (206, 170, 170), CLASS["fence"])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adeada_jax.toy.kinds import CLASS, Style, choose_color, choose_kind
+from adeada_jax.toy.kinds import CLASS, Style, choose_color, choose_kind, is_new
 from adeada_jax.toy.paint import Canvas, Color, shade
 
 _GLASS = (52, 66, 84)
@@ -75,8 +75,8 @@ def _lights(canvas: Canvas, place: Place, half: float, y: float, size: float, la
 
 def paint_car(canvas: Canvas, style: Style, rng: np.random.Generator, place: Place) -> None:
     """Paints a car, van or off-road vehicle."""
-    canvas.set_depth(place.z)
     kind = choose_kind(rng, "car", style.domain)
+    canvas.set_depth(place.z, new=is_new("car", kind))
     color, label = choose_color(rng, kind), CLASS["car"]
     half, length, belt, top = {
         "saloon": (0.9, 4.4, 0.9, 1.45), "van": (1.0, 5.0, 1.25, 2.15), "offroad": (1.0, 4.6, 1.1, 1.85),
@@ -97,7 +97,7 @@ def paint_car(canvas: Canvas, style: Style, rng: np.random.Generator, place: Pla
 
 def paint_truck(canvas: Canvas, style: Style, rng: np.random.Generator, place: Place) -> None:
     """Paints a lorry: a box body or a tank behind a cab."""
-    canvas.set_depth(place.z)
+    canvas.set_depth(place.z, new=style.is_new("truck"))
     kind, label = style.kinds["truck"], CLASS["truck"]
     color, cab = choose_color(rng, kind), (236, 236, 232) if style.kinds["truck"] == "box" else (40, 70, 120)
     half, length = 1.25, 8.0
@@ -132,7 +132,7 @@ def paint_truck(canvas: Canvas, style: Style, rng: np.random.Generator, place: P
 
 def paint_bus(canvas: Canvas, style: Style, rng: np.random.Generator, place: Place) -> None:
     """Paints a bus."""
-    canvas.set_depth(place.z)
+    canvas.set_depth(place.z, new=style.is_new("bus"))
     kind, label = style.kinds["bus"], CLASS["bus"]
     color = choose_color(rng, kind)
     half, length, top = 1.3, 11.0, 3.1
@@ -151,7 +151,7 @@ def paint_bus(canvas: Canvas, style: Style, rng: np.random.Generator, place: Pla
 
 def paint_train(canvas: Canvas, style: Style, rng: np.random.Generator, place: Place) -> None:
     """Paints a train on the rails in the street, with its pantograph."""
-    canvas.set_depth(place.z)
+    canvas.set_depth(place.z, new=style.is_new("train"))
     kind, label = style.kinds["train"], CLASS["train"]
     color = choose_color(rng, kind)
     stripe = (250, 246, 240) if kind == "tram" else (150, 30, 40)

@@ -276,7 +276,7 @@ def _questions(experiment: Experiment, number: int) -> list[Question]:
 def table_of(experiment: Experiment, number: int) -> Regions:
     """What a round's strategy is given: the pool as it was before, with a column an ingredient."""
     workdir = experiment.workdir
-    covered = partial(_covered, experiment.divided["target"], experiment.config.num_classes)
+    covered = partial(covered_regions, experiment.divided["target"], experiment.config.num_classes)
     pool = pool_before(workdir, number, covered)
     paths = {one.name: workdir.column(one.name) for one in experiment.needed("OfImage")}
     paths |= {one.name: workdir.comparison(number, one.name) for one in experiment.compared}
@@ -317,7 +317,7 @@ def request_of(regions: Regions, number: int, options: Mapping[str, Any], seed: 
     return Request(round=number, budget=budget, seed=derived_seed(seed, 0, "acquisition"))
 
 
-def _covered(divided: Any, num_classes: int, directory: Path) -> dict[str, np.ndarray]:
+def covered_regions(divided: Any, num_classes: int, directory: Path) -> dict[str, np.ndarray]:
     """By image the regions that are labelled wholly by the PNGs of a directory, which nobody asked for."""
     index, found = {name: i for i, name in enumerate(divided.names)}, {}
     for path in sorted(directory.rglob("*.png")):
@@ -333,10 +333,8 @@ def _covered(divided: Any, num_classes: int, directory: Path) -> dict[str, np.nd
 def _purchases(experiment: Experiment, number: int) -> list[Purchase]:
     """What the strategy buys in a round, in order; density.json is written by the way."""
     options, regions = experiment.config.acquisition, table_of(experiment, number)
-    asked, request = (
-        regions.budget(options.budget),
-        request_of(regions, number, options, experiment.config.seed),
-    )
+    request = request_of(regions, number, options, experiment.config.seed)
+    asked = regions.budget(options.budget)
     if asked > request.budget:
         console.print(
             f"round {number}: only {request.budget} of {asked} pixels are left to buy; buying those"

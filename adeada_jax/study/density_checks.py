@@ -86,8 +86,9 @@ def separability(source: np.ndarray, target: np.ndarray, *, seed: int) -> float:
     drawn = [side[np.sort(generator.permutation(len(side))[:_MOST])] for side in (source, target)]
     of_target = np.repeat([0, 1], [len(side) for side in drawn])
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed % 2**32)
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    scores = cross_val_predict(model, np.concatenate(drawn), of_target, cv=folds, method="decision_function")
+    model = make_pipeline(StandardScaler(), LogisticRegression(solver="newton-cholesky"))
+    features = np.concatenate(drawn).astype(np.float64)
+    scores = cross_val_predict(model, features, of_target, cv=folds, method="decision_function")
     return float(roc_auc_score(of_target, scores))
 
 

@@ -127,7 +127,7 @@ def measure(judged: Judged, chosen: np.ndarray) -> dict[str, Any]:
 
 
 def by_class(judged: Judged, chosen: np.ndarray, class_names: tuple[str, ...]) -> Mapping[str, Any]:
-    """The measures of some regions, by the class that was predicted for them; classes without any left out."""
+    """The measures of some regions, by the class predicted for them; classes without any are left out."""
     parts = {name: chosen & (judged.predicted == c) for c, name in enumerate(class_names)}
     return {name: measure(judged, part) for name, part in parts.items() if part.any()}
 

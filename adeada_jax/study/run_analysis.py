@@ -1,158 +1,37 @@
 """The quality of one run's purchases: from its tables and the ground truth, worked out once and kept.
 
-The run goes on unaware of it: what is written lies in a folder of its own, and no stage reads it.
+What is written lies in a folder of its own in the run's directory, and no stage of the run reads it.
 """
 
-import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from adeada_jax.arrays import load_arrays
-from adeada_jax.data import prepared, sources
-from adeada_jax.data.held_back import SplitPart
-from adeada_jax.errors import InputError
+from adeada_jax.data.fingerprint import digest
 from adeada_jax.files import read_json, write_json_atomic
 from adeada_jax.method.ingredients.ingredient import Context
 from adeada_jax.method.regions import Regions
-from adeada_jax.method.strategy import Request
-from adeada_jax.partitions.store import DividedImages
-from adeada_jax.run import acquisition
 from adeada_jax.run.experiment import derived_seed
 from adeada_jax.run.region_file import load_regions
-from adeada_jax.run.workdir import Workdir
 from adeada_jax.study import quality
 from adeada_jax.study.density_checks import density_checks, domains
+from adeada_jax.study.past_run import PastRun, checksums, table_before
 from adeada_jax.study.quality import Judged
 from adeada_jax.study.rankings import DENSITY, bought_by, density_alone, rankings
 from adeada_jax.study.truth import Truth
 from adeada_jax.telemetry import track
 
+# Of a run's directory, where all of it lies.
 FOLDER = "analysis"
 # Counts up when what is measured changes, so that what was kept is measured anew.
 _LAYOUT = 1
 
 
-@dataclass(frozen=True)
-class PastRun:
-    """A run as it lies on the disk.
-
-    Attributes:
-      workdir: where.
-      config: its configuration; data directories are those that it read.
-      class_names: of the C classes.
-      source_names: of the classes that the source names; none without a labelled source.
-      rounds: numbers of those with purchases and tables.
-      left_out: why the others are not looked at, by number.
-    """
-
-    workdir: Workdir
-    config: Mapping[str, Any]
-    class_names: tuple[str, ...]
-    source_names: tuple[str, ...]
-    rounds: tuple[int, ...]
-    left_out: Mapping[int, str]
-
-    @property
-    def source_classes(self) -> list[int]:
-        """Ids of the classes that both domains have."""
-        named = [c for c, name in enumerate(self.class_names) if name in self.source_names]
-        return list(acquisition.shared_of(self.config["shared_classes"], named))
-
-
-def open_run(root: str | Path) -> PastRun:
-    """Looks at a run's directory.
-
-    Raises:
-      InputError: it is none, the run buys nothing in rounds, or no round has purchases and tables.
-    """
-    workdir = Workdir(root)
-    if not (workdir.config.exists() and workdir.data.exists()):
-        hint = "; its runs are in runs/NAME/seed-N" if (workdir.root / "study.json").exists() else ""
-        raise InputError(
-            f"--analyse: '{root}' is no run, as it has no config.json and data.json{hint}; "
-            "give the --workdir of a run of main.py"
-        )
-    config, data = read_json(workdir.config), read_json(workdir.data)
-    if config["experiment"] != "active":
-        raise InputError(
-            f"--analyse: '{root}' is a run of config.experiment='{config['experiment']}', which buys nothing "
-            "in rounds; give one of 'active'"
-        )
-    held = {domain: data[domain]["fingerprint"] for domain in ("source", "target") if domain in data}
-    names = {domain: fingerprint["class_names"] for domain, fingerprint in held.items()}
-    places = {domain: {**config[domain], "dir": data[domain]["dir"]} for domain in names}
-    rounds, left_out = _rounds(workdir, config["acquisition"]["rounds"])
-    return PastRun(
-        workdir, {**config, **places}, tuple(names["target"] or names.get("source", ())),
-        tuple(names.get("source", ())), rounds, left_out,
-    )  # fmt: skip
-
-
-def _rounds(workdir: Workdir, last: int) -> tuple[tuple[int, ...], dict[int, str]]:
-    """The rounds that can be looked at, and why the others cannot.
-
-    Raises:
-      InputError: none can.
-    """
-    left_out = {}
-    for number in range(1, last + 1):
-        if not workdir.selection(number).exists():
-            left_out[number] = "has bought nothing yet"
-        elif not workdir.answered(number).exists():
-            left_out[number] = "waits for labels of what it bought"
-        elif not workdir.region_table(number, "target").exists():
-            left_out[number] = f"has no table '{workdir.region_table(number, 'target')}' any more"
-        elif load_regions(workdir.region_table(number, "target")).names != load_regions(workdir.pool).names:
-            left_out[number] = "was before images joined the pool"
-    rounds = tuple(number for number in range(1, last + 1) if number not in left_out)
-    if not rounds:
-        raise InputError(
-            f"--analyse: '{workdir.root}' has nothing to analyse: round 1 {left_out[1]}; let the run go on "
-            "until its first round's labels are bought"
-        )
-    return rounds, left_out
-
-
-def check_truth(run: PastRun, truth: Truth) -> None:
-    """Whether the ground truth says anything of what was bought.
-
-    Raises:
-      InputError: none of it has a label, as where people gave them.
-    """
-    pool = load_regions(run.workdir.pool).replay(run.workdir.purchases(run.rounds[-1]))
-    if not truth.known[pool.bought > 0].any():
-        target = run.config["target"]
-        raise InputError(
-            f"--analyse: of what '{run.workdir.root}' bought nothing has a label in data set "
-            f"'{target['dataset']}' in '{target['dir']}': there is no ground truth to compare with"
-        )
-
-
-def check_target(run: PastRun) -> None:
-    """Whether the target's data are those that the run began with, with labels to compare with.
-
-    Raises:
-      InputError: they are gone, were prepared anew, or have no labels.
-    """
-    target, stored = run.config["target"], read_json(run.workdir.data)["target"]
-    splits = list(stored["fingerprint"]["splits"])
-    now = prepared.fingerprint(target["dataset"], target["dir"], splits)
-    run.workdir.check_data({"target": {**stored, "fingerprint": now, "partition": None}}, begun=True)
-    if not any(now["splits"]["train"]["label"]):
-        people = "; its labels came from people" if run.config["oracle"]["kind"] == "people" else ""
-        raise InputError(
-            f"--analyse: '{run.workdir.root}' has no ground truth: data set '{target['dataset']}' in "
-            f"'{target['dir']}' was prepared without labels{people}. Analyse a run on labelled data"
-        )
-
-
-def analysed(run: PastRun, truth: Truth, path: Path, *, density: str = "") -> dict[str, Any]:
+def analysed(
+    run: PastRun, truth: Truth, path: Path, *, density: str = "", others: bool = True
+) -> dict[str, Any]:
     """What `analyse_run` says, from `path` if it was worked out of the same files.
 
     Args:
@@ -160,30 +39,28 @@ def analysed(run: PastRun, truth: Truth, path: Path, *, density: str = "") -> di
       truth: of its pool.
       path: of analysis.json.
       density: another `config.density.kind` to look at, too; then all is worked out anew.
+      others: whether other rankings are wanted; what was kept with them serves without them, too.
     """
     mark = _fingerprint(run, truth)
     if path.exists() and not density:
         kept = read_json(path)
-        if kept.get("fingerprint") == mark:
+        if kept.get("fingerprint") == mark and (kept["others"] or not others):
             return kept
-    content = {**analyse_run(run, truth, density=density), "fingerprint": mark}
+    content = {**analyse_run(run, truth, density=density, others=others), "fingerprint": mark}
     write_json_atomic(path, content)
     return content
 
 
-def analyse_run(run: PastRun, truth: Truth, *, density: str = "") -> dict[str, Any]:
+def analyse_run(run: PastRun, truth: Truth, *, density: str = "", others: bool = True) -> dict[str, Any]:
     """All measures of a run's rounds, JSON-able; docs/purchases.md says what each is.
 
     Args:
       run: of `open_run`.
       truth: of its pool.
       density: another `config.density.kind` to look at, too.
+      others: whether to ask what other rankings would have bought.
     """
-    lacking = np.ones(len(run.class_names), bool)
-    lacking[run.source_classes] = False
-    if not run.source_names:
-        lacking[:] = False
-    rare = quality.rare_classes(truth.counts)
+    lacking, rare = lacked(run), quality.rare_classes(truth.counts)
     kinds = "kinds" if truth.new is not None else "classes" if lacking.any() else None
     numbers = track(run.rounds, total=len(run.rounds), description="quality of purchases, by round")
     return {
@@ -192,31 +69,37 @@ def analyse_run(run: PastRun, truth: Truth, *, density: str = "") -> dict[str, A
         "seed": run.config["seed"],
         "rare": {"below_percent": 100 * quality.RARE, "classes": _named(run, rare)},
         "new": {"things": kinds, "classes": _named(run, lacking) if kinds == "classes" else []},
-        "rounds": [_round(run, number, truth, (rare, lacking), density) for number in numbers],
+        "others": others,
+        "rounds": [_round(run, number, truth, density, others) for number in numbers],
         "left_out": {str(number): why for number, why in run.left_out.items()},
     }
+
+
+def lacked(run: PastRun) -> np.ndarray:
+    """`(C,)` bool: classes that a source which is there has none of."""
+    lacking = np.full(len(run.class_names), bool(run.source_names))
+    lacking[run.source_classes] = False
+    return lacking
 
 
 def _named(run: PastRun, chosen: np.ndarray) -> list[str]:
     return [run.class_names[c] for c in np.flatnonzero(chosen)]
 
 
-def _round(
-    run: PastRun, number: int, truth: Truth, marked: tuple[np.ndarray, np.ndarray], density: str
-) -> dict[str, Any]:
+def _round(run: PastRun, number: int, truth: Truth, density: str, others: bool) -> dict[str, Any]:
     """One round: what was bought, what could have been, what others would have, and the densities."""
     table, request = table_before(run, number)
-    judged = quality.judge(table, truth, *marked)
+    judged = quality.judge(table, truth, quality.rare_classes(truth.counts), lacked(run))
     rows = [row for row in run.workdir.purchases(number) if row.round == number]
     chosen = {"all": table.available, "bought": table.replay(rows).bought == number}
-    strategies, missing = rankings(table.columns, run.config["acquisition"])
-    own = run.config["acquisition"]["strategy"]
-    others = {name: bought_by(one, table, request) for name, one in strategies.items() if name != own}
+    asked, missing = rankings(table.columns, run.config["acquisition"]) if others else ({}, {})
+    asked.pop(run.config["acquisition"]["strategy"], None)
+    rivals = {name: bought_by(one, table, request) for name, one in asked.items()}
     compared = _compared(run, number, table, judged, density)
     for name, importance in compared.pop("importance").items():
         redone = table.with_columns(density=importance)
-        others[name] = bought_by(density_alone(run.config["acquisition"]), redone, request)
-    masks = chosen | others
+        rivals[name] = bought_by(density_alone(run.config["acquisition"]), redone, request)
+    masks = chosen | rivals
     measures = {name: quality.measure(judged, mask) for name, mask in masks.items()}
     classes = {name: quality.by_class(judged, mask, run.class_names) for name, mask in masks.items()}
     return {
@@ -224,28 +107,6 @@ def _round(
         "all": measures.pop("all"), "bought": measures.pop("bought"), "rankings": measures,
         "missing": missing, "by_class": classes, **compared,
     }  # fmt: skip
-
-
-def table_before(run: PastRun, number: int) -> tuple[Regions, Request]:
-    """What a round's strategy was given: the table, with every column that there is, and the request."""
-    workdir = run.workdir
-    pool = acquisition.pool_before(workdir, number, partial(_covered, run))
-    paths = [*(workdir.root / "columns").glob("*.safetensors"),
-             *(workdir.round(number) / "columns").glob("*.safetensors")]  # fmt: skip
-    made = {path.stem: load_arrays(path)[0]["values"] for path in sorted(paths)}
-    table = pool.with_columns_of(load_regions(workdir.region_table(number, "target"))).with_columns(**made)
-    request = acquisition.request_of(pool, number, run.config["acquisition"], run.config["seed"])
-    return table, request
-
-
-def _covered(run: PastRun, directory: Path) -> Mapping[str, np.ndarray]:
-    """The regions that were labelled without being asked for; see `acquisition.pool_before`."""
-    target = run.config["target"]
-    names = load_regions(run.workdir.pool).names
-    images = sources.open_images(target["dataset"], target["dir"], "train")
-    part = SplitPart(images, [images.names.index(name) for name in names])
-    divided = DividedImages(part, run.config["regions"])
-    return acquisition.covered_regions(divided, run.config["num_classes"], directory)
 
 
 def _compared(run: PastRun, number: int, table: Regions, judged: Judged, density: str) -> dict[str, Any]:
@@ -269,18 +130,6 @@ def _compared(run: PastRun, number: int, table: Regions, judged: Judged, density
 
 def _fingerprint(run: PastRun, truth: Truth) -> str:
     """A checksum of all that an analysis reads, and of what it measures."""
-    workdir = run.workdir
-    paths = [workdir.config, workdir.data, workdir.pool, *sorted((workdir.root / "columns").glob("*"))]
-    for number in run.rounds:
-        paths += [workdir.selection(number), workdir.answered(number)]
-        paths += [workdir.region_table(number, domain) for domain in ("target", "source")]
-        paths += sorted((workdir.round(number) / "columns").glob("*"))
-    marks = {str(path.relative_to(workdir.root)): _digest(path) for path in paths if path.exists()}
-    marks["truth"] = hashlib.blake2b(truth.counts.tobytes(), digest_size=16).hexdigest()
-    said = json.dumps([_LAYOUT, truth.new is None, marks, dict(run.left_out)], sort_keys=True)
-    return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()
+    counts = [truth.counts.tobytes(), b"" if truth.new is None else truth.new.tobytes()]
+    marks = [_LAYOUT, checksums(run), *map(digest, counts), dict(run.left_out)]
+    return digest(json.dumps(marks, sort_keys=True).encode())

@@ -1,0 +1,96 @@
+"""The quality of one run's purchases, on the terminal, as JSON and as a page: scripts/study.py --analyse."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.text import Text
+
+from adeada_jax.data import prepared
+from adeada_jax.errors import InputError
+from adeada_jax.evaluation.tables import table
+from adeada_jax.files import write_text_atomic
+from adeada_jax.method.densities import create_density
+from adeada_jax.report.drawing import hex_color
+from adeada_jax.report.page import environment
+from adeada_jax.report.sections import flat, subtitle, title
+from adeada_jax.run.region_file import load_regions
+from adeada_jax.study.past_run import PastRun, check_target, check_truth, open_run
+from adeada_jax.study.quality_sheets import company_sheet, definitions, merged, run_sheets
+from adeada_jax.study.run_analysis import FOLDER, analysed
+from adeada_jax.study.sheets import Sheet
+from adeada_jax.study.truth import read_truth
+from adeada_jax.telemetry import console, say
+
+
+def analyse_directory(root: str | Path, output: str | Path | None = None, *, density: str = "") -> Path:
+    """Measures a run's purchases; leaves analysis.json and analysis.html, and prints the tables in short.
+
+    Args:
+      root: the run's directory.
+      output: where the files go; unless given, `analysis` in the run's directory.
+      density: another `config.density.kind` to look at, too.
+
+    Returns:
+      The page.
+
+    Raises:
+      InputError: as `open_run`, `check_target` and `check_truth`; the density is none, or the run has no
+        tables of the source to fit it to.
+    """
+    run = open_run(root)
+    check_density(run, density)
+    check_target(run)
+    directory = Path(output) if output else run.workdir.root / FOLDER
+    truth = read_truth(run.config, load_regions(run.workdir.pool), directory / "truth.safetensors")
+    check_truth(run, truth)
+    content = analysed(run, truth, directory / "analysis.json", density=density)
+    strategy, measured = content["strategy"], merged([content])
+    sheets = run_sheets(measured, strategy)
+    kinds = dict.fromkeys(kind for entry in content["rounds"] for kind in entry["densities"])
+    for sheet in [*sheets[:2], *(company_sheet(measured, kind) for kind in kinds)]:
+        _print(sheet)
+    say(definitions(measured))
+    for number, why in content["left_out"].items():
+        say(f"round {number} is left out: it {why}")
+    for name, why in content["rounds"][-1]["missing"].items():
+        say(f"'{name}' is left out: the run's tables have no column {why}")
+    page = directory / "analysis.html"
+    write_page(page, run, sheets)
+    say(f"analysis: {page}")
+    return page
+
+
+def check_density(run: PastRun, density: str) -> None:
+    """Whether a density can be made and fitted, before long work starts.
+
+    Raises:
+      InputError: it cannot.
+    """
+    if not density:
+        return
+    try:
+        create_density({**run.config["density"], "kind": density})
+    except InputError as error:
+        raise InputError(f"--density={density}: {error}") from error
+    if not any(run.workdir.region_table(number, "source").exists() for number in run.rounds):
+        raise InputError(
+            f"--density={density}: '{run.workdir.root}' has no tables of the source's regions, as its "
+            f"strategy '{run.config['acquisition']['strategy']}' compares no domains; analyse a run of 'adeada'"
+        )
+
+
+def write_page(path: Path, run: PastRun, sheets: Sequence[Sheet]) -> None:
+    """analysis.html: all tables in one file that asks nothing of the network."""
+    target = run.config["target"]
+    _, palette = prepared.classes(target["dataset"], target["dir"])
+    colors = zip(run.class_names, map(hex_color, palette), strict=False)
+    page = environment(Path(__file__).parent).get_template("analysis.html").render(
+        title=title(run.config), subtitle=subtitle(run.config), sheets=sheets, colors=dict(colors),
+        left_out=run.left_out, config=flat(run.config),
+    )  # fmt: skip
+    write_text_atomic(path, page)
+
+
+def _print(sheet: Sheet) -> None:
+    rows = [(name, *(one.text for one in cells)) for name, cells in sheet.matrix.rows]
+    console.print(table(Text(sheet.title), (sheet.head, *sheet.matrix.columns), rows))

@@ -1,6 +1,7 @@
 """The quality of purchases as tables: of one run, or of a setting's runs with mean and spread over seeds."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -88,13 +89,25 @@ def rounds_sheet(content: Mapping[str, Any], strategy: str) -> Sheet:
     )
 
 
-def settings_sheet(contents: Mapping[str, Mapping[str, Any]], key: str) -> Sheet:
-    """One measure, settings in rows and rounds in columns.
+def study_sheets(contents: Mapping[str, Mapping[str, Any]], ours: str) -> list[Sheet]:
+    """All tables of a study: a measure of every setting each, then rankings and densities of one setting.
 
     Args:
       contents: of `merged`, by setting.
-      key: of MEASURES.
+      ours: the setting whose runs were asked what other rankings would have bought, if it is among them.
     """
+    if not contents:
+        return []
+    keys = [key for key in MEASURES if any(key in _measured(content) for content in contents.values())]
+    sheets = [settings_sheet(contents, key) for key in keys]
+    sheets[0] = replace(sheets[0], text=f"{sheets[0].text} {definitions(next(iter(contents.values())))}")
+    if ours in contents:
+        sheets += run_sheets(contents[ours], ours)[1:]
+    return sheets
+
+
+def settings_sheet(contents: Mapping[str, Mapping[str, Any]], key: str) -> Sheet:
+    """One measure, settings in rows and rounds in columns; for the arguments see `study_sheets`."""
     numbers = dict.fromkeys(number for content in contents.values() for number in content["rounds"])
     rows = tuple(
         (name, tuple(
@@ -103,7 +116,7 @@ def settings_sheet(contents: Mapping[str, Mapping[str, Any]], key: str) -> Sheet
         ))
         for name, content in contents.items()
     )  # fmt: skip
-    text = f"Of what each bought in a round; {_BASE}. {definitions(next(iter(contents.values())))}"
+    text = f"Of what each bought in a round, before its labels were known; {_BASE}. Means over seeds."
     heading, unit = MEASURES[key]
     title = f"Quality of purchases: {heading}, {unit}"
     return Sheet(title, text, "strategy", Matrix(tuple(f"round {n}" for n in numbers), rows))

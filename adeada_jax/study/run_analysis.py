@@ -62,7 +62,8 @@ def analyse_run(run: PastRun, truth: Truth, *, density: str = "", others: bool =
     """
     lacking, rare = lacked(run), quality.rare_classes(truth.counts)
     kinds = "kinds" if truth.new is not None else "classes" if lacking.any() else None
-    numbers = track(run.rounds, total=len(run.rounds), description="quality of purchases, by round")
+    words = f"{run.config['acquisition']['strategy']}, seed {run.config['seed']}: quality by round"
+    numbers = track(run.rounds, total=len(run.rounds), description=words)
     return {
         "run": str(run.workdir.root),
         "strategy": run.config["acquisition"]["strategy"],

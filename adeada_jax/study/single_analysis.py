@@ -74,8 +74,8 @@ def check_density(run: PastRun, density: str) -> None:
         raise InputError(f"--density={density}: {error}") from error
     if not any(run.workdir.region_table(number, "source").exists() for number in run.rounds):
         raise InputError(
-            f"--density={density}: '{run.workdir.root}' has no tables of the source's regions, as its "
-            f"strategy '{run.config['acquisition']['strategy']}' compares no domains; analyse a run of 'adeada'"
+            f"--density={density}: '{run.workdir.root}' has no tables of the source's regions, as a run of "
+            f"strategy '{run.config['acquisition']['strategy']}' compares no domains; give one of 'adeada'"
         )
 
 

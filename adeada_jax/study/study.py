@@ -15,6 +15,7 @@ from adeada_jax.study.analyses import analyse
 from adeada_jax.study.board import Board
 from adeada_jax.study.pictures import compared, evaluation_strips
 from adeada_jax.study.study_plan import Plan
+from adeada_jax.study.study_quality import qualities
 from adeada_jax.study.study_runner import run_plan
 from adeada_jax.telemetry import console
 
@@ -65,6 +66,8 @@ def write_outcome(
     target = config.target
     images = sources.open_images(target.dataset, target.dir, "train")
     analyses = analyse(content["config"], results, images.class_names, directory)
+    if analyses:
+        analyses["quality"] = qualities(content["config"], results, directory)
     write_json_atomic(directory / "study.json", {**content, "analyses": analyses})
     study = page.Study(
         config=content["config"], plan=plan, results=results, runs=runs, analyses=analyses,

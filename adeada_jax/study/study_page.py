@@ -16,6 +16,7 @@ from adeada_jax.study import published
 from adeada_jax.study import study_figures as figures
 from adeada_jax.study.collect import Result
 from adeada_jax.study.purchases import purchase_sheets
+from adeada_jax.study.quality_sheets import study_sheets
 from adeada_jax.study.spread import spread
 from adeada_jax.study.study_plan import Plan
 from adeada_jax.study.study_tables import OURS, result_sheets
@@ -59,6 +60,7 @@ def write_page(path: Path, study: Study, galleries: Sequence[Gallery]) -> None:
         chart=figures.miou_chart(study.results, plan.strategies, plan.references),
         results=result_sheets(study.config, plan, study.results),
         purchases=purchase_sheets(study.analyses, [*plan.strategies]),
+        quality=study_sheets(study.analyses.get("quality", {}), OURS),
         galleries=[embedded(gallery) for gallery in galleries],
         colors=dict(zip(study.class_names, map(hex_color, study.palette), strict=True)),
         paper=[published_task(name) for name in published.published()["tasks"]],
@@ -76,6 +78,7 @@ def markdown(study: Study) -> str:
     """All tables of the page as Markdown."""
     sheets = result_sheets(study.config, study.plan, study.results)
     sheets += purchase_sheets(study.analyses, study.plan.strategies)
+    sheets += study_sheets(study.analyses.get("quality", {}), OURS)
     return "".join(sheet.markdown() + "\n" for sheet in sheets)
 
 

@@ -1,10 +1,12 @@
+import zlib
+
 import numpy as np
 import pytest
 
 from adeada_jax.labels import CLASS_NAMES
 from adeada_jax.toy.camera import film
-from adeada_jax.toy.kinds import CLASS, DOMAINS, KINDS
-from adeada_jax.toy.streets import render
+from adeada_jax.toy.kinds import CLASS, DOMAINS, KINDS, choose_style
+from adeada_jax.toy.streets import new_kinds, render
 from adeada_jax.types import IGNORE_LABEL
 
 SMALL = {"height": 64, "width": 128}
@@ -104,3 +106,33 @@ def test_filming_dims_blurs_and_adds_noise():
     corner, middle = filmed[:8, -8:].mean(), filmed[28:36, 68:76].mean()
     assert corner < middle  # vignette
     assert np.array_equal(filmed, film(image, np.random.default_rng(0)))
+
+
+def test_new_kinds_are_where_only_filmed_streets_have_them():
+    """Against the kinds that the scene was drawn with, which are what its generator gives first."""
+    listed = {"sky": "blue", "road": "asphalt", "sidewalk": "slabs", "terrain": "grass", "wall": "concrete",
+              "fence": "railing", "truck": "box", "bus": "coach", "train": "tram"}  # fmt: skip
+    seen = set()
+    for index in range(12):
+        label, new = new_kinds("filmed", "train", index, **SMALL)
+        np.testing.assert_array_equal(label, render("filmed", "train", index, **SMALL)[1])
+        words = [0, DOMAINS.index("filmed"), zlib.crc32(b"train"), index]
+        style = choose_style(np.random.default_rng(words), "filmed")
+        for thing, rendered in listed.items():
+            found = new[label == CLASS[thing]]
+            assert (found == (style.kinds[thing] != rendered)).all(), (index, thing)
+            seen |= {(thing, bool(value)) for value in found}
+        for name in ("pole", "traffic light", "traffic sign", "person", "rider", "motorcycle", "bicycle"):
+            assert not new[label == CLASS[name]].any()
+        for thing, name in (("facades", "building"), ("trees", "vegetation")):
+            kinds = {"brick", "plaster"} if thing == "facades" else {"round", "conifer"}
+            if not set(getattr(style, thing)) & kinds:
+                assert (
+                    new[label == CLASS[name]].mean() > 0.8
+                )  # the backdrop's conifers and round trees are not
+        assert not new[label == IGNORE_LABEL].any()
+    assert {("sky", True), ("sky", False), ("road", True), ("road", False)} <= seen
+
+
+def test_rendered_streets_have_no_new_kinds():
+    assert not any(new_kinds("rendered", "train", index, **SMALL)[1].any() for index in range(4))

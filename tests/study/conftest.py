@@ -31,6 +31,8 @@ def write_run(directory, run, pool, *, mious, purchases=(), predicted=None, kl=N
     """What a finished run leaves: `mious` and KL of 'road' a round, `purchases` as (round, image, region)."""
     workdir = Workdir(directory / run.directory)
     write_json_atomic(workdir.config, run.config)
+    data = {"dir": "data", "fingerprint": {"class_names": CLASS_NAMES}}
+    write_json_atomic(workdir.data, {"layout": 2, "source": data, "target": data})
     workdir.report.write_text("a report")
     price = {(pool.names[i], int(r)): int(p)
              for i, r, p in zip(pool.image, pool.region, pool.pixels, strict=True)}  # fmt: skip
@@ -40,6 +42,7 @@ def write_run(directory, run, pool, *, mious, purchases=(), predicted=None, kl=N
                 for number, image, region in purchases if number == k]  # fmt: skip
         if k:
             write_text_atomic(workdir.selection(k), purchases_to_csv(rows))
+            write_json_atomic(workdir.answered(k), {})
         spent = sum(price[image, region] for number, image, region in purchases if number <= k)
         iou = {name: miou if name == "road" else None for name in CLASS_NAMES}
         entries.append({"round": k, "miou": miou, "iou": iou, "labelled_pixels": spent,

@@ -32,7 +32,8 @@ class Streets:
             for name, count in content:
                 regions += [region] * count
                 label += [255 if name is None else CLASS_NAMES.index(name)] * count
-        return {"regions": np.array([regions], np.int32), "label": np.array([label], np.uint8)}
+        return {"name": self.names[i], "regions": np.array([regions], np.int32),
+                "label": np.array([label], np.uint8)}  # fmt: skip
 
 
 @pytest.fixture

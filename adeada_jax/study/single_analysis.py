@@ -49,7 +49,7 @@ def analyse_directory(root: str | Path, output: str | Path | None = None, *, den
     kinds = dict.fromkeys(kind for entry in content["rounds"] for kind in entry["densities"])
     for sheet in [*sheets[:2], *(company_sheet(measured, kind) for kind in kinds)]:
         _print(sheet)
-    say(definitions(measured))
+    console.print(Text(definitions(measured)))
     for number, why in content["left_out"].items():
         say(f"round {number} is left out: it {why}")
     for name, why in content["rounds"][-1]["missing"].items():

@@ -125,10 +125,11 @@ def test_labels_are_read_once(example, analyses, tmp_path, monkeypatch):
 
 
 def test_data_prepared_anew_are_refused(example, analyses, tmp_path):
-    fewer = Regions.unbought(("a",), *(array[:3] for array in (example.pool.image, example.pool.region,
-                                                               example.pool.pixels)))  # fmt: skip
-    with pytest.raises(InputError, match="it has 6 regions, they had 3"):
-        read_truth(example.config, fewer, tmp_path / "truth.safetensors")
+    columns = [array[:5] for array in (example.pool.image, example.pool.region, example.pool.pixels)]
+    with pytest.raises(InputError, match="it has 6 regions, they had 5"):
+        read_truth(example.config, Regions.unbought(("a", "b"), *columns), tmp_path / "truth.safetensors")
+    with pytest.raises(InputError, match="image 'c' is gone"):
+        read_truth(example.config, Regions.unbought(("a", "c"), *columns), tmp_path / "truth.safetensors")
 
 
 def test_without_purchases_no_label_is_opened(example, monkeypatch, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from scipy.stats import entropy as entropy_of
 
 from adeada_jax.data import sources
+from adeada_jax.data.held_back import SplitPart
 from adeada_jax.errors import InputError
 from adeada_jax.files import write_json_atomic
 from adeada_jax.labels import CLASS_NAMES
@@ -197,6 +198,8 @@ def test_of_a_split_of_which_a_part_is_held_back_only_the_pool_is_read(run, outp
     image = np.searchsorted((1, 4), pool.image[rows]).astype(np.int32)
     names = (pool.names[1], pool.names[4])
     part = Regions.unbought(names, image, pool.region[rows], pool.pixels[rows])
+    images = sources.open_images("toy/filmed", config["target"]["dir"], "train")
+    DividedImages(SplitPart(images, (1, 4)), config["regions"]).make()  # as such a run does
     found = read_truth(config, part, tmp_path / "truth.safetensors")
     np.testing.assert_array_equal(found.counts, whole.counts[rows])
     np.testing.assert_array_equal(found.new, whole.new[rows])

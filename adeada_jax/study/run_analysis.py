@@ -68,6 +68,7 @@ def analyse_run(run: PastRun, truth: Truth, *, density: str = "", others: bool =
         "run": str(run.workdir.root),
         "strategy": run.config["acquisition"]["strategy"],
         "seed": run.config["seed"],
+        "class_names": list(run.class_names),
         "rare": {"below_percent": 100 * quality.RARE, "classes": _named(run, rare)},
         "new": {"things": kinds, "classes": _named(run, lacking) if kinds == "classes" else []},
         "others": others,

@@ -14,8 +14,10 @@ from adeada_jax.report.drawing import hex_color
 from adeada_jax.report.page import environment
 from adeada_jax.report.sections import flat, subtitle, title
 from adeada_jax.run.region_file import load_regions
+from adeada_jax.study.density_sheets import company_sheet
+from adeada_jax.study.merging import merged
 from adeada_jax.study.past_run import PastRun, check_target, check_truth, open_run
-from adeada_jax.study.quality_sheets import company_sheet, definitions, merged, run_sheets
+from adeada_jax.study.quality_sheets import definitions, run_sheets
 from adeada_jax.study.run_analysis import FOLDER, analysed
 from adeada_jax.study.sheets import Sheet
 from adeada_jax.study.truth import read_truth

@@ -6,15 +6,15 @@ from typing import Any
 
 from adeada_jax.run.region_file import load_regions
 from adeada_jax.study.collect import Result
+from adeada_jax.study.merging import merged
 from adeada_jax.study.past_run import open_run
-from adeada_jax.study.quality_sheets import merged
 from adeada_jax.study.run_analysis import FOLDER, analysed
 from adeada_jax.study.study_tables import OURS
 from adeada_jax.study.truth import read_truth
 
 
 def qualities(config: Mapping[str, Any], results: Sequence[Result], directory: Path) -> dict[str, Any]:
-    """By setting what `quality_sheets.merged` makes of its runs; what other rankings would buy of OURS alone.
+    """By setting what `merging.merged` makes of its runs; what other rankings would buy of OURS alone.
 
     Args:
       config: of the study.

@@ -26,8 +26,9 @@ from adeada_jax.run.region_file import load_regions, save_regions
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.study import quality, run_analysis, study_quality
 from adeada_jax.study.density_checks import density_checks, domains, outside_span, rank_correlation
+from adeada_jax.study.merging import merged
 from adeada_jax.study.past_run import check_truth, open_run, table_before
-from adeada_jax.study.quality_sheets import merged, run_sheets, study_sheets
+from adeada_jax.study.quality_sheets import run_sheets, study_sheets
 from adeada_jax.study.rankings import bought_by
 from adeada_jax.study.single_analysis import analyse_directory
 from adeada_jax.study.truth import Truth, read_truth

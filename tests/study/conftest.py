@@ -13,8 +13,10 @@ from adeada_jax.method.regions import Regions
 from adeada_jax.method.selection_csv import Purchase, purchases_to_csv
 from adeada_jax.run.region_file import save_regions
 from adeada_jax.run.workdir import Workdir
+from adeada_jax.study import study_quality
 from adeada_jax.study.collect import collect
 from adeada_jax.study.study_plan import make_plan
+from adeada_jax.study.truth import Truth
 
 ROOT = Path(__file__).parents[2]
 
@@ -103,6 +105,16 @@ def example(tmp_path_factory):
         directory=directory, plan=plan, config=json.loads(json.dumps(config.to_dict())), pool=POOL,
         results=collect(plan, directory),
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def measured(example):
+    """The quality of their purchases, against made-up pixels by class; region 3 has none of any."""
+    counts = np.zeros((6, 19), np.int32)
+    counts[[0, 0, 1, 2, 4, 4, 5], [0, 1, 1, 0, 1, 2, 2]] = [6, 4, 20, 30, 30, 20, 60]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study_quality, "read_truth", lambda *_: Truth(counts))
+        return study_quality.qualities(example.config, example.results, example.directory)
 
 
 @pytest.fixture(scope="session")

@@ -16,12 +16,13 @@ from adeada_jax.study.study_page import Study, headlines, markdown, write_page
 
 
 @pytest.fixture(scope="module")
-def study(example, tmp_path_factory):
+def study(example, measured, tmp_path_factory):
     counts = np.zeros((6, 19), np.int32)
     counts[:, 0] = example.pool.pixels
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(analyses, "read_truth", lambda *_: truth.Truth(counts))
         found = analyses.analyse(example.config, example.results, CLASS_NAMES, tmp_path_factory.mktemp("x"))
+    found["quality"] = measured
     runs = [{"run": "random", "seed": 0, "status": "failed", "error": "<out> of memory", "seconds": None,
              "cpu_seconds": 12.0, "cut_off": 1}]  # fmt: skip
     return Study(example.config, example.plan, example.results, runs, found, CLASS_NAMES, PALETTE,
@@ -50,11 +51,11 @@ def test_it_is_one_file_without_scripts(page):
 
 def test_every_part_is_there(page):
     assert re.findall(r"<h2>([^<]*)</h2>", page) == [
-        "Results", "What was bought", "Colours", "Evaluation images", "What the paper reports", "Runs"
+        "Results", "What was bought", "How good the purchases were", "Colours", "Evaluation images", "What the paper reports", "Runs"
     ]  # fmt: skip
     captions = re.findall(r"<caption>([^<]*)</caption>", page)
     for words in ("Table 6", "Table 8", "Mispredicted regions recalled in the first", "Classes a region",
-                  "Overlap", "KL divergence", "Labels bought by class", "Table 1 (b)"):  # fmt: skip
+                  "Overlap", "KL divergence", "Quality of purchases: wrong regions", "Other rankings: wrong regions", "Labels bought by class", "Table 1 (b)"):  # fmt: skip
         assert any(words in caption for caption in captions), words
     assert "57.00 ± 1.41" in page
     assert "ADeADA recalled 25% of these, uncertainty 4% (supplement E)" in page
@@ -98,7 +99,7 @@ def test_one_strategy_alone_overlaps_with_none(study):
 
 def test_markdown_holds_the_pages_tables(study):
     titles = re.findall(r"^### (.*)$", markdown(study), re.MULTILINE)
-    assert len(titles) == len(set(titles)) == 11
+    assert len(titles) == len(set(titles)) == 11 + 7
 
 
 def test_the_chart_has_each_curve_and_its_band(example):

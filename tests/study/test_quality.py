@@ -24,7 +24,7 @@ from adeada_jax.run import acquisition, runner
 from adeada_jax.run.experiment import create_experiment
 from adeada_jax.run.region_file import load_regions, save_regions
 from adeada_jax.run.workdir import Workdir
-from adeada_jax.study import quality, run_analysis, study_quality
+from adeada_jax.study import quality, run_analysis
 from adeada_jax.study.density_checks import density_checks, domains, outside_span, rank_correlation
 from adeada_jax.study.merging import merged
 from adeada_jax.study.past_run import check_truth, open_run, table_before
@@ -466,11 +466,8 @@ def test_without_labels_of_the_target_there_is_no_ground_truth(run, tmp_path):
         analyse_directory(other.root, tmp_path / "out")
 
 
-def test_a_studys_runs_are_put_together_by_setting(example, monkeypatch, tmp_path):
-    counts = np.zeros((6, 19), np.int32)
-    counts[[0, 0, 1, 2, 4, 4, 5], [0, 1, 1, 0, 1, 2, 2]] = [6, 4, 20, 30, 30, 20, 60]
-    monkeypatch.setattr(study_quality, "read_truth", lambda *_: Truth(counts))
-    found = study_quality.qualities(example.config, example.results, tmp_path)
+def test_a_studys_runs_are_put_together_by_setting(measured):
+    found = measured
     assert set(found) == {"random", "entropy", "adeada"}
     rounds = found["adeada"]["rounds"]
     assert list(rounds) == ["1"]  # the made-up runs have a table of their first round alone

@@ -11,9 +11,10 @@ from adeada_jax.files import write_json_atomic, write_text_atomic
 from adeada_jax.labels import CLASS_NAMES
 from adeada_jax.method.regions import Regions
 from adeada_jax.method.selection_csv import Purchase, purchases_to_csv
+from adeada_jax.method.strategies.registry import create_strategy
 from adeada_jax.run.region_file import save_regions
 from adeada_jax.run.workdir import Workdir
-from adeada_jax.study import study_quality
+from adeada_jax.study import run_analysis, study_quality
 from adeada_jax.study.collect import collect
 from adeada_jax.study.study_plan import make_plan
 from adeada_jax.study.truth import Truth
@@ -114,6 +115,8 @@ def measured(example):
     counts[[0, 0, 1, 2, 4, 4, 5], [0, 1, 1, 0, 1, 2, 2]] = [6, 4, 20, 30, 30, 20, 60]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study_quality, "read_truth", lambda *_: Truth(counts))
+        cheap = {name: create_strategy(name, {}) for name in ("random", "entropy")}
+        patch.setattr(run_analysis, "rankings", lambda *_: (dict(cheap), {}))
         return study_quality.qualities(example.config, example.results, example.directory)
 
 

@@ -22,7 +22,7 @@ from adeada_jax.method.strategy import Request
 from adeada_jax.partitions.store import DividedImages
 from adeada_jax.run import acquisition
 from adeada_jax.run.region_file import load_regions
-from adeada_jax.run.workdir import Workdir
+from adeada_jax.run.workdir import LAYOUT, Workdir
 from adeada_jax.study.truth import Truth
 
 
@@ -57,7 +57,8 @@ def open_run(root: str | Path) -> PastRun:
     """Looks at a run's directory.
 
     Raises:
-      InputError: it is none, the run buys nothing in rounds, or no round has purchases and tables.
+      InputError: it is none, or of another version, the run buys nothing in rounds, or no round has
+        purchases and tables.
     """
     workdir = Workdir(root)
     if not (workdir.config.exists() and workdir.data.exists()):
@@ -67,6 +68,10 @@ def open_run(root: str | Path) -> PastRun:
             "give the --workdir of a run of main.py"
         )
     config, data = read_json(workdir.config), read_json(workdir.data)
+    if data.get("layout") != LAYOUT:
+        raise InputError(
+            f"--analyse: '{root}' is a run of another version of adeada_jax; analyse it with that version"
+        )
     if config["experiment"] != "active":
         raise InputError(
             f"--analyse: '{root}' is a run of config.experiment='{config['experiment']}', which buys nothing "
@@ -101,8 +106,8 @@ def _rounds(workdir: Workdir, last: int) -> tuple[tuple[int, ...], dict[int, str
     rounds = tuple(number for number in range(1, last + 1) if number not in left_out)
     if not rounds:
         raise InputError(
-            f"--analyse: '{workdir.root}' has nothing to analyse: round 1 {left_out[1]}; let the run go on "
-            "until its first round's labels are bought"
+            f"--analyse: '{workdir.root}' has nothing to analyse: round 1 {left_out[1]}; give a run with the "
+            "tables and the labels of a round"
         )
     return rounds, left_out
 

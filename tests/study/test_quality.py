@@ -431,6 +431,11 @@ def test_what_cannot_be_analysed_is_said_in_one_line(run, tmp_path, monkeypatch)
         open_run(tmp_path)
     other = Workdir(tmp_path / "other")
     shutil.copytree(run.root, other.root)
+    data = other.data.read_bytes()
+    write_json_atomic(other.data, {**json.loads(data), "layout": 1})
+    with pytest.raises(InputError, match="another version of adeada_jax"):
+        open_run(other.root)
+    other.data.write_bytes(data)
     config = json.loads(other.config.read_text(encoding="utf-8"))
     write_json_atomic(other.config, {**config, "experiment": "target_only"})
     with pytest.raises(InputError, match=r"config\.experiment='target_only', which buys nothing"):

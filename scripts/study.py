@@ -82,7 +82,7 @@ def check_flags() -> None:
             raise InputError(f"--{name}: belongs to --analyse=RUN, which is not given")
     if missing := [f"--{name}" for name, value in study.items() if not value]:
         raise InputError(
-            f"{missing[0]} is missing; a study needs --config and --workdir, or give --analyse=RUN"
+            f"{missing[0]}: is missing; a study needs --config and --workdir, or give --analyse=RUN"
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from adeada_jax.data.fingerprint import digest
+from adeada_jax.errors import InputError
 from adeada_jax.files import read_json, write_json_atomic
 from adeada_jax.method.ingredients.ingredient import Context
 from adeada_jax.method.regions import Regions
@@ -94,10 +95,10 @@ def _round(run: PastRun, number: int, truth: Truth, density: str, others: bool) 
     judged = quality.judge(table, truth, quality.rare_classes(truth.counts), lacked(run))
     rows = [row for row in run.workdir.purchases(number) if row.round == number]
     chosen = {"all": table.available, "bought": table.replay(rows).bought == number}
+    compared = _compared(run, number, table, judged, density)
     asked, missing = rankings(table.columns, run.config["acquisition"]) if others else ({}, {})
     asked.pop(run.config["acquisition"]["strategy"], None)
     rivals = {name: bought_by(one, table, request) for name, one in asked.items()}
-    compared = _compared(run, number, table, judged, density)
     for name, importance in compared.pop("importance").items():
         redone = table.with_columns(density=importance)
         rivals[name] = bought_by(density_alone(run.config["acquisition"]), redone, request)
@@ -123,7 +124,10 @@ def _compared(run: PastRun, number: int, table: Regions, judged: Judged, density
     found["domains"] = domains(table, source, context)
     own = [options["kind"]] if DENSITY in table.columns else []
     for kind in dict.fromkeys([*own, *([density] if density else [])]):
-        importance, described = density_checks(table, source, judged, {**options, "kind": kind}, context)
+        try:
+            importance, described = density_checks(table, source, judged, {**options, "kind": kind}, context)
+        except InputError as error:
+            raise InputError(f"density '{kind}' of round {number}: {error}") from error
         found["densities"][kind] = described
         if kind not in own:
             found["importance"][f"{DENSITY} by {kind}"] = importance

@@ -59,7 +59,11 @@ def test_a_killed_study_ends_with_the_numbers_of_a_single_run(start, toy_dir, tm
     assert [rows["random", str(k)]["miou"] for k in (0, 1)] == [
         f"{entry['miou']:.4f}" for entry in summary["rounds"]
     ]
+    quality = json.loads((tmp_path / "study/study.json").read_text())["analyses"]["quality"]
+    assert set(quality) == {"random", "entropy", "uncertainty"}
+    assert quality["random"]["rounds"]["1"]["bought"]["wrong_regions"]["seeds"] == 1
     page = (tmp_path / "study/study.html").read_text()
+    assert "How good the purchases were" in page
     assert page.count('alt="filmed_val_') == 4 * 4  # image, ground truth, warm-up, random
 
 
@@ -71,13 +75,21 @@ def test_a_finished_study_is_read_not_run(example, monkeypatch, tmp_path):
     assert failures == {}
 
 
-def test_mistakes_are_said_in_one_line():
-    done = subprocess.run(
-        [*PYTHON, "scripts/study.py", "--config=configs/toy.py", "--workdir=x", "--strategies=guess"],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            ["--config=configs/toy.py", "--workdir=x", "--strategies=guess"],
+            "config.acquisition.strategy: unknown 'guess'; known: ",
+        ),
+        (["--config=configs/toy.py"], "--workdir: is missing; a study needs --config and --workdir, or"),
+        (["--analyse=nowhere", "--workdir=x"], "--workdir: is a study's; --analyse takes --output and"),
+        (["--analyse=nowhere"], "--analyse: 'nowhere' is no run, as it has no config.json and data.json;"),
+        (["--config=configs/toy.py", "--workdir=x", "--density=gmm"], "--density: belongs to --analyse=RUN"),
+    ],
+)
+def test_mistakes_are_said_in_one_line(given, said):
+    done = subprocess.run([*PYTHON, "scripts/study.py", *given], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith(
-        "error: config.acquisition.strategy: unknown 'guess'; known: "
-    )
+    assert done.stderr.splitlines()[-1].startswith(f"error: {said}")
     assert "Traceback" not in done.stderr

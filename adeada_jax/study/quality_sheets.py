@@ -14,6 +14,7 @@ from adeada_jax.study.sheets import Sheet, cell, heated
 
 _ALL = "all that could be bought"
 _BASE = "in brackets what it is of all regions that could have been bought"
+_SPREAD = "Mean ± standard deviation over seeds."
 
 
 def run_sheets(content: Mapping[str, Any], strategy: str) -> list[Sheet]:
@@ -69,7 +70,7 @@ def settings_sheet(contents: Mapping[str, Mapping[str, Any]], key: str) -> Sheet
         ))
         for name, content in contents.items()
     )  # fmt: skip
-    text = f"Of what each bought in a round, before its labels were known; {_BASE}. Means over seeds."
+    text = f"Of what each bought in a round, before its labels were known; {_BASE}. {_SPREAD}"
     heading, unit = MEASURES[key]
     title = f"Quality of purchases: {heading}, {unit}"
     return Sheet(title, text, "strategy", Matrix(tuple(f"round {n}" for n in numbers), rows))
@@ -91,7 +92,7 @@ def rankings_sheet(content: Mapping[str, Any], strategy: str, key: str) -> Sheet
     heading, unit = MEASURES[key]
     text = (
         f"What each ranking would have bought from the tables of {strategy}'s rounds with the same budget, "
-        "trained by nobody. 'density' is ADeADA's density part with the whole budget."
+        "without a training. 'density' is ADeADA's density part with the whole budget."
     )
     return Sheet(f"Other rankings: {heading}, {unit}", text, "ranking", Matrix(columns(content), rows))
 

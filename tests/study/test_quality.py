@@ -13,7 +13,7 @@ from scipy.stats import entropy as entropy_of
 from adeada_jax.data import sources
 from adeada_jax.data.held_back import SplitPart
 from adeada_jax.errors import InputError
-from adeada_jax.files import write_json_atomic
+from adeada_jax.files import write_json_atomic, write_png_atomic
 from adeada_jax.labels import CLASS_NAMES
 from adeada_jax.method.regions import Regions
 from adeada_jax.method.strategies.random import Random
@@ -176,6 +176,16 @@ def test_a_ranking_buys_down_from_its_best_until_the_budget_is_spent(run, conten
     }
     assert content["rounds"][0]["missing"] == {"redal": "edges", "aada": "target_probability"}
     assert all(0 < one["pixels"] <= request.budget for one in rankings.values())
+
+
+def test_what_was_labelled_without_being_asked_for_could_not_be_bought(run, tmp_path):
+    other = Workdir(tmp_path / "other")
+    shutil.copytree(run.root, other.root)
+    name = load_regions(run.pool).names[2]
+    write_png_atomic(other.known / f"{name}.png", np.zeros((64, 128), np.uint8))
+    before, after = (table_before(open_run(path), 1)[0] for path in (run.root, other.root))
+    assert before.available.all()
+    np.testing.assert_array_equal(after.available, after.image != 2)
 
 
 @pytest.fixture(scope="module")

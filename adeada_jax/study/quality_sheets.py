@@ -38,9 +38,10 @@ def rounds_sheet(content: Mapping[str, Any], strategy: str) -> Sheet:
     rows = [("regions", tuple(cell(entry["bought"]["regions"], "{:.0f}") for entry in rounds))]
     for key in _measured(content):
         cells = tuple(_pair(entry["bought"][key], entry["all"][key], key) for entry in rounds)
-        rows.append((" ".join(MEASURES[key]), cells))
+        heading, unit = MEASURES[key]
+        rows.append((heading if unit == "%" else f"{heading} {unit}", cells))
     text = f"What {strategy} bought, before its labels were known; {_BASE}. {definitions(content)}"
-    return Sheet("Quality of purchases", text, f"bought by {strategy}", Matrix(columns(content), tuple(rows)))
+    return Sheet(f"Quality of purchases: {strategy}", text, "in %", Matrix(columns(content), tuple(rows)))
 
 
 def study_sheets(contents: Mapping[str, Mapping[str, Any]], ours: str) -> list[Sheet]:

@@ -130,7 +130,7 @@ def _compared(run: PastRun, number: int, table: Regions, judged: Judged, density
             raise InputError(f"density '{kind}' of round {number}: {error}") from error
         found["densities"][kind] = described
         if kind not in own:
-            found["importance"][f"{DENSITY} by {kind}"] = importance
+            found["importance"][f"{DENSITY} by {kind.rpartition(':')[2]}"] = importance
     return found
 
 

@@ -50,7 +50,7 @@ def analyse_directory(root: str | Path, output: str | Path | None = None, *, den
     sheets = run_sheets(measured, strategy)
     kinds = dict.fromkeys(kind for entry in content["rounds"] for kind in entry["densities"])
     for sheet in [*sheets[:2], *(company_sheet(measured, kind) for kind in kinds)]:
-        _print(sheet)
+        print_sheet(sheet)
     console.print(Text(definitions(measured)))
     for number, why in content["left_out"].items():
         say(f"round {number} is left out: it {why}")
@@ -93,6 +93,7 @@ def write_page(path: Path, run: PastRun, sheets: Sequence[Sheet]) -> None:
     write_text_atomic(path, page)
 
 
-def _print(sheet: Sheet) -> None:
+def print_sheet(sheet: Sheet) -> None:
+    """Prints a sheet's table."""
     rows = [(name, *(one.text for one in cells)) for name, cells in sheet.matrix.rows]
     console.print(table(Text(sheet.title), (sheet.head, *sheet.matrix.columns), rows))

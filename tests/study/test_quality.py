@@ -30,7 +30,7 @@ from adeada_jax.study.merging import merged
 from adeada_jax.study.past_run import check_truth, open_run, table_before
 from adeada_jax.study.quality_sheets import run_sheets, study_sheets
 from adeada_jax.study.rankings import bought_by
-from adeada_jax.study.single_analysis import analyse_directory
+from adeada_jax.study.single_analysis import analyse_directory, print_sheet
 from adeada_jax.study.truth import Truth, read_truth
 from adeada_jax.telemetry import Metrics
 from adeada_jax.toy.streets import new_kinds
@@ -393,7 +393,7 @@ def test_another_density_is_fitted_to_the_same_tables(run, output, tmp_path):
     road = entry["densities"][kind]["road"]
     assert road["pi_with"]["feature_norm"] == pytest.approx(1.0)
     assert road["log_target_with_component_size"] is None
-    assert entry["rankings"][f"density by {kind}"]["regions"] > 0
+    assert entry["rankings"]["density by Norm"]["regions"] > 0
 
 
 class Norm:
@@ -425,7 +425,7 @@ def test_what_is_printed_and_the_page(run, output, capsys):
     assert not re.search(r"<(script|link|iframe|object|base)\b", page)
     captions = re.findall(r"<caption>([^<]*)</caption>", page)
     assert captions == [
-        "Quality of purchases", "Other rankings: wrong regions, %", "Other rankings: new things, %",
+        "Quality of purchases: adeada", "Other rankings: wrong regions, %", "Other rankings: new things, %",
         "Wrong regions by predicted class, %", "Source and target told apart",
         "Dead channels, source / target", "What pi ranks by: gmm", "pi with wrong prediction: gmm",
         "pi with beyond the source&#39;s directions: gmm",
@@ -508,3 +508,14 @@ def test_numbers_of_several_runs_become_mean_and_spread(content):
     assert both["entropy"]["deviation"] == pytest.approx(0.0)
     titles = [sheet.title for sheet in run_sheets(merged([content, other]), "adeada")]
     assert len(titles) == len(set(titles))
+
+
+def test_five_rounds_fit_a_terminal(content, capsys):
+    """As many as the paper has, with numbers as wide as they come."""
+    five = json.loads(json.dumps(content))
+    five["rounds"] = [{**content["rounds"][0], "round": k} for k in range(1, 6)]
+    for sheet in run_sheets(merged([five]), "adeada"):
+        print_sheet(sheet)
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    assert max(map(len, printed.splitlines())) <= 80

@@ -15,7 +15,7 @@ COMPANY = {
     "wrong": "wrong prediction",
     "pixels": "region's size",
     "feature_norm": "norm of z",
-    "outside_source": "beyond the source's directions",
+    "outside_source": "outside the source's span",
     "source_mean": "distance to the source's mean",
 }
 

@@ -428,7 +428,7 @@ def test_what_is_printed_and_the_page(run, output, capsys):
         "Quality of purchases: adeada", "Other rankings: wrong regions, %", "Other rankings: new things, %",
         "Wrong regions by predicted class, %", "Source and target told apart",
         "Dead channels, source / target", "What pi ranks by: gmm", "pi with wrong prediction: gmm",
-        "pi with beyond the source&#39;s directions: gmm",
+        "pi with outside the source&#39;s span: gmm",
     ]  # fmt: skip
     assert "Round 3 is left out" in page
 

@@ -45,7 +45,8 @@ def analysed(
     mark = _fingerprint(run, truth)
     if path.exists() and not density:
         kept = read_json(path)
-        if kept.get("fingerprint") == mark and (kept["others"] or not others):
+        # A density that was asked for may be another since, as its code is nobody's but the user's.
+        if kept.get("fingerprint") == mark and not kept["density"] and (kept["others"] or not others):
             return kept
     content = {**analyse_run(run, truth, density=density, others=others), "fingerprint": mark}
     write_json_atomic(path, content)
@@ -73,6 +74,7 @@ def analyse_run(run: PastRun, truth: Truth, *, density: str = "", others: bool =
         "rare": {"below_percent": 100 * quality.RARE, "classes": _named(run, rare)},
         "new": {"things": kinds, "classes": _named(run, lacking) if kinds == "classes" else []},
         "others": others,
+        "density": density,
         "rounds": [_round(run, number, truth, density, others) for number in numbers],
         "left_out": {str(number): why for number, why in run.left_out.items()},
     }

@@ -390,6 +390,10 @@ def test_another_density_is_fitted_to_the_same_tables(run, output, tmp_path):
     entry = json.loads((tmp_path / "analysis.json").read_text(encoding="utf-8"))["rounds"][0]
     kind = f"{__name__}:Norm"
     assert set(entry["densities"]) == {"gmm", kind}
+    past = open_run(run.root)
+    truth = read_truth(past.config, load_regions(run.pool), tmp_path / "truth.safetensors")
+    alone = run_analysis.analysed(past, truth, tmp_path / "analysis.json", others=False)
+    assert set(alone["rounds"][0]["densities"]) == {"gmm"}  # what was asked for once is not shown unasked
     road = entry["densities"][kind]["road"]
     assert road["pi_with"]["feature_norm"] == pytest.approx(1.0)
     assert road["log_target_with_component_size"] is None

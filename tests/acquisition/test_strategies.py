@@ -109,3 +109,45 @@ def test_unknown_strategy_lists_the_known():
         match=r"'magic'; known: adeada, random, margin, .*, aada, clue",
     ):
         create_strategy("magic", OPTIONS)
+
+
+SHARES = {"kl_random": "kl", "equal_random": "equal", "rare": "rarity", "rare_density": "rarity"}
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_classes_get_their_shares_of_the_budget(name):
+    regions = replace(make_regions(3000), pixels=np.ones(3000, int))
+    sizes = np.bincount(regions.classes)
+    kl = divergence(regions["density"], regions.classes, 3)
+    expected = {"kl": np.maximum(np.log10(np.abs(kl)), 1), "equal": np.ones(3), "rarity": 1 / sizes}
+    shares = expected[SHARES[name]] / expected[SHARES[name]].sum()
+    selection = create_strategy(name, OPTIONS).select(regions, Request(1, 300, 0))
+    bought = np.bincount(regions.classes[[pick.index for pick in selection.picks]], minlength=3)
+    np.testing.assert_allclose(bought, 300 * shares, atol=3)
+    np.testing.assert_array_equal(selection.class_budgets, np.floor(300 * shares))
+
+
+def test_within_a_class_pi_decides_or_chance():
+    regions = replace(make_regions(3000), pixels=np.ones(3000, int))
+    dense = create_strategy("rare_density", OPTIONS).select(regions, Request(1, 300, 0)).picks
+    for c in range(3):
+        own = np.flatnonzero(regions.classes == c)
+        bought = [
+            pick.index for pick in dense if regions.classes[pick.index] == c and pick.method != "random"
+        ]
+        best = own[np.argsort(-regions["density"][own])][: len(bought)]
+        assert set(bought) == set(best)
+    drawn = [
+        create_strategy("rare", OPTIONS).select(regions, Request(k, 300, seed)).picks
+        for k, seed in ((1, 0), (1, 0), (2, 0), (1, 1))
+    ]
+    chosen = [[pick.index for pick in picks] for picks in drawn]
+    assert chosen[0] == chosen[1]
+    assert len({tuple(one) for one in chosen}) == 3
+    mean = regions["density"][chosen[0]].mean()
+    assert abs(mean - regions["density"].mean()) < 20  # the spread of a mean of 300 is 6
+
+
+def test_only_what_is_looked_at_is_needed():
+    needs = {name: "density" in create_strategy(name, OPTIONS).needs for name in SHARES}
+    assert needs == {"kl_random": True, "equal_random": False, "rare": False, "rare_density": True}

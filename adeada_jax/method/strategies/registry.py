@@ -1,12 +1,14 @@
 """The strategies by name: the paper's, its eight baselines, one for the first round, anyone's own."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from adeada_jax import seams
 from adeada_jax.method.strategies.aada import Aada
 from adeada_jax.method.strategies.adeada import Adeada
 from adeada_jax.method.strategies.badge import Badge
+from adeada_jax.method.strategies.by_class import BY_CLASS, ByClass
 from adeada_jax.method.strategies.clue import Clue
 from adeada_jax.method.strategies.confidence import Confidence
 from adeada_jax.method.strategies.entropy import Entropy
@@ -15,6 +17,11 @@ from adeada_jax.method.strategies.random import Random
 from adeada_jax.method.strategies.redal import Redal
 from adeada_jax.method.strategies.typical import Typical
 from adeada_jax.method.strategy import Strategy
+
+
+def _by_class(name: str, options: Mapping[str, Any]) -> Strategy:
+    return ByClass(name, *BY_CLASS[name])
+
 
 STRATEGIES: dict[str, Callable[[Mapping[str, Any]], Strategy]] = {
     "adeada": lambda options: Adeada(
@@ -29,6 +36,7 @@ STRATEGIES: dict[str, Callable[[Mapping[str, Any]], Strategy]] = {
     "aada": lambda options: Aada(),
     "clue": lambda options: Clue(),
     "typical": lambda options: Typical(),
+    **{name: partial(_by_class, name) for name in BY_CLASS},
 }
 
 

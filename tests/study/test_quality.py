@@ -173,6 +173,7 @@ def test_a_ranking_buys_down_from_its_best_until_the_budget_is_spent(run, conten
         "clue",
         "typical",
         "density",
+        *BY_CLASS,
     }
     assert content["rounds"][0]["missing"] == {"redal": "edges", "aada": "target_probability"}
     assert all(0 < one["pixels"] <= request.budget for one in rankings.values())

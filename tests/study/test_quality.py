@@ -16,6 +16,7 @@ from adeada_jax.errors import InputError
 from adeada_jax.files import write_json_atomic, write_png_atomic
 from adeada_jax.labels import CLASS_NAMES
 from adeada_jax.method.regions import Regions
+from adeada_jax.method.strategies.by_class import BY_CLASS
 from adeada_jax.method.strategies.random import Random
 from adeada_jax.method.strategies.registry import create_strategy
 from adeada_jax.method.strategy import Request, Selection, buy_ranked

@@ -1,0 +1,147 @@
+"""Shrunk covariances against scikit-learn's, with weights against repeated samples, and many at once."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.covariance import OAS, LedoitWolf, empirical_covariance
+from sklearn.mixture import GaussianMixture as Reference
+
+from adeada_jax.mixtures import GaussianMixture, fit_mixtures
+from adeada_jax.mixtures.shrinkage import central_fourth, ledoit_wolf, oas, shrink
+
+THEIRS = {"ledoit_wolf": LedoitWolf, "oas": OAS}
+PRIORS = tuple(THEIRS)
+
+
+def samples(seed: int, size: int, dim: int) -> np.ndarray:
+    """Skewed, of low rank and noise, far from the origin."""
+    rng = np.random.default_rng(seed)
+    return 3 + rng.normal(size=(size, 4)) @ rng.normal(size=(4, dim)) + rng.gamma(0.5, 0.4, (size, dim))
+
+
+def soft(seed: int, size: int, number: int) -> np.ndarray:
+    drawn = np.random.default_rng(seed).random((size, number)) ** 3 + 0.05
+    return drawn / drawn.sum(axis=1, keepdims=True)
+
+
+def written_out(features: np.ndarray, weights: np.ndarray, prior: str) -> np.ndarray:
+    """The shrunk covariance (D, D) of weighted samples, sample by sample as the formulas stand."""
+    size, dim = weights.sum(), features.shape[1]
+    offsets = features - weights @ features / size
+    outer = np.einsum("ni,nj->nij", offsets, offsets)
+    covariance = np.einsum("n,nij->ij", weights, outer) / size
+    scale = np.trace(covariance) / dim
+    if prior == "oas":
+        norm, square = (covariance**2).sum(), np.trace(covariance) ** 2
+        amount = min(1.0, (norm + square) / ((size + 1) * (norm - square / dim)))
+    else:
+        away = ((covariance - scale * np.eye(dim)) ** 2).sum() / dim
+        noise = np.einsum("n,nij->", weights, (outer - covariance) ** 2) / (size**2 * dim)
+        amount = min(noise, away) / away
+    return (1 - amount) * covariance + amount * scale * np.eye(dim)
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize(("size", "dim"), [(30, 7), (20, 70), (400, 70), (2, 5), (50, 1)])
+def test_one_component_equals_scikit_learn(prior, size, dim):
+    features = samples(size, size, dim)
+    ours = GaussianMixture(1, covariance_prior=prior, reg_covar=1e-12).fit(features)
+    theirs = THEIRS[prior]().fit(features)
+    np.testing.assert_allclose(ours.covariances_[0], theirs.covariance_, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(ours.means_[0], theirs.location_)
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_float32_is_near_float64(prior):
+    features = samples(3, 40, 70).astype(np.float32)
+    single, double = (
+        GaussianMixture(2, covariance_prior=prior, random_state=0).fit(features.astype(kind))
+        for kind in (np.float32, np.float64)
+    )
+    np.testing.assert_allclose(single.covariances_, double.covariances_, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(single.score_samples(features), double.score_samples(features), rtol=1e-4)
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_an_m_step_shrinks_each_component_by_its_responsibilities(prior):
+    features, start = samples(1, 60, 12), soft(2, 60, 3)
+    model = Reference(3, tol=0, max_iter=1)  # whose E step says what the engine's second M step is given
+    weights = start.sum(axis=0) / 60
+    means = start.T @ features / start.sum(axis=0)[:, None]
+    covariances = np.stack([written_out(features, start[:, k], prior) for k in range(3)]) + 1e-6 * np.eye(12)
+    model.weights_, model.means_ = weights, means
+    model.precisions_cholesky_ = np.stack([np.linalg.cholesky(np.linalg.inv(c)) for c in covariances])
+    # scikit-learn wants the upper factor's transpose the other way round; any root of the precision serves.
+    (ours,) = fit_mixtures([features], 3, covariance_prior=prior, responsibilities=[start], max_iter=1)
+    following = model.predict_proba(features)
+    expected = [written_out(features, following[:, k], prior) + 1e-6 * np.eye(12) for k in range(3)]
+    np.testing.assert_allclose(ours.covariances, expected, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_whole_weights_are_repeated_samples(prior):
+    features, counts = samples(4, 25, 8), np.random.default_rng(0).integers(0, 4, 25)
+    (weighted,) = _shrunk([features], [counts.astype(float)], prior)
+    repeated = THEIRS[prior]().fit(np.repeat(features, counts, axis=0))
+    np.testing.assert_allclose(weighted, repeated.covariance_, rtol=1e-9, atol=1e-12)
+
+
+def _shrunk(sets, weights, prior):
+    """By the functions themselves, from moments about the origin."""
+    found = []
+    with jax.enable_x64(True):
+        for y, w in zip(sets, weights, strict=True):
+            q, size = (y**2).sum(axis=1), w.sum()
+            shift, squares = w @ y / size, (y * w[:, None]).T @ y
+            covariance = jnp.asarray(squares / size - np.outer(shift, shift))
+            fourth = central_fourth(size, w @ y, squares, (w * q) @ y, w @ q**2, shift)
+            dim = y.shape[1]
+            amount = oas(covariance, size, dim) if prior == "oas" else ledoit_wolf(covariance, size, fourth, dim)
+            found.append(np.asarray(shrink(covariance, amount, dim)))
+    return found
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_with_many_samples_nothing_is_shrunk(prior):
+    features = samples(5, 40_000, 6)
+    ours = GaussianMixture(1, covariance_prior=prior).fit(features)
+    np.testing.assert_allclose(ours.covariances_[0], empirical_covariance(features), rtol=2e-3, atol=2e-3)
+    few = GaussianMixture(1, covariance_prior=prior).fit(features[:10])
+    assert np.abs(few.covariances_[0] - empirical_covariance(features[:10])).max() > 0.05
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_many_at_once_in_pieces_and_over_epochs_equal_one_by_one(prior):
+    sets = [samples(seed, size, 70).astype(np.float32) for seed, size in enumerate((500, 90, 12))]
+    starts = [soft(i, len(s), k) for i, (s, k) in enumerate(zip(sets, (4, 2, 1), strict=True))]
+    options = dict(covariance_prior=prior, max_iter=4, tol=0)
+    together = fit_mixtures(sets, [4, 2, 1], responsibilities=starts, **options)
+    in_pieces = fit_mixtures(sets, [4, 2, 1], responsibilities=starts, resident_bytes=70_000, **options)
+    for i, (a, b) in enumerate(zip(together, in_pieces, strict=True)):
+        (alone,) = fit_mixtures([sets[i]], len(a.weights), responsibilities=[starts[i]], **options)
+        for other in (b, alone):
+            np.testing.assert_allclose(other.covariances, a.covariances, rtol=1e-3, atol=1e-4)
+            np.testing.assert_allclose(other.lower_bounds, a.lower_bounds, rtol=1e-5)
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_a_component_of_equal_samples_is_regularised_only(prior):
+    features = np.concatenate([np.full((5, 9), 2.0), samples(0, 40, 9) + 50])
+    (mixture,) = fit_mixtures(
+        [features], 2, covariance_prior=prior, responsibilities=[np.eye(2)[[0] * 5 + [1] * 40]]
+    )
+    assert mixture.status == "fitted"
+    np.testing.assert_allclose(mixture.covariances[0], 1e-6 * np.eye(9), atol=1e-12)
+
+
+def test_what_cannot_be_shrunk_is_refused():
+    features = samples(0, 30, 4)
+    with pytest.raises(ValueError, match="covariance_prior='oas' shrinks full covariances only"):
+        fit_mixtures([features], 2, covariance_type="diag", covariance_prior="oas")
+    with pytest.raises(ValueError, match="covariance_prior must be one of"):
+        fit_mixtures([features], 2, covariance_prior="oracle")
+    with pytest.raises(ValueError, match="full covariances only"):
+        GaussianMixture(2, covariance_type="tied", covariance_prior="oas").fit(features)
+    with pytest.raises(ValueError, match="'covariance_prior' parameter"):
+        GaussianMixture(2, covariance_prior="oracle").fit(features)

@@ -165,8 +165,8 @@ def check_prior(covariance_prior: str, covariance_type: str) -> None:
         raise ValueError(f"covariance_prior must be one of {PRIORS}, got {covariance_prior!r}")
     if covariance_prior and covariance_type != "full":
         raise ValueError(
-            f"covariance_prior={covariance_prior!r} shrinks full covariances only; use covariance_type='full', "
-            f"not {covariance_type!r}, or covariance_prior=''"
+            f"covariance_prior={covariance_prior!r} shrinks full covariances only; "
+            f"use covariance_type='full', not {covariance_type!r}, or covariance_prior=''"
         )
 
 

@@ -53,8 +53,8 @@ class Components(NamedTuple):
 class Moments(NamedTuple):
     """Sufficient statistics in float64 about fixed centres: counts (C,), sums (C, D), squares (C, D, D).
 
-    Ledoit and Wolf's shrinkage also needs those of the squared distances q to the centres: cubes (C, D), sums of
-    q times the offset, and fourths (C,), sums of q^2.
+    Ledoit and Wolf's shrinkage also needs those of the squared distances q to the centres: cubes (C, D), sums
+    of q times the offset, and fourths (C,), sums of q^2.
     """
 
     counts: jax.Array

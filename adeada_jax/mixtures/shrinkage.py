@@ -1,8 +1,9 @@
 """Covariances drawn towards a multiple of the identity where samples are few.
 
-What is drawn is a component's covariance S with its responsibilities as weights w_i, whose sum n stands for the
-number of samples: (1 - s) S + s mu I with mu = tr S / D. Weights that are whole numbers give what so many equal
-samples would, and weights of one what scikit-learn's `LedoitWolf` and `OAS` give.
+What is drawn is a component's covariance S with its responsibilities as weights w_i, whose sum n stands for
+the number of samples: (1 - s) S + s mu I with mu = tr S / D. Weights that are whole numbers give what so many
+equal samples would, and weights of one what scikit-learn's `LedoitWolf` and `OAS` give. As there, a single
+sample has no spread that could be shared out, and two are not shrunk at all by Ledoit and Wolf's rule.
 """
 
 import jax
@@ -19,7 +20,7 @@ def central_fourth(
     fourths: jax.Array,
     shift: jax.Array,
 ) -> jax.Array:
-    """Sum of w_i |y_i - shift|^4 from moments of y: |y - s|^2 = q - 2 s'y + |s|^2, with q = |y|^2, is squared.
+    """Sum of w_i |y_i - s|^4 from moments of y: |y - s|^2 = q - 2 s'y + |s|^2, with q = |y|^2, is squared.
 
     Args:
         size: sum of w_i. sums: (D,) of w_i y_i. squares: (D, D) of w_i y_i y_i'.
@@ -55,8 +56,8 @@ def ledoit_wolf(covariance: jax.Array, size: jax.Array, fourth: jax.Array, dim: 
 
 
 def oas(covariance: jax.Array, size: jax.Array, dim: int | jax.Array) -> jax.Array:
-    """Shrinkage s of Chen, Wiesel, Eldar and Hero (2010), "Shrinkage algorithms for MMSE covariance estimation",
-    Eq. 23, without its terms in 2 / D, as scikit-learn has it:
+    """Shrinkage s of Chen, Wiesel, Eldar and Hero (2010), "Shrinkage algorithms for MMSE covariance
+    estimation", Eq. 23, without its terms in 2 / D, as scikit-learn has it:
 
         s = min(1, (|S|^2 + tr(S)^2) / ((n + 1) (|S|^2 - tr(S)^2 / D)))
 

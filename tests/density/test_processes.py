@@ -170,10 +170,11 @@ def test_no_program_calls_lapack():
     shapes = ((slots, dim), (slots, tail, dim), (slots, tail), (slots, dim - tail, dim - tail), (slots,))
     parts = Components(*(np.zeros(s, np.float32) for s in shapes), np.zeros(slots, bool))
     with jax.enable_x64(True):
-        moments = Moments(np.ones(slots), np.zeros((slots, dim)), np.zeros((slots, dim, dim)))
+        sizes = ((slots,), (slots, dim), (slots, dim, dim), (slots, dim), (slots,))
+        moments = Moments(*map(np.ones, sizes))
         slot = np.zeros(slots, np.int32)
         centres, listed = np.zeros((slots, dim), np.float32), (np.zeros(8, np.int32), np.int32(2))
         arguments = (parts, moments, centres, slot, *listed, dim, 1e-6)
-        text = programs.update_components.lower(*arguments, width=4).as_text()
+        text = programs.update_components.lower(*arguments, width=4, prior="ledoit_wolf").as_text()
     assert "while" in text
     assert "lapack" not in text

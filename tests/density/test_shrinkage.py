@@ -43,7 +43,7 @@ def written_out(features: np.ndarray, weights: np.ndarray, prior: str) -> np.nda
 
 
 @pytest.mark.parametrize("prior", PRIORS)
-@pytest.mark.parametrize(("size", "dim"), [(30, 7), (20, 70), (400, 70), (2, 5), (50, 1)])
+@pytest.mark.parametrize(("size", "dim"), [(30, 7), (20, 70), (150, 70), (2, 7)])
 def test_one_component_equals_scikit_learn(prior, size, dim):
     features = samples(size, size, dim)
     ours = GaussianMixture(1, covariance_prior=prior, reg_covar=1e-12).fit(features)
@@ -54,34 +54,34 @@ def test_one_component_equals_scikit_learn(prior, size, dim):
 
 @pytest.mark.parametrize("prior", PRIORS)
 def test_float32_is_near_float64(prior):
-    features = samples(3, 40, 70).astype(np.float32)
+    features, start = samples(3, 40, 70).astype(np.float32), np.eye(2)[np.arange(40) % 3 // 2]
     single, double = (
-        GaussianMixture(2, covariance_prior=prior, random_state=0).fit(features.astype(kind))
+        fit_mixtures([features.astype(kind)], 2, covariance_prior=prior, responsibilities=[start])[0]
         for kind in (np.float32, np.float64)
     )
-    np.testing.assert_allclose(single.covariances_, double.covariances_, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(single.covariances, double.covariances, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(single.score_samples(features), double.score_samples(features), rtol=1e-4)
 
 
 @pytest.mark.parametrize("prior", PRIORS)
 def test_an_m_step_shrinks_each_component_by_its_responsibilities(prior):
-    features, start = samples(1, 60, 12), soft(2, 60, 3)
-    model = Reference(3, tol=0, max_iter=1)  # whose E step says what the engine's second M step is given
+    features, start = samples(1, 60, 7), soft(2, 60, 3)
+    model = Reference(3)  # whose E step says what the engine's second M step is given
     weights = start.sum(axis=0) / 60
     means = start.T @ features / start.sum(axis=0)[:, None]
-    covariances = np.stack([written_out(features, start[:, k], prior) for k in range(3)]) + 1e-6 * np.eye(12)
+    covariances = np.stack([written_out(features, start[:, k], prior) for k in range(3)]) + 1e-6 * np.eye(7)
     model.weights_, model.means_ = weights, means
     model.precisions_cholesky_ = np.stack([np.linalg.cholesky(np.linalg.inv(c)) for c in covariances])
-    # scikit-learn wants the upper factor's transpose the other way round; any root of the precision serves.
     (ours,) = fit_mixtures([features], 3, covariance_prior=prior, responsibilities=[start], max_iter=1)
     following = model.predict_proba(features)
-    expected = [written_out(features, following[:, k], prior) + 1e-6 * np.eye(12) for k in range(3)]
+    expected = [written_out(features, following[:, k], prior) + 1e-6 * np.eye(7) for k in range(3)]
     np.testing.assert_allclose(ours.covariances, expected, rtol=1e-5, atol=1e-8)
 
 
 @pytest.mark.parametrize("prior", PRIORS)
-def test_whole_weights_are_repeated_samples(prior):
-    features, counts = samples(4, 25, 8), np.random.default_rng(0).integers(0, 4, 25)
+@pytest.mark.parametrize("dim", [1, 8])
+def test_whole_weights_are_repeated_samples(prior, dim):
+    features, counts = samples(4, 25, dim), np.random.default_rng(0).integers(0, 4, 25)
     (weighted,) = _shrunk([features], [counts.astype(float)], prior)
     repeated = THEIRS[prior]().fit(np.repeat(features, counts, axis=0))
     np.testing.assert_allclose(weighted, repeated.covariance_, rtol=1e-9, atol=1e-12)
@@ -97,42 +97,47 @@ def _shrunk(sets, weights, prior):
             covariance = jnp.asarray(squares / size - np.outer(shift, shift))
             fourth = central_fourth(size, w @ y, squares, (w * q) @ y, w @ q**2, shift)
             dim = y.shape[1]
-            amount = oas(covariance, size, dim) if prior == "oas" else ledoit_wolf(covariance, size, fourth, dim)
+            amount = (
+                oas(covariance, size, dim) if prior == "oas" else ledoit_wolf(covariance, size, fourth, dim)
+            )
             found.append(np.asarray(shrink(covariance, amount, dim)))
     return found
 
 
 @pytest.mark.parametrize("prior", PRIORS)
 def test_with_many_samples_nothing_is_shrunk(prior):
-    features = samples(5, 40_000, 6)
+    features = samples(5, 20_000, 7)
     ours = GaussianMixture(1, covariance_prior=prior).fit(features)
-    np.testing.assert_allclose(ours.covariances_[0], empirical_covariance(features), rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(ours.covariances_[0], empirical_covariance(features), rtol=3e-3, atol=3e-3)
     few = GaussianMixture(1, covariance_prior=prior).fit(features[:10])
     assert np.abs(few.covariances_[0] - empirical_covariance(features[:10])).max() > 0.05
 
 
 @pytest.mark.parametrize("prior", PRIORS)
-def test_many_at_once_in_pieces_and_over_epochs_equal_one_by_one(prior):
-    sets = [samples(seed, size, 70).astype(np.float32) for seed, size in enumerate((500, 90, 12))]
-    starts = [soft(i, len(s), k) for i, (s, k) in enumerate(zip(sets, (4, 2, 1), strict=True))]
+def test_many_at_once_and_in_pieces_equal_one_by_one(prior):
+    sets = [samples(seed, size, 7) for seed, size in enumerate((500, 90, 12))]
+    starts = [soft(i, len(s), k) for i, (s, k) in enumerate(zip(sets, (3, 3, 1), strict=True))]
     options = dict(covariance_prior=prior, max_iter=4, tol=0)
-    together = fit_mixtures(sets, [4, 2, 1], responsibilities=starts, **options)
-    in_pieces = fit_mixtures(sets, [4, 2, 1], responsibilities=starts, resident_bytes=70_000, **options)
-    for i, (a, b) in enumerate(zip(together, in_pieces, strict=True)):
-        (alone,) = fit_mixtures([sets[i]], len(a.weights), responsibilities=[starts[i]], **options)
-        for other in (b, alone):
-            np.testing.assert_allclose(other.covariances, a.covariances, rtol=1e-3, atol=1e-4)
-            np.testing.assert_allclose(other.lower_bounds, a.lower_bounds, rtol=1e-5)
+    together = fit_mixtures(sets, [3, 3, 1], responsibilities=starts, **options)
+    in_pieces = fit_mixtures(sets, [3, 3, 1], responsibilities=starts, resident_bytes=10_000, **options)
+    alone = [
+        fit_mixtures([s], len(r.T), responsibilities=[r], **options)[0]
+        for s, r in zip(sets, starts, strict=True)
+    ]
+    for others in (in_pieces, alone):
+        for a, b in zip(together, others, strict=True):
+            np.testing.assert_allclose(b.covariances, a.covariances, rtol=1e-7, atol=1e-9)
+            np.testing.assert_allclose(b.lower_bounds, a.lower_bounds, rtol=1e-9)
 
 
 @pytest.mark.parametrize("prior", PRIORS)
 def test_a_component_of_equal_samples_is_regularised_only(prior):
-    features = np.concatenate([np.full((5, 9), 2.0), samples(0, 40, 9) + 50])
+    features = np.concatenate([np.full((5, 7), 2.0), samples(0, 40, 7) + 50])
     (mixture,) = fit_mixtures(
         [features], 2, covariance_prior=prior, responsibilities=[np.eye(2)[[0] * 5 + [1] * 40]]
     )
     assert mixture.status == "fitted"
-    np.testing.assert_allclose(mixture.covariances[0], 1e-6 * np.eye(9), atol=1e-12)
+    np.testing.assert_allclose(mixture.covariances[0], 1e-6 * np.eye(7), atol=1e-12)
 
 
 def test_what_cannot_be_shrunk_is_refused():

@@ -13,7 +13,7 @@ import numpy as np
 CLASS_SHARES = np.array(
     [32.0, 6.2, 22.0, 0.8, 0.9, 1.2, 0.25, 0.6, 15.5, 1.2, 4.2, 1.3, 0.16, 6.8, 0.3, 0.25, 0.26, 0.12, 0.45]
 )
-# Shares of one class's modes in the target; the source has nearly nothing of the first two, 0.36 of the target.
+# Shares of one class's modes in the target; the source has nearly nothing of the first two, 0.36 in all.
 MODE_SHARES = np.array([0.24, 0.12, 0.20, 0.14, 0.10, 0.08, 0.07, 0.05])
 ABSENT_MODES = 2
 

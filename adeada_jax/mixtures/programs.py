@@ -246,12 +246,25 @@ def accumulate(rows, changes, moments, centres, task_rows, components, columns, 
     return lax.fori_loop(0, (count + width - 1) // width, body, moments)
 
 
-def _shrunk(prior, covariance, moments, size, shift, dim):
+def _spreads(moments, centres, mixture, dim):
+    """(C,) for each component the mean variance of a feature over all samples of its mixture."""
+    offsets = centres.astype(jnp.float64)
+    squares = jnp.trace(moments.squares, axis1=1, axis2=2) + 2 * jnp.sum(offsets * moments.sums, axis=1)
+    squares += moments.counts * jnp.sum(offsets * offsets, axis=1)
+    sums = moments.sums + moments.counts[:, None] * offsets
+    counts, squares, sums = (
+        jax.ops.segment_sum(part, mixture, len(centres))[mixture] for part in (moments.counts, squares, sums)
+    )
+    counts = jnp.maximum(counts, jnp.finfo(jnp.float64).tiny)
+    return jnp.maximum(squares / counts - jnp.sum((sums / counts[:, None]) ** 2, axis=1), 0.0) / dim
+
+
+def _shrunk(prior, covariance, moments, size, shift, spread, dim):
     """The covariance (D, D) of a component, by one of `shrinkage.PRIORS` but the empty one."""
     if prior == "oas":
-        return shrink(covariance, oas(covariance, size, dim), dim)
+        return shrink(covariance, oas(covariance, size, dim), size, spread, dim)
     fourth = central_fourth(size, moments.sums, moments.squares, moments.cubes, moments.fourths, shift)
-    return shrink(covariance, ledoit_wolf(covariance, size, fourth, dim), dim)
+    return shrink(covariance, ledoit_wolf(covariance, size, fourth, dim), size, spread, dim)
 
 
 @partial(jax.jit, static_argnames=("width", "prior"), donate_argnames="parts")
@@ -270,6 +283,7 @@ def update_components(parts, moments, centres, mixture, chosen, count, dim, reg_
     real = parts.means.dtype
     totals = jax.ops.segment_sum(moments.counts, mixture, slots)[mixture]
     unit = jnp.arange(padded) >= dim
+    spreads = _spreads(moments, centres, mixture, dim) if prior else None
 
     def one(c):
         size = moments.counts[c] + 10 * jnp.finfo(jnp.float64).eps
@@ -278,7 +292,7 @@ def update_components(parts, moments, centres, mixture, chosen, count, dim, reg_
         covariance = second - shift[:, None] * shift[None, :]
         if prior:
             own = jax.tree.map(lambda sums: sums[c], moments)
-            covariance = _shrunk(prior, covariance, own, size, shift, dim)
+            covariance = _shrunk(prior, covariance, own, size, shift, spreads[c], dim)
         inverse, found = regularised_factor(covariance, jnp.diagonal(second), reg_covar, unit)
         mean = (centres[c].astype(jnp.float64) + shift).astype(real)
         tail = inverse[head:].astype(real)

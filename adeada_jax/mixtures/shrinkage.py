@@ -1,9 +1,13 @@
 """Covariances drawn towards a multiple of the identity where samples are few.
 
 What is drawn is a component's covariance S with its responsibilities as weights w_i, whose sum n stands for
-the number of samples: (1 - s) S + s mu I with mu = tr S / D. Weights that are whole numbers give what so many
-equal samples would, and weights of one what scikit-learn's `LedoitWolf` and `OAS` give. As there, a single
-sample has no spread that could be shared out, and two are not shrunk at all by Ledoit and Wolf's rule.
+the number of samples: (1 - s) S + s mu I. Weights that are whole numbers give what so many equal samples would,
+and a single component with weights of one gives what scikit-learn's `LedoitWolf` and `OAS` give.
+
+The rules alone cannot do with one sample, for which S and mu = tr S / D are zero, and Ledoit and Wolf's s is zero
+for two. EM would run into such components, since nothing bounds their densities. So mu counts one sample more,
+spread like all samples of the mixture (with variance v): mu = (n tr S / D + v) / (n + 1); and s is at least
+1 / (n + 1), which OAS never falls below. With a single component v = tr S / D, so mu is that, too.
 """
 
 import jax
@@ -41,7 +45,7 @@ def ledoit_wolf(covariance: jax.Array, size: jax.Array, fourth: jax.Array, dim: 
         d^2 = |S - mu I|^2 / D
         b^2 = min(d^2, 1 / (n^2 D) sum_i w_i |(x_i - mean)(x_i - mean)' - S|^2)
 
-    in Frobenius norms. The sum is that of w_i |x_i - mean|^4, less n |S|^2.
+    in Frobenius norms. The sum is that of w_i |x_i - mean|^4, less n |S|^2. At least 1 / (n + 1), see above.
 
     Args:
         covariance: (D, D) S; features beyond `dim` are zero.
@@ -52,7 +56,8 @@ def ledoit_wolf(covariance: jax.Array, size: jax.Array, fourth: jax.Array, dim: 
     norm = jnp.sum(covariance * covariance)
     away = jnp.maximum(norm - jnp.trace(covariance) ** 2 / dim, 0.0) / dim
     noise = jnp.maximum(fourth / size - norm, 0.0) / (size * dim)
-    return jnp.where(away > 0, jnp.minimum(noise, away) / jnp.where(away > 0, away, 1.0), 0.0)
+    amount = jnp.where(away > 0, jnp.minimum(noise, away) / jnp.where(away > 0, away, 1.0), 1.0)
+    return jnp.maximum(amount, 1 / (size + 1))
 
 
 def oas(covariance: jax.Array, size: jax.Array, dim: int | jax.Array) -> jax.Array:
@@ -69,8 +74,16 @@ def oas(covariance: jax.Array, size: jax.Array, dim: int | jax.Array) -> jax.Arr
     return jnp.where(below > above, above / jnp.where(below > above, below, 1.0), 1.0)
 
 
-def shrink(covariance: jax.Array, amount: jax.Array, dim: int | jax.Array) -> jax.Array:
-    """(1 - amount) covariance (D, D) + amount (trace / dim) I, which leaves features beyond `dim` zero."""
+def shrink(
+    covariance: jax.Array, amount: jax.Array, size: jax.Array, spread: jax.Array, dim: int | jax.Array
+) -> jax.Array:
+    """(1 - amount) covariance + amount mu I (D, D), which leaves features beyond `dim` zero.
+
+    Args:
+        covariance, size, dim: as of `ledoit_wolf`.
+        amount: s.
+        spread: v, the mean variance of a feature over all samples of the mixture.
+    """
     real = jnp.arange(len(covariance)) < dim
-    mean = jnp.trace(covariance) / dim
-    return (1 - amount) * covariance + jnp.diag(jnp.where(real, amount * mean, 0.0))
+    scale = (size * jnp.trace(covariance) / dim + spread) / (size + 1)
+    return (1 - amount) * covariance + jnp.diag(jnp.where(real, amount * scale, 0.0))

@@ -26,24 +26,25 @@ def soft(seed: int, size: int, number: int) -> np.ndarray:
 
 
 def written_out(features: np.ndarray, weights: np.ndarray, prior: str) -> np.ndarray:
-    """The shrunk covariance (D, D) of weighted samples, sample by sample as the formulas stand."""
+    """The shrunk covariance (D, D) of a component, sample by sample as the formulas stand."""
     size, dim = weights.sum(), features.shape[1]
     offsets = features - weights @ features / size
     outer = np.einsum("ni,nj->nij", offsets, offsets)
     covariance = np.einsum("n,nij->ij", weights, outer) / size
-    scale = np.trace(covariance) / dim
+    own, scale = (np.trace(covariance) / dim, features.var(axis=0).mean())
+    scale = (size * own + scale) / (size + 1)
     if prior == "oas":
         norm, square = (covariance**2).sum(), np.trace(covariance) ** 2
         amount = min(1.0, (norm + square) / ((size + 1) * (norm - square / dim)))
     else:
-        away = ((covariance - scale * np.eye(dim)) ** 2).sum() / dim
+        away = ((covariance - own * np.eye(dim)) ** 2).sum() / dim
         noise = np.einsum("n,nij->", weights, (outer - covariance) ** 2) / (size**2 * dim)
-        amount = min(noise, away) / away
+        amount = max(min(noise, away) / away, 1 / (size + 1))
     return (1 - amount) * covariance + amount * scale * np.eye(dim)
 
 
 @pytest.mark.parametrize("prior", PRIORS)
-@pytest.mark.parametrize(("size", "dim"), [(30, 7), (20, 70), (150, 70), (2, 7)])
+@pytest.mark.parametrize(("size", "dim"), [(30, 7), (20, 70), (150, 70), (3, 7)])
 def test_one_component_equals_scikit_learn(prior, size, dim):
     features = samples(size, size, dim)
     ours = GaussianMixture(1, covariance_prior=prior, reg_covar=1e-12).fit(features)
@@ -100,7 +101,8 @@ def _shrunk(sets, weights, prior):
             amount = (
                 oas(covariance, size, dim) if prior == "oas" else ledoit_wolf(covariance, size, fourth, dim)
             )
-            found.append(np.asarray(shrink(covariance, amount, dim)))
+            spread = np.trace(covariance) / dim  # a single component's
+            found.append(np.asarray(shrink(covariance, amount, size, spread, dim)))
     return found
 
 
@@ -131,13 +133,17 @@ def test_many_at_once_and_in_pieces_equal_one_by_one(prior):
 
 
 @pytest.mark.parametrize("prior", PRIORS)
-def test_a_component_of_equal_samples_is_regularised_only(prior):
-    features = np.concatenate([np.full((5, 7), 2.0), samples(0, 40, 7) + 50])
+def test_components_of_one_two_or_equal_samples_have_a_density_like_others(prior):
+    features = np.concatenate([samples(0, 40, 7), samples(0, 3, 7) + 50, np.full((5, 7), 90.0)])
+    labels = np.repeat([0, 1, 2, 3], [40, 1, 2, 5])
     (mixture,) = fit_mixtures(
-        [features], 2, covariance_prior=prior, responsibilities=[np.eye(2)[[0] * 5 + [1] * 40]]
+        [features], 4, covariance_prior=prior, responsibilities=[np.eye(4)[labels]], max_iter=1
     )
     assert mixture.status == "fitted"
-    np.testing.assert_allclose(mixture.covariances[0], 1e-6 * np.eye(7), atol=1e-12)
+    variance = features.var(axis=0).mean()
+    smallest = np.linalg.eigvalsh(mixture.covariances)[:, 0]
+    assert (smallest[1:] > variance / 50).all()
+    assert mixture.log_densities[labels > 0].max() < mixture.log_densities[labels == 0].max()
 
 
 def test_what_cannot_be_shrunk_is_refused():

@@ -1,13 +1,13 @@
 """Covariances drawn towards a multiple of the identity where samples are few.
 
 What is drawn is a component's covariance S with its responsibilities as weights w_i, whose sum n stands for
-the number of samples: (1 - s) S + s mu I. Weights that are whole numbers give what so many equal samples would,
-and a single component with weights of one gives what scikit-learn's `LedoitWolf` and `OAS` give.
+the number of samples: (1 - s) S + s mu I. Weights that are whole numbers give what so many equal samples
+would, and a single component with weights of one gives what scikit-learn's `LedoitWolf` and `OAS` give.
 
-The rules alone cannot do with one sample, for which S and mu = tr S / D are zero, and Ledoit and Wolf's s is zero
-for two. EM would run into such components, since nothing bounds their densities. So mu counts one sample more,
-spread like all samples of the mixture (with variance v): mu = (n tr S / D + v) / (n + 1); and s is at least
-1 / (n + 1), which OAS never falls below. With a single component v = tr S / D, so mu is that, too.
+The rules alone cannot do with one sample, for which S and mu = tr S / D are zero; and for two, Ledoit and
+Wolf's s is zero. EM would run into such components, since nothing bounds their densities. So mu counts one
+sample more, spread like all samples of the mixture (with variance v): mu = (n tr S / D + v) / (n + 1); and s
+is at least 1 / (n + 1), as OAS always is. With a single component v = tr S / D, so mu is that, too.
 """
 
 import jax

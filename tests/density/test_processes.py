@@ -27,7 +27,8 @@ for count in (2, 8):
     for a, b in zip(one, many):
         np.testing.assert_allclose(a.lower_bounds, b.lower_bounds, rtol=1e-5)
         np.testing.assert_allclose(a.means, b.means, atol=1e-3)
-clustered = [fit_mixtures(sets, [3, 2], devices=d) for d in (None, jax.local_devices())]
+shrunk = dict(covariance_prior="ledoit_wolf")
+clustered = [fit_mixtures(sets, [3, 2], devices=d, **shrunk) for d in (None, jax.local_devices())]
 for a, b in zip(*clustered):
     np.testing.assert_allclose(a.log_likelihood, b.log_likelihood, rtol=1e-3)
 classes = np.repeat(np.arange(2), [700, 90])

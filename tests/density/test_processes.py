@@ -20,14 +20,15 @@ assert len(jax.local_devices()) == 8
 rng = np.random.default_rng(0)
 sets = [np.maximum(rng.normal(size=(n, 70)) + rng.normal(size=70), 0).astype(np.float32) for n in (700, 90)]
 starts = [np.eye(k)[rng.integers(k, size=len(s))] for s, k in zip(sets, (3, 2))]
-options = dict(responsibilities=starts, max_iter=5)  # other kinds of covariances: the two processes below
+# With all moments that there are; those without a prior, and other covariances: the two processes below.
+shrunk = dict(covariance_prior="ledoit_wolf")
+options = dict(responsibilities=starts, max_iter=5, **shrunk)
 one = fit_mixtures(sets, [3, 2], **options)
 for count in (2, 8):
     many = fit_mixtures(sets, [3, 2], devices=jax.local_devices()[:count], **options)
     for a, b in zip(one, many):
         np.testing.assert_allclose(a.lower_bounds, b.lower_bounds, rtol=1e-5)
         np.testing.assert_allclose(a.means, b.means, atol=1e-3)
-shrunk = dict(covariance_prior="ledoit_wolf")
 clustered = [fit_mixtures(sets, [3, 2], devices=d, **shrunk) for d in (None, jax.local_devices())]
 for a, b in zip(*clustered):
     np.testing.assert_allclose(a.log_likelihood, b.log_likelihood, rtol=1e-3)
@@ -36,7 +37,8 @@ target = np.concatenate(sets)
 source = target + rng.normal(0.1, 0.1, target.shape).astype(np.float32)
 compared = [
     density_difference(
-        target, classes, source, classes, density=Gmm(), num_classes=2, devices=jax.local_devices()[:n]
+        target, classes, source, classes, density=Gmm(**shrunk), num_classes=2,
+        devices=jax.local_devices()[:n],
     )
     for n in (1, 8)
 ]

@@ -24,6 +24,8 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 from adeada_jax.bench.mixtures.synthetic import ABSENT_MODES, mode_pair
+from adeada_jax.command_line import run_app
+from adeada_jax.errors import InputError
 from adeada_jax.evaluation import tables
 from adeada_jax.method.densities.gmm import Gmm
 from adeada_jax.mixtures import fit_mixtures, score_mixtures
@@ -91,15 +93,15 @@ def shrunk(prior: str) -> Callable[..., Pair]:
 
 
 METHODS: dict[str, Callable[[np.ndarray, np.ndarray, int], Pair]] = {
-    "full, 1e-6": lambda *inputs: mixtures(*inputs),
-    "full, 1e-3": lambda *inputs: mixtures(*inputs, reg_covar=1e-3),
+    "full 1e-6": lambda *inputs: mixtures(*inputs),
+    "full 1e-3": lambda *inputs: mixtures(*inputs, reg_covar=1e-3),
     "ledoit_wolf": shrunk("ledoit_wolf"),
     "oas": shrunk("oas"),
     "diag": lambda *inputs: mixtures(*inputs, covariance_type="diag"),
     "PCA 32": lambda *inputs: projected(*inputs, dim=32),
-    "cross-fitted, 1e-6": lambda *inputs: cross_fitted(*inputs),
-    "cross-fitted, ledoit_wolf": lambda *inputs: cross_fitted(*inputs, covariance_prior="ledoit_wolf"),
-    "5 neighbours": lambda *inputs: neighbours(*inputs),
+    "cross-fitted 1e-6": lambda *inputs: cross_fitted(*inputs),
+    "cross-fitted ledoit_wolf": lambda *inputs: cross_fitted(*inputs, covariance_prior="ledoit_wolf"),
+    "kNN 5": lambda *inputs: neighbours(*inputs),
 }
 
 
@@ -134,10 +136,11 @@ def told(found: Sequence[tuple[float, float, float]]) -> tuple[str, str, str]:
 
 
 def main(argv: list[str]) -> None:
-    del argv
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument '{argv[1]}'")
     names = _METHODS.value or list(METHODS)
     if unknown := [name for name in names if name not in METHODS]:
-        raise app.UsageError(f"--methods: unknown {unknown}; known: {list(METHODS)}")
+        raise InputError(f"--methods: unknown {unknown}; known: {', '.join(METHODS)}")
     end, left_out = time.monotonic() + _SECONDS.value, []
     for size in map(int, _SIZES.value):
         found: dict[str, list] = {name: [] for name in names}
@@ -158,4 +161,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_app(main)

@@ -35,14 +35,14 @@ def run(script, capsys):
 
 
 def test_a_row_a_method_and_size(run):
-    printed = run("--sizes=80,200", "--seeds=1", "--dim=8", "--methods=full 1e-6,kNN 5")
+    printed = run("--sizes=200", "--seeds=1", "--dim=8", "--methods=full 1e-6,kNN 5")
     rows = [
         line.strip("| ").split(" | ") for line in printed.splitlines() if line.startswith(("| full", "| kNN"))
     ]
-    assert [row[0] for row in rows] == ["full 1e-6", "kNN 5"] * 2
+    assert [row[0] for row in rows] == ["full 1e-6", "kNN 5"]
     for _, absent, size, seconds in rows:
         assert 0 <= float(absent.split(" ± ")[0]) <= 1
-        assert size.startswith("+nan") or -1 <= float(size.split(" ± ")[0]) <= 1
+        assert -1 <= float(size.split(" ± ")[0]) <= 1
         assert float(seconds) > 0
     assert "Left out" not in printed
 

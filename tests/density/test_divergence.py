@@ -9,7 +9,9 @@ from sklearn.covariance import OAS, LedoitWolf
 from sklearn.mixture import GaussianMixture as Reference
 
 from adeada_jax.arrays import load_arrays, save_arrays
+from adeada_jax.config import paper_defaults
 from adeada_jax.errors import InputError
+from adeada_jax.method.densities import create_density
 from adeada_jax.method.densities.gmm import Gmm
 from adeada_jax.method.ingredients import density_difference as differences
 
@@ -85,6 +87,12 @@ def test_importance_of_shrunk_gaussians_equals_scikit_learns(inputs, prior):
             densities.append(multivariate_normal(fit.location_, fit.covariance_ + 1e-6 * np.eye(DIM)))
         expected = densities[0].logpdf(mine) - densities[1].logpdf(mine)
         np.testing.assert_allclose(ours.importance[target_classes == c], expected, rtol=2e-3, atol=0.05)
+
+
+def test_a_configuration_of_before_there_were_priors_makes_the_same_density():
+    options = paper_defaults().density.to_dict()
+    del options["covariance_prior"]
+    assert "covariance_prior" not in create_density(options).facts(None, 100)
 
 
 def test_denser_target_regions_score_higher():

@@ -14,7 +14,8 @@ _GMM = (
 
 # What they are made by, from `config.density`.
 DENSITIES: dict[str, Callable[[Mapping[str, Any]], Density]] = {
-    "gmm": lambda options: Gmm(**{key: options[key] for key in _GMM}),
+    # A key that a run of before did not have has the value that it was fitted with.
+    "gmm": lambda options: Gmm(**{key: options[key] for key in _GMM if key in options}),
 }
 
 

@@ -111,6 +111,7 @@ def _add_acquisition(config: config_dict.ConfigDict) -> None:
             "max_components": 10,  # supplement A
             "regions_per_component": 100,  # D2ADA: active_selection/gmm_scoring.py, as what follows
             "covariance_type": "full",
+            "covariance_prior": "",  # or "ledoit_wolf", "oas" where regions are few (docs/density.md)
             "reg_covar": 1e-6,
             "tol": 1e-3,
             "max_iter": 200,

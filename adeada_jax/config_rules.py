@@ -18,6 +18,7 @@ from adeada_jax.method.densities import DENSITIES
 from adeada_jax.method.schedule import SCHEDULES
 from adeada_jax.method.strategies.registry import STRATEGIES
 from adeada_jax.mixtures.engines import COVARIANCE_TYPES
+from adeada_jax.mixtures.shrinkage import PRIORS
 from adeada_jax.models.layers import OUTPUT_STRIDES
 from adeada_jax.models.segmenter import BACKBONES, DTYPES, HEADS
 from adeada_jax.partitions.partition import KINDS
@@ -146,6 +147,12 @@ RULES: dict[str, Rule] = {
     "density.max_components": _whole(1),
     "density.regions_per_component": _whole(1),
     "density.covariance_type": _one_of(*COVARIANCE_TYPES),
+    "density.covariance_prior": Rule(
+        str,
+        PRIORS.__contains__,
+        f"unknown '{{}}'; known: {', '.join(filter(None, PRIORS))}, or '' for none",
+        ("absurd", "oas ", "OAS"),
+    ),
     "density.reg_covar": _POSITIVE,
     "density.tol": _NOT_NEGATIVE,
     "density.max_iter": _whole(1),
@@ -246,6 +253,11 @@ def _together(config: config_dict.ConfigDict) -> Iterator[str]:
         yield (
             "config.experiment: 'target_only' learns from all labels of the target, which nobody has where "
             "oracle.kind='people'; use 'active'"
+        )
+    if config.density.covariance_prior and config.density.covariance_type != "full":
+        yield (
+            f"config.density.covariance_prior: '{config.density.covariance_prior}' shrinks full covariances "
+            f"only; leave it empty for density.covariance_type='{config.density.covariance_type}'"
         )
     if config.regions.kind == "masks" and not config.regions.masks:
         yield "config.regions.masks: '' must name the folder of masks for regions.kind='masks'"

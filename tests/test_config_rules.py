@@ -81,6 +81,7 @@ def test_a_study_refuses_them_too():
         ("acquisition.alpha", 1.1, "acquisition.alpha: 1.1 must lie between 0 and 1"),
         ("acquisition.schedule", "cosine", "unknown 'cosine'; known: half, linear"),
         ("density.covariance_type", "fulll", "unknown 'fulll'; known: full, tied"),
+        ("density.covariance_prior", "wishart", "unknown 'wishart'; known: ledoit_wolf, oas, or '' for none"),
         ("warmup.method", "none", "known: adversarial, source_only"),
         ("source.dir", " ", "config.source.dir: ' ' must be the name of a directory"),
         ("experiment", "passive", "known: active, warmup_only"),
@@ -110,6 +111,10 @@ def test_keys_that_do_not_go_together_are_refused():
     with pytest.raises(InputError, match=r"data\.height: 31 must be at least 32"):
         check(changed(load("gta"), "data.height", 31))
     check(changed(changed(load("gta"), "data.height", 31), "warmup.method", "source_only"))
+    shrunk = changed(load("gta"), "density.covariance_prior", "oas")
+    check(shrunk)
+    with pytest.raises(InputError, match=r"covariance_prior: 'oas' shrinks full covariances only; .*='diag'"):
+        check(changed(shrunk, "density.covariance_type", "diag"))
 
 
 def test_a_misspelt_key_of_a_configuration_file_is_named_with_the_nearest():

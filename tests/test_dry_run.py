@@ -144,6 +144,9 @@ def test_it_names_what_was_set_for_kinds_that_were_not_chosen(toy_dir):
     assert ignored(**grid) == ["regions.compactness"]
     changes = {"acquisition__strategy": "entropy", "acquisition__alpha": 0.5, "density__max_components": 3}
     assert ignored(**changes) == ["acquisition.alpha", "density.max_components"]
+    prior = {"density__covariance_prior": "oas"}
+    assert ignored(**prior) == []
+    assert ignored(acquisition__strategy="entropy", **prior) == ["density.covariance_prior"]
     assert ignored(model__output_stride=8) == []
 
 

@@ -257,6 +257,18 @@ def test_a_run_can_start_from_another_runs_warm_up(finished, toy_dir, tmp_path, 
     assert (tmp_path / "columns/edges.safetensors").exists() == (strategy == "redal")
 
 
+def test_a_prior_of_the_covariances_stands_with_the_densities(finished, toy_dir, tmp_path):
+    changes = {"warmup__checkpoint": str(finished[0] / "rounds/00/checkpoint"), "acquisition__rounds": 1}
+    rounds.main(tiny_config(toy_dir, density__covariance_prior="oas", **changes), str(tmp_path))
+    shrunk, plain = (
+        json.loads((path / "rounds/01/density.json").read_text()) for path in (tmp_path, finished[0])
+    )
+    assert {record["covariance_prior"] for record in shrunk.values()} == {"oas"}
+    assert "covariance_prior" not in plain["road"]
+    assert 0 < shrunk["road"]["kl"] < plain["road"]["kl"]
+    assert "covariance prior" in (tmp_path / "report.html").read_text()
+
+
 def test_aada_needs_the_discriminator_beside_the_checkpoint(finished, toy_dir, tmp_path):
     alone = tmp_path / "alone"
     shutil.copytree(finished[0] / "rounds/00/checkpoint", alone / "checkpoint")

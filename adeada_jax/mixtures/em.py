@@ -12,6 +12,7 @@ from adeada_jax.mixtures.packing import Rows, Samples
 from adeada_jax.mixtures.peers import all_gather
 from adeada_jax.mixtures.range import centres_of, check_finite, working_types
 from adeada_jax.mixtures.result import FITTED, ILL_DEFINED, TOO_FEW, Mixture
+from adeada_jax.mixtures.shrinkage import PRIORS
 
 INITIALISATIONS = ("kmeans", "k-means++", "random", "random_from_data")
 
@@ -45,6 +46,7 @@ def fit_mixtures(
     covariance_type: str = "full",
     tol: float = 1e-3,
     reg_covar: float = 1e-6,
+    covariance_prior: str = "",
     max_iter: int = 200,
     n_init: int = 1,
     init_params: str = "kmeans",
@@ -67,6 +69,9 @@ def fit_mixtures(
         tol: stop a mixture when its mean log-likelihood changes by less (nats).
         reg_covar: added to the covariances' diagonals; raised tenfold, up to four times, where a
             full or tied covariance is not positive definite with it.
+        covariance_prior: "", or how every M step shrinks full covariances towards a multiple of the identity:
+            "ledoit_wolf" or "oas" (`shrinkage`). The log-likelihood may then fall from one iteration to the
+            next.
         max_iter: most iterations.
         n_init: starts; the one of the highest lower bound is kept.
         init_params: "kmeans", "k-means++", "random" or "random_from_data".
@@ -90,11 +95,13 @@ def fit_mixtures(
     arrays = [_samples(f, i) for i, f in enumerate(features)]
     components = _numbers(n_components, arrays)
     _check(covariance_type, tol, reg_covar, max_iter, n_init, init_params)
+    check_prior(covariance_prior, covariance_type)
     if not reg_covar > 0:
         raise ValueError(f"reg_covar must be positive, got {reg_covar!r}")
     if len({a.shape[1] for a in arrays}) > 1:
         raise ValueError(f"features must share one width, got {sorted({a.shape[1] for a in arrays})}")
-    options = Options(covariance_type, reg_covar, tuple(devices) if devices else None, resident_bytes)
+    spread = tuple(devices) if devices else None
+    options = Options(covariance_type, reg_covar, covariance_prior, spread, resident_bytes)
     check_finite(arrays, options.device_list())
     starts = None
     if responsibilities is not None:
@@ -150,6 +157,17 @@ def _check(covariance_type, tol, reg_covar, max_iter, n_init, init_params) -> No
     for name, value, least in (("tol", tol, 0), ("max_iter", max_iter, 1), ("n_init", n_init, 1)):
         if not value >= least:
             raise ValueError(f"{name} must be at least {least}, got {value!r}")
+
+
+def check_prior(covariance_prior: str, covariance_type: str) -> None:
+    """Raises ValueError where a prior is unknown or not of this type of covariance."""
+    if covariance_prior not in PRIORS:
+        raise ValueError(f"covariance_prior must be one of {PRIORS}, got {covariance_prior!r}")
+    if covariance_prior and covariance_type != "full":
+        raise ValueError(
+            f"covariance_prior={covariance_prior!r} shrinks full covariances only; "
+            f"use covariance_type='full', not {covariance_type!r}, or covariance_prior=''"
+        )
 
 
 def _given(responsibilities, array, number) -> np.ndarray:

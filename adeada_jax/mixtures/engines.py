@@ -27,6 +27,7 @@ class Options:
     Attributes:
         covariance_type: one of `COVARIANCE_TYPES`.
         reg_covar: added to the covariances' diagonals.
+        covariance_prior: one of `shrinkage.PRIORS`; not empty with full covariances only.
         devices: to spread the samples over; None for all local accelerators, or one CPU. Where some are
             other processes', all processes must make the same calls.
         resident_bytes: most bytes of samples kept on a device; more are streamed from the host.
@@ -35,6 +36,7 @@ class Options:
 
     covariance_type: str = "full"
     reg_covar: float = 1e-6
+    covariance_prior: str = ""
     devices: tuple[jax.Device, ...] | None = None
     resident_bytes: int | None = None
 
@@ -140,7 +142,13 @@ def make_engine(
         cutoff = np.inf if every_pair else None
         on_device = options.device_list()[0].platform in LISTS_ON_DEVICE
         engine = DeviceListsEngine if on_device else FullEngine
-        return engine(shards, group.layout, reg_covar=options.reg_covar, cutoff=cutoff)
+        return engine(
+            shards,
+            group.layout,
+            reg_covar=options.reg_covar,
+            covariance_prior=options.covariance_prior,
+            cutoff=cutoff,
+        )
     return SharedEngine(
         shards, group.layout, covariance_type=options.covariance_type, reg_covar=options.reg_covar
     )

@@ -82,14 +82,21 @@ class FullEngine:
         shards: the samples, those of other processes included.
         layout: the mixtures.
         reg_covar: added to the covariances' diagonals.
+        covariance_prior: one of `shrinkage.PRIORS`.
         cutoff: nats, see the module's docstring; by default by the working precision.
     """
 
     def __init__(
-        self, shards: Sequence[Shard], layout: Layout, *, reg_covar: float, cutoff: float | None = None
+        self,
+        shards: Sequence[Shard],
+        layout: Layout,
+        *,
+        reg_covar: float,
+        covariance_prior: str = "",
+        cutoff: float | None = None,
     ):
         self.everywhere, self.shards = list(shards), own(shards)
-        self.layout, self.reg_covar = layout, reg_covar
+        self.layout, self.reg_covar, self.prior = layout, reg_covar, covariance_prior
         self.device = self.shards[0].device if self.shards else jax.local_devices()[0]
         self.dtype = shards[0].dtype
         self.cutoff = self.dtype.type(cutoff_of(self.dtype) if cutoff is None else cutoff)
@@ -304,6 +311,8 @@ class FullEngine:
         if device not in self._moments:
             slots, dim = self.centres.shape
             shapes = ((slots,), (slots, dim), (slots, dim, dim))
+            if self.prior == "ledoit_wolf":
+                shapes += ((slots, dim), (slots,))
             self._moments[device] = Moments(*(zeros(s, np.float64, device) for s in shapes))
         return self._moments[device]
 
@@ -356,6 +365,7 @@ class FullEngine:
             self.layout.dim,
             self.reg_covar,
             width=self.update_width,
+            prior=self.prior,
         )
         self.work.add(len(chosen), len(chosen), 4 * self.layout.padded_dim**3)
         self._copies, self._host = {}, None

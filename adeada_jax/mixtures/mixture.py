@@ -11,9 +11,10 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from adeada_jax.mixtures.em import INITIALISATIONS, Start, fit
+from adeada_jax.mixtures.em import INITIALISATIONS, Start, check_prior, fit
 from adeada_jax.mixtures.engines import COVARIANCE_TYPES, Options
 from adeada_jax.mixtures.result import FITTED, Mixture
+from adeada_jax.mixtures.shrinkage import PRIORS
 
 _FAILED = (
     "Fitting the mixture model failed because some components have ill-defined empirical covariance "
@@ -50,6 +51,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         warm_start: whether a further `fit` goes on from the last one's parameters.
         verbose: 0 silent, 1 iterations, 2 with times and changes.
         verbose_interval: iterations between two lines.
+        covariance_prior: as of `fit_mixtures`; scikit-learn has no such argument.
 
     Attributes:
         weights_: (K,). means_: (K, D). covariances_, precisions_, precisions_cholesky_: by
@@ -72,6 +74,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
+        "covariance_prior": [StrOptions(set(PRIORS))],
     }
 
     def __init__(
@@ -91,6 +94,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         warm_start=False,
         verbose=0,
         verbose_interval=10,
+        covariance_prior="",
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -106,6 +110,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self.warm_start = warm_start
         self.verbose = verbose
         self.verbose_interval = verbose_interval
+        self.covariance_prior = covariance_prior
 
     def fit(self, X, y=None):
         """Fit to samples X (N, D), N at least 2 and at least K. `y` is ignored.
@@ -123,6 +128,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         Warns:
             ConvergenceWarning: `max_iter` was too small for every start.
         """
+        check_prior(self.covariance_prior, self.covariance_type)
         if self.warm_start and hasattr(self, "converged_"):
             self._check_resumable(np.shape(X))
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
@@ -137,7 +143,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         (fitted,) = fit(
             [X],
             [self.n_components],
-            Options(self.covariance_type, self.reg_covar),
+            Options(self.covariance_type, self.reg_covar, self.covariance_prior),
             [np.random.default_rng(seed)],
             tol=self.tol,
             max_iter=self.max_iter,

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from adeada_jax.mixtures.factor import regularised_factor
+from adeada_jax.mixtures.shrinkage import central_fourth, ledoit_wolf, oas, shrink
 
 TAIL = 32
 HIGHEST = lax.Precision.HIGHEST
@@ -50,11 +51,17 @@ class Components(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Sufficient statistics in float64 about fixed centres: counts (C,), sums (C, D), squares (C, D, D)."""
+    """Sufficient statistics in float64 about fixed centres: counts (C,), sums (C, D), squares (C, D, D).
+
+    Ledoit and Wolf's shrinkage also needs those of the squared distances q to the centres: cubes (C, D), sums
+    of q times the offset, and fourths (C,), sums of q^2.
+    """
 
     counts: jax.Array
     sums: jax.Array
     squares: jax.Array
+    cubes: jax.Array | None = None
+    fourths: jax.Array | None = None
 
 
 def _check_whole(listed: jax.Array, width: int) -> None:
@@ -218,16 +225,20 @@ def accumulate(rows, changes, moments, centres, task_rows, components, columns, 
         x = jnp.take(rows, index, axis=0, mode="clip").astype(jnp.float64)
         offset = (x - centres[component].astype(jnp.float64)).T
         weighted = offset * weight
-        return jnp.sum(weight), jnp.sum(weighted, axis=1), _products(weighted, offset)
+        found = jnp.sum(weight), jnp.sum(weighted, axis=1), _products(weighted, offset)
+        if moments.fourths is None:
+            return Moments(*found)
+        distance = jnp.sum(offset * offset, axis=0)
+        return Moments(*found, jnp.sum(weighted * distance, axis=1), jnp.sum(weight * distance**2))
 
     def body(i, moments):
         index = lax.dynamic_slice_in_dim(task_rows, i * width, width)
         which = lax.dynamic_slice_in_dim(components, i * width, width)
         column = lax.dynamic_slice_in_dim(columns, i * width, width)
         if width == 1:
-            found = Moments(*one(index[0], which[0], column[0]))
+            found = one(index[0], which[0], column[0])
             return jax.tree.map(lambda total, new: total.at[which[0]].add(new), moments, found)
-        found = Moments(*jax.vmap(one)(index, which, column))
+        found = jax.vmap(one)(index, which, column)
         used = i * width + jnp.arange(width) < count
         which = jnp.where(used, which, len(moments.counts))
         return jax.tree.map(lambda total, new: total.at[which].add(new, mode="drop"), moments, found)
@@ -235,14 +246,36 @@ def accumulate(rows, changes, moments, centres, task_rows, components, columns, 
     return lax.fori_loop(0, (count + width - 1) // width, body, moments)
 
 
-@partial(jax.jit, static_argnames="width", donate_argnames="parts")
-def update_components(parts, moments, centres, mixture, chosen, count, dim, reg_covar, *, width):
+def _spreads(moments, centres, mixture, dim):
+    """(C,) for each component the mean variance of a feature over all samples of its mixture."""
+    offsets = centres.astype(jnp.float64)
+    squares = jnp.trace(moments.squares, axis1=1, axis2=2) + 2 * jnp.sum(offsets * moments.sums, axis=1)
+    squares += moments.counts * jnp.sum(offsets * offsets, axis=1)
+    sums = moments.sums + moments.counts[:, None] * offsets
+    counts, squares, sums = (
+        jax.ops.segment_sum(part, mixture, len(centres))[mixture] for part in (moments.counts, squares, sums)
+    )
+    counts = jnp.maximum(counts, jnp.finfo(jnp.float64).tiny)
+    return jnp.maximum(squares / counts - jnp.sum((sums / counts[:, None]) ** 2, axis=1), 0.0) / dim
+
+
+def _shrunk(prior, covariance, moments, size, shift, spread, dim):
+    """The covariance (D, D) of a component, by one of `shrinkage.PRIORS` but the empty one."""
+    if prior == "oas":
+        return shrink(covariance, oas(covariance, size, dim), size, spread, dim)
+    fourth = central_fourth(size, moments.sums, moments.squares, moments.cubes, moments.fourths, shift)
+    return shrink(covariance, ledoit_wolf(covariance, size, fourth, dim), size, spread, dim)
+
+
+@partial(jax.jit, static_argnames=("width", "prior"), donate_argnames="parts")
+def update_components(parts, moments, centres, mixture, chosen, count, dim, reg_covar, *, width, prior):
     """The M step for the chosen components: means, covariances and their factors from the moments.
 
     Args:
         parts: Components to renew. moments: Moments. centres: (C, D). mixture: (C,) mixture of each.
         chosen: (C,) int32 slots, the first `count` of which are renewed.
         dim: D without padding. reg_covar: added to the diagonal. width: components side by side.
+        prior: one of `shrinkage.PRIORS`.
     """
     _check_whole(chosen, width)
     slots, padded = centres.shape
@@ -250,12 +283,16 @@ def update_components(parts, moments, centres, mixture, chosen, count, dim, reg_
     real = parts.means.dtype
     totals = jax.ops.segment_sum(moments.counts, mixture, slots)[mixture]
     unit = jnp.arange(padded) >= dim
+    spreads = _spreads(moments, centres, mixture, dim) if prior else None
 
     def one(c):
         size = moments.counts[c] + 10 * jnp.finfo(jnp.float64).eps
         shift = moments.sums[c] / size
         second = moments.squares[c] / size
         covariance = second - shift[:, None] * shift[None, :]
+        if prior:
+            own = jax.tree.map(lambda sums: sums[c], moments)
+            covariance = _shrunk(prior, covariance, own, size, shift, spreads[c], dim)
         inverse, found = regularised_factor(covariance, jnp.diagonal(second), reg_covar, unit)
         mean = (centres[c].astype(jnp.float64) + shift).astype(real)
         tail = inverse[head:].astype(real)

@@ -276,7 +276,7 @@ def _is_long(value: Any) -> bool:
 
 
 def _fact(value: Any) -> str:
-    """A number, or the source's and the target's, as people read it."""
+    """A number or text, or the source's and the target's, as people read it."""
     if isinstance(value, Mapping):
         sides = [_fact(value.get(side)) for side in ("source", "target")]
         return "-" if sides == ["-", "-"] else " / ".join(sides)
@@ -284,6 +284,8 @@ def _fact(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:,.4g}"
+    if isinstance(value, str):
+        return value
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value:,}"
 
 

@@ -4,15 +4,19 @@ import json
 
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
+from sklearn.covariance import OAS, LedoitWolf
 from sklearn.mixture import GaussianMixture as Reference
 
 from adeada_jax.arrays import load_arrays, save_arrays
+from adeada_jax.config import paper_defaults
 from adeada_jax.errors import InputError
+from adeada_jax.method.densities import create_density
 from adeada_jax.method.densities.gmm import Gmm
 from adeada_jax.method.ingredients import density_difference as differences
 
 DIM = 70
-GMM = ("max_components", "regions_per_component", "covariance_type")
+GMM = ("max_components", "regions_per_component", "covariance_type", "covariance_prior")
 
 
 def density_difference(*inputs, **options):
@@ -68,6 +72,27 @@ def test_importance_of_single_gaussians_equals_scikit_learns(inputs):
         found = ours.importance[target_classes == c]
         np.testing.assert_allclose(found, expected, rtol=2e-3, atol=0.05)
         assert np.array_equal(np.argsort(found), np.argsort(expected)) or len(mine) > 50
+
+
+@pytest.mark.parametrize("prior", ["ledoit_wolf", "oas"])
+def test_importance_of_shrunk_gaussians_equals_scikit_learns(inputs, prior):
+    target, target_classes, source, source_classes = inputs
+    ours = density_difference(*inputs, num_classes=6, max_components=1, covariance_prior=prior)
+    assert {record["covariance_prior"] for record in ours.records} == {prior}
+    for c in (0, 1, 2, 5):
+        mine = target[target_classes == c].astype(float)
+        densities = []
+        for samples in (mine, source[source_classes == c].astype(float)):
+            fit = {"ledoit_wolf": LedoitWolf, "oas": OAS}[prior]().fit(samples)
+            densities.append(multivariate_normal(fit.location_, fit.covariance_ + 1e-6 * np.eye(DIM)))
+        expected = densities[0].logpdf(mine) - densities[1].logpdf(mine)
+        np.testing.assert_allclose(ours.importance[target_classes == c], expected, rtol=2e-3, atol=0.05)
+
+
+def test_a_configuration_of_before_there_were_priors_makes_the_same_density():
+    options = paper_defaults().density.to_dict()
+    del options["covariance_prior"]
+    assert "covariance_prior" not in create_density(options).facts(None, 100)
 
 
 def test_denser_target_regions_score_higher():

@@ -56,7 +56,7 @@ def _moments(rows, changes, moments, centres, task_rows, components, columns, co
     return 2.0 * pairs * dim**2, rows.dtype.itemsize * pairs * (dim + 1) + int(count) * 16 * dim**2
 
 
-def _factors(parts, moments, centres, mixture, chosen, count, dim, reg_covar, *, width):
+def _factors(parts, moments, centres, mixture, chosen, count, dim, reg_covar, *, width, prior):
     size = centres.shape[1]
     return 4.0 * int(count) * size**3, int(count) * size**2 * (8 + parts.means.dtype.itemsize)
 

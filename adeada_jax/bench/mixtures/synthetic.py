@@ -13,6 +13,9 @@ import numpy as np
 CLASS_SHARES = np.array(
     [32.0, 6.2, 22.0, 0.8, 0.9, 1.2, 0.25, 0.6, 15.5, 1.2, 4.2, 1.3, 0.16, 6.8, 0.3, 0.25, 0.26, 0.12, 0.45]
 )
+# Shares of one class's modes in the target; the source has nearly nothing of the first two, 0.36 in all.
+MODE_SHARES = np.array([0.24, 0.12, 0.20, 0.14, 0.10, 0.08, 0.07, 0.05])
+ABSENT_MODES = 2
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def _draw(rng: np.random.Generator, shape: dict, weights: np.ndarray, shift: np.
         features[rows] += noise @ shape["mixing"].astype(np.float32)
         features[rows] += (shape["centres"][mode] + shift).astype(np.float32)
     # Rectified softly, as a mean of rectified pixels is: zero only where nearly all pixels are.
-    return 0.05 * np.logaddexp(0.0, 20.0 * features, dtype=np.float32)
+    return 0.05 * np.logaddexp(0.0, 20.0 * features, dtype=np.float32), kind.astype(np.int32)
 
 
 def domain_pair(
@@ -80,10 +83,32 @@ def domain_pair(
             mine = weights if d == 0 else weights * np.where(np.arange(8) < 2, 0.02, 1.0)
             shift = 0.05 * rng.normal(size=dim) if d else np.zeros(dim)
             count = int(class_sizes(total, num_classes)[c])
-            domains[d].append(_draw(rng, shape, mine, shift, count))
+            domains[d].append(_draw(rng, shape, mine, shift, count)[0])
             labels[d].append(np.full(count, c, np.int32))
     pair = []
     for features, classes in zip(domains, labels, strict=True):
         order = rng.permutation(sum(len(part) for part in features))
         pair.append(DomainFeatures(np.concatenate(features)[order], np.concatenate(classes)[order]))
     return pair[0], pair[1]
+
+
+def mode_pair(
+    seed: int, target_regions: int, source_regions: int, *, dim: int = 256
+) -> tuple[DomainFeatures, DomainFeatures]:
+    """One class's features of a target and of a source domain, whose `classes` are its modes.
+
+    The modes are as those of `domain_pair`, their shares `MODE_SHARES`.
+
+    Args:
+        seed: of every draw.
+        target_regions: N_T.
+        source_regions: N_S.
+        dim: D.
+    """
+    rng = np.random.default_rng(seed)
+    modes = len(MODE_SHARES)
+    shape = _class_shape(rng, dim, modes=modes, rank=24)
+    rare = MODE_SHARES * np.where(np.arange(modes) < ABSENT_MODES, 0.02, 1.0)
+    target = _draw(rng, shape, MODE_SHARES, np.zeros(dim), target_regions)
+    source = _draw(rng, shape, rare, 0.05 * rng.normal(size=dim), source_regions)
+    return DomainFeatures(*target), DomainFeatures(*source)

@@ -8,12 +8,14 @@ from adeada_jax.method.densities.contract import Density
 from adeada_jax.method.densities.gmm import Gmm
 
 _GMM = (
-    "max_components", "regions_per_component", "covariance_type", "reg_covar", "tol", "max_iter"
+    "max_components", "regions_per_component", "covariance_type", "covariance_prior", "reg_covar", "tol",
+    "max_iter",
 )  # fmt: skip
 
 # What they are made by, from `config.density`.
 DENSITIES: dict[str, Callable[[Mapping[str, Any]], Density]] = {
-    "gmm": lambda options: Gmm(**{key: options[key] for key in _GMM}),
+    # A key that a run of before did not have has the value that it was fitted with.
+    "gmm": lambda options: Gmm(**{key: options[key] for key in _GMM if key in options}),
 }
 
 

@@ -22,7 +22,8 @@ class Gmm:
         Args:
           max_components: most components of a mixture.
           regions_per_component: target regions of a class for each component.
-          **options: of `mixtures.fit_mixtures`: `covariance_type`, `reg_covar`, `tol`, `max_iter`, `n_init`.
+          **options: of `mixtures.fit_mixtures`: `covariance_type`, `covariance_prior`, `reg_covar`,
+            `tol`, `max_iter`, `n_init`.
 
         Raises:
           ValueError: components or regions a component are fewer than one.
@@ -71,7 +72,9 @@ class Gmm:
             read_all = [read(fit) for fit in fits] if fits else [None, None]
             return dict(zip(_DOMAINS, read_all, strict=True))
 
+        prior = self._options.get("covariance_prior", "")
         return {
+            **({"covariance_prior": prior} if prior else {}),
             "components": len(fits[0].weights) if fits else None,
             "components_wanted": self.wanted(num_target),
             "iterations": each(lambda fit: fit.n_iter),

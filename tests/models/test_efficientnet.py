@@ -12,7 +12,7 @@ from flax import nnx
 from adeada_jax.errors import InputError
 from adeada_jax.models import Build, Segmenter, normalize
 from adeada_jax.models import depthwise as depthwise_lib
-from adeada_jax.models.backbones.efficientnet_lite import EfficientNetLite0
+from adeada_jax.models.backbones.efficientnet_lite import SCALES, EfficientNetLite
 from adeada_jax.models.depthwise import depthwise
 from adeada_jax.models.layers import BatchNorm
 from adeada_jax.run.import_weights import import_weights
@@ -157,7 +157,9 @@ def backbone_features(tree, output_stride, image):
     def create():
         rngs = nnx.Rngs(0)
         norm = partial(BatchNorm, frozen=True, axis_name=None, dtype=jnp.float32, rngs=rngs)
-        return EfficientNetLite0(Build(output_stride, norm, jnp.float32, False, rngs))
+        return EfficientNetLite(
+            SCALES["efficientnet_lite0"], Build(output_stride, norm, jnp.float32, False, rngs)
+        )
 
     graph, *_ = nnx.split(nnx.eval_shape(create), nnx.Param, nnx.BatchStat)
     states = [nnx.State(tree[part]["backbone"]) for part in ("params", "batch_stats")]

@@ -1,46 +1,41 @@
 """Class ids of Cityscapes' label colours where these were stored as JPEG.
 
 JPEG changes every colour a little, and blurs borders between two into colours that may look like a third
-class's. So a pixel may only be of a class that is plainly there, within two pixels of it; it is ignored where no
-such colour is near enough, or two of different classes are about as near.
+class's. So a pixel may only be of a class that is plainly there, within two pixels of it. It is ignored where
+no such colour is near enough, or two of different classes are about as near.
 """
 
 import cv2
 import numpy as np
+from PIL import ImageColor
 
 from adeada_jax.types import IGNORE_LABEL
 
-# Cityscapes' published colours, and what IDD-lite's seven classes make of them. Thin ones may be few pixels wide.
+# Cityscapes' published colours by what IDD-lite's seven classes make of them.
 ROAD, VERGE, LIVING, VEHICLE, ROADSIDE, FAR, SKY = range(7)
 _COLORS = {
-    (128, 64, 128): ROAD, (250, 170, 160): ROAD,  # parking
-    (244, 35, 232): VERGE, (230, 150, 140): VERGE, (152, 251, 152): VERGE,  # sidewalk, rail track, terrain
-    (220, 20, 60): LIVING, (255, 0, 0): LIVING,  # person, rider
-    (0, 0, 142): VEHICLE, (0, 0, 70): VEHICLE, (0, 60, 100): VEHICLE,  # car, truck, bus
-    (0, 0, 90): VEHICLE, (0, 0, 110): VEHICLE, (0, 80, 100): VEHICLE,  # caravan, trailer, train
-    (0, 0, 230): VEHICLE, (119, 11, 32): VEHICLE,  # motorcycle, bicycle
-    (102, 102, 156): ROADSIDE, (190, 153, 153): ROADSIDE, (180, 165, 180): ROADSIDE,  # wall, fence, guard rail
-    (153, 153, 153): ROADSIDE, (250, 170, 30): ROADSIDE, (220, 220, 0): ROADSIDE,  # pole, light, sign
-    (70, 70, 70): FAR, (150, 100, 100): FAR, (150, 120, 90): FAR,  # building, bridge, tunnel
-    (107, 142, 35): FAR, (70, 130, 180): SKY,  # vegetation; sky
-    (0, 0, 0): IGNORE_LABEL, (111, 74, 0): IGNORE_LABEL, (81, 0, 81): IGNORE_LABEL,  # unknown, dynamic, ground
-}  # fmt: skip
-_THIN = {
-    (153, 153, 153),
-    (250, 170, 30),
-    (220, 220, 0),
-    (220, 20, 60),
-    (255, 0, 0),
-    (0, 0, 230),
-    (119, 11, 32),
+    ROAD: "#804080 #faaaa0",  # road, parking
+    VERGE: "#f423e8 #e6968c #98fb98",  # sidewalk, rail track, terrain
+    LIVING: "#dc143c #ff0000",  # person, rider
+    # Car, truck, bus, caravan, trailer, train, motorcycle, bicycle.
+    VEHICLE: "#00008e #000046 #003c64 #00005a #00006e #005064 #0000e6 #770b20",
+    # Wall, fence, guard rail, pole, traffic light, traffic sign.
+    ROADSIDE: "#66669c #be9999 #b4a5b4 #999999 #faaa1e #dcdc00",
+    FAR: "#464646 #966464 #96785a #6b8e23",  # building, bridge, tunnel, vegetation
+    SKY: "#4682b4",
+    IGNORE_LABEL: "#000000 #6f4a00 #510051",  # none, dynamic, ground
 }
+# Of things that may be few pixels wide: poles, lights, signs, people, cycles.
+_THIN = ("#999999", "#faaa1e", "#dcdc00", "#dc143c", "#ff0000", "#0000e6", "#770b20")
 
-_PALETTE = np.array(list(_COLORS), np.float32)
-_CLASSES = np.array(list(_COLORS.values()), np.uint8)
-_IS_THIN = np.array([color in _THIN for color in _COLORS])
+_NAMES = [color for colors in _COLORS.values() for color in colors.split()]
+_PALETTE = np.array([ImageColor.getrgb(color) for color in _NAMES], np.float32)
+_CLASSES = np.array([label for label, colors in _COLORS.items() for _ in colors.split()], np.uint8)
+_IS_THIN = np.array([color in _THIN for color in _NAMES])
 
 # Distances of colours are Euclidean, in steps of 1/255. A pixel is plainly of a colour within the first (of a
-# thin thing's within the second), if so many of the 3x3 pixels around it are; another may be as far as the third.
+# thin thing's within the second), if so many of the 3x3 pixels around it are. Others may be as far as the
+# third.
 _PLAIN, _PLAIN_THIN, _FARTHEST = 20.0, 40.0, 100.0
 _NEIGHBOURS, _NEIGHBOURS_THIN, _LEAST_PIXELS = 4, 3, 6
 _REACH = np.ones((5, 5), np.uint8)
@@ -49,7 +44,7 @@ _AMBIGUOUS = 0.8
 
 
 def decode(colors: np.ndarray) -> np.ndarray:
-    """`(H, W)` uint8 class ids, 255 = ignore, of an `(H, W, 3)` uint8 RGB picture of labels that was a JPEG."""
+    """`(H, W)` uint8 class ids, 255 = ignore, of an `(H, W, 3)` uint8 RGB picture of labels from a JPEG."""
     distances = _distances(colors.astype(np.float32))
     nearest, least = distances.argmin(axis=-1), distances.min(axis=-1)
     by_class: dict[int, np.ndarray] = {}

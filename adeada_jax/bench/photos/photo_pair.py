@@ -1,7 +1,7 @@
 """The layouts of the two repositories, and the folders that are made of them.
 
-Source: Cityscapes in small (Cordts et al. 2016), as prepared for image translation: photograph and label colours
-side by side in one JPEG. Target: IDD-lite (Varma et al. 2019), as it is published.
+Source: Cityscapes in small (Cordts et al. 2016), as prepared for image translation: photograph and label
+colours side by side in one JPEG. Target: IDD-lite (Varma et al. 2019), as it is published.
 """
 
 import contextlib
@@ -22,10 +22,14 @@ from adeada_jax.types import IGNORE_LABEL
 
 # IDD's first level of classes, in its order, with colours that Cityscapes' users know.
 CLASSES = {
-    "drivable": (128, 64, 128), "non-drivable": (244, 35, 232), "living thing": (220, 20, 60),
-    "vehicle": (0, 0, 142), "roadside object": (220, 220, 0), "far object": (107, 142, 35),
+    "drivable": (128, 64, 128),
+    "non-drivable": (244, 35, 232),
+    "living thing": (220, 20, 60),
+    "vehicle": (0, 0, 142),
+    "roadside object": (220, 220, 0),
+    "far object": (107, 142, 35),
     "sky": (70, 130, 180),
-}  # fmt: skip
+}
 # Both halves of a source file; the 2:1 street in them is squeezed to a square.
 _SIDE = 256
 # Pixels of a source image as it is laid out, in the target's proportions (320x227): the middle of the street.
@@ -69,7 +73,8 @@ def lay_out_target(repository: Path, folder: Path, every: int) -> dict[str, int]
     Args:
       repository: a clone or git directory of it.
       folder: to be made, whole or not at all.
-      every: of the split train takes the images 0, every, 2 every, ... in the order of their names; all of val.
+      every: of the split train takes the images 0, every, 2 every, ... in the order of their names, and all
+        of val.
 
     Raises:
       InputError: this is another repository, an image has no label or a label no image, or a label holds what

@@ -35,7 +35,7 @@ _SIDE = 256
 # Pixels of a source image as it is laid out, in the target's proportions (320x227): the middle of the street.
 WIDTH, HEIGHT = 256, 182
 _BOX = ((_SIDE - _SIDE * WIDTH / HEIGHT / 2) / 2, 0, (_SIDE + _SIDE * WIDTH / HEIGHT / 2) / 2, _SIDE)
-_TARGET = re.compile(r"idd20k_lite/(leftImg8bit|gtFine)/(train|val)/([^/]+)/([^/]+)_(image\.jpg|label\.png)$")
+_TARGET_IMAGE = re.compile(r"idd20k_lite/leftImg8bit/(train|val)/([^/]+)/([^/]+)_image\.jpg")
 
 
 def lay_out_source(repository: Path, folder: Path, every: int) -> int:
@@ -77,8 +77,7 @@ def lay_out_target(repository: Path, folder: Path, every: int) -> dict[str, int]
         of val.
 
     Raises:
-      InputError: this is another repository, an image has no label or a label no image, or a label holds what
-        no class is.
+      InputError: this is another repository, an image has no label, or a label holds what no class is.
     """
     pairs = _target_pairs(repository)
     train = [pair for pair in pairs if pair[0] == "train"]
@@ -95,20 +94,19 @@ def lay_out_target(repository: Path, folder: Path, every: int) -> dict[str, int]
 
 def _target_pairs(repository: Path) -> list[tuple[str, str, tuple[str, str], tuple[str, str]]]:
     """Split, name, and the image's and the label's file and object, sorted by the former two."""
-    found: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
-    for path, blob in git_files.listed(repository, "--idd").items():
-        if match := _TARGET.fullmatch(path):
-            kind, split, drive, frame, _ = match.groups()
-            found.setdefault((split, f"{drive}_{frame}"), {})[kind] = (path, blob)
-    if missing := {"train", "val"} - {split for split, _ in found}:
+    files, pairs = git_files.listed(repository, "--idd"), []
+    for path, blob in files.items():
+        if match := _TARGET_IMAGE.fullmatch(path):
+            split, drive, frame = match.groups()
+            label = f"idd20k_lite/gtFine/{split}/{drive}/{frame}_label.png"
+            if label not in files:
+                raise InputError(f"--idd: '{repository}' has '{path}', but no '{label}'; clone it whole")
+            pairs.append((split, f"{drive}_{frame}", (path, blob), (label, files[label])))
+    if missing := {"train", "val"} - {pair[0] for pair in pairs}:
         raise InputError(
             f"--idd: '{repository}' holds no 'idd20k_lite/leftImg8bit/{min(missing)}'; see docs/photos.md"
         )
-    for kinds in found.values():
-        if len(kinds) < 2:
-            ((path, _),) = kinds.values()
-            raise InputError(f"--idd: '{repository}': '{path}' lacks its label or image; clone it whole")
-    return [(*key, kinds["leftImg8bit"], kinds["gtFine"]) for key, kinds in sorted(found.items())]
+    return sorted(pairs)
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ from adeada_jax.config import EXPERIMENTS, choose, paper_defaults
 def get_config(words: str = "") -> config_dict.ConfigDict:
     """The configuration; `words` come after a colon behind the file's name.
 
-    What is not set here is `paper_defaults`', frozen batch norm and the head's tenfold learning rate included.
+    What is not set here is `paper_defaults`': frozen batch norm, too, and the head's tenfold learning rate.
     """
     model, experiment = choose("configs/folder.py", words, ("deeplabv3plus", "deeplabv2"), EXPERIMENTS)
     config = paper_defaults()
@@ -40,7 +40,7 @@ def get_config(words: str = "") -> config_dict.ConfigDict:
     config.target.update({"dataset": "folder", "dir": "data/target"})
     config.data.update({"height": 256, "width": 384, "batch_size": 4})
     config.model.update({"name": model, "backbone": "efficientnet_lite0", "pretrained": "auto"})
-    # Gradients of imported weights under the new head are large at first, and now and then later (docs/weights.md).
+    # Without it, such learning rates make imported weights jump or diverge (docs/weights.md).
     config.optimizer.clip_norm = 1.0
     config.warmup.update({"steps": 1_000, "learning_rate": 2.5e-3, "learning_rate_steps": 100})
     # As much of the target as of the source in a batch: in a union of a few hundred images each, those with a

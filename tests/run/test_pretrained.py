@@ -69,7 +69,7 @@ def test_without_the_package_frozen_batch_norm_is_an_error_that_says_what_to_do(
     ):  # fmt: skip
         assert words in str(error.value)
     with pytest.raises(
-        InputError, match="'resnet101', and one is not known, only for efficientnet_lite0, ef"
+        InputError, match="no package is known for 'resnet101', only for efficientnet_lite0, ef"
     ):
         pretrained.check(model(backbone="resnet101"), {})
 

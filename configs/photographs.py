@@ -30,7 +30,7 @@ def get_config(words: str = "") -> config_dict.ConfigDict:
     config.data.update({"height": 128, "width": 176, "batch_size": 4})
     config.model.update({"name": model, "backbone": "efficientnet_lite0", "pretrained": "auto"})
     config.optimizer.clip_norm = 1.0
-    config.warmup.update({"steps": 150, "learning_rate": 2.5e-3, "learning_rate_steps": 15})
+    config.warmup.update({"steps": 100, "learning_rate": 2.5e-3, "learning_rate_steps": 10})
     config.finetune.update({"steps": 100, "learning_rate": 2.5e-3, "mixing": "half"})
     config.training.update({"log_every": 10, "checkpoint_every": 50})
     config.inference.batch_size = 4

@@ -53,7 +53,9 @@ def _add_training(config: config_dict.ConfigDict) -> None:
             "name": "deeplabv3plus",  # Sec. 4.1, as the backbone
             "backbone": "resnet101",
             "output_stride": 16,  # D2ADA: utils/common.py
-            "pretrained": "",  # a checkpoint directory whose backbone is taken over; '' = random
+            # A checkpoint directory whose backbone is taken over; '' = random; 'auto' = the weights that an
+            # installed package carries (docs/weights.md).
+            "pretrained": "",
             "dtype": "float32",  # of the computation; parameters and statistics are float32
             "freeze_batch_norm": True,  # statistics and affine parameters. D2ADA: utils/common.py
             "remat": False,  # less memory in training for up to a third more FLOPs; the numbers stay the same
@@ -66,6 +68,9 @@ def _add_training(config: config_dict.ConfigDict) -> None:
             "head_multiplier": 10.0,  # head's learning rate over the backbone's
             "decay_power": 0.9,  # supplement A; polynomial decay (Chen et al., DeepLab)
             "end_learning_rate": 1e-6,  # D2ADA: utils/scheduler.py
+            # Of the segmenter's gradients, to which they are scaled down where theirs is larger; 0 = never,
+            # as in the paper.
+            "clip_norm": 0.0,
         }
     )
     config.warmup = config_dict.ConfigDict(

@@ -121,6 +121,7 @@ RULES: dict[str, Rule] = {
     "optimizer.head_multiplier": _POSITIVE,
     "optimizer.decay_power": _NOT_NEGATIVE,
     "optimizer.end_learning_rate": _NOT_NEGATIVE,
+    "optimizer.clip_norm": _NOT_NEGATIVE,
     "warmup.method": _one_of(*WARMUP_METHODS),
     "warmup.steps": _whole(0),
     "warmup.learning_rate": _POSITIVE,

@@ -10,7 +10,7 @@ from adeada_jax import config_rules
 from adeada_jax.errors import InputError
 
 ROOT = Path(__file__).parents[1]
-FILES = ("gta", "synthia", "folder", "toy")
+FILES = ("gta", "synthia", "folder", "toy", "photographs")
 
 
 def load(name, words=""):

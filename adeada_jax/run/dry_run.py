@@ -12,7 +12,7 @@ from rich.table import Table
 
 from adeada_jax.data.fingerprint import shown
 from adeada_jax.errors import InputError
-from adeada_jax.run import recipe, trainings
+from adeada_jax.run import pretrained, recipe, trainings
 from adeada_jax.run.class_agreement import resolve
 from adeada_jax.run.experiment import Experiment, create_experiment
 from adeada_jax.run.forecast import Plan, Split
@@ -178,7 +178,8 @@ def _network_table(experiment: Experiment, plan: Plan) -> Table:
                   f"{plan.parameters / 1e6:.2f} M parameters")  # fmt: skip
     if plan.discriminator_parameters:
         table.add_row("discriminator", f"{plan.discriminator_parameters / 1e6:.2f} M parameters")
-    table.add_row("starts from", config.warmup.checkpoint or config.model.pretrained or "random weights")
+    start = config.warmup.checkpoint or pretrained.name_of(config.model) or "random weights"
+    table.add_row("starts from", start)
     table.add_row("input", f"{config.data.height}x{config.data.width}, {config.model.dtype}")
     table.add_row("devices", f"{len(devices)} x {devices[0].device_kind}, {bytes_text(device_memory())} each")
     table.add_row("batch size", f"{batch} a step, {batch // len(devices)} a device")

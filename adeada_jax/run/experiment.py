@@ -26,6 +26,7 @@ from adeada_jax.method.strategies.typical import Typical
 from adeada_jax.method.strategy import Strategy
 from adeada_jax.models import Discriminator, Segmenter
 from adeada_jax.partitions.store import DividedImages
+from adeada_jax.run import pretrained
 from adeada_jax.run.class_agreement import RunClasses, classes_of, resolve
 from adeada_jax.run.target_data import Target, open_target
 from adeada_jax.run.workdir import Workdir
@@ -120,7 +121,7 @@ class Experiment:
         """
         if self.knows_classes(number):
             return self.strategy
-        return Typical() if self.config.model.pretrained else Random()
+        return Typical() if pretrained.name_of(self.config.model) else Random()
 
     def seed(self, round: int, purpose: str) -> int:
         """A seed of its own for each round and purpose, derived from the experiment's."""
@@ -137,12 +138,8 @@ class Experiment:
     def initial_weights(self) -> Weights:
         """The segmenter before any training: random, its backbone from `model.pretrained` if given."""
         params, batch_stats = self.segmenter.init(seed=self.seed(0, "segmenter"))
-        if self.config.model.pretrained:
-            loaded = checkpoints.restore_subtree(
-                Path(self.config.model.pretrained), Weights(params, batch_stats).tree(), "backbone"
-            )
-            params, batch_stats = loaded["params"], loaded["batch_stats"]
-        return Weights(params, batch_stats)
+        tree = pretrained.taken_over(self.config.model, Weights(params, batch_stats).tree())
+        return Weights(tree["params"], tree["batch_stats"])
 
     def load_weights(self, checkpoint: Path, statistics: Path | None = None) -> Weights:
         """A segmenter from a checkpoint directory; see `load_weights`."""
@@ -332,5 +329,4 @@ def _check_checkpoints(config: config_dict.ConfigDict, segmenter: Segmenter) -> 
     like = Weights(*segmenter.shapes).tree()
     if config.warmup.checkpoint:
         checkpoints.check(Path(config.warmup.checkpoint), like)
-    if config.model.pretrained:
-        checkpoints.check(Path(config.model.pretrained), like, "backbone")
+    pretrained.check(config.model, like)

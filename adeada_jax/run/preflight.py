@@ -9,7 +9,7 @@ import psutil
 from rich.console import Console
 
 from adeada_jax.errors import InputError
-from adeada_jax.run import recipe
+from adeada_jax.run import pretrained, recipe
 from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.forecast import Plan, make_plan
 from adeada_jax.run.rehearsal import rehearse
@@ -71,17 +71,22 @@ def warnings(experiment: Experiment, plan: Plan) -> Iterator[str]:
     """What will not stop the run but probably is not meant."""
     config = experiment.config
     frozen = config.model.freeze_batch_norm and bool(experiment.segmenter.shapes[1])
-    if frozen and not (config.model.pretrained or config.warmup.checkpoint):
+    weights = pretrained.name_of(config.model)
+    if frozen and not (weights or config.warmup.checkpoint):
         yield (
             "the network starts from random weights, and frozen batch norm hardly learns from these: give "
             "--config.model.pretrained=DIR (see scripts/import_weights.py), or "
             "--config.model.freeze_batch_norm=False"
         )
+    if config.model.pretrained == pretrained.AUTO and not weights:
+        yield (
+            f"no installed package carries weights of '{config.model.backbone}', so the network starts from "
+            "random ones; docs/weights.md says which there are"
+        )
     if experiment.source is None and not experiment.knows_classes(1):
         how = type(experiment.strategy_of(1)).__name__.lower()
-        weights = config.model.pretrained or "random weights"
         yield (
-            f"there is no labelled source: the run begins with {weights}, "
+            f"there is no labelled source: the run begins with {weights or 'random weights'}, "
             f"its first round buys by the rule '{how}', and all that it learns are labels that it buys"
         )
     target = plan.splits["target pool"]

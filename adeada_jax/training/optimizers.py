@@ -72,6 +72,11 @@ def segmenter_optimizer(
 ) -> optax.GradientTransformation:
     """`sgd` by groups: the head learns `head_multiplier` times faster, frozen batch norm stays as it is.
 
+    Where `clip_norm` is not 0, gradients are first scaled down to that Euclidean norm, if theirs is larger:
+    all that is trained together, as in torch's `clip_grad_norm_`. Weight decay and momentum come after. The
+    steps hand over the whole batch's gradients, so devices and parts of a batch change nothing. Differs from
+    the paper, whose 0 is the default.
+
     Args:
       segmenter: says which parameters are frozen and which have no weight decay.
       options: `config.optimizer`.
@@ -92,13 +97,22 @@ def segmenter_optimizer(
         "head": rule(learning_rate * options["head_multiplier"]),
         "frozen": optax.set_to_zero(),
     }
-    return optax.partition(rules, _by_path(lambda path: group_of(path, segmenter)))
+    by_groups = optax.partition(rules, _by_path(lambda path: group_of(path, segmenter)))
+    if not options["clip_norm"]:
+        return by_groups
+    clipped = optax.masked(
+        optax.clip_by_global_norm(options["clip_norm"]), _by_path(lambda path: not segmenter.is_frozen(path))
+    )
+    return optax.chain(clipped, by_groups)
 
 
 def discriminator_optimizer(
     options: Mapping[str, Any], *, learning_rate: float, steps: int
 ) -> optax.GradientTransformation:
-    """Adam with AdaptSegNet's betas and the segmenter's decay."""
+    """Adam with AdaptSegNet's betas and the segmenter's decay.
+
+    Nothing is clipped: Adam's steps do not grow with the gradients, whatever `clip_norm` is.
+    """
     schedule = polynomial_decay(
         learning_rate, steps, power=options["decay_power"], end=options["end_learning_rate"]
     )

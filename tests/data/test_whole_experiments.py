@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 SMALL = {
     "model.name": "deeplabv2", "model.backbone": "resnet18_half", "data.height": 32, "data.width": 64,
     "data.batch_size": 2, "warmup.steps": 2, "finetune.steps": 2, "acquisition.rounds": 2,
-    "acquisition.budget": 0.15, "inference.batch_size": 2,
+    "acquisition.budget": 0.15, "inference.batch_size": 2, "model.pretrained": "",
 }  # fmt: skip
 CLASSES = """
 classes:

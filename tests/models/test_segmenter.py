@@ -147,7 +147,10 @@ def test_upsampling_is_bilinear_between_pixel_centres():
     ("change", "words"),
     [
         ({"name": "unet"}, "config.model.name: unknown 'unet'; known: deeplabv2, deeplabv3plus"),
-        ({"backbone": "vgg"}, "config.model.backbone: unknown 'vgg'; known: efficientnet_lite0, resnet18"),
+        (
+            {"backbone": "vgg"},
+            "config.model.backbone: unknown 'vgg'; known: efficientnet_lite0, efficientnet_lite1, ",
+        ),
         ({"output_stride": 4}, "config.model.output_stride: 4; known: 8, 16"),
         ({"dtype": "int8"}, "config.model.dtype: unknown 'int8'; known: float32, bfloat16"),
     ],

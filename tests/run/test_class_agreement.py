@@ -26,7 +26,7 @@ from tests import small_network
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
-    **small_network.NAMES, "data.height": 32, "data.width": 64,
+    **small_network.NAMES, "model.pretrained": "", "data.height": 32, "data.width": 64,
     "data.batch_size": 2, "warmup.method": "source_only", "warmup.steps": 2, "warmup.learning_rate_steps": 0,
     "finetune.steps": 2, "acquisition.rounds": 1, "acquisition.budget": 0.5, "acquisition.strategy": "random",
     "training.target_statistics_steps": 0, "regions.kind": "grid", "regions.num_segments": 8,

@@ -24,6 +24,7 @@ PAGE = (ROOT / "docs/photographs.md").read_text(encoding="utf-8")
 # alike, so that one program serves both.
 SMALL = {
     "data.height": 32, "data.width": 64, "data.batch_size": 2, **small_network.NAMES,
+    "model.pretrained": "", "model.freeze_batch_norm": False,
     "warmup.method": "source_only", "warmup.steps": 4,
     "warmup.learning_rate": 0.02, "warmup.learning_rate_steps": 0, "finetune.steps": 4,
     "finetune.learning_rate": 0.02, "training.target_statistics_steps": 0, "inference.batch_size": 4,

@@ -27,6 +27,8 @@ COLOURS = np.array(
     [[[200, 40, 40], [40, 200, 40], [40, 40, 200]], [[120, 20, 90], [20, 90, 90], [90, 120, 20]]]
 )
 
+CLIP_NORM = 1e-3
+
 
 def batch(kind: str) -> dict[str, np.ndarray]:
     """Sixteen images, of two domains or all labelled; one has no label and one has few."""
@@ -45,7 +47,9 @@ def batch(kind: str) -> dict[str, np.ndarray]:
 
 
 def _optimizer(segmenter: Segmenter) -> optax.GradientTransformation:
-    return optimizers.segmenter_optimizer(segmenter, paper_defaults().optimizer, learning_rate=0.01, steps=10)
+    """One whose momentum after a step is the gradient, scaled down to CLIP_NORM."""
+    options = {**paper_defaults().optimizer, "weight_decay": 0.0, "clip_norm": CLIP_NORM}
+    return optimizers.segmenter_optimizer(segmenter, options, learning_rate=0.01, steps=10)
 
 
 def supervised(segmenter: Segmenter, parts: int) -> tuple[Any, Any]:

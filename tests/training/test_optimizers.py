@@ -45,6 +45,35 @@ def test_momentum_and_weight_decay_are_torchs_and_the_head_is_ten_times_faster()
         np.testing.assert_allclose(params[group]["w"], [value], rtol=1e-5)
 
 
+@pytest.mark.parametrize("clip_norm", [0.0, 2.0, 100.0])
+def test_clipping_is_that_of_all_trained_gradients_before_weight_decay_and_momentum(clip_norm):
+    options = {**paper_defaults().optimizer, "clip_norm": clip_norm}
+    optimizer = optimizers.segmenter_optimizer(Told(frozen=["scale"]), options, learning_rate=0.1, steps=100)
+    rng = np.random.default_rng(0)
+    expected = {"backbone": rng.normal(size=(3, 2)), "head": rng.normal(size=4)}
+    velocity = {group: np.zeros_like(value) for group, value in expected.items()}
+    params = {group: {"w": jnp.asarray(value), "scale": jnp.ones(2)} for group, value in expected.items()}
+    state, clipped = optimizer.init(params), 0
+    for t in range(4):
+        gradients = {group: (0.2 + t) * rng.normal(size=value.shape) for group, value in expected.items()}
+        # What is frozen has gradients that would drown the others, if they counted.
+        given = {
+            group: {"w": jnp.asarray(value), "scale": jnp.full(2, 1e6)} for group, value in gradients.items()
+        }
+        updates, state = optimizer.update(given, state, params)
+        params = optax.apply_updates(params, updates)
+        norm = np.sqrt(sum((value**2).sum() for value in gradients.values()))
+        factor = min(1.0, clip_norm / norm) if clip_norm else 1.0
+        clipped += factor < 1
+        for group, rate in (("backbone", 0.1), ("head", 1.0)):
+            velocity[group] = 0.9 * velocity[group] + factor * gradients[group] + 5e-4 * expected[group]
+            expected[group] = expected[group] - rate * (1 - t / 100) ** 0.9 * velocity[group]
+    assert clipped == {0.0: 0, 2.0: 3, 100.0: 0}[clip_norm]
+    for group, value in expected.items():
+        np.testing.assert_allclose(params[group]["w"], value, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(params[group]["scale"], 1)
+
+
 def test_a_parameter_that_no_group_covers_is_an_error():
     optimizer = optimizers.segmenter_optimizer(
         Told(), paper_defaults().optimizer, learning_rate=0.1, steps=10

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.training.devices import CLIP_NORM
 from tests.warm_start import PYTHON
 
 pytestmark = pytest.mark.slow
@@ -51,6 +52,15 @@ def test_both_networks_learned_something(results):
     moments = [value for name, value in results[1, 1].items() if ".mu" in name or ".trace" in name]
     assert len(moments) > 20
     assert all(np.abs(value).max() > 0 for value in moments)
+
+
+def test_the_whole_batchs_gradient_is_clipped_not_a_devices_or_a_parts(results):
+    for way in PAIRS:
+        for pair in PAIRS[way]:
+            momenta = [
+                value for name, value in results[way].items() if name.startswith(pair) and ".trace" in name
+            ]
+            assert np.sqrt(sum((value**2).sum() for value in momenta)) == pytest.approx(CLIP_NORM, rel=1e-4)
 
 
 def test_untrained_losses_are_what_the_first_weights_say(results):

@@ -20,7 +20,7 @@ from adeada_jax.training.supervised import supervised_step
 CLASSES, RATE, STRIDE = 19, 2.5e-4, 16
 # The paper's, as `config.paper_defaults` has them.
 OPTIONS = {"momentum": 0.9, "weight_decay": 5e-4, "decay_power": 0.9, "end_learning_rate": 1e-6,
-           "head_multiplier": 10.0}  # fmt: skip
+           "head_multiplier": 10.0, "clip_norm": 0.0}  # fmt: skip
 ADVERSARIAL_WEIGHT = 0.0005
 
 

@@ -27,7 +27,7 @@ from adeada_jax.training.supervised import supervised_step
 HEIGHT, WIDTH, CLASSES, BATCH, BUDGET = 96, 192, 19, 4, 0.02
 # As configs/toy.py has them.
 OPTIONS = {"momentum": 0.9, "weight_decay": 5e-4, "decay_power": 0.9, "end_learning_rate": 1e-6,
-           "head_multiplier": 1.0}  # fmt: skip
+           "head_multiplier": 1.0, "clip_norm": 0.0}  # fmt: skip
 RATE, RISE = 0.02, 20
 
 

@@ -1,0 +1,43 @@
+"""Two public sets of labelled street photographs, laid out as folders for prepare_data.py.
+
+    python benchmarks/photographs.py --cityscapes=REPOSITORY --idd=REPOSITORY --output=DIR
+
+A repository is a clone or a git directory of it; docs/photos.md says which, and on what terms. DIR/source
+becomes Cityscapes in small, DIR/target IDD-lite, both with IDD's seven classes. The same input gives the same
+bytes.
+"""
+
+from pathlib import Path
+
+from absl import app, flags
+
+from adeada_jax.bench.photos import photo_pair
+from adeada_jax.command_line import run_app
+from adeada_jax.errors import InputError
+
+_CITYSCAPES = flags.DEFINE_string("cityscapes", None, "Repository of the source.", required=True)
+_IDD = flags.DEFINE_string("idd", None, "Repository of the target.", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for source and target.", required=True)
+_EVERY = flags.DEFINE_integer(
+    "every", 1, "Take every n-th image of the source, from the first.", lower_bound=1
+)
+_TARGET_EVERY = flags.DEFINE_integer(
+    "target_every", 1, "The same of the images to buy labels of; all are taken to evaluate.", lower_bound=1
+)
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
+    source, target = (Path(_OUTPUT.value) / name for name in ("source", "target"))
+    for folder in (source, target):
+        if folder.exists():
+            raise InputError(f"--output: '{folder}' is there already; remove it, or give another folder")
+    of_target = photo_pair.lay_out_target(Path(_IDD.value), target, _TARGET_EVERY.value)
+    of_source = photo_pair.lay_out_source(Path(_CITYSCAPES.value), source, _EVERY.value)
+    print(f"{source}: {of_source} images")
+    print(f"{target}: " + ", ".join(f"{split} {count} images" for split, count in of_target.items()))
+
+
+if __name__ == "__main__":
+    run_app(main)

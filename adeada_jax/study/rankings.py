@@ -10,8 +10,8 @@ from adeada_jax.method.strategies.adeada import Adeada
 from adeada_jax.method.strategies.registry import STRATEGIES, create_strategy
 from adeada_jax.method.strategy import Request, Strategy
 
-# ADeADA's density part with the whole budget (Table 2, row (c)).
-DENSITY = "density"
+# ADeADA's density part with the whole budget, and with equal shares for all classes: Table 2, rows (c), (b).
+DENSITY, UNBALANCED = "density", "density_unbalanced"
 
 
 def rankings(
@@ -24,9 +24,10 @@ def rankings(
       options: `config.acquisition` of the run.
 
     Returns:
-      Strategies by name, the project's own and DENSITY; and by name what is missing.
+      Strategies by name, the project's own, DENSITY and UNBALANCED; and by name what is missing.
     """
-    made = {name: create_strategy(name, options) for name in STRATEGIES} | {DENSITY: density_alone(options)}
+    made = {name: create_strategy(name, options) for name in STRATEGIES}
+    made |= {DENSITY: density_alone(options), UNBALANCED: Adeada(schedule="density", class_balance=False)}
     found, missing = set(columns), {}
     for name, strategy in made.items():
         lacking = [need for need in strategy.needs if need not in found]

@@ -33,7 +33,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     **{f"beta_{b:g}": _density(schedule="half", beta=b) for b in (0.0, 0.5, 1.0, 2.0)},
 }
 
-# The paper's ablations: the name of a row (Table 2 and 5) or column (Table 4) and the setting it is of.
+# The paper's ablations: the name of a row (Table 2 and 5) or column (Table 4) and the setting it is of. And
+# ours, `shares`: what a class's budget goes by, and how its regions are chosen.
 ABLATIONS: dict[str, dict[str, str]] = {
     "table2": {"(a)": "uncertainty", "(b)": "density_unbalanced", "(c)": "density", "(d)": "even",
                "(e)": "half"},
@@ -41,6 +42,9 @@ ABLATIONS: dict[str, dict[str, str]] = {
                "1": "alpha_1"},
     "table5": {"Uncertainty": "uncertainty", "Density": "density", "Even Distribution": "even",
                "Linear Decay": "linear", "Half Decay": "half"},
+    "shares": {"Eq. 6, by pi": "density", "equal, by pi": "density_unbalanced",
+               "by rarity, by pi": "rare_density", "Eq. 6, at random": "kl_random",
+               "equal, at random": "equal_random", "by rarity, at random": "rare"},
 }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ def result_sheets(config: Mapping[str, Any], plan: Plan, results: Sequence[Resul
         ablation_sheet(config, plan, results, "table2", "Table 2: components"),
         alpha_sheet(config, plan, results),
         ablation_sheet(config, plan, results, "table5", "Table 5: schedules"),
+        ablation_sheet(config, plan, results, "shares", "Classes' shares of the budget, and what is bought"),
         class_sheet(config, plan, results),
     ]
     return [sheet for sheet in sheets if sheet is not None]
@@ -109,7 +110,7 @@ def references_sheet(plan: Plan, results: Sequence[Result]) -> Sheet | None:
 def ablation_sheet(
     config: Mapping[str, Any], plan: Plan, results: Sequence[Result], name: str, title: str
 ) -> Sheet | None:
-    """Table 2 or 5: settings in rows, the first, a middle and the last round in columns."""
+    """Table 2, 5 or our own: settings in rows, the first, a middle and the last round in columns."""
     if name not in plan.ablations:
         return None
     paper = published.table(config, name)
@@ -129,7 +130,7 @@ def ablation_sheet(
                 cells += plain([printed[paper["percent"].index(k)] if printed else None])
         rows.append((label, tuple(cells)))
     text = f"mIoU in percent by share of labels. {_MEASURED}. {_shared(plan, name)}"
-    head = "row" if name == "table2" else "policy"
+    head = {"table2": "row", "table5": "policy"}.get(name, "shares, order")
     return Sheet(title, text, head, Matrix(tuple(columns), tuple(rows)))
 
 

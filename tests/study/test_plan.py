@@ -5,7 +5,7 @@ import pytest
 
 from adeada_jax.errors import InputError
 from adeada_jax.method.regions import Regions
-from adeada_jax.method.strategies.registry import create_strategy
+from adeada_jax.method.strategies.registry import STRATEGIES, create_strategy
 from adeada_jax.method.strategy import Request
 from adeada_jax.study.study_plan import ABLATIONS, SETTINGS, changes, make_plan, resolve, signature
 
@@ -92,8 +92,9 @@ def test_settings_that_share_a_run_buy_the_same_and_others_do_not(acquisition):
                 assert (entries[0] == entries[1]) == (picks[one] == picks[other]), (k, one, other)
 
 
-def test_every_row_of_the_ablations_is_a_setting():
-    assert all(name in SETTINGS for table in ABLATIONS.values() for name in table.values())
+def test_every_row_of_the_ablations_is_a_setting_or_a_strategy():
+    known = SETTINGS.keys() | STRATEGIES.keys()
+    assert all(name in known for table in ABLATIONS.values() for name in table.values())
 
 
 @pytest.mark.parametrize(

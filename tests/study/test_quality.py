@@ -174,6 +174,7 @@ def test_a_ranking_buys_down_from_its_best_until_the_budget_is_spent(run, conten
         "clue",
         "typical",
         "density",
+        "density_unbalanced",
         *BY_CLASS,
     }
     assert content["rounds"][0]["missing"] == {"redal": "edges", "aada": "target_probability"}

@@ -56,7 +56,8 @@ def test_ablations_name_the_runs_they_share(fabricate, tmp_path):
     from adeada_jax.study.study_plan import make_plan
 
     config = fabricate.toy_config()
-    plan = make_plan(config, strategies=["entropy"], seeds=[0], ablations=["table2", "table4", "table5"])
+    ablations = ["table2", "table4", "table5", "shares"]
+    plan = make_plan(config, strategies=["entropy"], seeds=[0], ablations=ablations)
     for number, run in enumerate(plan.runs):
         mious = [10.0 * number + k for k in range(run.last_round + 1)]
         fabricate.write_run(tmp_path, run, fabricate.pool, mious=mious)
@@ -69,6 +70,10 @@ def test_ablations_name_the_runs_they_share(fabricate, tmp_path):
     assert texts(table2)["(a)"] == ["×", "", "", "", *(f"{base + k:.2f}" for k in (1, 3, 5))]
     assert texts(table2)["(b)"][:4] == ["", "×", "", ""]
     assert "uncertainty is entropy's, half is adeada's" in table2.text
+    shares = texts(found["Classes' shares of the budget, and what is bought"])
+    settings = ("density", "density_unbalanced", "rare_density", "kl_random", "equal_random", "rare")
+    firsts = [10.0 * order.index(name) + 1 for name in settings]
+    assert [row[0] for row in shares.values()] == [f"{value:.2f}" for value in firsts]
     table4 = found["Table 4"]
     starts = [10.0 * order.index(name) + 1
               for name in ("entropy", "alpha_0.25", "even", "alpha_0.75", "adeada")]  # fmt: skip

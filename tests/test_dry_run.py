@@ -99,9 +99,10 @@ def test_steps_flops_and_inference(planned):
     warmup, finetune = plan.trainings
     assert (warmup.times, warmup.steps, finetune.times, finetune.steps) == (1, 100, 3, 200)
     assert (warmup.examples, finetune.examples) == (400, 2400)
-    # Gradients take twice the forward pass; the warm-up sees twice the images, and the discriminator.
+    # Gradients take twice the forward pass, and dilated convolutions' count the padding of these small images
+    # as well; the warm-up sees twice the images, and the discriminator.
     forward = plan.forward.flops / experiment.config.inference.batch_size * 4
-    assert 2.7 < finetune.cost.flops / forward < 3.3
+    assert 2.7 < finetune.cost.flops / forward < 3.7
     assert warmup.cost.flops > 1.9 * finetune.cost.flops
     assert plan.inferred == 3 * (8 + 6) + 4 * 4
     assert finetune.cost.state_bytes > 2 * 4 * plan.parameters  # with momentum

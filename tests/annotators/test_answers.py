@@ -6,6 +6,7 @@ import random
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -13,7 +14,6 @@ import pytest
 
 from adeada_jax.annotators.answers import Answers, Given, Rows, state_of
 from adeada_jax.errors import InputError
-from tests.warm_start import PYTHON
 
 ASKED = [("a", 0), ("a", 2), ("city/b", 1)]
 
@@ -157,7 +157,7 @@ def test_killed_writers_lose_nothing_that_they_reported_and_leave_nothing_half_d
     path, generator, promised = tmp_path / "answers.sqlite", random.Random(0), {}
     for name in range(20):
         process = subprocess.Popen(
-            [*PYTHON, "-c", ADDING, str(path), "r", str(name)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", ADDING, str(path), "r", str(name)], stdout=subprocess.PIPE, text=True
         )
         assert process.stdout.readline() == "ready\n"
         time.sleep(generator.random() * 0.05)

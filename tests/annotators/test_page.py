@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from adeada_jax.data import sources
 from adeada_jax.partitions.store import DividedImages
 from tests.annotators.conftest import Divided
 from tests.conftest import SLIC
-from tests.warm_start import PYTHON
 
 ROOT = Path(__file__).parents[2]
 KEYS = "1234567890qwertyuiopasdfghjklzxcvbnm"
@@ -51,7 +51,7 @@ class Server:
         self.run, self.port = run, 0
 
     def __enter__(self):
-        command = [*PYTHON, "scripts/annotate.py", f"--workdir={self.run}", f"--port={self.port}"]
+        command = [sys.executable, "scripts/annotate.py", f"--workdir={self.run}", f"--port={self.port}"]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         self.link = re.search(r"http\S+", self.process.stdout.readline())[0]
         self.port = int(self.link.rsplit(":", 1)[1].strip("/"))

@@ -4,6 +4,7 @@ import json
 import random
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,6 @@ from adeada_jax.data.images import decode_map, read_png
 from adeada_jax.errors import InputError
 from adeada_jax.files import write_png_atomic
 from tests.annotators.conftest import CLASSES, REGIONS, Divided
-from tests.warm_start import PYTHON
 
 ROOT = Path(__file__).parents[2]
 TRUTH = {
@@ -327,7 +327,7 @@ def test_a_closed_round_gives_back_what_nobody_labelled(tmp_path, folder):
 
 
 def command(tmp_path, *flags):
-    return [*PYTHON, "scripts/annotate.py", f"--workdir={tmp_path / 'run'}", *flags]
+    return [sys.executable, "scripts/annotate.py", f"--workdir={tmp_path / 'run'}", *flags]
 
 
 @pytest.mark.slow

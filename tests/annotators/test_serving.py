@@ -7,13 +7,12 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
-
-from tests.warm_start import PYTHON
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,22 +29,25 @@ def run(request_of_people):
 @contextlib.contextmanager
 def serving(run, *flags):
     """A server, with what it printed until it was ready."""
-    command = [*PYTHON, "scripts/annotate.py", f"--workdir={run}", "--port=0", *flags]
+    command = [sys.executable, "scripts/annotate.py", f"--workdir={run}", "--port=0", *flags]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as server:
-        lines = []
-        while not lines or "the labelling page is at" not in lines[-1]:
-            lines.append(server.stdout.readline())
-            assert lines[-1], server.stderr.read()
-        yield server, "".join(lines)
-        server.send_signal(signal.SIGINT)
-        assert server.wait(20) in (0, 130)
+        try:
+            lines = []
+            while not lines or "the labelling page is at" not in lines[-1]:
+                lines.append(server.stdout.readline())
+                assert lines[-1], server.stderr.read()
+            yield server, "".join(lines)
+            server.send_signal(signal.SIGINT)
+            assert server.wait(20) in (0, 130)
+        finally:
+            server.kill()  # else a test that failed would wait for it
 
 
 def refused(run, *flags):
     """What a server says that does not start."""
-    command = [*PYTHON, "scripts/annotate.py", f"--workdir={run}", *flags]
+    command = [sys.executable, "scripts/annotate.py", f"--workdir={run}", *flags]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     return done.stderr

@@ -122,8 +122,8 @@ def test_killed_at_many_moments_it_ends_the_same(finished, toy_dir, tmp_path):
     whole, _ = finished
     workdir, kills = tmp_path / "killed", 0
     # Each is killed as soon as the file is there, or while it is being written, or soon after.
-    for pattern in ("rounds/00/progress/*", "rounds/01/regions_target*", "rounds/01/selection.csv",
-                    "rounds/01/progress/*", "rounds/02/.*tmp", "rounds/02/labels/*"):  # fmt: skip
+    for pattern in ("rounds/00/progress/*", "rounds/01/regions_target*", "rounds/01/progress/*",
+                    "rounds/02/.*tmp", "rounds/02/labels/*"):  # fmt: skip
         process = subprocess.Popen(
             command(toy_dir, workdir),
             cwd=ROOT,

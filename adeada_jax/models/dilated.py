@@ -2,8 +2,8 @@
 
 XLA writes that gradient as a convolution whose window moves in steps of the dilation. On a GPU (jaxlib 0.11)
 no library has such a one, so it is computed without tensor cores: 3.5 ms on an H200 for one of ASPP's at
-1024x2048, where the product takes 0.15. On a CPU the product is no slower, and where images are large up to
-three times as fast. `benchmarks/gpu.py --parts=convolutions` measures it beside other ways.
+1024x2048, where the product takes 0.15 (docs/measurements/gpu.md). On a CPU they are about as quick as each
+other, the product more so the larger the image. `benchmarks/gpu.py --parts=convolutions` measures both.
 """
 
 from collections.abc import Sequence

@@ -15,7 +15,7 @@ from adeada_jax.annotators.bought_labels import LabelStore, PurchasedLabels
 from adeada_jax.data import loader
 from adeada_jax.errors import InputError
 from adeada_jax.evaluation import tables
-from adeada_jax.models import Discriminator, Segmenter
+from adeada_jax.models import Segmenter
 from adeada_jax.run.costs import Cost, Survey
 from adeada_jax.run.experiment import Experiment, Weights
 from adeada_jax.run.runner import Alone, Stage, Together
@@ -315,28 +315,16 @@ def adversarial_training(experiment: Experiment, options: Any) -> tuple[Callable
     `options` is `config.warmup`, or with other steps.
     """
     config = experiment.config
-    return _adversarial_training(
-        experiment.segmenter, experiment.discriminator(), config.optimizer.to_json(), options.to_json(),
-        config.training.accumulation,
-    )  # fmt: skip
-
-
-@cache
-def _adversarial_training(
-    segmenter: Segmenter, discriminator: Discriminator, optimizer_options: str, warmup: str, parts: int
-) -> tuple[Callable[..., Any], Any]:
-    """`adversarial_training` with configurations as JSON: what was traced before need not be again."""
-    config, options = json.loads(optimizer_options), config_dict.ConfigDict(json.loads(warmup))
     optimizer = optimizers.segmenter_optimizer(
-        segmenter, config, learning_rate=options.learning_rate, steps=options.steps,
+        experiment.segmenter, config.optimizer, learning_rate=options.learning_rate, steps=options.steps,
         warmup_steps=options.learning_rate_steps,
     )  # fmt: skip
     discriminator_optimizer = optimizers.discriminator_optimizer(
-        config, learning_rate=options.discriminator_learning_rate, steps=options.steps
+        config.optimizer, learning_rate=options.discriminator_learning_rate, steps=options.steps
     )
     step = adversarial_step(
-        segmenter.apply, discriminator.apply, optimizer, discriminator_optimizer,
-        adversarial_weight=options.adversarial_weight, parts=parts,
+        experiment.segmenter.apply, experiment.discriminator().apply, optimizer, discriminator_optimizer,
+        adversarial_weight=options.adversarial_weight, parts=config.training.accumulation,
     )  # fmt: skip
 
     def initial_state(params: Any, batch_stats: Any, discriminator: Any) -> AdversarialState:

@@ -93,7 +93,8 @@ def rankings_sheet(content: Mapping[str, Any], strategy: str, key: str) -> Sheet
     heading, unit = MEASURES[key]
     text = (
         f"What each ranking would have bought from the tables of {strategy}'s rounds with the same budget, "
-        "without a training. 'density' is ADeADA's density part with the whole budget."
+        "without a training. 'density' is ADeADA's density part with the whole budget, 'density_unbalanced' "
+        "that with equal shares for all classes."
     )
     return Sheet(f"Other rankings: {heading}, {unit}", text, "ranking", Matrix(columns(content), rows))
 

@@ -34,7 +34,7 @@ def step_cost(step: Callable[..., Any], *arguments: Any, flops: bool = True) -> 
     """Cost of a step of `parallel.parallelize`.
 
     Args:
-      step: traced, not compiled; a training that calls it later need not trace it again.
+      step: traced, not compiled.
       *arguments: state, batch and key, or their shapes (`jax.ShapeDtypeStruct`).
       flops: whether FLOPs are counted, too, for which the program is lowered.
     """

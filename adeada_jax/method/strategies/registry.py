@@ -1,4 +1,4 @@
-"""The strategies by name: the paper's, its eight baselines, one for the first round, anyone's own."""
+"""The strategies by name: the paper's, its eight baselines, a first round's, four by class, anyone's own."""
 
 from collections.abc import Callable, Mapping
 from functools import partial

@@ -118,6 +118,10 @@ def _task(rows: jax.Array, blocks: jax.Array, places: Places) -> Listed:
 class DeviceListsEngine(FullEngine):
     """The engine with its task lists made on the device; of what it computed it keeps no count."""
 
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self._places: dict[int, Places] = {}  # by the shard's id
+
     def _complete(self, shard, state, rows, parts, mask) -> None:
         for tasks in self._lists(shard, mask)[:2]:
             state.scores, state.exact = programs.complete_scores(
@@ -133,8 +137,6 @@ class DeviceListsEngine(FullEngine):
         self.changed |= np.asarray(counts) > 0
 
     def _lists(self, shard: Shard, mask) -> tuple[Listed, Listed, jax.Array]:
-        if not hasattr(self, "_places"):
-            self._places = {}
         if id(shard) not in self._places:
             self._places[id(shard)] = places_of(shard, self.layout)
         most = capacities(shard, self.layout, self.width)

@@ -14,6 +14,7 @@ from adeada_jax.bench.gpu.kernel_trace import read_events, summarise
 from adeada_jax.bench.gpu.ledger import Ledger
 from adeada_jax.bench.gpu.round_check import against
 from adeada_jax.bench.gpu.stage_clock import PROGRAMS, stages_timed
+from adeada_jax.bench.mixtures.problem import Problem
 from adeada_jax.mixtures import fit_mixtures, programs
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
@@ -52,6 +53,29 @@ def test_em_is_near_float64_and_its_stages_make_up_the_iteration(tmp_path):
     assert rows["error", "of the fit, against float64's"]["largest_loss"] < 1e-4
     stages = {name for kind, name in rows if kind == "the second iteration"}
     assert {"tails", "heads", "moments", "factors", "task lists", "device to host"} <= stages
+
+
+def test_the_preset_by_others_says_how_much_of_it_was_done(tmp_path):
+    from adeada_jax.bench.gpu.em_others import one_by_one
+
+    samples, classes = np.zeros((60, 4), np.float32), np.repeat([0, 1], [20, 40])
+    problem = Problem(
+        (samples, samples), (classes, classes), (np.zeros(60, int),) * 2, np.array([1, 2]), options={}
+    )
+    seen = []
+
+    def contender(features, start):
+        seen.append((len(features), start.shape[1]))
+        return {"seconds": 2.0, "device": "cpu"}
+
+    ledger = Ledger("em_others", tmp_path, tmp_path, seconds=100, small=True)
+    found = one_by_one(ledger, problem, contender)
+    assert seen == [(40, 2), (40, 2), (20, 1), (20, 1)]
+    assert (found["seconds"], found["mixtures"], found["of_mixtures"]) == (8.0, 4, 4)
+    assert found["of_preset_flops"] == 1
+    over = Ledger("over", tmp_path, tmp_path, seconds=-1, small=True)
+    found = one_by_one(over, problem, contender)
+    assert (found["mixtures"], found["of_preset_flops"]) == (1, pytest.approx(0.4))
 
 
 def test_a_wrong_part_is_refused(tmp_path):

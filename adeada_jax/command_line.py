@@ -145,7 +145,7 @@ def _unraisable(happened: Any) -> None:
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
-        arguments = flags.FLAGS([expanded_argument(argument) for argument in argv])
+        arguments = flags.FLAGS(with_packaged_configs([expanded_argument(argument) for argument in argv]))
         _refuse_empty()
         return arguments
     except InputError as error:
@@ -164,6 +164,40 @@ def expanded_argument(argument: str) -> str:
         return argument
     paths = (_at_home(value, flag) if value.startswith("~") else value for value in values.split(","))
     return f"{flag}={','.join(paths)}"
+
+
+def configurations() -> dict[str, Path]:
+    """The configurations that come along, by name: those of an installed package, or of this checkout."""
+    package = Path(__file__).parent
+    folder = package / "configs" if (package / "configs").is_dir() else package.parent / "configs"
+    return {file.stem: file for file in sorted(folder.glob("*.py"))}
+
+
+def with_packaged_configs(arguments: Sequence[str]) -> list[str]:
+    """Command-line arguments with a packaged configuration's file for its name: --config=toy:target_only.
+
+    Raises:
+      InputError: neither a file nor such a name.
+    """
+    found = list(arguments)
+    for i, argument in enumerate(found):
+        flag, equals, value = argument.partition("=")
+        if flag in ("--config", "-config") and equals:
+            found[i] = f"{flag}={_config_file(value)}"
+        elif i and found[i - 1] in ("--config", "-config"):
+            found[i] = _config_file(argument)
+    return found
+
+
+def _config_file(value: str) -> str:
+    """A config flag's value, FILE[:WORDS] or NAME[:WORDS], with a file."""
+    name, colon, words = value.partition(":")
+    if not name or name.endswith(".py") or "/" in name or os.path.exists(name):
+        return value
+    known = configurations()
+    if name not in known:
+        raise InputError(f"--config: '{name}' is neither a file nor one of {', '.join(known)}")
+    return f"{known[name]}{colon}{words}"
 
 
 def _in_one_line(error: Exception, argv: Sequence[str]) -> str:

@@ -1,66 +1,6 @@
 """Prepares a data set: python scripts/prepare_data.py --dataset=gta5 --source_dir=DIR --data_dir=data."""
 
-import adeada_jax.interruptible  # noqa: F401, I001 - before the imports that take time
-
-import shlex
-import sys
-from typing import Any
-
-from absl import app, flags
-
-_DATASET = flags.DEFINE_string(
-    "dataset",
-    None,
-    "What to prepare: gta5, synthia, cityscapes, folder (your own images), toy (both domains) or one of your "
-    "own as package.module:Name.",
-)
-_SOURCE_DIR = flags.DEFINE_string(
-    "source_dir", "", "Folder of the data set as downloaded (docs/data.md); the toy streets need none."
-)
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets go.")
-_NUM_SEGMENTS = flags.DEFINE_integer("num_segments", 40, "Regions asked of SLIC for an image.", lower_bound=1)
-_COMPACTNESS = flags.DEFINE_float(
-    "compactness", 10.0, "SLIC's weight of nearness against likeness of colour."
-)
-_JOBS = flags.DEFINE_integer("jobs", None, "Processes; one a core, at most 16, unless given.", lower_bound=1)
-_BEAM_OPTIONS = flags.DEFINE_string(
-    "beam_options", None, "Make labels and regions by an Apache Beam pipeline with these options, e.g. "
-    "'--runner=DirectRunner'; its workers must see both directories."
-)  # fmt: skip
-_UPDATE = flags.DEFINE_bool(
-    "update", False, "Prepare anew what changed in --source_dir since; else a change is an error."
-)
-_WRITE_CLASSES = flags.DEFINE_bool(
-    "write_classes", False,
-    "Write a classes.yaml of the ids or colours in the labels of --dataset=folder, to be looked through.",
-)  # fmt: skip
-
-
-def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
-    # Imported late, so that --help and wrong flags answer at once.
-    from adeada_jax.data import data_sets, prepared, preparing, sources
-    from adeada_jax.partitions.store import DividedImages
-
-    if _WRITE_CLASSES.value:
-        path = preparing.write_classes(_DATASET.value, _SOURCE_DIR.value, jobs=_JOBS.value)
-        print(f"{path}: written; look it through, then give the same command without --write_classes")
-        return
-    beam_options = None if _BEAM_OPTIONS.value is None else shlex.split(_BEAM_OPTIONS.value)
-    workers: dict[str, Any] = {"jobs": _JOBS.value, "beam_options": beam_options}
-    regions = {"kind": "slic", "num_segments": _NUM_SEGMENTS.value, "compactness": _COMPACTNESS.value}
-    for name in data_sets.named_by(_DATASET.value):
-        options = {} if name in data_sets.EMBEDDED else {"source_dir": _SOURCE_DIR.value, **workers}
-        preparing.prepare(name, _DATA_DIR.value, update=_UPDATE.value, **options)
-        splits = prepared.split_sizes(name, _DATA_DIR.value)
-        if "train" in splits:
-            DividedImages(sources.open_images(name, _DATA_DIR.value, "train"), regions).make(**workers)
-        print(f"{name}: " + ", ".join(f"{split} {count} images" for split, count in splits.items()))
-
+from adeada_jax.commands.start import start
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["dataset", "data_dir"])
-    from adeada_jax.command_line import run_app
-
-    sys.exit(run_app(main))
+    start("prepare_data")

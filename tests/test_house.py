@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "adeada_jax"
 
 # Rooms by floor: a room imports only from floors below its own, or from itself.
 FLOORS = (
-    {"errors", "faults", "interrupt", "mixtures", "output", "timers", "types"},
+    {"errors", "faults", "interrupt", "invocation", "mixtures", "output", "timers", "types"},
     {"command_line", "config", "files", "interruptible", "labels", "seams"},
     {"arrays", "method", "models", "telemetry", "toy"},
     {"data", "processes", "training"},
@@ -21,6 +21,7 @@ FLOORS = (
     {"config_rules", "report"},
     {"run"},
     {"bench", "study"},
+    {"commands"},
 )
 
 

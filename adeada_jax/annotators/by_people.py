@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from adeada_jax import invocation
 from adeada_jax.annotators.answers import Answers, State
 from adeada_jax.annotators.asking import Amendment, Answer, Job, Question
 from adeada_jax.annotators.pixels import label_of
@@ -117,7 +118,7 @@ class People:
         effort = f"{minutes / 60:.1f} hours" if minutes >= 60 else f"{max(minutes, 1):.0f} minutes"
         what = f"round {request.round}" if request.round else "evaluation"
         pixels = sum(asked.pixels for asked in request.regions)
-        command = f"python scripts/annotate.py --workdir={self._job.directory}"
+        command = f"{invocation.command('annotate')} --workdir={self._job.directory}"
         answered = "" if is_new else f"{regions - left:,} are answered, {left:,} are not. "
         say(
             f"{what}: labels of {regions:,} regions in {len(request.images):,} images are asked for, "

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from adeada_jax import seams
+from adeada_jax import invocation, seams
 from adeada_jax.data.builders.cityscapes import Cityscapes
 from adeada_jax.data.builders.folder import Folder
 from adeada_jax.data.builders.gta5 import Gta5
@@ -85,4 +85,4 @@ def directory_of(name: str) -> str:
 def remedy(name: str, data_dir: Any) -> str:
     """The command that prepares a data set."""
     what = "toy" if name in EMBEDDED else f"{name} --source_dir=DIR"
-    return f"run: python scripts/prepare_data.py --dataset={what} --data_dir={data_dir}"
+    return f"run: {invocation.command('prepare_data')} --dataset={what} --data_dir={data_dir}"

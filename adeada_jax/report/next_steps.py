@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adeada_jax import invocation
 from adeada_jax.evaluation.advice import advice, best_round
 from adeada_jax.report.outcomes import AnsweredRound
 
@@ -40,7 +41,7 @@ def next_steps(
 
 
 def _answering(waiting: AnsweredRound, workdir: Path) -> list[Step]:
-    annotate = f"python scripts/annotate.py {_flag('workdir', workdir)}"
+    annotate = f"{invocation.command('annotate')} {_flag('workdir', workdir)}"
     what = f"--round={waiting.number}"
     return [
         Step(
@@ -66,7 +67,7 @@ def _another_round(last: int, workdir: Path) -> Step:
 
 def _predictions(summary: Mapping[str, Any], workdir: Path) -> Step:
     which = "last" if best_round(summary) is None else "best"
-    predict = f"python scripts/predict.py {_flag('workdir', workdir)} --round={which}"
+    predict = f"{invocation.command('predict')} {_flag('workdir', workdir)} --round={which}"
     return Step(
         f"Predict a folder of images with the {which} round's model:",
         (f"{predict} --images=FOLDER --output=predictions",),
@@ -74,7 +75,7 @@ def _predictions(summary: Mapping[str, Any], workdir: Path) -> Step:
 
 
 def _main(workdir: Path) -> str:
-    return f"python scripts/main.py --config=FILE {_flag('workdir', workdir)}"
+    return f"{invocation.command('main')} --config=FILE {_flag('workdir', workdir)}"
 
 
 def _flag(name: str, value: Path) -> str:

@@ -8,6 +8,7 @@ import jax
 import psutil
 from rich.console import Console
 
+from adeada_jax import invocation
 from adeada_jax.errors import InputError
 from adeada_jax.run import pretrained, recipe
 from adeada_jax.run.experiment import Experiment
@@ -75,7 +76,7 @@ def warnings(experiment: Experiment, plan: Plan) -> Iterator[str]:
     if frozen and not (weights or config.warmup.checkpoint):
         yield (
             "the network starts from random weights, and frozen batch norm hardly learns from these: give "
-            "--config.model.pretrained=DIR (see scripts/import_weights.py), or "
+            f"--config.model.pretrained=DIR (made by {invocation.command('import_weights')}), or "
             "--config.model.freeze_batch_norm=False"
         )
     if config.model.pretrained == pretrained.AUTO and not weights:

@@ -1,0 +1,132 @@
+"""The EM of this package against scikit-learn's: python scripts/compare_gmm.py --preset=quick --output=DIR"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from absl import app, flags
+
+PRESETS = {"quick": (2000, 6000), "cityscapes": (20000, 80000), "paper": (119000, 998640)}
+DEFAULT = ["ours", "scikit-learn float32", "scikit-learn float64", "scikit-learn processes"]
+
+_PRESET = flags.DEFINE_enum("preset", "quick", list(PRESETS), "Numbers of target and source regions.")
+_OUTPUT = flags.DEFINE_string("output", None, "Directory for compare.json and compare.png.")
+_FEATURES = flags.DEFINE_list(
+    "features",
+    None,
+    "A run's own region tables instead of synthetic features: TARGET.safetensors,SOURCE.safetensors.",
+)
+_CONTENDERS = flags.DEFINE_list(
+    "contenders", DEFAULT, "Who takes part: those of the default and gmmx, pomegranate, scikit-learn torch."
+)
+_TARGET = flags.DEFINE_integer("target_regions", None, "Overrides the preset.", lower_bound=1)
+_SOURCE = flags.DEFINE_integer("source_regions", None, "Overrides the preset.", lower_bound=1)
+_MAX_ITER = flags.DEFINE_integer("max_iter", 200, "Most EM iterations.", lower_bound=1)
+_REG_COVAR = flags.DEFINE_float("reg_covar", 1e-6, "Added to the covariances' diagonals.", lower_bound=0.0)
+_SCALE = flags.DEFINE_float(
+    "scale",
+    1.0,
+    "Multiplies synthetic features; from 3 on scikit-learn's float32 fails often.",
+    lower_bound=1e-6,
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Of the synthetic features and of the k-means start.")
+flags.mark_flags_as_required(["output"])
+
+
+def read_domains():
+    """Target and source features, and the number of classes."""
+    from adeada_jax.bench.mixtures.comparison_tables import read_tables
+    from adeada_jax.bench.mixtures.synthetic import domain_pair
+
+    if _FEATURES.value:
+        return read_tables(_FEATURES.value)
+    target, source = PRESETS[_PRESET.value]
+    pair = domain_pair(_SEED.value, _TARGET.value or target, _SOURCE.value or source)
+    for domain in pair:
+        domain.features[:] *= _SCALE.value
+    return *pair, 19
+
+
+def run_contender(scratch: Path, name: str, label: str, cache: Path, repeats: int) -> dict:
+    """Run a contender in its own process and return what it found."""
+    import json
+
+    out = scratch / f"{label.replace(' ', '_').replace(',', '')}.json"
+    environment = {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "SCIPY_ARRAY_API": "1" if name == "scikit-learn torch" else "0",
+    }
+    command = [sys.executable, "-m", "adeada_jax.bench.mixtures.contender_worker"]
+    print(f"{label} ...", file=sys.stderr, flush=True)
+    done = subprocess.run(
+        [*command, str(scratch), name, str(out), str(repeats)],
+        env=environment, stderr=subprocess.PIPE, encoding="utf-8", errors="replace", check=False,
+    )  # fmt: skip
+    if done.returncode:
+        words = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        killed = done.returncode == -9
+        return {"label": label, "error": "killed (out of memory?)" if killed else f"failed: {words[:100]}"}
+    found = json.loads(out.read_text(encoding="utf-8"))
+    return {"label": label, **found, "out": str(out.with_suffix(".npy"))}
+
+
+def run_all(scratch: Path) -> list[dict]:
+    """Every contender, ours three times: compiling, with programs from the disk, and with them in memory."""
+    runs = []
+    cache = scratch / "programs"
+    for name in _CONTENDERS.value:
+        if name != "ours":
+            runs.append(run_contender(scratch, name, name, cache, 1))
+            continue
+        runs.append(run_contender(scratch, name, "ours, compiling", cache, 1))
+        runs.append(run_contender(scratch, name, "ours, compiled before", cache, 1))
+        runs.append(run_contender(scratch, name, "ours, again", cache, 2))
+    return runs
+
+
+def buy(kl, orders, budget: int):
+    """Regions bought from each class's order of pi, all at the price 1 (Eq. 6)."""
+    import numpy as np
+
+    from adeada_jax.method.budgets import buy_by_class, class_budgets, class_weights
+
+    prices = np.ones(1 + max((int(o.max()) for o in orders if len(o)), default=0), np.int64)
+    return buy_by_class(orders, prices, class_budgets(class_weights(kl), budget), budget)
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
+    import numpy as np
+
+    from adeada_jax.bench.mixtures import comparison_page as report
+    from adeada_jax.bench.mixtures.contenders import CONTENDERS
+    from adeada_jax.bench.mixtures.problem import make_problem
+    from adeada_jax.errors import InputError
+
+    for name in _CONTENDERS.value:
+        if name not in CONTENDERS:
+            raise InputError(f"--contenders: there is no '{name}'; known: {', '.join(CONTENDERS)}")
+    output = Path(_OUTPUT.value)
+    output.mkdir(parents=True, exist_ok=True)
+    target, source, classes = read_domains()
+    problem = make_problem(
+        target, source, num_classes=classes, seed=_SEED.value,
+        reg_covar=_REG_COVAR.value, tol=1e-3, max_iter=_MAX_ITER.value,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory(dir=output) as scratch:
+        problem.save(Path(scratch))
+        runs = run_all(Path(scratch))
+        importances = [np.load(run.pop("out")) if "fits" in run else None for run in runs]
+    rows = report.summarise(problem, runs, importances, buy)
+    size = sum(features.nbytes for features in problem.features)
+    about = {"preset": _PRESET.value, "input_megabytes": size / 1e6, "cores": os.cpu_count()}
+    report.write(output, problem, rows, runs, about)
+    regions = [len(c) for c in problem.classes]
+    print(f"{regions[1]} target and {regions[0]} source regions, {size / 1e6:.0f} MB, {os.cpu_count()} cores")
+    print(report.as_table(rows))
+    print(f"{output / 'compare.json'}  {output / 'compare.png'}")

@@ -28,7 +28,7 @@ def advice(summary: Mapping[str, Any]) -> list[str]:
         f"best so far is {_named(best)} with mIoU {entry['miou']:.2f}%{_between(entry, 'miou_interval')}"
     ]
     if best != rounds[-1]["round"]:
-        lines[0] += ", and not the last round: predict.py takes it with --round=best"
+        lines[0] += ", and not the last round: --round=best predicts with it"
     gains = [after["miou"] - before["miou"] if None not in (after["miou"], before["miou"]) else None
              for before, after in itertools.pairwise(rounds)]  # fmt: skip
     if gains[-1] is not None:

@@ -65,7 +65,7 @@ def open_run(root: str | Path) -> PastRun:
         hint = "; its runs are in runs/NAME/seed-N" if (workdir.root / "study.json").exists() else ""
         raise InputError(
             f"--analyse: '{root}' is no run, as it has no config.json and data.json{hint}; "
-            "give the --workdir of a run of main.py"
+            "give the --workdir of an experiment"
         )
     config, data = read_json(workdir.config), read_json(workdir.data)
     if data.get("layout") != LAYOUT:

@@ -20,7 +20,7 @@ from adeada_jax.errors import InputError
 from adeada_jax.faults import is_utf8, machine_fault, printable
 
 # XLA's CPU backend computes convolutions by a new library from jaxlib 0.10 on, slower than the one before,
-# most of all in kernels' gradients (docs/measurements/cpu.md). The new one keeps what it is good at: products, sums.
+# most of all in gradients (docs/measurements/cpu.md). The new one keeps what it is good at: products, sums.
 _TRIED_JAXLIBS = ("0.10.", "0.11.", "0.12.")
 _CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 _CPU_KINDS = "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"

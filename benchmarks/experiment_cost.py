@@ -30,7 +30,7 @@ SOURCE, TARGET, EVALUATION = 24_966, 2_975, 500
 REGIONS_AN_IMAGE = 40
 
 # FLOP/s and bytes/s that are reached: 40% of a H100's dense bfloat16 peak and half of its memory's rate, both
-# assumed; of a CPU core what its forward pass was measured at (docs/measurements/cpu.md), its memory being no bound.
+# assumed; of a CPU core what its forward pass was measured at (docs/measurements/cpu.md); no memory bound.
 DEVICES = {"H100": (0.4 * 989e12, 0.5 * 3.35e12), "a core": (118e9, math.inf)}
 ITEMSIZE = {"H100": 2, "a core": 4}
 

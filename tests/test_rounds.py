@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -115,6 +116,27 @@ def test_bought_labels_are_the_ground_truth_and_nothing_else_is_stored(finished,
         label = read_png(path)
         assert (label[inside] == example["label"][inside]).all()
         assert (label[~inside] == 255).all()
+
+
+def test_the_notebook_shows_a_run(finished, toy_dir, tmp_path, monkeypatch):
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))  # the notebook sets it
+    shutil.copytree(finished[0], "toy_run")
+    cells = json.loads((ROOT / "docs/toy.ipynb").read_text(encoding="utf-8"))["cells"]
+    scope = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), scope)
+        if "parameters" in cell["metadata"].get("tags", ()):
+            scope["config"] = tiny_config(toy_dir)
+    assert [entry["round"] for entry in scope["rounds"]] == [0, 1, 2]
+    assert sum(map(len, scope["ways"].values())) == len(read_selection(finished[0], 2))
+    assert set(scope["by_round"].values()) <= {1, 2}
+    assert len(plt.get_fignums()) == 4
+    plt.close("all")
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from adeada_jax.mixtures.packing import SMALL_BLOCK, Layout, Shard, in_chunks, row_blocks, zeros
+from adeada_jax.mixtures.packing import SMALL_BLOCK, Layout, Shard, bucket, in_chunks, row_blocks, zeros
 from adeada_jax.mixtures.peers import all_gather, all_reduce, own
 from adeada_jax.mixtures.programs import HIGHEST
 
@@ -76,6 +76,11 @@ def _over_blocks(program, shard: Shard, mixtures: np.ndarray, block: int, state,
         for count, (chunk,) in in_chunks((blocks,), _chunk(shard)):
             state = program(rows, *state, *arguments, chunk, count, block=size)
     return state
+
+
+def _places(layout: Layout) -> int:
+    """Mixtures that arrays have places for: so many that the groups of a call share their programs."""
+    return bucket(len(layout.sizes), 16)
 
 
 def _chunk(shard: Shard) -> int:
@@ -150,6 +155,7 @@ def kmeans_plusplus(
     """
     mixtures, rows = len(layout.sizes), _Rows(shards, weights)
     trials = 2 + np.log(layout.components).astype(int)
+    most = 2 + int(np.log(layout.columns))
     if weights is None:
         chosen = [[int(g.integers(n))] for g, n in zip(generators, layout.sizes, strict=True)]
     else:
@@ -160,7 +166,7 @@ def kmeans_plusplus(
         seeking = layout.components > max(step, 1)
         if not seeking.any():
             break
-        candidates = np.zeros((mixtures, trials.max(), layout.padded_dim), shards[0].dtype)
+        candidates = np.zeros((_places(layout), most, layout.padded_dim), shards[0].dtype)
         for m in np.flatnonzero(seeking):
             for t, index in enumerate(drawn[m]):
                 candidates[m, t, : layout.dim] = rows.locate(m, int(index))
@@ -171,13 +177,13 @@ def kmeans_plusplus(
                     shard,
                     seeking,
                     layout.big_block,
-                    (zeros((trials.max(), shard.capacity), shard.dtype, shard.device),),
+                    (zeros((most, shard.capacity), shard.dtype, shard.device),),
                     candidates,
                 )[0]
             )
             for shard in own(shards)
         ]
-        found = all_gather(shards, found, candidates.dtype, (trials.max(),))
+        found = all_gather(shards, found, candidates.dtype, (most,))
         for m in np.flatnonzero(seeking):
             distances = rows.weigh(m, rows.gather(m, found)[: len(drawn[m])])
             if step:
@@ -254,23 +260,27 @@ def kmeans(
 def _assign_all(shards, layout, active, state, weights, centres):
     """Assign the active mixtures' rows; renew `state` and return sums, counts, moved over all shards."""
     mixtures, columns = centres.shape[:2]
-    widths = layout.components.astype(np.int32)
+    places = _places(layout)
+    widths = np.zeros(places, np.int32)
+    widths[:mixtures] = layout.components
+    placed = np.zeros((places, *centres.shape[1:]), centres.dtype)
+    placed[:mixtures] = centres
     totals = [np.zeros(shape) for shape in (centres.shape, (mixtures, columns), mixtures)]
     pending = []
     for s, shard in enumerate(own(shards)):
         start = (
             *state[s],
-            zeros(centres.shape, shard.dtype, shard.device),
-            zeros((mixtures, columns), shard.dtype, shard.device),
-            zeros(mixtures, np.int32, shard.device),
+            zeros(placed.shape, shard.dtype, shard.device),
+            zeros((places, columns), shard.dtype, shard.device),
+            zeros(places, np.int32, shard.device),
         )
         *kept, sums, counts, moved = _over_blocks(
-            _assign, shard, active, layout.big_block, start, weights[s], centres, widths
+            _assign, shard, active, layout.big_block, start, weights[s], placed, widths
         )
         state[s] = tuple(kept)
         pending.append((sums, counts, moved))
     for part in pending:
-        totals = [total + np.asarray(value) for total, value in zip(totals, part, strict=True)]
+        totals = [t + np.asarray(value)[:mixtures] for t, value in zip(totals, part, strict=True)]
     return all_reduce(shards[0].devices, totals)
 
 

@@ -16,6 +16,9 @@ WARMUP_METHODS = ("adversarial", "source_only")
 EVALUATIONS = ("labels", "sample", "none")
 # Of D_S and D_T^L in fine-tuning: their shuffled union (the paper), or as much of one as of the other.
 MIXINGS = ("union", "half")
+# What fine-tuning learns from: labels alone (the paper), or by pseudo-labels also what was not bought.
+METHODS = ("supervised", "teacher")
+NETWORKS_KEPT = ("student", "teacher")
 
 
 def paper_defaults() -> config_dict.ConfigDict:
@@ -86,7 +89,19 @@ def _add_training(config: config_dict.ConfigDict) -> None:
     )
     # Steps: D2ADA: utils/common.py. Learning rate: supplement A. Union: Sec. 3.3.3.
     config.finetune = config_dict.ConfigDict(
-        {"steps": 120_000, "learning_rate": 2.5e-4, "learning_rate_steps": 0, "mixing": "union"}
+        {
+            "steps": 120_000,
+            "learning_rate": 2.5e-4,
+            "learning_rate_steps": 0,
+            "mixing": "union",
+            "method": "supervised",  # or "teacher" (docs/teacher.md), which the next three are of
+            "teacher_decay": 0.999,  # of the teacher's average; Tarvainen & Valpola 2017, Hoyer et al. 2022
+            "pseudo_threshold": 0.968,  # of a sure pseudo-label's probability; Tranheden et al. 2021
+            "keep": "student",  # which network a round leaves, as DAFormer's code does; or "teacher"
+            # T of the probability of a class, by which source images are drawn (Hoyer et al. 2022: 0.01);
+            # 0 = all images alike, as in the paper.
+            "rare_class_sampling": 0.0,
+        }
     )
     config.training = config_dict.ConfigDict(
         {

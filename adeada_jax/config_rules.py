@@ -10,7 +10,7 @@ from ml_collections import config_dict
 
 from adeada_jax import seams
 from adeada_jax.annotators.annotators import ANNOTATORS
-from adeada_jax.config import EVALUATIONS, EXPERIMENTS, MIXINGS, WARMUP_METHODS
+from adeada_jax.config import EVALUATIONS, EXPERIMENTS, METHODS, MIXINGS, NETWORKS_KEPT, WARMUP_METHODS
 from adeada_jax.data import data_sets
 from adeada_jax.errors import InputError
 from adeada_jax.labels import SHARED_CLASSES
@@ -133,6 +133,11 @@ RULES: dict[str, Rule] = {
     "finetune.learning_rate": _POSITIVE,
     "finetune.learning_rate_steps": _whole(0),
     "finetune.mixing": _one_of(*MIXINGS),
+    "finetune.method": _one_of(*METHODS),
+    "finetune.teacher_decay": _BELOW_ONE,
+    "finetune.pseudo_threshold": _SHARE,
+    "finetune.keep": _one_of(*NETWORKS_KEPT),
+    "finetune.rare_class_sampling": _NOT_NEGATIVE,
     "training.augment": _FLAG,
     "training.accumulation": _whole(1),
     "training.target_statistics_steps": _whole(0),

@@ -11,3 +11,6 @@ Array = Union["jax.Array", np.ndarray]
 
 # Pixels with this label take part in no loss, no metric and no price list (Cityscapes' convention).
 IGNORE_LABEL = 255
+
+# Of a target image in the teacher step: bought, and of no class, so that no pseudo-label takes its place.
+NO_CLASS = 254

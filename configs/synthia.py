@@ -3,6 +3,7 @@
     configs/synthia.py                          DeepLabV3+
     configs/synthia.py:deeplabv2                DeepLabV2
     configs/synthia.py:deeplabv2,target_only    Table 1's reference: all target labels, for as many steps
+    configs/synthia.py:teacher                  learns also from what is not bought (docs/teacher.md)
 
 The words behind the colon come in any order. Prepare both data sets first (docs/data.md), and start from
 ImageNet's weights: --config.model.pretrained=DIR, which scripts/import_weights.py makes.
@@ -10,7 +11,7 @@ ImageNet's weights: --config.model.pretrained=DIR, which scripts/import_weights.
 
 from ml_collections import config_dict
 
-from adeada_jax.config import EXPERIMENTS, choose, paper_defaults
+from adeada_jax.config import EXPERIMENTS, METHODS, choose, paper_defaults
 
 
 def get_config(words: str = "") -> config_dict.ConfigDict:
@@ -18,9 +19,10 @@ def get_config(words: str = "") -> config_dict.ConfigDict:
 
     What is not set here is `paper_defaults`'.
     """
-    model, experiment = choose("configs/synthia.py", words, ("deeplabv3plus", "deeplabv2"), EXPERIMENTS)
+    models = ("deeplabv3plus", "deeplabv2")
+    model, experiment, method = choose("configs/synthia.py", words, models, EXPERIMENTS, METHODS)
     config = paper_defaults()
-    config.experiment = experiment
+    config.experiment, config.finetune.method = experiment, method
     config.model.name = model  # Sec. 4.1, "Network Backbones"; both on ResNet-101, the default
     config.source.update({"dataset": "synthia", "dir": "data"})  # 9,400 images: Sec. 4.1, "Datasets"
     config.target.update({"dataset": "cityscapes", "dir": "data"})  # 2,975 to buy labels of, 500 to evaluate

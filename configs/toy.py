@@ -1,18 +1,19 @@
 """The embedded toy streets: the whole method on two CPU cores in minutes, no download.
 
 `--config=configs/toy.py` is the active run; `--config=configs/toy.py:target_only` the reference that
-trains on all target labels for as many steps.
+trains on all target labels for as many steps; `--config=configs/toy.py:teacher` an active run that learns
+also from what it does not buy (docs/teacher.md).
 """
 
 from ml_collections import config_dict
 
-from adeada_jax.config import EXPERIMENTS, choose, paper_defaults
+from adeada_jax.config import EXPERIMENTS, METHODS, choose, paper_defaults
 
 
-def get_config(experiment: str = "") -> config_dict.ConfigDict:
-    """The toy configuration; `experiment` comes after a colon behind the file's name."""
+def get_config(words: str = "") -> config_dict.ConfigDict:
+    """The toy configuration; `words` come after a colon behind the file's name."""
     config = paper_defaults()
-    (config.experiment,) = choose("configs/toy.py", experiment, EXPERIMENTS)
+    config.experiment, config.finetune.method = choose("configs/toy.py", words, EXPERIMENTS, METHODS)
     config.source.dataset = "toy/rendered"
     config.target.dataset = "toy/filmed"
     config.source.dir = config.target.dir = "data"

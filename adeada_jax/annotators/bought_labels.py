@@ -1,14 +1,15 @@
 """The labels that were bought, and the target's images with them as training examples."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from adeada_jax.data.images import read_png
 from adeada_jax.errors import InputError
-from adeada_jax.types import IGNORE_LABEL
+from adeada_jax.types import IGNORE_LABEL, NO_CLASS
 
 _IMAGES_AT_ONCE = 4
 
@@ -142,4 +143,40 @@ class PurchasedLabels:
     def __getitem__(self, i: int) -> dict:
         example = dict(self._images[self._index[self.names[i]]])
         example["label"] = self._label(self.names[i])
+        return example
+
+
+class PoolLabels:
+    """All images of the target with the labels that are known so far, for the teacher step.
+
+    A pixel that was bought and is of no class, or of which the answer was that nobody can tell, is NO_CLASS:
+    it differs from one that was not bought, IGNORE_LABEL. Labels that were known before anybody was asked do
+    not tell the two apart.
+    """
+
+    def __init__(self, labels: PurchasedLabels, divided: Any, bought: Mapping[str, Sequence[int]]):
+        """
+        Args:
+          labels: that are known.
+          divided: all images with their regions.
+          bought: by image the regions that were.
+        """
+        self._labels, self._divided = labels, divided
+        self._bought = {image: np.asarray(regions) for image, regions in bought.items()}
+        self._places = {name: i for i, name in enumerate(labels.names)}
+
+    def __len__(self) -> int:
+        return len(self._divided.names)
+
+    def __getitem__(self, i: int) -> dict:
+        name = self._divided.names[i]
+        if name in self._places:
+            example = self._labels[self._places[name]]
+        else:
+            example = dict(self._divided.images[i])
+            example["label"] = np.full(example["image"].shape[:2], IGNORE_LABEL, np.uint8)
+        if name in self._bought:
+            settled = np.isin(self._divided.regions(i), self._bought[name])
+            nothing = settled & (example["label"] == IGNORE_LABEL)
+            example["label"] = np.where(nothing, np.uint8(NO_CLASS), example["label"])
         return example

@@ -9,8 +9,8 @@ PARTS = ("data", "compile", "train", "inference", "density", "selection", "label
          "checkpoint", "other")  # fmt: skip
 _COUNTED = ("data", "compile", "checkpoint")
 _PART_OF = {
-    "regions_target": "data", "regions_source": "data", "pool": "data", "warmup": "train",
-    "finetune": "train", "statistics": "train", "source_statistics": "train",
+    "regions_target": "data", "regions_source": "data", "pool": "data", "source_classes": "data",
+    "warmup": "train", "finetune": "train", "statistics": "train", "source_statistics": "train",
     "inference_target": "inference", "inference_source": "inference",
     "density": "density", "edges": "selection", "selection": "selection", "labels": "labels",
     "evaluation": "evaluation", "checkpoint": "checkpoint",

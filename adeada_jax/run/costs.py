@@ -37,7 +37,7 @@ class Cost:
     Attributes:
       title: of a training, as people read it.
       steps: of a training.
-      adversarial: whether its steps train a discriminator, too.
+      kind: of a training's steps: 'supervised', 'adversarial' (they train a discriminator, too) or 'teacher'.
       images: that go through the network without being trained on.
       divided: images whose region maps are made, beside the data.
       files: bytes that it leaves, by path, for data and a network like those of the survey.
@@ -45,7 +45,7 @@ class Cost:
 
     title: str = ""
     steps: int = 0
-    adversarial: bool = False
+    kind: str = ""
     images: int = 0
     divided: int = 0
     files: Callable[[Survey], Mapping[Path, int]] = lambda survey: {}

@@ -60,7 +60,7 @@ class Training:
       left: how often it is still to be done.
       steps: each time.
       examples: images that it sees, in all.
-      adversarial: whether its steps train a discriminator, too.
+      kind: of its steps, as of `costs.Cost`.
       cost: of a step; None where it was not worked out.
     """
 
@@ -69,7 +69,7 @@ class Training:
     left: int
     steps: int
     examples: int
-    adversarial: bool
+    kind: str
     cost: StepCost | None
 
 
@@ -148,7 +148,7 @@ def make_plan(experiment: Experiment, *, whole: bool = True) -> Plan:
         splits["evaluation"] = survey(experiment.validation, experiment.sampled)
     target, rounds = splits["target pool"], recipe.rounds(stages)
     trainings = tuple(_trainings(experiment, stages, whole))
-    adversarial = any(stage.cost.adversarial for stage in stages)
+    adversarial = any(stage.cost.kind == "adversarial" for stage in stages)
     sizes = _survey(experiment, splits)
     plan = Plan(
         splits=splits,
@@ -234,11 +234,10 @@ def _trainings(experiment: Experiment, stages: Sequence[Stage], whole: bool) -> 
     left = Counter(stage.cost.title for stage in training if not stage.finished)
     costs = {stage.cost.title: stage.cost for stage in stages}
     for title, times in titles.items():
-        steps, adversarial = costs[title].steps, costs[title].adversarial
-        step_of = adversarial_cost if adversarial else supervised_cost
+        steps, kind = costs[title].steps, costs[title].kind
         examples = times * steps * experiment.config.data.batch_size
-        cost = _cost(experiment, step_of, whole) if whole or left[title] else None
-        yield Training(title, times, left[title], steps, examples, adversarial, cost)
+        cost = _cost(experiment, STEP_COSTS[kind], whole) if whole or left[title] else None
+        yield Training(title, times, left[title], steps, examples, kind, cost)
 
 
 def _cost(experiment: Experiment, step_of: Callable[..., StepCost], flops: bool) -> StepCost:
@@ -269,6 +268,23 @@ def adversarial_cost(experiment: Experiment, *, flops: bool = True) -> StepCost:
     state = jax.eval_shape(initial_state, *experiment.segmenter.shapes, experiment.discriminator().shapes)
     batch = _batch(experiment, "image", "label", "place", "target_image", "target_place")
     return step_cost(step, state, batch, _key(), flops=flops)
+
+
+def teacher_cost(experiment: Experiment, *, flops: bool = True) -> StepCost:
+    """Of a fine-tuning step with a teacher; `flops` as of `step_cost`."""
+    initial_state, step = trainings.teacher_training(experiment)
+    state = jax.eval_shape(initial_state, *experiment.segmenter.shapes)
+    names = ("image", "label", "place")
+    batch = _batch(experiment, *names, *(f"target_{name}" for name in names))
+    return step_cost(step, state, batch, _key(), flops=flops)
+
+
+# By kind, as of `costs.Cost`.
+STEP_COSTS: dict[str, Callable[..., StepCost]] = {
+    "supervised": supervised_cost,
+    "adversarial": adversarial_cost,
+    "teacher": teacher_cost,
+}
 
 
 def forward_cost(experiment: Experiment) -> StepCost:

@@ -48,10 +48,20 @@ def ignored_keys(config: config_dict.ConfigDict, segmenter: Segmenter) -> list[s
         create_density(density)
     if config.density.kind in DENSITIES or "density" not in strategy.needs:
         keys += [f"density.{key}" for key in config.density]
+    keys += _of_finetuning(config)
     for name, section in (("acquisition", acquisition), ("regions", regions), ("density", density)):
         read |= {f"{name}.{key}" for key in section.read}
     values = {key: _value(config, key) for key in keys if key not in read}
     return [key for key, value in values.items() if value != _value(defaults, key)]
+
+
+def _of_finetuning(config: config_dict.ConfigDict) -> list[str]:
+    """What references have no use for, or learning from labels alone."""
+    method = [f"finetune.{key}" for key in ("teacher_decay", "pseudo_threshold", "keep")]
+    if config.experiment != "active":
+        return ["finetune.method", *method, "finetune.rare_class_sampling"]
+    unused = [] if config.finetune.method == "teacher" else method
+    return unused if config.source.dataset else [*unused, "finetune.rare_class_sampling"]
 
 
 def _value(config: config_dict.ConfigDict, key: str) -> Any:

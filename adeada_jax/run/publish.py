@@ -13,7 +13,7 @@ from adeada_jax.method.selection_csv import Purchase
 from adeada_jax.report.brightness import photograph
 from adeada_jax.report.figures import bought_overlay
 from adeada_jax.report.page import Gallery, Strip, write_report
-from adeada_jax.run import trainings
+from adeada_jax.run import training_batches
 from adeada_jax.run.answered import answer_gallery, kappas, outcomes_of, read_rounds
 from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.prediction import Predictor, predictor
@@ -87,7 +87,7 @@ def pool_gallery(
     """The training images of which most regions were bought, with the labels that were paid for."""
     images = experiment.divided["target"]
     last = max(purchase.round for purchase in purchases)
-    store = trainings.label_store(experiment.workdir, last)
+    store = training_batches.label_store(experiment.workdir, last)
     counts = Counter(purchase.image for purchase in purchases)
     strips = []
     for name in sorted(counts, key=lambda name: (-counts[name], name))[:_STRIPS]:

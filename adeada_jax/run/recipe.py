@@ -7,7 +7,15 @@ from typing import Any
 from ml_collections import config_dict
 
 from adeada_jax.errors import InputError
-from adeada_jax.run import acquisition, dividing, known_labels, sampling, trainings, validation
+from adeada_jax.run import (
+    acquisition,
+    dividing,
+    known_labels,
+    sampling,
+    source_classes,
+    trainings,
+    validation,
+)
 from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.runner import Stage
 from adeada_jax.types import IGNORE_LABEL
@@ -84,6 +92,8 @@ def active(experiment: Experiment) -> Iterator[Stage]:
     if "source" in experiment.divided:
         yield dividing.divide(experiment, "source")
     yield from warmup_only(experiment)
+    if experiment.source and experiment.config.finetune.rare_class_sampling:
+        yield source_classes.count(experiment)
     for number in range(1, experiment.config.acquisition.rounds + 1):
         yield from acquisition.acquire(experiment, number)
         yield trainings.finetune(experiment, number)

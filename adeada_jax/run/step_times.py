@@ -14,11 +14,12 @@ import jax
 import numpy as np
 
 from adeada_jax.data.subset import Subset
-from adeada_jax.run import inference, trainings
+from adeada_jax.run import inference, training_batches, trainings
 from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.forecast import Plan, Training, region_map
 from adeada_jax.telemetry import console
 from adeada_jax.training import parallel
+from adeada_jax.types import IGNORE_LABEL
 
 _STEPS = 5  # that are timed, after the one that compiles
 _IMAGES = 4  # different ones that inference is timed on
@@ -48,15 +49,15 @@ class Times:
     """What was timed.
 
     Attributes:
-      steps: of training, by whether they are adversarial; those that the plan has.
+      steps: of training, by their kind as of `costs.Cost`; those that the plan has.
       image: seconds that one takes in inference; 0 where the plan has none.
     """
 
-    steps: Mapping[bool, StepTime]
+    steps: Mapping[str, StepTime]
     image: float
 
     def of(self, training: Training) -> StepTime:
-        return self.steps[training.adversarial]
+        return self.steps[training.kind]
 
     def hours(self, plan: Plan) -> float:
         """Of all trainings and inference."""
@@ -71,8 +72,8 @@ class Times:
 
 def time_steps(experiment: Experiment, plan: Plan) -> Times:
     """Compiles and times what the plan has; of a partition not made yet, a few images are divided for it."""
-    kinds = {training.adversarial for training in plan.trainings}
-    steps = {kind: (_adversarial if kind else _supervised)(experiment) for kind in sorted(kinds)}
+    of_kind = {"supervised": _supervised, "adversarial": _adversarial, "teacher": _with_teacher}
+    steps = {kind: of_kind[kind](experiment) for kind in sorted({one.kind for one in plan.trainings})}
     return Times(steps, _inference(experiment) if plan.inferred else 0.0)
 
 
@@ -84,23 +85,38 @@ def _supervised(experiment: Experiment) -> StepTime:
         options.learning_rate_steps, experiment.config.training.accumulation,
     )  # fmt: skip
     state = initial_state(*experiment.segmenter.init(seed=0))
+    return _time(experiment, step, state, _labelled_batches(experiment))
+
+
+def _with_teacher(experiment: Experiment) -> StepTime:
+    """Likewise, each batch with as many images of the target, of which nothing is bought."""
+    initial_state, step = trainings.teacher_training(experiment)
+    state = initial_state(*experiment.segmenter.init(seed=0))
+    target = _target_batches_of(experiment, IGNORE_LABEL)
+    batch_size = experiment.config.data.batch_size
+    batches = training_batches.with_target(_labelled_batches(experiment), target, batch_size)
+    return _time(experiment, step, state, batches)
+
+
+def _labelled_batches(experiment: Experiment) -> Iterator[dict[str, np.ndarray]]:
+    """The source's, or without one the target's, all of one class: a step takes as long with any labels."""
     if experiment.source is None:
-        return _time(experiment, step, state, _guessed_batches(experiment))
-    return _time(experiment, step, state, trainings.source_batches(experiment, 0))
+        return _target_batches_of(experiment, 0)
+    return training_batches.source_batches(experiment, 0)
 
 
-def _guessed_batches(experiment: Experiment) -> Iterator[dict[str, np.ndarray]]:
-    """The target's images, all of one class: a step takes as long with any labels."""
-    with closing(trainings.target_batches(experiment, 0)) as stream:
+def _target_batches_of(experiment: Experiment, label: int) -> Iterator[dict[str, np.ndarray]]:
+    """The target's images with the same label everywhere."""
+    with closing(training_batches.target_batches(experiment, 0)) as stream:
         for batch in stream:
-            yield {**batch, "label": np.zeros(batch["image"].shape[:3], np.uint8)}
+            yield {**batch, "label": np.full(batch["image"].shape[:3], label, np.uint8)}
 
 
 def _adversarial(experiment: Experiment) -> StepTime:
     initial_state, step = trainings.adversarial_training(experiment, experiment.config.warmup)
     weights = experiment.segmenter.init(seed=0)
     state = initial_state(*weights, experiment.discriminator().init(seed=0))
-    return _time(experiment, step, state, trainings.adaptation_batches(experiment, 0))
+    return _time(experiment, step, state, training_batches.adaptation_batches(experiment, 0))
 
 
 def _time(

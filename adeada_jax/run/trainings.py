@@ -1,37 +1,45 @@
 """The trainings of an experiment as stages: warm-up, fine-tuning, references, batch-norm statistics."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ml_collections import config_dict
 
 from adeada_jax import processes
-from adeada_jax.annotators.bought_labels import LabelStore, PurchasedLabels
-from adeada_jax.data import loader
 from adeada_jax.errors import InputError
-from adeada_jax.evaluation import tables
 from adeada_jax.models import Segmenter
 from adeada_jax.run.costs import Cost, Survey
 from adeada_jax.run.experiment import Experiment, Weights
 from adeada_jax.run.runner import Alone, Stage, Together
-from adeada_jax.run.workdir import Workdir
-from adeada_jax.telemetry import console
+from adeada_jax.run.training_batches import (
+    Batches,
+    adaptation_batches,
+    batches_of,
+    mixed_batches,
+    purchased_with_warning,
+    source_of_round,
+    teacher_batches,
+)
 from adeada_jax.training import checkpoints, optimizers, parallel
 from adeada_jax.training.adversarial import adversarial_step
 from adeada_jax.training.loop import LoopOptions, run_steps
-from adeada_jax.training.state import AdversarialState, create_adversarial_state, create_train_state
+from adeada_jax.training.state import (
+    AdversarialState,
+    TeacherState,
+    create_adversarial_state,
+    create_teacher_state,
+    create_train_state,
+)
 from adeada_jax.training.statistics import statistics_step
 from adeada_jax.training.supervised import supervised_step
+from adeada_jax.training.teacher import teacher_step
 
 # What people read over the bar of a training before the first round.
 _DESCRIPTIONS = {"warmup": "warm-up", "finetune": "training"}
-
-Batches = Callable[[int], Iterator[dict[str, np.ndarray]]]  # by the step to start from
 
 
 def warm_up(experiment: Experiment) -> Stage:
@@ -55,7 +63,7 @@ def adaptation(experiment: Experiment, options: config_dict.ConfigDict, title: s
     return _training(
         experiment, 0, "warmup", title, options,
         partial(_train_adversarially, experiment, options),
-        writes=(workdir.discriminator(), workdir.checkpoint(0)),
+        writes=(workdir.discriminator(), workdir.checkpoint(0)), kind="adversarial",
     )  # fmt: skip
 
 
@@ -63,7 +71,7 @@ def on_source(experiment: Experiment, options: config_dict.ConfigDict, name: str
     """Supervised training on the source alone, from the first weights."""
 
     def train(start: int) -> tuple[Weights]:
-        batches = _batches(experiment, experiment.source, 0, name)
+        batches = batches_of(experiment, experiment.source, 0, name)
         return _train_supervised(experiment, 0, name, experiment.initial_weights(), batches, options, start)
 
     return _training(experiment, 0, name, title, options, train)
@@ -73,14 +81,14 @@ def on_bought_labels(experiment: Experiment, options: config_dict.ConfigDict) ->
     """Supervised training on the target's bought labels alone, from the first weights."""
 
     def train(start: int) -> tuple[Weights]:
-        examples = _purchased_with_warning(experiment, 0)
+        examples = purchased_with_warning(experiment, 0)
         if not len(examples):
             target = experiment.config.target
             raise InputError(
                 f"no label of the training images of '{target.dataset}' in '{target.dir}' is known (all are "
                 "255), so there is nothing to train on"
             )
-        batches = _batches(experiment, examples, 0, "finetune")
+        batches = batches_of(experiment, examples, 0, "finetune")
         weights = experiment.initial_weights()
         return _train_supervised(experiment, 0, "finetune", weights, batches, options, start)
 
@@ -88,17 +96,26 @@ def on_bought_labels(experiment: Experiment, options: config_dict.ConfigDict) ->
 
 
 def finetune(experiment: Experiment, number: int) -> Stage:
-    """Tunes the model of the round before on D_S and D_T^L together; what is not bought is ignored."""
-    options = experiment.config.finetune
+    """Tunes the model of the round before on D_S and D_T^L together.
+
+    What is not bought is ignored, or with finetune.method='teacher' learned from by pseudo-labels.
+    """
+    options, workdir = experiment.config.finetune, experiment.workdir
 
     def train(start: int) -> tuple[Weights]:
-        weights = experiment.load_weights(experiment.workdir.checkpoint(number - 1))
-        source = experiment.source
-        batches = _mixed_batches(experiment, source, _purchased_with_warning(experiment, number), number)
+        weights = experiment.load_weights(workdir.checkpoint(number - 1))
+        if options.method == "teacher":
+            return _train_with_teacher(experiment, number, weights, start)
+        bought = purchased_with_warning(experiment, number)
+        batches = mixed_batches(experiment, source_of_round(experiment, number), bought, number)
         return _train_supervised(experiment, number, "finetune", weights, batches, options, start)
 
-    before = experiment.workdir.checkpoint(number - 1), experiment.workdir.answered(number)
-    return _training(experiment, number, "finetune", "fine-tuning", options, train, reads=before)
+    before = workdir.checkpoint(number - 1), workdir.answered(number)
+    if experiment.source is not None and options.rare_class_sampling:
+        before += (workdir.source_classes,)
+    return _training(
+        experiment, number, "finetune", "fine-tuning", options, train, reads=before, kind=options.method
+    )
 
 
 def all_steps(config: config_dict.ConfigDict, options: config_dict.ConfigDict) -> config_dict.ConfigDict:
@@ -179,7 +196,7 @@ def _untrained(experiment: Experiment) -> Stage:
 def _training(
     experiment: Experiment, number: int, name: str, title: str, options: config_dict.ConfigDict,
     train: Callable[[int], tuple[Any, ...]], *, reads: tuple[Path, ...] = (),
-    writes: tuple[Path, ...] | None = None,
+    writes: tuple[Path, ...] | None = None, kind: str = "supervised",
 ) -> Stage:  # fmt: skip
     """A stage that trains to a checkpoint; `train` gives weights and perhaps a discriminator."""
     workdir = experiment.workdir
@@ -201,78 +218,7 @@ def _training(
         name, number,
         Together(train, lambda result: write(*result), checkpoints.Progress(progress).latest_step),
         reads=reads, writes=writes, temporary=(progress,), timed=False,
-        cost=Cost(title=title, steps=options.steps, adversarial=len(writes) > 1, files=files),
-    )  # fmt: skip
-
-
-def purchased(experiment: Experiment, number: int, first: int = 0) -> PurchasedLabels:
-    """The target's images with the labels bought in the rounds from `first` up to and including `number`."""
-    return PurchasedLabels(
-        experiment.target_images,
-        label_store(experiment.workdir, number, first),
-        experiment.config.num_classes,
-    )
-
-
-def label_store(workdir: Workdir, number: int, first: int = 0) -> LabelStore:
-    """The labels of the rounds from `first` up to and including `number`, as they were known then.
-
-    Those that the target had before the first round, and those that were given beyond what was asked, count
-    where nothing was asked.
-    """
-    numbers = range(first, number + 1)
-    amended = [workdir.amended(n) for n in numbers]
-    directories = [path for n in numbers for path in (workdir.amended(n), workdir.labels(n))]
-    known = [workdir.known] if first == 0 else []
-    return LabelStore(directories, amended, [*(workdir.extra(n) for n in reversed(numbers)), *known])
-
-
-def _purchased_with_warning(experiment: Experiment, number: int) -> PurchasedLabels:
-    """What is trained on, and a warning where the round's labels hold little of what was paid for."""
-    bought = sum(p.pixels for p in experiment.workdir.purchases(number) if p.round == number)
-    labels = LabelStore([experiment.workdir.labels(number)])
-    own = PurchasedLabels(experiment.target_images, labels, experiment.config.num_classes)
-    warning = tables.unknown_labels(number, bought, own.known_pixels)
-    if warning:
-        console.print(f"[bold yellow]warning:[/] {warning}", highlight=False, soft_wrap=True)
-    return purchased(experiment, number)
-
-
-def _mixed_batches(experiment: Experiment, source: Any, target: Any, number: int) -> Batches:
-    """Batches of the shuffled union of D_S and D_T^L (the paper), or half of each in every batch.
-
-    Of D_S alone where no bought label is known, of D_T^L alone where there is no source.
-
-    Raises:
-      InputError: there is neither.
-    """
-    if source is None and not len(target):
-        raise InputError(
-            f"round {number}: no label is known and there is no source, so there is nothing to train on; "
-            "label some of what is asked for"
-        )
-    if source is None:
-        return _batches(experiment, target, number, "finetune")
-    if not len(target):
-        console.print("[bold yellow]warning:[/] no label is known: training on the source alone")
-        return _batches(experiment, source, number, "finetune")
-    if experiment.config.finetune.mixing == "union":
-        return _batches(experiment, loader.concatenate([source, target]), number, "finetune")
-    halves = [
-        _batches(experiment, examples, number, purpose, share=2)
-        for examples, purpose in ((source, "finetune source"), (target, "finetune target"))
-    ]
-    size = experiment.config.data.batch_size // 2
-    return lambda start: loader.joined(*(half(start) for half in halves), size=size)
-
-
-def _batches(experiment: Experiment, examples: Any, number: int, purpose: str, *, share: int = 1) -> Batches:
-    """Training batches by the step to start from; `share` of the batch size each."""
-    config = experiment.config
-    return lambda step: loader.training_batches(
-        examples, batch_size=config.data.batch_size // share, seed=experiment.seed(number, purpose),
-        augment=config.training.augment, start_step=step, process_index=processes.index(),
-        process_count=processes.count(), workers=config.training.workers, **experiment.size,
+        cost=Cost(title=title, steps=options.steps, kind=kind, files=files),
     )  # fmt: skip
 
 
@@ -309,6 +255,55 @@ def supervised_training(
     return partial(create_train_state, optimizer=optimizer), step
 
 
+def _train_with_teacher(experiment: Experiment, number: int, weights: Weights, start: int) -> tuple[Weights]:
+    """Fine-tuning that learns from all of the pool; leaves the student or the teacher."""
+    options = experiment.config.finetune
+    initial_state, step = teacher_training(experiment)
+    state = initial_state(weights.params, weights.batch_stats)
+    batches = teacher_batches(experiment, number)
+    state = _run(experiment, number, "finetune", step, state, batches, options.steps, start)
+    kept = state.teacher if options.keep == "teacher" else (state.student.params, state.student.batch_stats)
+    return (_adapted_to_target(experiment, number, Weights(*kept)),)
+
+
+def teacher_training(experiment: Experiment) -> tuple[Callable[..., Any], Any]:
+    """What makes a state of (params, batch_stats), and the step: one for all rounds."""
+    config = experiment.config
+    return _teacher_training(
+        experiment.segmenter,
+        config.optimizer.to_json(),
+        config.finetune.to_json(),
+        config.training.accumulation,
+    )
+
+
+@cache
+def _teacher_training(
+    segmenter: Segmenter, optimizer_options: str, finetune_options: str, parts: int
+) -> tuple[Callable[..., Any], Any]:
+    """Of `config.optimizer` and `config.finetune` as JSON."""
+    options = json.loads(finetune_options)
+    optimizer = optimizers.segmenter_optimizer(
+        segmenter,
+        json.loads(optimizer_options),
+        learning_rate=options["learning_rate"],
+        steps=options["steps"],
+        warmup_steps=options["learning_rate_steps"],
+    )
+    step = teacher_step(
+        segmenter.apply,
+        optimizer,
+        decay=options["teacher_decay"],
+        threshold=options["pseudo_threshold"],
+        parts=parts,
+    )
+
+    def initial_state(params: Any, batch_stats: Any) -> TeacherState:
+        return create_teacher_state(create_train_state(params, batch_stats, optimizer))
+
+    return initial_state, parallel.parallelize(step)
+
+
 def adversarial_training(experiment: Experiment, options: Any) -> tuple[Callable[..., Any], Any]:
     """What makes a state of (params, batch_stats, discriminator's params), and the step.
 
@@ -343,24 +338,6 @@ def _train_adversarially(experiment: Experiment, options: Any, start: int) -> tu
     state = _run(experiment, 0, "warmup", step, state, batches, options.steps, start)
     weights = Weights(state.segmenter.params, state.segmenter.batch_stats)
     return _adapted_to_target(experiment, 0, weights), state.discriminator
-
-
-def source_batches(experiment: Experiment, start: int) -> Iterator[dict[str, np.ndarray]]:
-    """The warm-up's batches of the source, from step `start` on."""
-    return _batches(experiment, experiment.source, 0, "warmup")(start)
-
-
-def target_batches(experiment: Experiment, start: int) -> Iterator[dict[str, np.ndarray]]:
-    """The warm-up's batches of the target, without labels, from step `start` on."""
-    return _batches(experiment, experiment.target_images, 0, "warmup target")(start)
-
-
-def adaptation_batches(experiment: Experiment, start: int) -> Iterator[dict[str, np.ndarray]]:
-    """Those of the source, each with as many of the target's images."""
-    labelled = source_batches(experiment, start)
-    for source_batch, target_batch in zip(labelled, target_batches(experiment, start), strict=True):
-        places = experiment.config.data.batch_size + target_batch["place"]
-        yield {**source_batch, "target_image": target_batch["image"], "target_place": places}
 
 
 def _run(
@@ -401,7 +378,7 @@ def _adapt_statistics(experiment: Experiment, number: int, weights: Weights, dom
     """The batch-norm statistics of a domain's training images, "source" or "target"."""
     images = experiment.source_images if domain == "source" else experiment.target_images
     name = "statistics" if domain == "target" else "source_statistics"
-    batches = _batches(experiment, images, number, name)
+    batches = batches_of(experiment, images, number, name)
     steps = experiment.config.training.target_statistics_steps
     options = LoopOptions(
         description=f"{domain} statistics", steps=steps, log_every=steps, checkpoint_every=steps,

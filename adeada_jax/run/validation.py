@@ -13,7 +13,7 @@ from adeada_jax.evaluation.advice import advice
 from adeada_jax.evaluation.bootstrap import gain_interval, miou_interval
 from adeada_jax.files import read_json, write_json_atomic
 from adeada_jax.labels import SHARED_CLASSES
-from adeada_jax.run import effort, trainings
+from adeada_jax.run import effort, training_batches
 from adeada_jax.run.costs import Cost
 from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.region_file import load_regions
@@ -108,7 +108,7 @@ def round_entry(experiment: Experiment, number: int, iou: np.ndarray) -> dict[st
         "round": number,
         **confusion.scores(iou, experiment.class_names, experiment.config.shared_classes),
         "labelled_pixels": labelled,
-        "known_pixels": trainings.purchased(experiment, number).known_pixels,
+        "known_pixels": training_batches.purchased(experiment, number).known_pixels,
         "target_pixels": total,
         "labelled_fraction": labelled / total,
         **effort.of_people(experiment, number, [one for one in purchases if one.round == number]),

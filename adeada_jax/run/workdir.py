@@ -51,6 +51,11 @@ class Workdir:
         """Every target training region with its price."""
         return self.root / "pool.safetensors"
 
+    @property
+    def source_classes(self) -> Path:
+        """Each class's share of each source image's pixels, where rare classes are drawn more often."""
+        return self.root / "source_classes.safetensors"
+
     def column(self, name: str) -> Path:
         """What the target's images alone say of every region, by ingredient."""
         return self.root / "columns" / f"{name}.safetensors"

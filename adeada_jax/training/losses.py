@@ -33,6 +33,27 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.
     return means.sum(), (pixels > 0).sum().astype(jnp.float32)
 
 
+def weighted_cross_entropy(
+    logits: jax.Array, labels: jax.Array, weights: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Cross entropy times the pixels' weights, averaged over all pixels of each image.
+
+    As DACS and DAFormer (Eq. 2) have it: the weights do not cancel, so that an image of which little is sure
+    teaches little.
+
+    Args:
+      logits: `(B, H, W, C)` float32.
+      labels: `(B, H, W)` integers from 0 to C - 1, any where the weight is 0.
+      weights: `(B, H, W)` float32, from 0 to 1.
+
+    Returns:
+      The sum of the images' means, and the number of images.
+    """
+    inside = jnp.clip(labels.astype(jnp.int32), 0, logits.shape[-1] - 1)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, inside)
+    return (weights * losses).mean(axis=(1, 2)).sum(), jnp.float32(len(labels))
+
+
 def domain_loss(scores: jax.Array, domain: float) -> tuple[jax.Array, jax.Array]:
     """Binary cross entropy with logits against one domain, for discriminator scores of any shape.
 

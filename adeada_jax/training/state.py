@@ -37,6 +37,18 @@ class AdversarialState(NamedTuple):
     discriminator_opt_state: Any
 
 
+class TeacherState(NamedTuple):
+    """The segmenter in training, and the average of what it was.
+
+    Attributes:
+      student: see TrainState.
+      teacher: `(params, batch_stats)` in float32, averaged over the steps.
+    """
+
+    student: TrainState
+    teacher: tuple[Any, Any]
+
+
 def create_train_state(params: Any, batch_stats: Any, optimizer: optax.GradientTransformation) -> TrainState:
     """A state at step 0, from copies of the parameters, which a train step then gives away."""
     copied = jax.tree.map(jnp.array, (params, batch_stats))
@@ -49,3 +61,8 @@ def create_adversarial_state(
     """A state at step 0 for the adversarial warm-up."""
     copied = jax.tree.map(jnp.array, discriminator)
     return AdversarialState(segmenter, copied, optimizer.init(copied))
+
+
+def create_teacher_state(student: TrainState) -> TeacherState:
+    """A state at step 0: the teacher begins as the student."""
+    return TeacherState(student, jax.tree.map(jnp.array, (student.params, student.batch_stats)))

@@ -4,29 +4,24 @@ import jax
 import jax.numpy as jnp
 
 
-def pasted_pixels(keys: jax.Array, labels: jax.Array, num_classes: int) -> jax.Array:
+def pasted_pixels(draws: jax.Array, labels: jax.Array) -> jax.Array:
     """Which pixels are pasted: those of half of the classes that an image has, rounded up.
 
     Each half is equally likely, as in DACS (Tranheden et al., WACV 2021). Pixels without a class are not
     pasted, so of a target image only what was bought is.
 
     Args:
-      keys: `(B,)`, one an image.
+      draws: `(B, C)` random numbers: of the classes that an image has, those with the least are chosen.
       labels: `(B, H, W)` integers; ids from C on are no class.
-      num_classes: C.
 
     Returns:
       `(B, H, W)` bool.
     """
-    chosen = jax.vmap(_half, in_axes=(0, 0, None))(keys, labels, num_classes)
-    table = jnp.pad(chosen, ((0, 0), (0, 1)))  # the last column is for what has no class
-    ids = jnp.minimum(labels.astype(jnp.int32), num_classes)
-    return jax.vmap(jnp.take)(table, ids)
-
-
-def _half(key: jax.Array, label: jax.Array, num_classes: int) -> jax.Array:
-    """`(C,)` bool: the classes chosen of an image's."""
-    present = jnp.zeros(num_classes, bool).at[label.ravel().astype(jnp.int32)].set(True, mode="drop")
-    draws = jnp.where(present, jax.random.uniform(key, (num_classes,)), jnp.inf)
-    rank = jnp.zeros(num_classes, jnp.int32).at[jnp.argsort(draws)].set(jnp.arange(num_classes))
-    return present & (rank < (present.sum() + 1) // 2)
+    num_classes = draws.shape[1]
+    labels = labels.astype(jnp.int32)
+    present = (labels[..., None] == jnp.arange(num_classes)).any(axis=(1, 2))
+    draws = jnp.where(present, draws, jnp.inf)
+    earlier = (draws[:, None] < draws[:, :, None]).sum(axis=2)  # of each class, how many have less
+    chosen = present & (earlier < (present.sum(axis=1, keepdims=True) + 1) // 2)
+    padded = jnp.pad(chosen, ((0, 0), (0, 1)))  # the last column is for what has no class
+    return jax.vmap(jnp.take)(padded, jnp.minimum(labels, num_classes))

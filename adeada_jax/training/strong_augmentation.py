@@ -17,35 +17,30 @@ JITTER_PROBABILITY = 0.8
 BLUR_PROBABILITY = 0.5
 BLUR_SIGMAS = (0.15, 1.15)  # pixels
 BLUR_RADIUS = 4  # pixels; beyond it the widest kernel has less than a thousandth of its weight
+DRAWS = 7  # random numbers that an image needs
 
+_UNCHANGED = (1.0, 1.0, 1.0, 0.0)  # the factors that change nothing
 _GRAY = (0.299, 0.587, 0.114)  # ITU-R 601
 
 
-def augment_strongly(key: jax.Array, keys: jax.Array, images: jax.Array) -> jax.Array:
+def augment_strongly(images: jax.Array, draws: jax.Array, order: jax.Array) -> jax.Array:
     """Random variants of images.
 
     Args:
-      key: of the step, which draws the order of the adjustments.
-      keys: `(B,)`, one an image, which draw the rest.
       images: `(B, H, W, 3)` float32 RGB from 0 to 1.
+      draws: `(B, DRAWS)` uniform random numbers from 0 to 1: whether an image is jittered and blurred, the
+        four factors, sigma.
+      order: `(4,)`, see `jitter_colors`.
 
     Returns:
       Such images.
     """
-    jitters, blurs, factors, sigmas = jax.vmap(_draws)(keys)
-    order = jax.random.permutation(key, len(ADJUSTMENTS))
-    jittered = jnp.where(jitters[:, None, None, None], jitter_colors(images, factors, order), images)
-    return jnp.where(blurs[:, None, None, None], jax.vmap(blur)(jittered, sigmas), jittered)
-
-
-def _draws(key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Whether an image is jittered and blurred, the four factors, and sigma."""
-    which, factors, sigma = jax.random.split(key, 3)
-    jittered, blurred = jax.random.uniform(which, (2,)) < jnp.array([JITTER_PROBABILITY, BLUR_PROBABILITY])
-    change = jax.random.uniform(factors, (len(ADJUSTMENTS),), minval=-JITTER, maxval=JITTER)
     low, high = BLUR_SIGMAS
-    unchanged = jnp.array([1.0, 1.0, 1.0, 0.0])
-    return jittered, blurred, unchanged + change, jax.random.uniform(sigma, (), minval=low, maxval=high)
+    jitters, blurs, sigmas = draws[:, 0] < JITTER_PROBABILITY, draws[:, 1] < BLUR_PROBABILITY, draws[:, 6]
+    factors = jnp.array(_UNCHANGED) + JITTER * (2 * draws[:, 2:6] - 1)
+    jittered = jnp.where(jitters[:, None, None, None], jitter_colors(images, factors, order), images)
+    blurred = jax.vmap(blur)(jittered, low + (high - low) * sigmas)
+    return jnp.where(blurs[:, None, None, None], blurred, jittered)
 
 
 def jitter_colors(images: jax.Array, factors: jax.Array, order: jax.Array) -> jax.Array:

@@ -12,7 +12,7 @@ from adeada_jax.training import losses, parallel
 from adeada_jax.training.accumulation import accumulate
 from adeada_jax.training.class_mix import pasted_pixels
 from adeada_jax.training.state import TeacherState, TrainState
-from adeada_jax.training.strong_augmentation import augment_strongly
+from adeada_jax.training.strong_augmentation import ADJUSTMENTS, DRAWS, augment_strongly
 from adeada_jax.training.supervised import apply_gradients
 from adeada_jax.types import IGNORE_LABEL, NO_CLASS
 
@@ -54,7 +54,7 @@ def teacher_step(
     Returns:
       `step(state, batch, key) -> (state, values)`. The batch has b labelled images on this device, "image"
       (b, H, W, 3) uint8, "label" (b, H, W) and "place" (b,), and as many target images, likewise
-      "target_image", "target_label" and "target_place"; target labels are those of `pseudo_labels`. Places are
+      "target_image", "target_label" (as of `pseudo_labels`) and "target_place". Places are
       those in the whole batch of both. Values are "loss", the labels' cross entropy; "mixed_loss"; and
       "sure_pixels", the share of the pixels with pseudo-labels that are sure.
     """
@@ -136,12 +136,14 @@ def mix(key: jax.Array, images: dict[str, jax.Array], pseudo: PseudoLabels, num_
       pseudo: of the target images.
       num_classes: C.
     """
-    first, *own = (jax.random.fold_in(key, number) for number in range(3))
-    paste_keys, augment_keys = (jax.vmap(jax.random.fold_in, (None, 0))(k, images["place"]) for k in own)
-    pasted = pasted_pixels(paste_keys, images["label"], num_classes)
+    order_key, own_key = jax.random.split(key)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(own_key, images["place"])
+    draws = jax.vmap(lambda own: jax.random.uniform(own, (num_classes + DRAWS,)))(keys)
+    order = jnp.argsort(jax.random.uniform(order_key, (len(ADJUSTMENTS),)))
+    pasted = pasted_pixels(draws[:, :num_classes], images["label"])
     image = jnp.where(pasted[..., None], images["image"], images["target_image"]).astype(jnp.float32) / 255
     return Mixed(
-        255 * augment_strongly(first, augment_keys, image),
+        255 * augment_strongly(image, draws[:, num_classes:], order),
         jnp.where(pasted, images["label"].astype(jnp.int32), pseudo.label),
         jnp.where(pasted, 1.0, pseudo.weight),
     )

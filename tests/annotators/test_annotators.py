@@ -11,7 +11,7 @@ import pytest
 import adeada_jax
 from adeada_jax.annotators import ground_truth
 from adeada_jax.annotators.asking import Amendment, Answer, Job, Question, label
-from adeada_jax.annotators.bought_labels import LabelStore, PurchasedLabels
+from adeada_jax.annotators.bought_labels import LabelStore, PoolLabels, PurchasedLabels
 from adeada_jax.data.images import read_png
 from adeada_jax.errors import InputError
 from adeada_jax.files import write_png_atomic
@@ -81,6 +81,20 @@ def test_labels_of_rounds_add_up_and_the_rest_is_ignored(tmp_path):
     np.testing.assert_array_equal(bought[1]["image"], np.ones((2, 4, 3)))
     first = PurchasedLabels(Images(), LabelStore([tmp_path / "1/labels"]), 3)
     np.testing.assert_array_equal(first[0]["label"], [[255, 255, 2, 2]] * 2)
+
+
+def test_the_pool_tells_what_was_bought_and_is_of_no_class_from_what_was_not_bought(tmp_path):
+    write_png_atomic(tmp_path / "a.png", np.array([[1, 255, 255, 255], [1, 1, 255, 255]]))
+    bought = PurchasedLabels(Images(), LabelStore([tmp_path]), 3)
+    examples = [{"image": np.full((2, 4, 3), i, np.uint8)} for i in range(3)]
+    names = (*Images.names, "c")
+    split = SimpleNamespace(names=names, images=examples, regions=lambda i: Images.regions)
+    pool = PoolLabels(bought, split, {"a": [0], "city/b": [1]})
+    assert len(pool) == 3
+    np.testing.assert_array_equal(pool[0]["label"], [[1, 254, 255, 255], [1, 1, 255, 255]])
+    np.testing.assert_array_equal(pool[1]["label"], [[255, 255, 254, 254]] * 2)  # nobody could tell
+    np.testing.assert_array_equal(pool[2]["label"], np.full((2, 4), 255))
+    assert [int(pool[i]["image"].max()) for i in range(3)] == [0, 1, 2]
 
 
 def test_answers_that_a_killed_start_left_are_replaced_by_those_that_are_given_now(tmp_path):

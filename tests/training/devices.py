@@ -20,8 +20,10 @@ from adeada_jax.config import paper_defaults
 from adeada_jax.models import Discriminator, Segmenter
 from adeada_jax.training import optimizers, parallel
 from adeada_jax.training.adversarial import adversarial_step
-from adeada_jax.training.state import create_adversarial_state, create_train_state
+from adeada_jax.training.state import create_adversarial_state, create_teacher_state, create_train_state
 from adeada_jax.training.supervised import supervised_step
+from adeada_jax.training.teacher import teacher_step
+from adeada_jax.types import IGNORE_LABEL, NO_CLASS
 
 COLOURS = np.array(
     [[[200, 40, 40], [40, 200, 40], [40, 40, 200]], [[120, 20, 90], [20, 90, 90], [90, 120, 20]]]
@@ -31,7 +33,10 @@ CLIP_NORM = 1e-3
 
 
 def batch(kind: str) -> dict[str, np.ndarray]:
-    """Sixteen images, of two domains or all labelled; one has no label and one has few."""
+    """Sixteen images, of two domains or all labelled; one has no label and one has few.
+
+    For "teacher", a tenth of the target's pixels is bought and a few rows are of no class.
+    """
     rng = np.random.default_rng(0)
     label = rng.integers(0, 3, (2, 8, 4, 8)).repeat(8, axis=2).repeat(8, axis=3)
     image = np.stack([COLOURS[domain][label[domain]] for domain in (0, 1)])
@@ -42,8 +47,13 @@ def batch(kind: str) -> dict[str, np.ndarray]:
     places = np.arange(16)
     if kind == "supervised":
         return {"image": np.concatenate(image), "label": np.concatenate(label), "place": places}
-    return {"image": image[0], "target_image": image[1], "label": label[0], "place": places[:8],
+    both = {"image": image[0], "target_image": image[1], "label": label[0], "place": places[:8],
             "target_place": places[8:]}  # fmt: skip
+    if kind == "adversarial":
+        return both
+    bought = np.where(rng.random(label[1].shape) < 0.1, label[1], IGNORE_LABEL).astype(np.uint8)
+    bought[:, :2] = NO_CLASS
+    return both | {"target_label": bought}
 
 
 def _optimizer(segmenter: Segmenter) -> optax.GradientTransformation:
@@ -77,18 +87,30 @@ def adversarial(segmenter: Segmenter, parts: int) -> tuple[Any, Any]:
     return create_adversarial_state(state, params, discriminator_optimizer), step
 
 
+def teacher(segmenter: Segmenter, parts: int) -> tuple[Any, Any]:
+    """Likewise; all pseudo-labels are sure, so that none is on this side or that by rounding alone."""
+    optimizer = _optimizer(segmenter)
+    state = create_teacher_state(create_train_state(*segmenter.init(0), optimizer))
+    return state, teacher_step(segmenter.apply, optimizer, decay=0.999, threshold=0.0, parts=parts)
+
+
+def segmenter(norm: str) -> Segmenter:
+    """A small network, its batch norm "frozen" or "trained"."""
+    return Segmenter(
+        "tests.small_network:Linear", backbone="tests.small_network:Small", num_classes=3,
+        freeze_batch_norm=norm == "frozen", axis_name=parallel.AXIS,
+    )  # fmt: skip
+
+
 def results(kind: str, norm: str, parts: int) -> dict[str, np.ndarray]:
     """What one step makes of the state, and its losses, by name; and how that is by jit of shard_map.
 
     The latter, which pmap stands for, on several devices only, with trained batch norm.
     """
-    segmenter = Segmenter(
-        "tests.small_network:Linear", backbone="tests.small_network:Small", num_classes=3,
-        freeze_batch_norm=norm == "frozen", axis_name=parallel.AXIS,
-    )  # fmt: skip
-    state, step = {"supervised": supervised, "adversarial": adversarial}[kind](segmenter, parts)
+    made = {"supervised": supervised, "adversarial": adversarial, "teacher": teacher}[kind]
+    state, step = made(segmenter(norm), parts)
     images, key = parallel.shard(batch(kind)), jax.random.key(0)
-    twin, has_twin = {}, jax.local_device_count() > 1 and norm == "trained"
+    twin, has_twin = {}, jax.local_device_count() > 1 and norm == "trained" and kind != "teacher"
     if has_twin:
         expected = sharded(step)(jax.tree.map(np.array, state), images, key)
     made = parallel.parallelize(step)(parallel.replicate(state), images, key)

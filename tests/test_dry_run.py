@@ -149,6 +149,13 @@ def test_it_names_what_was_set_for_kinds_that_were_not_chosen(toy_dir):
     assert ignored(**prior) == []
     assert ignored(acquisition__strategy="entropy", **prior) == ["density.covariance_prior"]
     assert ignored(model__output_stride=8) == []
+    taught = {"finetune__teacher_decay": 0.9, "finetune__keep": "teacher"}
+    assert ignored(**taught) == ["finetune.teacher_decay", "finetune.keep"]
+    taught |= {"finetune__method": "teacher", "finetune__rare_class_sampling": 0.01}
+    assert ignored(**taught) == []
+    unused = ["finetune.method", "finetune.teacher_decay", "finetune.keep", "finetune.rare_class_sampling"]
+    assert ignored(**taught, experiment="target_only") == unused
+    assert ignored(**taught, source__dataset="") == ["finetune.rare_class_sampling"]
 
 
 def test_from_the_command_line(toy_dir, tmp_path):

@@ -33,8 +33,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     **{f"beta_{b:g}": _density(schedule="half", beta=b) for b in (0.0, 0.5, 1.0, 2.0)},
 }
 
+# Settings that are another one with finetune.method='teacher'.
+TAUGHT = {f"teacher_{name}": name for name in ("random", "entropy", "adeada")}
+
 # The paper's ablations: the name of a row (Table 2 and 5) or column (Table 4) and the setting it is of. And
-# ours, `shares`: what a class's budget goes by, and how its regions are chosen.
+# ours: `shares`, what a class's budget goes by, and how its regions are chosen; `teacher`, what is learned
+# from.
 ABLATIONS: dict[str, dict[str, str]] = {
     "table2": {"(a)": "uncertainty", "(b)": "density_unbalanced", "(c)": "density", "(d)": "even",
                "(e)": "half"},
@@ -45,6 +49,8 @@ ABLATIONS: dict[str, dict[str, str]] = {
     "shares": {"Eq. 6, by pi": "density", "equal, by pi": "density_unbalanced",
                "by rarity, by pi": "rare_density", "Eq. 6, at random": "kl_random",
                "equal, at random": "equal_random", "by rarity, at random": "rare"},
+    "teacher": {row: name for taught, name in TAUGHT.items()
+                for row, name in ((f"{name}, labels alone", name), (f"{name}, teacher", taught))},
 }  # fmt: skip
 
 
@@ -142,7 +148,7 @@ def make_plan(
                 f"other labels and are scored alike, so all labels must be there: use '{needed}'"
             )
     for names, known, flag in ((references, REFERENCES, "references"), (ablations, ABLATIONS, "ablations"),
-                               (settings, SETTINGS, "settings")):  # fmt: skip
+                               (settings, SETTINGS | TAUGHT, "settings")):  # fmt: skip
         for name in names:
             if name not in known:
                 raise InputError(f"--{flag}: unknown '{name}'; known: {', '.join(known)}")
@@ -151,6 +157,11 @@ def make_plan(
     asked = [*strategies, *(name for table in ablations for name in ABLATIONS[table].values()), *settings]
     if not asked and not references:
         raise InputError("--strategies: nothing to run; known: " + ", ".join(STRATEGIES))
+    if config.finetune.method != "supervised" and any(name in TAUGHT for name in asked):
+        raise InputError(
+            f"config.finetune.method: '{config.finetune.method}'; where settings differ in it, as with "
+            "--ablations=teacher, the study chooses it itself: give 'supervised'"
+        )
     chosen = resolve(list(dict.fromkeys(asked)), config.acquisition.to_dict())
     numbers = _seeds(seeds)
     return Plan(
@@ -171,7 +182,10 @@ def resolve(names: Sequence[str], acquisition: Mapping[str, Any]) -> dict[str, S
       Settings by name, in the order given.
     """
     known = list(dict.fromkeys(["adeada", "entropy", *SETTINGS, *names]))
-    signatures = {name: signature({**acquisition, **changes(name)}) for name in known}
+    signatures = {
+        name: tuple((name in TAUGHT, entry) for entry in signature({**acquisition, **changes(name)}))
+        for name in known
+    }
     first = {}
     for name in known:  # the same name stands for the same purchases in whatever study
         first.setdefault(signatures[name], name)
@@ -204,6 +218,7 @@ def signature(acquisition: Mapping[str, Any]) -> tuple:
 
 def changes(name: str) -> dict[str, Any]:
     """What a setting changes of `config.acquisition`; a name that is no setting's is a strategy's."""
+    name = TAUGHT.get(name, name)
     return SETTINGS.get(name, {"strategy": name})
 
 
@@ -221,7 +236,8 @@ def _runs(
     if names:
         runs.append(Run(WARM_UP, seed, _resolved(config, seed, "warmup_only", {}), 0, False))
     for name in names:
-        resolved = _resolved(config, seed, "active", changes(name))
+        method = "teacher" if name in TAUGHT else config.finetune.method
+        resolved = _resolved(config, seed, "active", changes(name), method)
         runs.append(Run(name, seed, resolved, resolved["acquisition"]["rounds"], True))
     return runs + [
         Run(name, seed, _resolved(config, seed, name, {}), 0, False) for name in dict.fromkeys(references)
@@ -229,10 +245,15 @@ def _runs(
 
 
 def _resolved(
-    config: config_dict.ConfigDict, seed: int, experiment: str, acquisition: Mapping[str, Any]
+    config: config_dict.ConfigDict,
+    seed: int,
+    experiment: str,
+    acquisition: Mapping[str, Any],
+    method: str = "supervised",
 ) -> dict[str, Any]:
     content = config.to_dict()
     content["acquisition"] = {**content["acquisition"], **acquisition}
+    content["finetune"]["method"] = method
     return {**content, "seed": seed, "experiment": experiment}
 
 

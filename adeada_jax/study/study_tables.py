@@ -31,6 +31,7 @@ def result_sheets(config: Mapping[str, Any], plan: Plan, results: Sequence[Resul
         alpha_sheet(config, plan, results),
         ablation_sheet(config, plan, results, "table5", "Table 5: schedules"),
         ablation_sheet(config, plan, results, "shares", "Classes' shares of the budget, and what is bought"),
+        ablation_sheet(config, plan, results, "teacher", "What fine-tuning learns from"),
         class_sheet(config, plan, results),
     ]
     return [sheet for sheet in sheets if sheet is not None]
@@ -110,12 +111,15 @@ def references_sheet(plan: Plan, results: Sequence[Result]) -> Sheet | None:
 def ablation_sheet(
     config: Mapping[str, Any], plan: Plan, results: Sequence[Result], name: str, title: str
 ) -> Sheet | None:
-    """Table 2, 5 or our own: settings in rows, the first, a middle and the last round in columns."""
+    """Table 2, 5 or our own: settings in rows, the first, a middle and the last round in columns.
+
+    Where it is what is learned from, all rounds.
+    """
     if name not in plan.ablations:
         return None
     paper = published.table(config, name)
     last = config["acquisition"]["rounds"]
-    rounds = sorted({1, (last + 1) // 2, last})
+    rounds = range(1, last + 1) if name == "teacher" else sorted({1, (last + 1) // 2, last})
     columns = [*(_COMPONENT_NAMES if name == "table2" else ())]
     for k in rounds:
         columns += [percent(config, k), *([f"the paper's {k}%"] if paper and k in paper["percent"] else [])]
@@ -130,8 +134,8 @@ def ablation_sheet(
                 cells += plain([printed[paper["percent"].index(k)] if printed else None])
         rows.append((label, tuple(cells)))
     text = f"mIoU in percent by share of labels. {_MEASURED}. {_shared(plan, name)}"
-    head = {"table2": "row", "table5": "policy"}.get(name, "shares, order")
-    return Sheet(title, text, head, Matrix(tuple(columns), tuple(rows)))
+    heads = {"table2": "row", "table5": "policy", "shares": "shares, order", "teacher": "strategy, learning"}
+    return Sheet(title, text, heads[name], Matrix(tuple(columns), tuple(rows)))
 
 
 def alpha_sheet(config: Mapping[str, Any], plan: Plan, results: Sequence[Result]) -> Sheet | None:

@@ -46,7 +46,7 @@ def test_every_kind_of_step_is_timed_and_nothing_is_left(planned, toy_dir, capsy
     experiment, plan = planned
     before = files_below(Path(toy_dir))
     times = step_times.time_steps(experiment, plan)
-    assert times.steps.keys() == {False, True}
+    assert times.steps.keys() == {"supervised", "adversarial"}
     assert all(step.devices > 0 and step.images > 0 for step in times.steps.values())
     assert times.image > 0
     assert not experiment.workdir.root.exists()
@@ -65,7 +65,7 @@ def test_without_a_source_the_targets_images_stand_for_what_is_bought(toy_dir, t
     monkeypatch.setattr(step_times, "_time", time)
     monkeypatch.setattr(step_times, "_inference", lambda _: 1.0)
     experiment = experiment_of(toy_dir, tmp_path / "run", source__dataset="", source__dir="")
-    assert step_times.time_steps(experiment, make_plan(experiment)).steps.keys() == {False}
+    assert step_times.time_steps(experiment, make_plan(experiment)).steps.keys() == {"supervised"}
     assert {key: value.shape for key, value in seen[0].items()} == {
         "image": (2, 32, 64, 3), "label": (2, 32, 64), "place": (2,)
     }  # fmt: skip
@@ -94,7 +94,7 @@ def test_a_step_is_the_median_after_the_first_and_waits_for_slow_images(planned,
 
 def test_hours_are_times_multiplied(planned):
     _, plan = planned
-    times = Times({True: StepTime(7.2, 0.1), False: StepTime(0.1, 3.6)}, 1.8)
+    times = Times({"adversarial": StepTime(7.2, 0.1), "supervised": StepTime(0.1, 3.6)}, 1.8)
     inferred = 2 * (8 + 6) + 3 * 4
     assert plan.inferred == inferred
     assert times.hours(plan) == pytest.approx((5 * 7.2 + 2 * 4 * 3.6 + inferred * 1.8) / 3600)
@@ -102,7 +102,7 @@ def test_hours_are_times_multiplied(planned):
 
 def test_what_is_done_is_not_left(planned, tmp_path):
     experiment, plan = planned
-    times = Times({True: StepTime(7.2, 0.1), False: StepTime(3.6, 0.1)}, 1.8)
+    times = Times({"adversarial": StepTime(7.2, 0.1), "supervised": StepTime(3.6, 0.1)}, 1.8)
     assert times.hours_left(plan) == times.hours(plan)
     begun = replace(experiment, workdir=Workdir(tmp_path))
     stages = recipe.stages(begun)
@@ -120,7 +120,7 @@ def test_what_is_done_is_not_left(planned, tmp_path):
 
 def test_the_table_has_hours_and_dashes_for_what_is_not_known(planned, monkeypatch):
     experiment, plan = planned
-    times = Times({True: StepTime(720.0, 900.0), False: StepTime(1800.0, 1900.0)}, 180.0)
+    times = Times({"adversarial": StepTime(720.0, 900.0), "supervised": StepTime(1800.0, 1900.0)}, 180.0)
     monkeypatch.setattr(dry_run, "time_steps", lambda *_: times)
     rows = [" ".join(line.split()) for line in shown(experiment, plan, timed=True).splitlines()]
     for row in ("warm-up, adversarial 1 x 5 steps 900 1.2", "fine-tuning 2 x 4 steps 1.9e+03 4.2",
@@ -138,7 +138,9 @@ def test_a_plan_of_which_all_is_known_has_no_more_than_that(planned, monkeypatch
     changes = {"acquisition__strategy": "entropy", "training__target_statistics_steps": 0}
     experiment = experiment_of(toy_dir, tmp_path / "run", **changes)
     monkeypatch.setattr(
-        dry_run, "time_steps", lambda *_: Times({True: StepTime(1, 1), False: StepTime(1, 1)}, 1)
+        dry_run,
+        "time_steps",
+        lambda *_: Times(dict.fromkeys(("adversarial", "supervised"), StepTime(1, 1)), 1),
     )
     text = shown(experiment, make_plan(experiment), timed=True)
     assert ">" not in text[text.index("Time on these devices") : text.index("s each:")]

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from adeada_jax.config import differing_keys
 from adeada_jax.errors import InputError
 from adeada_jax.method.regions import Regions
 from adeada_jax.method.strategies.registry import STRATEGIES, create_strategy
 from adeada_jax.method.strategy import Request
-from adeada_jax.study.study_plan import ABLATIONS, SETTINGS, changes, make_plan, resolve, signature
+from adeada_jax.study.study_plan import ABLATIONS, SETTINGS, TAUGHT, changes, make_plan, resolve, signature
 
 
 @pytest.fixture
@@ -45,6 +46,21 @@ def test_identical_settings_run_once(fabricate):
     }  # fmt: skip
     assert plan.settings["alpha_0"].rounds == 1
     assert {run.name: run.last_round for run in plan.runs}["alpha_0.25"] == 1
+
+
+def test_what_is_learned_from_differs_and_all_else_is_the_same(fabricate):
+    plan = make_plan(fabricate.toy_config(), strategies=["entropy"], seeds=[0], ablations=["teacher"])
+    runs = {run.name: run for run in plan.runs}
+    assert runs.keys() == {"warmup", *TAUGHT, *TAUGHT.values()}
+    for taught, name in TAUGHT.items():
+        assert runs[taught].shares_warm_up
+        assert differing_keys(dict(runs[taught].config), dict(runs[name].config)) == ["finetune.method"]
+        assert runs[taught].config["finetune"]["method"] == "teacher"
+    changed = fabricate.toy_config(finetune__method="teacher")
+    with pytest.raises(InputError, match=r"finetune\.method: 'teacher'; where settings differ in it"):
+        make_plan(changed, strategies=[], seeds=[0], ablations=["teacher"])
+    alone = make_plan(changed, strategies=["random"], seeds=[0])
+    assert [run.config["finetune"]["method"] for run in alone.runs] == ["supervised", "teacher"]
 
 
 def test_a_run_has_the_same_name_whatever_else_is_asked(acquisition):
@@ -93,7 +109,7 @@ def test_settings_that_share_a_run_buy_the_same_and_others_do_not(acquisition):
 
 
 def test_every_row_of_the_ablations_is_a_setting_or_a_strategy():
-    known = SETTINGS.keys() | STRATEGIES.keys()
+    known = SETTINGS.keys() | TAUGHT.keys() | STRATEGIES.keys()
     assert all(name in known for table in ABLATIONS.values() for name in table.values())
 
 

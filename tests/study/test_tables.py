@@ -56,7 +56,7 @@ def test_ablations_name_the_runs_they_share(fabricate, tmp_path):
     from adeada_jax.study.study_plan import make_plan
 
     config = fabricate.toy_config()
-    ablations = ["table2", "table4", "table5", "shares"]
+    ablations = ["table2", "table4", "table5", "shares", "teacher"]
     plan = make_plan(config, strategies=["entropy"], seeds=[0], ablations=ablations)
     for number, run in enumerate(plan.runs):
         mious = [10.0 * number + k for k in range(run.last_round + 1)]
@@ -74,6 +74,12 @@ def test_ablations_name_the_runs_they_share(fabricate, tmp_path):
     settings = ("density", "density_unbalanced", "rare_density", "kl_random", "equal_random", "rare")
     firsts = [10.0 * order.index(name) + 1 for name in settings]
     assert [row[0] for row in shares.values()] == [f"{value:.2f}" for value in firsts]
+    taught = found["What fine-tuning learns from"]
+    assert taught.matrix.columns == ("2%", "4%", "6%", "8%", "10%")
+    base = 10.0 * order.index("teacher_random")
+    assert texts(taught)["random, teacher"] == [f"{base + k:.2f}" for k in range(1, 6)]
+    base = 10.0 * order.index("adeada")
+    assert texts(taught)["adeada, labels alone"] == [f"{base + k:.2f}" for k in range(1, 6)]
     table4 = found["Table 4"]
     starts = [10.0 * order.index(name) + 1
               for name in ("entropy", "alpha_0.25", "even", "alpha_0.75", "adeada")]  # fmt: skip

@@ -165,27 +165,51 @@ def purchase_chart(selections: Sequence[Mapping[str, Any]], class_names: Sequenc
 
 
 def loss_curve(events: Sequence[Mapping[str, Any]]) -> Markup | None:
-    """The segmentation loss over the steps of all trainings in turn; None where none was written."""
-    curves = _losses(events)
+    """The segmentation loss over the steps of all trainings in turn; None where none was written.
+
+    Of a training with a teacher also that of mixed images, dotted.
+    """
+    curves, mixed = _values(events, "loss"), _values(events, "mixed_loss")
     if not curves:
         return None
+    alt = f"Training loss; at the end of each training: {_ends(curves)}"
+    if mixed:
+        alt += f"; of mixed images: {_ends(mixed)}"
+    return _training_chart("losses", "cross entropy" + (", mixed images dotted" if mixed else ""), alt,
+                           curves, mixed)  # fmt: skip
+
+
+def sure_curve(events: Sequence[Mapping[str, Any]]) -> Markup | None:
+    """The share of pseudo-labels that are sure, likewise; None where there are none."""
+    curves = _values(events, "sure_pixels", scale=100.0)
+    alt = f"Percent of the pseudo-labels that are sure; at the end of each training: {_ends(curves)}"
+    return _training_chart("sure", "sure pseudo-labels (%)", alt, curves, {}) if curves else None
+
+
+_Curves = dict[tuple[int, str], list[tuple[int, float]]]  # (step, value) by round and stage
+
+
+def _training_chart(name: str, axis: str, alt: str, curves: _Curves, dotted: _Curves) -> Markup:
+    """A line a training, one after another; `dotted` has further ones of some of them."""
     last = max(number for number, _ in curves)
     colors = [SOFT, *map(hex_color, round_palette(last))]
     with matplotlib.rc_context(STYLE):
         figure, axes = new_axes(4.6, 3.1)
         start = 0
         for (number, stage), points in curves.items():
-            steps, losses = zip(*points, strict=True)
-            name = "warm-up" if stage == "warmup" else f"round {number}" if number else stage
-            axes.plot(np.add(steps, start), losses, color=colors[number], linewidth=1.6, label=name,
+            steps, values = zip(*points, strict=True)
+            label = "warm-up" if stage == "warmup" else f"round {number}" if number else stage
+            axes.plot(np.add(steps, start), values, color=colors[number], linewidth=1.6, label=label,
                       marker="o" if len(points) == 1 else "", markersize=3)  # fmt: skip
+            if others := dotted.get((number, stage)):
+                steps, values = zip(*others, strict=True)
+                axes.plot(np.add(steps, start), values, color=colors[number], linewidth=1.4, linestyle=":")
             start += steps[-1]
-        axes.set(xlabel="training steps", ylabel="cross entropy")
+        axes.set(xlabel="training steps", ylabel=axis)
         axes.margins(x=0.02)
         axes.grid(axis="y")
         legend(figure, axes)
-        ends = ", ".join(f"{points[-1][1]:.3g}" for points in curves.values())
-        return svg(figure, "losses", f"Training loss; at the end of each training: {ends}")
+        return svg(figure, name, alt)
 
 
 def time_chart(summary: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Markup | None:
@@ -226,13 +250,19 @@ def _beside(values: Sequence[float], k: int) -> tuple[tuple[int, int], str]:
     return ((0, -14), "center") if rises else ((3, 6), "left")
 
 
-def _losses(events: Sequence[Mapping[str, Any]]) -> dict[tuple[int, str], list[tuple[int, float]]]:
-    """(step, loss) by round and stage, in the order written."""
-    curves: dict[tuple[int, str], list[tuple[int, float]]] = {}
+def _values(events: Sequence[Mapping[str, Any]], key: str, scale: float = 1.0) -> _Curves:
+    """What trainings wrote of a key, in the order written."""
+    curves: _Curves = {}
     for event in events:
-        if event.get("loss") is not None:
-            curves.setdefault((event["round"], event["stage"]), []).append((event["step"], event["loss"]))
+        if event.get(key) is not None:
+            curves.setdefault((event["round"], event["stage"]), []).append(
+                (event["step"], scale * event[key])
+            )
     return curves
+
+
+def _ends(curves: _Curves) -> str:
+    return ", ".join(f"{points[-1][1]:.3g}" for points in curves.values())
 
 
 def _span(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -85,6 +85,7 @@ def write_report(
         curve=figures.label_curve(summary),
         effort=figures.effort_curve(summary),
         losses=figures.loss_curve(events),
+        sure=figures.sure_curve(events),
         iou=sections.iou_section(summary),
         classes=figures.iou_chart(summary),
         people=outcomes.people_matrix(answered),

@@ -122,6 +122,20 @@ def test_losses_follow_each_other():
     assert {"warm-up", "round 1"} <= set(texts(svg))
     assert "at the end of each training: 1, 2" in svg
     assert "40" in texts(svg)  # steps of both, on one axis
+    assert "cross entropy" in texts(svg)
+    assert figures.sure_curve(events) is None
+
+
+def test_with_a_teacher_the_mixed_images_loss_and_the_sure_pseudo_labels_are_shown():
+    events = [{"round": k, "stage": stage, "step": step, "loss": 1.0 + k,
+               **({"mixed_loss": 0.25, "sure_pixels": step / 80} if k else {})}
+              for k, stage in ((0, "warmup"), (1, "finetune")) for step in (10, 20)]  # fmt: skip
+    svg = figures.loss_curve(events)
+    assert "cross entropy, mixed images dotted" in texts(svg)
+    assert "at the end of each training: 1, 2; of mixed images: 0.25" in svg
+    sure = figures.sure_curve(events)
+    assert "at the end of each training: 25" in sure
+    assert {"sure pseudo-labels (%)", "20"} <= set(texts(sure))
 
 
 def test_rounds_can_be_told_apart():

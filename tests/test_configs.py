@@ -49,6 +49,14 @@ def test_words_choose_model_and_experiment(words, model, experiment):
         assert (config.model.name, config.experiment) == (model, experiment)
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_the_word_teacher_changes_what_fine_tuning_learns_from_and_nothing_else(name):
+    plain, taught = load(name).to_dict(), load(name, "teacher").to_dict()
+    assert config_lib.differing_keys(plain, taught) == ["finetune.method"]
+    assert taught["finetune"]["method"] == "teacher"
+    assert load(name, "teacher,warmup_only").experiment == "warmup_only"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [("deeplabv4", "configs/gta.py:deeplabv4: unknown; known: deeplabv3plus, deeplabv2, active, "),

@@ -264,19 +264,27 @@ def test_a_pool_of_other_images_than_the_targets_is_refused(toy_dir, tmp_path):
         rounds.describe(SimpleNamespace(config=None, workdir=Workdir(tmp_path), target_images=images))
 
 
-@pytest.mark.parametrize("strategy", ["aada", "redal"])
-def test_a_run_can_start_from_another_runs_warm_up(finished, toy_dir, tmp_path, strategy):
+TAUGHT = {"finetune__method": "teacher", "finetune__keep": "teacher", "finetune__rare_class_sampling": 0.01}
+
+
+@pytest.mark.parametrize(("strategy", "finetune"), [("aada", {}), ("redal", TAUGHT)])
+def test_a_run_can_start_from_another_runs_warm_up(finished, toy_dir, tmp_path, strategy, finetune):
     checkpoint = finished[0] / "rounds/00/checkpoint"
     changes = {
         "acquisition__strategy": strategy,
         "acquisition__rounds": 1,
         "warmup__checkpoint": str(checkpoint),
+        **finetune,
     }
     summary = rounds.main(tiny_config(toy_dir, **changes), str(tmp_path))
     first = json.loads((finished[0] / "summary.json").read_text())["rounds"][0]
     assert summary["rounds"][0]["iou"] == pytest.approx(first["iou"])
     assert {row["method"] for row in read_selection(tmp_path, 1)} == {strategy}
     assert (tmp_path / "columns/edges.safetensors").exists() == (strategy == "redal")
+    steps = [event for event in events(tmp_path) if event["stage"] == "finetune"]
+    assert [event["step"] for event in steps] == [1, 2, 3, 4]
+    assert all(("mixed_loss" in event) == ("sure_pixels" in event) == bool(finetune) for event in steps)
+    assert (tmp_path / "source_classes.safetensors").exists() == bool(finetune)
 
 
 def test_a_prior_of_the_covariances_stands_with_the_densities(finished, toy_dir, tmp_path):

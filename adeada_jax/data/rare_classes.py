@@ -31,7 +31,7 @@ def class_shares(source: Any, indices: Iterable[int], num_classes: int) -> np.nd
 
 
 def class_probabilities(shares: np.ndarray, temperature: float) -> np.ndarray:
-    """P(c), proportional to exp((1 - f_c) / T), f_c the share of all pixels (DAFormer, Eq. 7 and 8).
+    """P(c), proportional to exp((1 - f_c) / T), f_c the share of all pixels (DAFormer, Sec. 3.3).
 
     Args:
       shares: `(N, C)`, of `class_shares`; images count alike, whatever their size.

@@ -38,7 +38,7 @@ def weighted_cross_entropy(
 ) -> tuple[jax.Array, jax.Array]:
     """Cross entropy times the pixels' weights, averaged over all pixels of each image.
 
-    As DACS and DAFormer (Eq. 2) have it: the weights do not cancel, so that an image of which little is sure
+    As DACS (Tranheden et al., WACV 2021) and DAFormer (Hoyer et al., CVPR 2022, Sec. 3.1) have it: the weights do not cancel, so that an image of which little is sure
     teaches little.
 
     Args:

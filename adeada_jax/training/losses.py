@@ -38,8 +38,8 @@ def weighted_cross_entropy(
 ) -> tuple[jax.Array, jax.Array]:
     """Cross entropy times the pixels' weights, averaged over all pixels of each image.
 
-    As DACS (Tranheden et al., WACV 2021) and DAFormer (Hoyer et al., CVPR 2022, Sec. 3.1) have it: the weights do not cancel, so that an image of which little is sure
-    teaches little.
+    As in DACS (Tranheden et al., WACV 2021) and DAFormer (Hoyer et al., CVPR 2022, Sec. 3.1) the weights do
+    not cancel, so that an image of which little is sure teaches little.
 
     Args:
       logits: `(B, H, W, C)` float32.

@@ -112,7 +112,8 @@ def pseudo_labels(logits: jax.Array, labels: jax.Array, threshold: float) -> Pse
     """The likeliest class of each pixel that was not bought; all of an image's weigh as much as it is sure.
 
     The weight is DACS's and DAFormer's (Hoyer et al., CVPR 2022, Sec. 3.1), of each image by itself: the
-    share of pixels whose highest probability is above the threshold. Bought pixels keep their label and weigh 1.
+    share of pixels whose highest probability is above the threshold. Bought pixels keep their label and
+    weigh 1.
 
     Args:
       logits: `(B, H, W, C)`, the teacher's.

@@ -54,7 +54,8 @@ def test_every_kind_of_step_is_timed_and_nothing_is_left(planned, toy_dir, capsy
     assert capsys.readouterr().out == ""
 
 
-def test_without_a_source_the_targets_images_stand_for_what_is_bought(toy_dir, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["supervised", "teacher"])
+def test_without_a_source_the_targets_images_stand_for_what_is_bought(toy_dir, tmp_path, monkeypatch, kind):
     seen = []
 
     def time(experiment, step, state, batches):
@@ -64,11 +65,15 @@ def test_without_a_source_the_targets_images_stand_for_what_is_bought(toy_dir, t
 
     monkeypatch.setattr(step_times, "_time", time)
     monkeypatch.setattr(step_times, "_inference", lambda _: 1.0)
-    experiment = experiment_of(toy_dir, tmp_path / "run", source__dataset="", source__dir="")
-    assert step_times.time_steps(experiment, make_plan(experiment)).steps.keys() == {"supervised"}
-    assert {key: value.shape for key, value in seen[0].items()} == {
-        "image": (2, 32, 64, 3), "label": (2, 32, 64), "place": (2,)
-    }  # fmt: skip
+    changes = {"source__dataset": "", "source__dir": "", "finetune__method": kind}
+    experiment = experiment_of(toy_dir, tmp_path / "run", **changes)
+    assert step_times.time_steps(experiment, make_plan(experiment, whole=False)).steps.keys() == {kind}
+    shapes = {"image": (2, 32, 64, 3), "label": (2, 32, 64), "place": (2,)}
+    if kind == "teacher":
+        shapes |= {f"target_{key}": shape for key, shape in shapes.items()}
+        assert (seen[0]["target_label"] == 255).all()
+        assert seen[0]["target_place"].tolist() == [2, 3]
+    assert {key: value.shape for key, value in seen[0].items()} == shapes
 
 
 def test_a_step_is_the_median_after_the_first_and_waits_for_slow_images(planned, monkeypatch):

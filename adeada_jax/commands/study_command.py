@@ -34,8 +34,10 @@ _REFERENCES = flags.DEFINE_list(
     "references", [], "Any of source_only, adaptation_only, target_only: one training as long as a run's."
 )
 _ABLATIONS = flags.DEFINE_list(
-    "ablations", [], "Any of table2, table4, table5, as the paper has them, shares (docs/strategies.md) and "
-    "teacher (docs/teacher.md)."
+    "ablations",
+    [],
+    "Any of table2, table4, table5, as the paper has them, shares (docs/strategies.md) and "
+    "teacher (docs/teacher.md).",
 )
 _SETTINGS = flags.DEFINE_list("settings", [], "Single settings of ADeADA, such as linear or beta_0.5.")
 

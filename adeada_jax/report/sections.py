@@ -38,13 +38,15 @@ def title(config: Mapping[str, Any]) -> str:
 
 
 def subtitle(config: Mapping[str, Any]) -> list[str]:
-    """What else one wants to know of a run before all else: strategy, model, image size, seed."""
+    """What else one wants to know of a run before all else: strategy, teacher, model, image size, seed."""
     reference = config.get("experiment") == "target_only"
     strategy = "all target labels (reference)" if reference else _get(config, "acquisition", "strategy")
     model = [_get(config, "model", "name"), _get(config, "model", "backbone")]
     size = [_get(config, "data", "height"), _get(config, "data", "width")]
+    taught = config.get("experiment") == "active" and _get(config, "finetune", "method") == "teacher"
     parts = [
         strategy,
+        "pseudo-labels of a teacher" if taught else "",
         " with ".join(str(part) for part in model if part),
         "" if None in size else f"{size[0]} x {size[1]} pixels",
         "" if config.get("seed") is None else f"seed {config['seed']}",

@@ -9,6 +9,7 @@ import pytest
 
 from adeada_jax.data.images import decode_image
 from adeada_jax.labels import CLASS_NAMES, colorize
+from adeada_jax.report import sections
 from adeada_jax.report.outcomes import AnsweredRound, Outcome
 from adeada_jax.report.page import Gallery, Strip, write_report
 
@@ -88,9 +89,9 @@ def test_nothing_is_asked_of_the_network(page):
 
 
 def test_every_section_is_there(page):
-    sections = {"curve", "losses", "iou", "purchases", "density", "divergence", "budget", "time", "legend",
+    parts = {"curve", "losses", "iou", "purchases", "density", "divergence", "budget", "time", "legend",
                 "config"}  # fmt: skip
-    assert sections <= set(page.ids())
+    assert parts <= set(page.ids())
     assert len(page.ids()) == len(set(page.ids()))
     for heading in ("Evaluation images", "Densities of round 5"):
         assert heading in page.source
@@ -308,3 +309,13 @@ def test_writing_again_replaces_the_page(write, warm_up, tmp_path):
     page = write(**warm_up, config={"seed": 7})
     assert page.row("seed") == ["seed", "7"]
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_run_with_a_teacher_says_so_and_its_reference_does_not():
+    config = {
+        "experiment": "active",
+        "acquisition": {"strategy": "random"},
+        "finetune": {"method": "teacher"},
+    }
+    assert sections.subtitle(config) == ["random", "pseudo-labels of a teacher"]
+    assert sections.subtitle({**config, "experiment": "source_only"}) == ["random"]

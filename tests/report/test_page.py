@@ -90,7 +90,7 @@ def test_nothing_is_asked_of_the_network(page):
 
 def test_every_section_is_there(page):
     parts = {"curve", "losses", "iou", "purchases", "density", "divergence", "budget", "time", "legend",
-                "config"}  # fmt: skip
+             "config"}  # fmt: skip
     assert parts <= set(page.ids())
     assert len(page.ids()) == len(set(page.ids()))
     for heading in ("Evaluation images", "Densities of round 5"):

@@ -115,7 +115,7 @@ def test_a_mixed_image_depends_on_its_place_in_the_batch_and_not_on_its_row(labe
 @pytest.fixture(scope="module")
 def training():
     """A state and its step, as devices.py has them: one program serves both."""
-    state, step = devices.teacher(devices.segmenter("trained"), 1)
+    state, step = devices.teacher(devices.segmenter("frozen"), 1)
     return jax.device_get(state), parallel.parallelize(step)
 
 
@@ -138,4 +138,4 @@ def test_a_killed_training_goes_on_with_the_same_bits(training, tmp_path):
     for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(again), strict=True):
         assert np.array_equal(one, other)
     moved = jax.tree.map(lambda one, other: np.abs(one - other).max(), whole.teacher, training[0].teacher)
-    assert min(jax.tree.leaves(moved)) > 0
+    assert max(jax.tree.leaves(moved)) > 0

@@ -163,6 +163,9 @@ def _add_acquisition(config: config_dict.ConfigDict) -> None:
             "beta": 1.0,
             "schedule": "half",  # Eq. 7; the others are Table 5's and Table 2's
             "class_balance": True,  # Eq. 6; False divides the density budget equally
+            # Of strategies of one score: "none" = one ranking of all regions, as in the paper; else what each
+            # predicted class's share of the budget goes by (docs/strategies.md).
+            "class_shares": "none",
         }
     )
 

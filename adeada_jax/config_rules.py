@@ -16,6 +16,7 @@ from adeada_jax.errors import InputError
 from adeada_jax.labels import SHARED_CLASSES
 from adeada_jax.method.densities import DENSITIES
 from adeada_jax.method.schedule import SCHEDULES
+from adeada_jax.method.strategies.by_class import SHARES
 from adeada_jax.method.strategies.registry import STRATEGIES
 from adeada_jax.mixtures.engines import COVARIANCE_TYPES
 from adeada_jax.mixtures.shrinkage import PRIORS
@@ -177,6 +178,7 @@ RULES: dict[str, Rule] = {
     "acquisition.beta": _NOT_NEGATIVE,
     "acquisition.schedule": _one_of(*SCHEDULES),
     "acquisition.class_balance": _FLAG,
+    "acquisition.class_shares": _one_of("none", *SHARES),
 }
 
 # Seams, and the project's own parts; another's, but for data sets, may read more keys beside its name's.

@@ -8,6 +8,7 @@ from adeada_jax.data import transforms
 from adeada_jax.method.ingredients.ingredient import Outputs
 from adeada_jax.method.ingredients.network import TargetProbability
 from adeada_jax.method.ingredients.providers import ALWAYS
+from adeada_jax.method.ingredients.uncertainty import PredictedShares, SecondBest
 from adeada_jax.models import Discriminator, Segmenter, normalize, upsample
 from adeada_jax.run.inference import infer_regions
 from adeada_jax.run.region_file import load_regions, save_regions
@@ -39,7 +40,8 @@ def model():
 
 @pytest.fixture(scope="module")
 def table(model):
-    return infer_regions(*model, Source(), height=40, width=56, batch_size=2)
+    ingredients = [*ALWAYS, SecondBest(), PredictedShares()]
+    return infer_regions(*model, Source(), height=40, width=56, batch_size=2, ingredients=ingredients)
 
 
 def test_every_region_is_listed_in_order_with_its_pixels(table):
@@ -67,6 +69,8 @@ def test_means_equal_upsampling_everything(model, table, i):
         "entropy": -(p * np.log(p)).sum(axis=-1),
         "margin": ordered[..., -1] - ordered[..., -2],
         "confidence": ordered[..., -1],
+        "second_best": ordered[..., -2] / ordered[..., -1],
+        "predicted_shares": np.eye(4)[p.argmax(axis=-1)],
     }
     mine = table.image == i
     for name, values in measures.items():
@@ -96,7 +100,8 @@ def test_target_probability_is_the_mean_of_the_upsampled_discriminator(model):
 
 
 def test_the_columns_are_the_ingredients(model, table):
-    assert set(table.columns) == {"features", "probabilities", "entropy", "margin", "confidence"}
+    always = {"features", "probabilities", "entropy", "margin", "confidence"}
+    assert set(table.columns) == always | {"second_best", "predicted_shares"}
 
     class Blue:
         name, discriminator = "blue", False

@@ -60,8 +60,30 @@ class Strategy(Protocol):
         ...
 
 
+class OneScore:
+    """A strategy of one score a region, bought down from the highest.
+
+    `acquisition.class_shares` can have the same score buy within classes (`strategies.by_class`).
+
+    Attributes:
+      name: what selection.csv calls it.
+      needs: as of `Strategy`.
+    """
+
+    name: str
+    needs: tuple[str, ...] = ()
+
+    def score(self, regions: Regions, request: Request) -> np.ndarray:
+        """`(N,)` of all regions, finite at those that are available."""
+        raise NotImplementedError
+
+    def select(self, regions: Regions, request: Request) -> Selection:
+        score = self.score(regions, request)
+        return Selection(buy_ranked(regions, score, method=self.name, budget=request.budget))
+
+
 def buy_ranked(regions: Regions, score: np.ndarray, *, method: str, budget: int) -> tuple[Pick, ...]:
-    """Picks down one ranking: what the single-score strategies do."""
+    """Picks down one ranking."""
     order = regions.ranked(score)
     taken = ranking.affordable(order, regions.pixels, budget)
     return tuple(Pick(index, method, float(score[index])) for index in taken)

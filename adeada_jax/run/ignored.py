@@ -11,6 +11,9 @@ from adeada_jax.method.strategies.registry import STRATEGIES, create_strategy
 from adeada_jax.models import Segmenter
 from adeada_jax.partitions.partition import KINDS, create_partition
 
+# Keys of acquisition that some strategies read.
+_ACQUISITION = ("alpha", "beta", "schedule", "class_balance", "class_shares")
+
 
 class _Noting(Mapping[str, Any]):
     """A section of the configuration that notes which keys are read."""
@@ -40,7 +43,7 @@ def ignored_keys(config: config_dict.ConfigDict, segmenter: Segmenter) -> list[s
     acquisition = _Noting(config.acquisition)
     strategy = create_strategy(config.acquisition.strategy, acquisition)
     if config.acquisition.strategy in STRATEGIES:
-        keys += [f"acquisition.{key}" for key in ("alpha", "beta", "schedule", "class_balance")]
+        keys += [f"acquisition.{key}" for key in _ACQUISITION]
     if config.regions.kind in KINDS:
         create_partition(regions)
         keys += [f"regions.{key}" for key in config.regions]

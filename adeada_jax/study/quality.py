@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from adeada_jax.method.regions import Regions
+from adeada_jax.method.strategies import ripu
 from adeada_jax.study.truth import Truth
 
 # A class is rare that has less than this share of the target's pixels.
@@ -89,14 +90,11 @@ def rare_classes(counts: np.ndarray) -> np.ndarray:
 def impurity(regions: Regions) -> np.ndarray:
     """`(N,)` nats: how many classes the model sees in a region, as entropy of the classes' shares.
 
-    RIPU (Xie et al. 2022) counts the classes predicted for a region's pixels. Tables that have this
-    as a column `impurity` give it; of others, which hold no pixels, it is the entropy of the mean
-    probabilities.
+    RIPU (Xie et al. 2022) counts the classes predicted for a region's pixels. Tables that have these as
+    `predicted_shares` give it; of others, which hold no pixels, it is the entropy of the mean probabilities.
     """
-    if "impurity" in regions.columns:
-        return np.asarray(regions["impurity"], np.float64)
-    shares = np.asarray(regions["probabilities"], np.float64)
-    return -np.where(shares > 0, shares * np.log(np.maximum(shares, np.finfo(np.float64).tiny)), 0.0).sum(1)
+    known = "predicted_shares" in regions.columns
+    return ripu.impurity(regions["predicted_shares" if known else "probabilities"])
 
 
 def measure(judged: Judged, chosen: np.ndarray) -> dict[str, Any]:

@@ -203,7 +203,8 @@ def resolve(names: Sequence[str], acquisition: Mapping[str, Any]) -> dict[str, S
 def signature(acquisition: Mapping[str, Any]) -> tuple:
     """What decides the purchases, an entry a round: equal signatures buy equal regions."""
     rounds, strategy = acquisition["rounds"], acquisition["strategy"]
-    if strategy == "entropy":
+    divided = acquisition.get("class_shares", "none") != "none"
+    if strategy == "entropy" and not divided:
         return ((0.0, None),) * rounds
     if strategy != "adeada":
         return (

@@ -24,6 +24,7 @@ def make_regions(n=40, classes=3, seed=0):
         features=rng.normal(size=(n, 4)), probabilities=probabilities,
         entropy=rng.random(n), margin=rng.random(n), confidence=rng.random(n),
         density=importance, edges=rng.random(n), target_probability=rng.random(n),
+        predicted_shares=probabilities, second_best=rng.random(n),
     )  # fmt: skip
 
 

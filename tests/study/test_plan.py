@@ -79,6 +79,12 @@ def test_sharing_follows_the_configuration(acquisition):
     assert (linear["half"].run, linear["linear"].run) == ("half", "adeada")
 
 
+def test_shares_by_class_make_another_setting_of_entropy(acquisition):
+    divided = {**acquisition, "class_shares": "equal"}
+    assert resolve(["uncertainty"], divided)["uncertainty"].run != "entropy"
+    assert resolve(["entropy"], divided)["entropy"].run == "entropy"
+
+
 def regions(n=60, classes=4):
     rng = np.random.default_rng(0)
     importance = rng.normal(size=n)

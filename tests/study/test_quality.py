@@ -173,11 +173,14 @@ def test_a_ranking_buys_down_from_its_best_until_the_budget_is_spent(run, conten
         "badge",
         "clue",
         "typical",
+        "image_entropy",
         "density",
         "density_unbalanced",
         *BY_CLASS,
     }
-    assert content["rounds"][0]["missing"] == {"redal": "edges", "aada": "target_probability"}
+    assert content["rounds"][0]["missing"] == {
+        "redal": "edges", "aada": "target_probability", "ripu": "predicted_shares", "bvsb": "second_best",
+    }  # fmt: skip
     assert all(0 < one["pixels"] <= request.budget for one in rankings.values())
 
 
@@ -264,7 +267,9 @@ def test_impurity_is_the_tables_own_where_it_has_one():
     table = Regions.unbought(("a",), np.zeros(2, np.int32), np.arange(2, dtype=np.int32), np.ones(2, int),
                              probabilities=probabilities)  # fmt: skip
     assert quality.impurity(table) == pytest.approx([np.log(2), 0.0])
-    assert quality.impurity(table.with_columns(impurity=np.array([0.1, 0.2]))).tolist() == [0.1, 0.2]
+    predicted = np.array([[0.0, 1.0, 0.0], [0.2, 0.3, 0.5]], np.float32)
+    found = quality.impurity(table.with_columns(predicted_shares=predicted))
+    assert found == pytest.approx(entropy_of(predicted, axis=1))
 
 
 def test_classes_that_the_source_lacks_are_new_where_kinds_are_not_known():

@@ -8,7 +8,7 @@ from adeada_jax.method.ingredients.density_difference import Importance
 from adeada_jax.method.ingredients.edges import Edges
 from adeada_jax.method.ingredients.ingredient import Ingredient
 from adeada_jax.method.ingredients.network import Features, Probabilities, TargetProbability
-from adeada_jax.method.ingredients.uncertainty import Confidence, Entropy, Margin
+from adeada_jax.method.ingredients.uncertainty import Confidence, Entropy, Margin, PredictedShares, SecondBest
 
 # Columns that every table has: they cost next to nothing, and reports and analyses read them.
 ALWAYS = (Features(), Probabilities(), Entropy(), Margin(), Confidence())
@@ -17,6 +17,8 @@ ALWAYS = (Features(), Probabilities(), Entropy(), Margin(), Confidence())
 INGREDIENTS: dict[str, Callable[[Mapping[str, Any]], Ingredient]] = {
     **{ingredient.name: lambda config, made=ingredient: made for ingredient in ALWAYS},
     "target_probability": lambda config: TargetProbability(),
+    "second_best": lambda config: SecondBest(),
+    "predicted_shares": lambda config: PredictedShares(),
     "edges": lambda config: Edges(),
     "density": lambda config: Importance(config["density"]),
 }

@@ -1,4 +1,4 @@
-"""How sure the network is of a region's pixels (supplement B, Eq. 8 to 10)."""
+"""How sure the network is of a region's pixels (supplement B, Eq. 8 to 10, and later measures)."""
 
 import jax
 import jax.numpy as jnp
@@ -38,3 +38,26 @@ class Entropy:
     def maps(self, outputs: Outputs) -> jax.Array:
         log_p = outputs.log_probabilities
         return -(jnp.exp(log_p) * log_p).sum(axis=-1)
+
+
+class SecondBest:
+    """Mean ratio of the second largest probability to the largest, 0 to 1 (Cai et al., CVPR 2021)."""
+
+    name = "second_best"
+    discriminator = False
+
+    def maps(self, outputs: Outputs) -> jax.Array:
+        log_p = outputs.log_probabilities
+        first = log_p.argmax(axis=-1)[..., None] == jnp.arange(log_p.shape[-1])
+        return jnp.exp(jnp.where(first, -jnp.inf, log_p).max(axis=-1) - log_p.max(axis=-1))
+
+
+class PredictedShares:
+    """Shares of a region's pixels by predicted class, summing to 1: the histogram of RIPU's Eq. 3."""
+
+    name = "predicted_shares"
+    discriminator = False
+
+    def maps(self, outputs: Outputs) -> jax.Array:
+        log_p = outputs.log_probabilities
+        return jax.nn.one_hot(log_p.argmax(axis=-1), log_p.shape[-1])

@@ -3,22 +3,21 @@
 import numpy as np
 
 from adeada_jax.method.regions import Regions
-from adeada_jax.method.strategy import Request, Selection, buy_ranked
+from adeada_jax.method.strategy import OneScore, Request
 
 # Keeps the weight finite where the discriminator is certain.
 _CERTAIN = 1e-6
 
 
-class Aada:
+class Aada(OneScore):
     """Importance weight D / (1 - D) times entropy, D the probability of being target.
 
     D comes from the warm-up's discriminator, on the current model's softmax maps, averaged over the region.
     Differs from D2ADA, whose region version ranks by D alone, without the entropy.
     """
 
-    needs = ("entropy", "target_probability")
+    name, needs = "aada", ("entropy", "target_probability")
 
-    def select(self, regions: Regions, request: Request) -> Selection:
+    def score(self, regions: Regions, request: Request) -> np.ndarray:
         probability = np.clip(regions["target_probability"], _CERTAIN, 1 - _CERTAIN).astype(np.float64)
-        score = probability / (1 - probability) * regions["entropy"]
-        return Selection(buy_ranked(regions, score, method="aada", budget=request.budget))
+        return probability / (1 - probability) * regions["entropy"]

@@ -1,14 +1,15 @@
 """CONF (supplement B, Eq. 9): regions whose likeliest class is the least likely."""
 
+import numpy as np
+
 from adeada_jax.method.regions import Regions
-from adeada_jax.method.strategy import Request, Selection, buy_ranked
+from adeada_jax.method.strategy import OneScore, Request
 
 
-class Confidence:
+class Confidence(OneScore):
     """The smallest mean largest softmax probability first."""
 
-    needs = ("confidence",)
+    name, needs = "confidence", ("confidence",)
 
-    def select(self, regions: Regions, request: Request) -> Selection:
-        score = -regions["confidence"]
-        return Selection(buy_ranked(regions, score, method="confidence", budget=request.budget))
+    def score(self, regions: Regions, request: Request) -> np.ndarray:
+        return -regions["confidence"]

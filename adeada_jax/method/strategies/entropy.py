@@ -1,13 +1,15 @@
 """ENT (supplement B, Eq. 10): regions with the highest mean softmax entropy."""
 
+import numpy as np
+
 from adeada_jax.method.regions import Regions
-from adeada_jax.method.strategy import Request, Selection, buy_ranked
+from adeada_jax.method.strategy import OneScore, Request
 
 
-class Entropy:
+class Entropy(OneScore):
     """The conventional uncertainty measure, ADeADA's second half too (Section 3.3.2)."""
 
-    needs = ("entropy",)
+    name, needs = "entropy", ("entropy",)
 
-    def select(self, regions: Regions, request: Request) -> Selection:
-        return Selection(buy_ranked(regions, regions["entropy"], method="entropy", budget=request.budget))
+    def score(self, regions: Regions, request: Request) -> np.ndarray:
+        return regions["entropy"]

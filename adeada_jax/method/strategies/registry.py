@@ -1,27 +1,24 @@
-"""The strategies by name: the paper's, its eight baselines, a first round's, four by class, anyone's own."""
+"""The strategies by name: the paper's, its eight baselines, later ones, four by class, anyone's own."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from adeada_jax import seams
 from adeada_jax.method.strategies.aada import Aada
 from adeada_jax.method.strategies.adeada import Adeada
 from adeada_jax.method.strategies.badge import Badge
-from adeada_jax.method.strategies.by_class import BY_CLASS, ByClass
+from adeada_jax.method.strategies.bvsb import Bvsb
+from adeada_jax.method.strategies.by_class import BY_CLASS, divided
 from adeada_jax.method.strategies.clue import Clue
 from adeada_jax.method.strategies.confidence import Confidence
 from adeada_jax.method.strategies.entropy import Entropy
+from adeada_jax.method.strategies.image_entropy import ImageEntropy
 from adeada_jax.method.strategies.margin import Margin
 from adeada_jax.method.strategies.random import Random
 from adeada_jax.method.strategies.redal import Redal
+from adeada_jax.method.strategies.ripu import Ripu
 from adeada_jax.method.strategies.typical import Typical
-from adeada_jax.method.strategy import Strategy
-
-
-def _by_class(name: str, options: Mapping[str, Any]) -> Strategy:
-    return ByClass(name, *BY_CLASS[name])
-
+from adeada_jax.method.strategy import OneScore, Strategy
 
 STRATEGIES: dict[str, Callable[[Mapping[str, Any]], Strategy]] = {
     "adeada": lambda options: Adeada(
@@ -36,7 +33,10 @@ STRATEGIES: dict[str, Callable[[Mapping[str, Any]], Strategy]] = {
     "aada": lambda options: Aada(),
     "clue": lambda options: Clue(),
     "typical": lambda options: Typical(),
-    **{name: partial(_by_class, name) for name in BY_CLASS},
+    "ripu": lambda options: Ripu(),
+    "bvsb": lambda options: Bvsb(),
+    "image_entropy": lambda options: ImageEntropy(),
+    **{name: lambda options, made=made: made for name, made in BY_CLASS.items()},
 }
 
 
@@ -57,4 +57,7 @@ def create_strategy(name: str, options: Mapping[str, Any]) -> Strategy:
         raise seams.STRATEGY.refuse(
             name, "has a method `select` and an attribute `needs`, a tuple of names of ingredients"
         )
+    # Configurations of before this key have none.
+    if isinstance(strategy, OneScore) and (share := options.get("class_shares", "none")) != "none":
+        return divided(strategy, share)
     return strategy

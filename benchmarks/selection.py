@@ -56,6 +56,8 @@ def table(number: int):
             "density": rng.normal(size=number) * 1000,
             "edges": rng.random(number),
             "target_probability": rng.random(number),
+            "second_best": sorted_p[:, -2] / sorted_p[:, -1],
+            "predicted_shares": rng.dirichlet(np.full(19, 0.1), number).astype(np.float32),
         },
     )
 

@@ -124,7 +124,15 @@ def _add_acquisition(config: config_dict.ConfigDict) -> None:
     config.regions = config_dict.ConfigDict(
         {"kind": "slic", "num_segments": 40, "compactness": 10.0, "masks": ""}  # docs/regions.md
     )
-    config.inference = config_dict.ConfigDict({"batch_size": 1})
+    config.inference = config_dict.ConfigDict(
+        {
+            "batch_size": 1,
+            # Of what is evaluated and predicted; regions are always of whole images (docs/evaluation.md).
+            "window": 0,  # side of sliding windows in pixels of the network's input; 0 = whole images
+            "stride": 0,  # pixels from window to window
+            "flip": False,  # means of an image's and its mirror image's probabilities
+        }
+    )
     config.density = config_dict.ConfigDict(
         {
             "kind": "gmm",  # Eq. 1; or one of your own (docs/extending.md)

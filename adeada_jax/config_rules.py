@@ -150,6 +150,9 @@ RULES: dict[str, Rule] = {
     "regions.compactness": _POSITIVE,
     "regions.masks": _text("must be the name of a directory, or empty for none", empty=True),
     "inference.batch_size": _whole(1),
+    "inference.window": _whole(0),
+    "inference.stride": _whole(0),
+    "inference.flip": _FLAG,
     "density.kind": _PART,
     "density.max_components": _whole(1),
     "density.regions_per_component": _whole(1),
@@ -212,6 +215,28 @@ def check(config: config_dict.ConfigDict) -> None:
         raise InputError(f"{len(complaints)} keys are wrong: {'; '.join(complaints[:_SHOWN])}{more}")
 
 
+def check_inference(options: config_dict.ConfigDict) -> None:
+    """Checks a section `inference` alone.
+
+    Raises:
+      InputError: a value that cannot work: which, and what would.
+    """
+    for key, value in options.items():
+        if complaint := RULES[f"inference.{key}"].complaint(value):
+            raise InputError(f"config.inference.{key}: {complaint}")
+    for complaint in _windows(options):
+        raise InputError(complaint)
+
+
+def _windows(options: Mapping[str, Any]) -> Iterator[str]:
+    window, stride = options["window"], options["stride"]
+    if window and not 0 < stride <= window:
+        yield (
+            f"config.inference.stride: {stride} must be at least 1 and at most {window}, the window, so that "
+            "windows leave nothing out; two thirds of it are usual"
+        )
+
+
 def leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted keys and values of a nested configuration."""
     for key, value in content.items():
@@ -267,6 +292,7 @@ def _together(config: config_dict.ConfigDict) -> Iterator[str]:
             f"config.density.covariance_prior: '{config.density.covariance_prior}' shrinks full covariances "
             f"only; leave it empty for density.covariance_type='{config.density.covariance_type}'"
         )
+    yield from _windows(config.inference)
     if config.regions.kind == "masks" and not config.regions.masks:
         yield "config.regions.masks: '' must name the folder of masks for regions.kind='masks'"
     if config.warmup.method == "adversarial" and config.source.dataset:

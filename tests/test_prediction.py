@@ -12,10 +12,12 @@ import cv2
 import jax
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from adeada_jax.data import sources
 from adeada_jax.data.images import read_png
 from adeada_jax.errors import InputError
+from adeada_jax.evaluation.passes import Passes
 from adeada_jax.files import write_json_atomic
 from adeada_jax.labels import CLASS_NAMES, PALETTE, colorize
 from adeada_jax.models import normalize, upsample
@@ -107,6 +109,18 @@ def test_what_is_there_is_not_made_again(config, run, images, tmp_path):
         InputError, match=r"has predictions of '.*rounds/00/checkpoint'; give another directory"
     ):
         prediction.predict_folder(config, other, images, output)
+    with pytest.raises(InputError, match=r"rounds/00/checkpoint' made in another way; give another"):
+        prediction.predict_folder(prediction.with_passes(config, flip=True), run, images, output)
+
+
+def test_other_passes_are_checked_and_leave_the_configuration_alone(config):
+    changed = prediction.with_passes(config, window=24, stride=16, flip=None)
+    assert (changed.inference.window, changed.inference.stride, changed.inference.flip) == (24, 16, False)
+    assert config.inference.window == 0
+    with pytest.raises(InputError, match=r"config\.inference\.stride: 0 must be at least 1 and at most 24"):
+        prediction.with_passes(config, window=24)
+    with pytest.raises(InputError, match=r"config\.inference\.window: -1 must not be negative"):
+        prediction.with_passes(config, window=-1)
 
 
 def test_a_folder_that_cannot_be_predicted_says_why(config, run, images, tmp_path):
@@ -239,18 +253,38 @@ def test_a_model_of_other_classes_is_not_scored(config, run, toy_dir):
         scoring.evaluate_split(changed, run, dataset="toy/filmed", data_dir=str(toy_dir), split="val")
 
 
-def test_the_scripts_do_both(run, images, tmp_path):
+def test_the_scripts_do_both(config, run, images, tmp_path):
     def script(name, *arguments):
         command = [*PYTHON, ROOT / "scripts" / f"{name}.py", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
-    done = script("predict", f"--checkpoint={run}", f"--images={images}", f"--output={tmp_path / 'out'}")
+    ways = ("--window=24", "--stride=16", "--flip")
+    done = script(
+        "predict", f"--checkpoint={run}", f"--images={images}", f"--output={tmp_path / 'out'}",
+        "--uncertainty", *ways,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "prediction: 4 in" in done.stdout
     assert f"{tmp_path / 'out'}: 4 images predicted" in done.stdout
-    done = script("evaluate", f"--workdir={run.parents[2]}", f"--output={tmp_path / 'scores.json'}")
+    record = json.loads((tmp_path / "out/predictions.json").read_text())
+    assert record["inference"] == {"window": 24, "stride": 16, "flip": True}
+    segmenter = create_segmenter(config)
+    tree = checkpoints.restore(run, dict(zip(("params", "batch_stats"), segmenter.shapes, strict=True)))
+    score = prediction.scorer(
+        segmenter, Weights(**tree), height=32, width=48, passes=Passes(24, 16, flip=True)
+    )
+    image = cv2.cvtColor(cv2.imread(str(images / "a.png")), cv2.COLOR_BGR2RGB)
+    enlarged = cv2.resize(score(image), (60, 40), interpolation=cv2.INTER_LINEAR)
+    p = softmax(enlarged.astype(np.float64), axis=-1)
+    share = -(p * np.log(np.maximum(p, 1e-300))).sum(axis=-1) / np.log(19)
+    written = cv2.imread(str(tmp_path / "out/uncertainty/a.png"), cv2.IMREAD_UNCHANGED)
+    assert (written.dtype, written.shape) == (np.uint16, (40, 60))
+    np.testing.assert_allclose(written / 65535, share, atol=1e-3)
+    assert (read_png(tmp_path / "out/labels/a.png") == enlarged.argmax(axis=-1)).mean() > 0.99
+    done = script("evaluate", f"--workdir={run.parents[2]}", f"--output={tmp_path / 'scores.json'}", "--flip")
     assert done.returncode == 0, done.stderr
     scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["inference"] == {"window": 0, "stride": 0, "flip": True}
     assert (scores["dataset"], scores["split"], len(scores["iou"])) == ("toy/filmed", "val", 19)
     for words in ("toy/filmed/val", "bicycle", f"mIoU     {scores['miou']:.2f}"):
         assert " ".join(words.split()) in " ".join(done.stdout.split())

@@ -20,6 +20,9 @@ _CONFIG = config_flags.DEFINE_config_file(
 _DATASET = flags.DEFINE_string("dataset", None, "Data set; unless given, the configuration's target.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where it was prepared; unless given, as configured.")
 _SPLIT = flags.DEFINE_string("split", "val", "A split with labels.")
+_WINDOW = flags.DEFINE_integer("window", None, "Side of sliding windows, in pixels of the network's input.")
+_STRIDE = flags.DEFINE_integer("stride", None, "Pixels from one window to the next.")
+_FLIP = flags.DEFINE_boolean("flip", None, "Whether mirrored images go through the network, too.")
 flags.mark_flags_as_mutual_exclusive(["workdir", "checkpoint"], required=True)
 flags.mark_flags_as_required(["output"])
 
@@ -36,6 +39,7 @@ def main(argv: list[str]) -> None:
     keep_compiled_programs()
     checkpoint = Path(_CHECKPOINT.value or prediction.checkpoint_of(_WORKDIR.value))
     config = prediction.config_of(checkpoint, given=config)
+    config = prediction.with_passes(config, window=_WINDOW.value, stride=_STRIDE.value, flip=_FLIP.value)
     scores = scoring.evaluate_split(
         config, checkpoint, split=_SPLIT.value, dataset=_DATASET.value or config.target.dataset,
         data_dir=_DATA_DIR.value or config.target.dir,

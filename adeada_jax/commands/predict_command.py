@@ -19,6 +19,12 @@ _OUTPUT = flags.DEFINE_string("output", None, "Folder for the predictions.")
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Configuration of the model; unless given, config.json of the checkpoint's run."
 )
+_UNCERTAINTY = flags.DEFINE_boolean(
+    "uncertainty", False, "Whether to write uncertainty/, too: entropy over log C as 16-bit PNGs, 65535 = 1."
+)
+_WINDOW = flags.DEFINE_integer("window", None, "Side of sliding windows, in pixels of the network's input.")
+_STRIDE = flags.DEFINE_integer("stride", None, "Pixels from one window to the next.")
+_FLIP = flags.DEFINE_boolean("flip", None, "Whether mirrored images go through the network, too.")
 flags.mark_flags_as_mutual_exclusive(["workdir", "checkpoint"], required=True)
 flags.mark_flags_as_required(["images", "output"])
 
@@ -33,5 +39,8 @@ def main(argv: list[str]) -> None:
     keep_compiled_programs()
     checkpoint = Path(_CHECKPOINT.value or prediction.checkpoint_of(_WORKDIR.value, _ROUND.value))
     config = prediction.config_of(checkpoint, given=config)
-    count = prediction.predict_folder(config, checkpoint, Path(_IMAGES.value), Path(_OUTPUT.value))
+    config = prediction.with_passes(config, window=_WINDOW.value, stride=_STRIDE.value, flip=_FLIP.value)
+    count = prediction.predict_folder(
+        config, checkpoint, Path(_IMAGES.value), Path(_OUTPUT.value), uncertainty=_UNCERTAINTY.value
+    )
     print(f"{_OUTPUT.value}: {count} images predicted")

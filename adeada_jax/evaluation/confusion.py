@@ -11,6 +11,7 @@ import numpy as np
 
 from adeada_jax import timers
 from adeada_jax.data.batches import images_of, whole_image_batches
+from adeada_jax.evaluation.passes import WHOLE, Passes, class_scores
 from adeada_jax.labels import SHARED_CLASSES
 from adeada_jax.models import Segmenter, normalize, upsample
 from adeada_jax.telemetry import track
@@ -98,16 +99,18 @@ def evaluate(
     width: int,
     batch_size: int = 1,
     description: str = "evaluation",
+    passes: Passes = WHOLE,
 ) -> "Counts":
     """Confusion matrix of a model over a labelled source, at the labels' own resolution.
 
-    Images are resized to `height` x `width` pixels for the network, its scores to the labels' size.
+    Images are resized to `height` x `width` pixels for the network, its scores to the labels' size; `passes`
+    says how they go through it.
 
     Returns:
       The counts of all images and of each.
     """
     classes = segmenter.num_classes
-    count = make_count(segmenter)
+    count = make_count(segmenter, passes)
     batch_size = parallel.whole_batch(batch_size)
     total = np.zeros((classes, classes), np.int64)
     by_image = np.zeros((len(source), 2, classes), np.int64)
@@ -129,13 +132,13 @@ def evaluate(
 
 
 @cache
-def make_count(segmenter: Segmenter) -> Callable[..., jax.Array]:
+def make_count(segmenter: Segmenter, passes: Passes = WHOLE) -> Callable[..., jax.Array]:
     """A jitted function from a batch of images and labels to a confusion matrix an image."""
 
     @jax.jit
     def count(params: Any, batch_stats: Any, images: jax.Array, labels: jax.Array) -> jax.Array:
-        segmentation, _ = segmenter.apply(params, batch_stats, normalize(images), train=False)
-        predictions = upsample(segmentation.logits, *labels.shape[1:]).argmax(axis=-1)
+        scores = class_scores(segmenter, params, batch_stats, normalize(images), passes)
+        predictions = upsample(scores, *labels.shape[1:]).argmax(axis=-1)
         matrix = partial(confusion_matrix, num_classes=segmenter.num_classes)
         return jax.vmap(matrix)(predictions, labels)
 

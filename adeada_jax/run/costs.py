@@ -39,6 +39,7 @@ class Cost:
       steps: of a training.
       kind: of a training's steps: 'supervised', 'adversarial' (they train a discriminator, too) or 'teacher'.
       images: that go through the network without being trained on.
+      work: of each, in passes of a whole image.
       divided: images whose region maps are made, beside the data.
       files: bytes that it leaves, by path, for data and a network like those of the survey.
     """
@@ -47,5 +48,6 @@ class Cost:
     steps: int = 0
     kind: str = ""
     images: int = 0
+    work: float = 1.0
     divided: int = 0
     files: Callable[[Survey], Mapping[Path, int]] = lambda survey: {}

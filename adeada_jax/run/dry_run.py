@@ -198,7 +198,7 @@ def _training_table(experiment: Experiment, plan: Plan) -> Table:
         )  # fmt: skip
     flops = plan.forward.flops and plan.forward.flops / experiment.config.inference.batch_size
     table.add_row(
-        "inference", "", "", f"{plan.inferred:,}", "", flops_text(flops and flops * plan.inferred),
+        "inference", "", "", f"{plan.inferred:,}", "", flops_text(flops and flops * plan.passes),
         f"> {bytes_text(device_bytes(plan.forward))}",
     )  # fmt: skip
     return table
@@ -221,7 +221,7 @@ def _hours_table(experiment: Experiment, plan: Plan, times: Times) -> Table:
             hours_text(training.times * training.steps * seconds / 3600),
         )  # fmt: skip
     if plan.inferred:
-        hours = hours_text(plan.inferred * times.image / 3600)
+        hours = hours_text(plan.passes * times.image / 3600)
         table.add_row("inference", f"{plan.inferred:,} images", f"{times.image:.3g}", hours)
     unknown = list(_not_timed(experiment, plan))
     for name, number in unknown:
@@ -249,6 +249,8 @@ def _hours_notes(experiment: Experiment, plan: Plan, times: Times) -> Iterator[s
         f"s each: of a few steps from random weights; a training's on the {domain}'s images, inference's on "
         "the target's with their regions. Compiling, selections and checkpoints are not counted"
     )
+    if (work := experiment.passes.work(**experiment.size)) != 1:
+        yield f"an evaluated image counts as {work:.3g} whole ones: config.inference.window and flip"
     for training in plan.trainings:
         step = times.of(training)
         if step.images > 1.1 * step.devices:

@@ -18,6 +18,7 @@ from adeada_jax.data.fingerprint import shown
 from adeada_jax.data.held_back import SplitPart
 from adeada_jax.data.relabelled import relabelled
 from adeada_jax.errors import InputError
+from adeada_jax.evaluation.passes import Passes, passes_of
 from adeada_jax.method.ingredients.ingredient import Ingredient
 from adeada_jax.method.ingredients.providers import create_ingredients, kind_of
 from adeada_jax.method.strategies.random import Random
@@ -100,6 +101,11 @@ class Experiment:
     def size(self) -> dict[str, int]:
         """The network's input size in pixels."""
         return {"height": self.config.data.height, "width": self.config.data.width}
+
+    @property
+    def passes(self) -> Passes:
+        """How images that are judged go through the network."""
+        return passes_of(self.config.inference)
 
     def needed(self, kind: str) -> list[Ingredient]:
         """The ingredients of a kind, see `providers.kind_of`."""

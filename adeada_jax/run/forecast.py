@@ -98,6 +98,8 @@ class Plan:
       forward: cost of inference on one batch; None where it was not worked out.
       inferred: images that go through the network for regions and evaluations, in all.
       inferred_left: those of them that still have to.
+      passes: of whole images that this takes, in all; more where evaluations use windows or mirror images.
+      passes_left: those of them that are still to be made.
       files: that the run writes; those that are gone at its end too.
       missing: bytes of them that are still to be written.
       partitions: region maps that are to be made first, by the directory where they will lie.
@@ -114,6 +116,8 @@ class Plan:
     forward: StepCost | None
     inferred: int
     inferred_left: int
+    passes: float
+    passes_left: float
     files: tuple[Written, ...]
     missing: int
     partitions: tuple[Written, ...]
@@ -162,6 +166,8 @@ def make_plan(experiment: Experiment, *, whole: bool = True) -> Plan:
         forward=forward_cost(experiment) if whole else None,
         inferred=sum(stage.cost.images for stage in stages),
         inferred_left=sum(stage.cost.images for stage in stages if not stage.finished),
+        passes=sum(stage.cost.images * stage.cost.work for stage in stages),
+        passes_left=sum(stage.cost.images * stage.cost.work for stage in stages if not stage.finished),
         files=tuple(_files(experiment, stages, trainings, sizes)),
         missing=_missing(experiment, stages, trainings, sizes),
         partitions=tuple(_partitions(stages, sizes)),

@@ -44,6 +44,8 @@ def ignored_keys(config: config_dict.ConfigDict, segmenter: Segmenter) -> list[s
     strategy = create_strategy(config.acquisition.strategy, acquisition)
     if config.acquisition.strategy in STRATEGIES:
         keys += [f"acquisition.{key}" for key in _ACQUISITION]
+    if not config.inference.window:
+        keys.append("inference.stride")
     if config.regions.kind in KINDS:
         create_partition(regions)
         keys += [f"regions.{key}" for key in config.regions]

@@ -1,6 +1,7 @@
 """What a trained model says of images, alone or a folder of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import jax
 import numpy as np
 from ml_collections import config_dict
 
+from adeada_jax import config_rules
 from adeada_jax.config import paper_defaults
 from adeada_jax.data import prepared, transforms
 from adeada_jax.data.batches import read_ahead
@@ -18,7 +20,8 @@ from adeada_jax.data.builders.source_files import read_file
 from adeada_jax.data.images import decode_image, encode_png
 from adeada_jax.errors import InputError
 from adeada_jax.evaluation.advice import best_round
-from adeada_jax.evaluation.enlargement import labels_of
+from adeada_jax.evaluation.enlargement import entropy_of, labels_of
+from adeada_jax.evaluation.passes import WHOLE, Passes, class_scores, passes_of
 from adeada_jax.files import read_json, write_bytes_atomic, write_json_atomic
 from adeada_jax.labels import CLASS_NAMES, PALETTE, colorize
 from adeada_jax.models import Segmenter, normalize
@@ -31,39 +34,50 @@ from adeada_jax.telemetry import track
 Predictor = Callable[[np.ndarray], np.ndarray]
 
 KINDS = ("labels", "colors", "overlays")  # folders of what `predict_folder` writes
+UNCERTAINTY = "uncertainty"  # and of what it writes if asked
 RECORD = "predictions.json"
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-def predictor(segmenter: Segmenter, weights: Weights, *, height: int, width: int) -> Predictor:
-    """A function from images of any size to class ids of the same size.
+def predictor(
+    segmenter: Segmenter, weights: Weights, *, height: int, width: int, passes: Passes = WHOLE
+) -> Predictor:
+    """A function from images of any size to class ids of the same size; arguments as of `scorer`."""
+    score = scorer(segmenter, weights, height=height, width=width, passes=passes)
+    # On the host, where no size needs a program of its own; the same as `models.upsample`.
+    return lambda image: labels_of(score(image), *image.shape[:2])
+
+
+def scorer(
+    segmenter: Segmenter, weights: Weights, *, height: int, width: int, passes: Passes = WHOLE
+) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from images of any size to their class scores, `(h, w, C)` float32, still to be enlarged.
 
     Args:
       segmenter: the network.
       weights: of it.
-      height: of the network's input, in pixels; images are resized to it, scores back.
+      height: of the network's input, in pixels; images are resized to it.
       width: likewise.
+      passes: how they go through the network.
     """
-    logits = make_logits(segmenter)
+    scores = make_scores(segmenter, passes)
 
-    def predict(image: np.ndarray) -> np.ndarray:
+    def score(image: np.ndarray) -> np.ndarray:
         resized = transforms.resize({"image": image}, height=height, width=width)["image"]
-        scores = np.asarray(logits(weights.params, weights.batch_stats, resized))
-        # On the host, where no size needs a program of its own; the same as `models.upsample`.
-        return labels_of(scores, *image.shape[:2])
+        return np.asarray(scores(weights.params, weights.batch_stats, resized))
 
-    return predict
+    return score
 
 
 @cache
-def make_logits(segmenter: Segmenter) -> Callable[..., jax.Array]:
-    """A jitted function from weights and one image to logits: one program for the models of all rounds."""
+def make_scores(segmenter: Segmenter, passes: Passes) -> Callable[..., jax.Array]:
+    """A jitted function from weights and one image to scores: one program for the models of all rounds."""
 
     @jax.jit
-    def logits(params: Any, batch_stats: Any, image: jax.Array) -> jax.Array:
-        return segmenter.apply(params, batch_stats, normalize(image[None]), train=False)[0].logits[0]
+    def scores(params: Any, batch_stats: Any, image: jax.Array) -> jax.Array:
+        return class_scores(segmenter, params, batch_stats, normalize(image[None]), passes)[0]
 
-    return logits
+    return scores
 
 
 def config_of(checkpoint: Path, *, given: config_dict.ConfigDict | None = None) -> config_dict.ConfigDict:
@@ -115,18 +129,33 @@ def checkpoint_of(workdir: Path, round: str = "last") -> Path:
     return directory.checkpoint(number)
 
 
-def predict_folder(config: config_dict.ConfigDict, checkpoint: Path, images: Path, output: Path) -> int:
+def with_passes(config: config_dict.ConfigDict, **changes: Any) -> config_dict.ConfigDict:
+    """The configuration with other values of `window`, `stride` and `flip`; None leaves one as it is.
+
+    Raises:
+      InputError: values that cannot work.
+    """
+    changed = config.copy_and_resolve_references()
+    changed.inference.update({key: value for key, value in changes.items() if value is not None})
+    config_rules.check_inference(changed.inference)
+    return changed
+
+
+def predict_folder(
+    config: config_dict.ConfigDict, checkpoint: Path, images: Path, output: Path, *, uncertainty: bool = False
+) -> int:
     """Predicts every image below a folder, at the image's own size.
 
     For `a/b.jpg` that is `labels/a/b.png`, the class ids; `colors/a/b.png`, the same in the classes' colours;
     and `overlays/a/b.png`, colours over the image. RECORD says which model they are of. What is there is
-    not made again.
+    not made again. `uncertainty/a/b.png` is of 16 bits: a pixel's entropy over log C, times 65535, rounded.
 
     Args:
       config: of the model; its target data set, where it is prepared, gives the classes' names and colours.
       checkpoint: a checkpoint directory.
       images: PNGs and JPEGs, in any folders below.
       output: not below `images`.
+      uncertainty: whether its maps are written, too.
 
     Returns:
       How many images were predicted now.
@@ -142,13 +171,19 @@ def predict_folder(config: config_dict.ConfigDict, checkpoint: Path, images: Pat
     weights = load_weights(segmenter, checkpoint)
     try:
         _check_record(output / RECORD, config, checkpoint, class_names, palette)
-        todo = {name: path for name, path in files.items() if not _is_done(output, name)}
-        predict = predictor(segmenter, weights, height=config.data.height, width=config.data.width)
+        kinds = (*KINDS, UNCERTAINTY) if uncertainty else KINDS
+        todo = {name: path for name, path in files.items() if not _is_done(output, name, kinds)}
+        size = {"height": config.data.height, "width": config.data.width}
+        score = scorer(segmenter, weights, **size, passes=passes_of(config.inference))
         # Few ahead: images may be of any size, and memory holds all that are read.
         examples = zip(todo, read_ahead(_ImageFiles(list(todo.values())), ahead=2), strict=True)
         for name, image in track(examples, total=len(todo), description="prediction"):
-            for kind, picture in pictures(image, predict(image), palette):
+            scores = score(image)
+            for kind, picture in pictures(image, labels_of(scores, *image.shape[:2]), palette):
                 write_bytes_atomic(_place(output, kind, name), encode_png(picture))
+            if uncertainty:
+                picture = uncertainty_map(scores, *image.shape[:2])
+                write_bytes_atomic(_place(output, UNCERTAINTY, name), encode_png(picture))
     except OSError as error:
         raise InputError(f"--output: '{output}' cannot be written: {error.strerror or error}") from error
     return len(todo)
@@ -160,6 +195,19 @@ def pictures(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> Iter
     colors = colorize(labels, palette)
     yield "colors", colors
     yield "overlays", cv2.addWeighted(image, 0.5, colors, 0.5, 0, dst=colors)
+
+
+def uncertainty_map(scores: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Each pixel's entropy as a part of the most there can be, log C: `(height, width)` uint16, 65535 = all.
+
+    Args:
+      scores: `(h, w, C)`, of `scorer`; C is at least 2.
+      height: of the image, in pixels.
+      width: likewise.
+    """
+    share = entropy_of(scores, height, width)
+    share *= 65535 / np.log(scores.shape[-1])
+    return np.clip(np.rint(share, out=share), 0, 65535, out=share).astype(np.uint16)
 
 
 def classes(config: config_dict.ConfigDict) -> tuple[tuple[str, ...], np.ndarray]:
@@ -208,8 +256,8 @@ def _place(output: Path, kind: str, name: str) -> Path:
     return output / kind / f"{name}.png"
 
 
-def _is_done(output: Path, name: str) -> bool:
-    return all(_place(output, kind, name).exists() for kind in KINDS)
+def _is_done(output: Path, name: str, kinds: Sequence[str]) -> bool:
+    return all(_place(output, kind, name).exists() for kind in kinds)
 
 
 def _check_record(
@@ -225,8 +273,14 @@ def _check_record(
             {"id": i, "name": name, "color": palette[i].tolist()} for i, name in enumerate(class_names)
         ],
     }
+    passes = passes_of(config.inference)
+    if passes != WHOLE:
+        record["inference"] = asdict(passes)
     if not path.exists():
         write_json_atomic(path, record)
     elif (stored := read_json(path)) != record:
         other = stored.get("checkpoint") if isinstance(stored, dict) else None
-        raise InputError(f"--output: '{path.parent}' has predictions of '{other}'; give another directory")
+        how = " made in another way" if other == record["checkpoint"] else ""
+        raise InputError(
+            f"--output: '{path.parent}' has predictions of '{other}'{how}; give another directory"
+        )

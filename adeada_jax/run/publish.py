@@ -28,7 +28,10 @@ def publish(experiment: Experiment) -> None:
         experiment.load_weights(experiment.workdir.checkpoint(number))
         for number in (0, summary["rounds"][-1]["round"])
     )
-    before, after = (predictor(experiment.segmenter, w, **experiment.size) for w in (first, last))
+    before, after = (
+        predictor(experiment.segmenter, weights, **experiment.size, passes=experiment.passes)
+        for weights in (first, last)
+    )
     write(experiment, summary, before, after)
 
 

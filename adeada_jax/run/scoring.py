@@ -10,6 +10,7 @@ from adeada_jax.data import sources
 from adeada_jax.data.relabelled import relabelled
 from adeada_jax.errors import InputError
 from adeada_jax.evaluation import confusion
+from adeada_jax.evaluation.passes import passes_of
 from adeada_jax.files import write_json_atomic
 from adeada_jax.run import trainings
 from adeada_jax.run.experiment import create_segmenter, load_weights
@@ -43,7 +44,7 @@ def evaluate_split(
     weights = load_weights(segmenter, checkpoint, _source_statistics(checkpoint) if own else None)
     matrix = confusion.evaluate(
         segmenter, weights.params, weights.batch_stats, source, height=config.data.height,
-        width=config.data.width, batch_size=config.inference.batch_size,
+        width=config.data.width, batch_size=config.inference.batch_size, passes=passes_of(config.inference),
     ).matrix  # fmt: skip
     return {
         "checkpoint": str(checkpoint),

@@ -62,12 +62,12 @@ class Times:
     def hours(self, plan: Plan) -> float:
         """Of all trainings and inference."""
         steps = sum(one.times * one.steps * self.of(one).seconds for one in plan.trainings)
-        return (steps + plan.inferred * self.image) / 3600
+        return (steps + plan.passes * self.image) / 3600
 
     def hours_left(self, plan: Plan) -> float:
         """Of what is still to be done; a training that has begun counts whole."""
         steps = sum(one.left * one.steps * self.of(one).seconds for one in plan.trainings)
-        return (steps + plan.inferred_left * self.image) / 3600
+        return (steps + plan.passes_left * self.image) / 3600
 
 
 def time_steps(experiment: Experiment, plan: Plan) -> Times:

@@ -41,7 +41,8 @@ def _scores(experiment: Experiment, number: int) -> Stage:
         )
         counts = confusion.evaluate(
             experiment.segmenter, weights.params, weights.batch_stats, examples, **experiment.size,
-            batch_size=experiment.config.inference.batch_size, description=f"round {number}: evaluation",
+            batch_size=experiment.config.inference.batch_size, passes=experiment.passes,
+            description=f"round {number}: evaluation",
         )  # fmt: skip
         return {"matrix": counts.matrix, "by_image": counts.by_image}, {"names": examples.names}
 
@@ -58,7 +59,8 @@ def _scores(experiment: Experiment, number: int) -> Stage:
 
     return Stage(
         "evaluation", number, Divided(len(images), len(images), measure, join),
-        reads=tuple(reads), writes=(workdir.evaluation(number),), cost=Cost(images=len(images)),
+        reads=tuple(reads), writes=(workdir.evaluation(number),),
+        cost=Cost(images=len(images), work=experiment.passes.work(**experiment.size)),
     )  # fmt: skip
 
 

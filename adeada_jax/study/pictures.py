@@ -44,7 +44,7 @@ def evaluation_strips(config: config_dict.ConfigDict, models: Sequence[Result]) 
     for model in models:
         last = model.rounds[-1]["round"]
         weights = experiment.load_weights(model.workdir.checkpoint(last))
-        predict = predictor(experiment.segmenter, weights, **experiment.size)
+        predict = predictor(experiment.segmenter, weights, **experiment.size, passes=experiment.passes)
         name = _NAMES.get(model.setting, model.setting)
         for example, row in zip(examples, panels, strict=True):
             row.append((name, colorize(predict(example["image"]), validation.palette)))

@@ -1,4 +1,4 @@
-"""From class scores on the network's grid to class ids and entropies at an image's own size, in little memory."""
+"""From class scores on the network's grid to classes and entropies at an image's size, in little memory."""
 
 from collections.abc import Iterator
 
@@ -67,13 +67,13 @@ def entropy_of(scores: np.ndarray, height: int, width: int) -> np.ndarray:
         for columns, part in _enlarged(group, height, width):
             highest = np.maximum(top[:, columns], part.max(axis=-1))
             part -= highest[..., None]
-            shares = np.exp(part)
+            weights = np.exp(part)
+            # What was summed before was of another m.
             drop = top[:, columns] - highest
-            kept = np.exp(drop) * mass[:, columns]
-            moment[:, columns] = (
-                np.exp(drop) * moment[:, columns] + kept * drop + (shares * part).sum(axis=-1)
-            )
-            mass[:, columns] = kept + shares.sum(axis=-1)
+            mass[:, columns] *= np.exp(drop)
+            moment[:, columns] *= np.exp(drop)
+            moment[:, columns] += mass[:, columns] * drop + (weights * part).sum(axis=-1)
+            mass[:, columns] += weights.sum(axis=-1)
             top[:, columns] = highest
     return np.log(mass) - moment / mass
 

@@ -201,12 +201,12 @@ def uncertainty_map(scores: np.ndarray, height: int, width: int) -> np.ndarray:
     """Each pixel's entropy as a part of the most there can be, log C: `(height, width)` uint16, 65535 = all.
 
     Args:
-      scores: `(h, w, C)`, of `scorer`; C is at least 2.
+      scores: `(h, w, C)`, of `scorer`.
       height: of the image, in pixels.
       width: likewise.
     """
     share = entropy_of(scores, height, width)
-    share *= 65535 / np.log(scores.shape[-1])
+    share *= 65535 / np.log(max(scores.shape[-1], 2))  # a single class is certain
     return np.clip(np.rint(share, out=share), 0, 65535, out=share).astype(np.uint16)
 
 

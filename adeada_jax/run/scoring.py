@@ -1,5 +1,6 @@
 """A checkpoint's scores on a prepared split, for people who ask for them: no module of a run imports this."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from adeada_jax.data import sources
 from adeada_jax.data.relabelled import relabelled
 from adeada_jax.errors import InputError
 from adeada_jax.evaluation import confusion
-from adeada_jax.evaluation.passes import passes_of
+from adeada_jax.evaluation.passes import WHOLE, passes_of
 from adeada_jax.files import write_json_atomic
 from adeada_jax.run import trainings
 from adeada_jax.run.experiment import create_segmenter, load_weights
@@ -31,7 +32,8 @@ def evaluate_split(
       split: with labels.
 
     Returns:
-      `checkpoint`, `dataset`, `data_dir`, `split`, `images`, `pixels` (with a label), and what
+      `checkpoint`, `dataset`, `data_dir`, `split`, `images`, `pixels` (with a label), `inference` where
+      images did not go through the network once and whole, and what
       `confusion.scores` gives: means and `iou` by class in percent, None for a class that does not occur.
 
     Raises:
@@ -46,11 +48,13 @@ def evaluate_split(
         segmenter, weights.params, weights.batch_stats, source, height=config.data.height,
         width=config.data.width, batch_size=config.inference.batch_size, passes=passes_of(config.inference),
     ).matrix  # fmt: skip
+    passes = passes_of(config.inference)
     return {
         "checkpoint": str(checkpoint),
         "dataset": dataset,
         "data_dir": str(data_dir),
         "split": split,
+        **({} if passes == WHOLE else {"inference": asdict(passes)}),
         "images": len(source),
         "pixels": int(matrix.sum()),
         **confusion.scores(confusion.iou(matrix), source.class_names, config.shared_classes),

@@ -27,7 +27,7 @@ from adeada_jax.telemetry import track
 # Of a run's directory, where all of it lies.
 FOLDER = "analysis"
 # Counts up when what is measured changes, so that what was kept is measured anew.
-_LAYOUT = 1
+_LAYOUT = 2
 
 
 def analysed(

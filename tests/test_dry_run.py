@@ -110,12 +110,14 @@ def test_steps_flops_and_inference(planned):
 
 
 def test_a_reference_is_one_training_and_parts_save_memory_not_work(toy_dir, tmp_path, planned):
-    _, plan = plan_of(toy_dir, tmp_path, experiment="target_only", training__accumulation=2)
+    changes = {"training__accumulation": 2, "inference__flip": True}
+    _, plan = plan_of(toy_dir, tmp_path, experiment="target_only", **changes)
     in_parts, whole = plan.trainings[0].cost, planned[1].trainings[1].cost
     assert in_parts.flops == pytest.approx(whole.flops, rel=1e-3)
     assert in_parts.state_bytes == whole.state_bytes
     assert in_parts.working_bytes < whole.working_bytes
     assert [(training.times, training.steps) for training in plan.trainings] == [(1, 100 + 3 * 200)]
+    assert (plan.inferred, plan.passes, planned[1].passes) == (4, 8, planned[1].inferred)
     assert plan.rounds == plan.budget == plan.discriminator_parameters == 0
     paths = {file.path for file in plan.files}
     assert paths >= {"rounds/*/checkpoint/", "rounds/*/labels/"}
@@ -148,6 +150,8 @@ def test_it_names_what_was_set_for_kinds_that_were_not_chosen(toy_dir):
     prior = {"density__covariance_prior": "oas"}
     assert ignored(**prior) == []
     assert ignored(acquisition__strategy="entropy", **prior) == ["density.covariance_prior"]
+    assert ignored(inference__stride=16) == ["inference.stride"]
+    assert ignored(inference__stride=16, inference__window=24) == []
     shares = {"acquisition__class_shares": "equal"}
     assert ignored(acquisition__strategy="entropy", **shares) == []
     assert ignored(acquisition__strategy="bvsb", **shares) == ["acquisition.class_shares"]

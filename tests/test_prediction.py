@@ -260,9 +260,13 @@ def test_the_scripts_do_both(config, run, images, tmp_path):
 
     ways = ("--window=24", "--stride=16", "--flip")
     done = script(
-        "predict", f"--checkpoint={run}", f"--images={images}", f"--output={tmp_path / 'out'}",
-        "--uncertainty", *ways,
-    )  # fmt: skip
+        "predict",
+        f"--checkpoint={run}",
+        f"--images={images}",
+        f"--output={tmp_path / 'out'}",
+        "--uncertainty",
+        *ways,
+    )
     assert done.returncode == 0, done.stderr
     assert "prediction: 4 in" in done.stdout
     assert f"{tmp_path / 'out'}: 4 images predicted" in done.stdout

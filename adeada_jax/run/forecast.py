@@ -97,7 +97,6 @@ class Plan:
       trainings: in their order.
       forward: cost of inference on one batch; None where it was not worked out.
       inferred: images that go through the network for regions and evaluations, in all.
-      inferred_left: those of them that still have to.
       passes: of whole images that this takes, in all; more where evaluations use windows or mirror images.
       passes_left: those of them that are still to be made.
       files: that the run writes; those that are gone at its end too.
@@ -115,7 +114,6 @@ class Plan:
     trainings: tuple[Training, ...]
     forward: StepCost | None
     inferred: int
-    inferred_left: int
     passes: float
     passes_left: float
     files: tuple[Written, ...]
@@ -165,7 +163,6 @@ def make_plan(experiment: Experiment, *, whole: bool = True) -> Plan:
         trainings=trainings,
         forward=forward_cost(experiment) if whole else None,
         inferred=sum(stage.cost.images for stage in stages),
-        inferred_left=sum(stage.cost.images for stage in stages if not stage.finished),
         passes=sum(stage.cost.images * stage.cost.work for stage in stages),
         passes_left=sum(stage.cost.images * stage.cost.work for stage in stages if not stage.finished),
         files=tuple(_files(experiment, stages, trainings, sizes)),

@@ -22,12 +22,15 @@ def make_regions():
     shares = rng.dirichlet(np.full(CLASSES, 0.3), N)
     shares[:10] = np.eye(CLASSES)[1]  # of one class alone
     table = Regions.unbought(
-        names=tuple("fedcba"), image=np.repeat(np.arange(IMAGES, dtype=np.int32), N // IMAGES),
-        region=np.tile(np.arange(N // IMAGES, dtype=np.int32), IMAGES), pixels=rng.integers(5, 15, N),
-        probabilities=probabilities / 2, predicted_shares=shares.astype(np.float32),
+        names=tuple("fedcba"),
+        image=np.repeat(np.arange(IMAGES, dtype=np.int32), N // IMAGES),
+        region=np.tile(np.arange(N // IMAGES, dtype=np.int32), IMAGES),
+        pixels=rng.integers(5, 15, N),
+        probabilities=probabilities / 2,
+        predicted_shares=shares.astype(np.float32),
         **{name: rng.random(N) for name in ("entropy", "second_best", "margin", "confidence", "density")},
         target_probability=rng.uniform(0.1, 0.9, N),
-    )  # fmt: skip
+    )
     return replace(table, bought=np.where(np.arange(N) % 5 > 0, 0, 1))
 
 
@@ -90,8 +93,11 @@ def test_a_score_can_buy_within_shares_of_the_classes(regions, name, share):
     regions = replace(regions, pixels=np.full(N, 2))
     classes, budget = regions.classes, 60
     kl = np.array([regions["density"][classes == c].mean() for c in range(CLASSES)])
-    weights = {"equal": np.ones(CLASSES), "rarity": 1 / np.bincount(classes),
-               "kl": np.maximum(np.log10(np.abs(kl)), 1)}[share]  # fmt: skip
+    weights = {
+        "equal": np.ones(CLASSES),
+        "rarity": 1 / np.bincount(classes),
+        "kl": np.maximum(np.log10(np.abs(kl)), 1),
+    }[share]
     expected = np.floor(budget * weights / weights.sum()) // 2
     plain = [pick.index for pick in picked(name, regions, 10_000)]  # all, best first
     picks = picked(name, regions, budget, class_shares=share)

@@ -118,7 +118,7 @@ def test_what_is_done_is_not_left(planned, tmp_path):
     begun.workdir.pool.unlink()
     later = make_plan(begun)
     assert [(one.times, one.left) for one in later.trainings] == [(1, 0), (2, 1)]
-    assert later.inferred_left == 4 + (8 + 6) + 4
+    assert later.passes_left == 4 + (8 + 6) + 4
     assert times.hours(later) == times.hours(plan)
     assert times.hours_left(later) == pytest.approx((4 * 3.6 + 22 * 1.8) / 3600)
 
@@ -140,7 +140,11 @@ def test_the_table_has_hours_and_dashes_for_what_is_not_known(planned, monkeypat
 
 
 def test_a_plan_of_which_all_is_known_has_no_more_than_that(planned, monkeypatch, toy_dir, tmp_path):
-    changes = {"acquisition__strategy": "entropy", "training__target_statistics_steps": 0}
+    changes = {
+        "acquisition__strategy": "entropy",
+        "training__target_statistics_steps": 0,
+        "inference__flip": True,
+    }
     experiment = experiment_of(toy_dir, tmp_path / "run", **changes)
     monkeypatch.setattr(
         dry_run,
@@ -148,6 +152,7 @@ def test_a_plan_of_which_all_is_known_has_no_more_than_that(planned, monkeypatch
         lambda *_: Times(dict.fromkeys(("adversarial", "supervised"), StepTime(1, 1)), 1),
     )
     text = shown(experiment, make_plan(experiment), timed=True)
+    assert "an evaluated image counts as 2 whole ones: config.inference" in text
     assert ">" not in text[text.index("Time on these devices") : text.index("s each:")]
 
 

@@ -179,8 +179,11 @@ def test_a_ranking_buys_down_from_its_best_until_the_budget_is_spent(run, conten
         *BY_CLASS,
     }
     assert content["rounds"][0]["missing"] == {
-        "redal": "edges", "aada": "target_probability", "ripu": "predicted_shares", "bvsb": "second_best",
-    }  # fmt: skip
+        "redal": "edges",
+        "aada": "target_probability",
+        "ripu": "predicted_shares",
+        "bvsb": "second_best",
+    }
     assert all(0 < one["pixels"] <= request.budget for one in rankings.values())
 
 

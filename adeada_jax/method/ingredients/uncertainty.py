@@ -53,7 +53,7 @@ class SecondBest:
 
 
 class PredictedShares:
-    """Shares of a region's pixels by predicted class, summing to 1: the histogram of RIPU's Eq. 3."""
+    """Shares of a region's pixels by predicted class, summing to 1: the histogram behind RIPU's impurity."""
 
     name = "predicted_shares"
     discriminator = False

@@ -9,8 +9,8 @@ from adeada_jax.method.strategy import Request, Selection, buy_ranked
 class ImageEntropy:
     """Images by the mean entropy of all their pixels, the highest first, each bought whole.
 
-    Of the image that what is left cannot pay, the regions that it pays for, by id. Such a ranking of images
-    is the entropy baseline of Golestaneh and Kitani (BMVC 2020).
+    Of the image that what is left cannot pay, the regions that it pays for, by id. The usual baseline of
+    papers that compare with image-level selection; it has no single source.
     """
 
     needs = ("entropy",)

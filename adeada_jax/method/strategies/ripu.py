@@ -7,7 +7,7 @@ from adeada_jax.method.strategy import OneScore, Request
 
 
 class Ripu(OneScore):
-    """Region impurity times prediction uncertainty (Eq. 3 to 5), in nats squared.
+    """Region impurity times prediction uncertainty, in nats squared.
 
     Impurity is the entropy of the shares that the classes predicted for a region's pixels have; uncertainty
     the mean entropy of its pixels. The paper's regions are squares around each pixel and each image gives the

@@ -50,7 +50,7 @@ def labels_of(scores: np.ndarray, height: int, width: int) -> np.ndarray:
 def entropy_of(scores: np.ndarray, height: int, width: int) -> np.ndarray:
     """The entropy of the softmax of the enlarged scores at every pixel, in nats.
 
-    Blocks are as of `labels_of`. Beside the result it takes 8 bytes a pixel and about a GB.
+    Blocks are as of `labels_of`. Beside the result it takes 16 bytes a pixel and about a GB.
 
     Args:
       scores: `(h, w, C)` float32.

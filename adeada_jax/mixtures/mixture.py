@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from adeada_jax.mixtures.em import INITIALISATIONS, Start, check_prior, fit
 from adeada_jax.mixtures.engines import COVARIANCE_TYPES, Options
+from adeada_jax.mixtures.range import working_types
 from adeada_jax.mixtures.result import FITTED, Mixture
 from adeada_jax.mixtures.shrinkage import PRIORS
 
@@ -30,11 +31,12 @@ _UNCONVERGED = (
 class GaussianMixture(DensityMixin, BaseEstimator):
     """Gaussian mixture with the constructor, methods and attributes of scikit-learn's.
 
-    The EM is `adeada_jax.mixtures.fit_mixtures`'s: float32 samples are worked on in float32 with
-    moments and factorisations in float64, float64 samples wholly in float64. Two differences from
-    scikit-learn: covariances that are not positive definite with `reg_covar` > 0 are regularised
-    more (tenfold, up to four times) before the fit is given up, and an empty component keeps its
-    place instead of moving to the origin.
+    The EM is `adeada_jax.mixtures.fit_mixtures`'s: float32 samples are worked on in float32 with moments and
+    factorisations in float64, float64 samples wholly in float64. Attributes, scores and drawn samples are of
+    the samples' type; float64 where float32 cannot hold the samples' squares. Differences from scikit-learn:
+    covariances that are not positive definite with `reg_covar` > 0 are regularised more (tenfold, up to four
+    times) before the fit is given up; an empty component keeps its place instead of moving to the origin;
+    what is drawn from a fit of float32 samples is float32, too.
 
     Args:
         n_components: K.
@@ -140,10 +142,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         start = self._start(X.shape[1])
         resumed = start.lower_bound is not None
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        options = Options(self.covariance_type, self.reg_covar, self.covariance_prior)
         (fitted,) = fit(
             [X],
             [self.n_components],
-            Options(self.covariance_type, self.reg_covar, self.covariance_prior),
+            options,
             [np.random.default_rng(seed)],
             tol=self.tol,
             max_iter=self.max_iter,
@@ -156,7 +159,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             raise ValueError(_FAILED)
         if not fitted.converged and self.max_iter > 0:
             warnings.warn(_UNCONVERGED, ConvergenceWarning, stacklevel=2)
-        self._take(fitted)
+        (dtype,) = working_types([X], options.device_list())
+        self._take(fitted, dtype)
         return fitted.labels.astype(np.int64)
 
     def _start(self, num_features: int) -> Start:
@@ -185,16 +189,17 @@ class GaussianMixture(DensityMixin, BaseEstimator):
                     "set warm_start=False or fit a new estimator"
                 )
 
-    def _take(self, fitted: Mixture) -> None:
-        dtype = fitted.precisions_cholesky.dtype
+    def _take(self, fitted: Mixture, dtype: np.dtype) -> None:
+        """Takes over what was fitted, parameters in the type that the samples were worked on in."""
         self._type_of_fit = fitted.covariance_type
         self.weights_ = fitted.weights.astype(dtype)
         self.means_ = fitted.means.astype(dtype)
-        self.precisions_cholesky_ = fitted.precisions_cholesky
-        self.covariances_ = fitted.covariances
-        root = self.precisions_cholesky_
+        self.precisions_cholesky_ = fitted.precisions_cholesky.astype(dtype)
+        self.covariances_ = fitted.covariances.astype(dtype)
+        root = fitted.precisions_cholesky.astype(np.float64)
         matrix = self.covariance_type in ("full", "tied")
-        self.precisions_ = np.matmul(root, np.swapaxes(root, -1, -2)) if matrix else root**2
+        precisions = np.matmul(root, np.swapaxes(root, -1, -2)) if matrix else root**2
+        self.precisions_ = precisions.astype(dtype)
         self.converged_ = fitted.converged
         self.n_iter_ = fitted.n_iter
         self.lower_bounds_ = fitted.lower_bounds.tolist()
@@ -256,7 +261,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     def score(self, X, y=None):
         """Mean log density in nats of the samples X (N, D). `y` is ignored."""
-        return float(np.mean(self.score_samples(X), dtype=np.float64))
+        return float(np.mean(self.score_samples(X)))
 
     def predict(self, X):
         """Component (N,) of the highest responsibility for every sample of X (N, D)."""
@@ -271,6 +276,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     def sample(self, n_samples=1):
         """Draw samples: X (n_samples, D) and their components (n_samples,), component by component.
+
+        The samples are of the type of the parameters.
 
         Raises:
             ValueError: n_samples below 1.
@@ -291,7 +298,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             else:
                 noise = random.standard_normal(size=(count, self.means_.shape[1]))
                 drawn.append(self.means_[k] + noise * np.sqrt(self.covariances_[k]))
-        return np.vstack(drawn), np.repeat(np.arange(len(counts)), counts)
+        return np.vstack(drawn).astype(self.means_.dtype), np.repeat(np.arange(len(counts)), counts)
 
     def _n_parameters(self) -> int:
         """Free parameters of the model."""
@@ -306,11 +313,15 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     def bic(self, X):
         """Bayesian information criterion on X (N, D); lower is better."""
-        return -2 * self.score(X) * len(X) + self._n_parameters() * np.log(len(X))
+        return -2 * self._total(X) + self._n_parameters() * np.log(len(X))
 
     def aic(self, X):
         """Akaike information criterion on X (N, D); lower is better."""
-        return -2 * self.score(X) * len(X) + 2 * self._n_parameters()
+        return -2 * self._total(X) + 2 * self._n_parameters()
+
+    def _total(self, X) -> float:
+        """Log-likelihood in nats, summed in float64: rounded means would blur the differences of criteria."""
+        return float(self._mixture().score_samples(self._samples(X)).sum())
 
 
 def _check_shape(array: np.ndarray, shape: tuple[int, ...], name: str) -> None:

@@ -83,12 +83,26 @@ def test_fit_predict_equals_fit_then_predict():
     assert len(set(zip(labels.tolist(), truth.tolist(), strict=True))) <= 6
 
 
-def test_float32_in_float32_out():
-    features = blobs()[0].astype(np.float32)
-    model = GaussianMixture(2, random_state=0).fit(features)
-    for name in ("weights_", "means_", "covariances_", "precisions_cholesky_"):
-        assert getattr(model, name).dtype == np.float32
-    assert model.predict_proba(features).dtype == np.float32
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_comes_back_is_of_the_samples_type(kind, dtype):
+    features = blobs()[0].astype(dtype)
+    model, theirs = (
+        c(2, covariance_type=kind, random_state=0).fit(features) for c in (GaussianMixture, Reference)
+    )
+    for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
+        assert getattr(model, name).dtype == getattr(theirs, name).dtype == dtype, name
+    for name in ("predict_proba", "score_samples", "predict"):
+        assert getattr(model, name)(features).dtype == getattr(theirs, name)(features).dtype, name
+    assert model.sample(3)[0].dtype == dtype  # theirs are float64
+    assert type(model.score(features)) is type(theirs.score(features)) is float
+
+
+def test_float64_comes_back_where_float32_cannot_hold_the_covariances():
+    features = blobs()[0].astype(np.float32) * np.float32(1e25)
+    model = GaussianMixture(2, covariance_type="diag", random_state=0).fit(features)
+    assert model.covariances_.dtype == np.float64
+    assert np.isfinite(model.covariances_).all()
 
 
 def test_random_state_decides():

@@ -130,7 +130,7 @@ class DeviceListsEngine(FullEngine):
 
     def _accumulate(self, shard, state, rows, mask, changes) -> None:
         *both, counts = self._lists(shard, mask)
-        moments = self._moments_on(shard.device)
+        moments, changes = self._moments_on(shard.device), self._weighed(state, changes)
         for tasks in both:
             moments = programs.accumulate(rows, changes, moments, self.centres, *tasks, width=self.width)
         self._moments[shard.device] = moments

@@ -1,7 +1,7 @@
 """Fitting many Gaussian mixtures at once by expectation-maximisation."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -11,7 +11,14 @@ from adeada_jax.mixtures.kmeans import kmeans, kmeans_plusplus
 from adeada_jax.mixtures.packing import Rows, Samples
 from adeada_jax.mixtures.peers import all_gather
 from adeada_jax.mixtures.range import centres_of, check_finite, working_types
-from adeada_jax.mixtures.result import FITTED, ILL_DEFINED, TOO_FEW, Mixture
+from adeada_jax.mixtures.result import FITTED, ILL_DEFINED, TOO_FEW, Mixture, with_absent
+from adeada_jax.mixtures.sample_weights import (
+    checked_weights,
+    chosen_seeds,
+    first_seeds,
+    present_rows,
+    scaled,
+)
 from adeada_jax.mixtures.shrinkage import PRIORS
 
 INITIALISATIONS = ("kmeans", "k-means++", "random", "random_from_data")
@@ -51,6 +58,7 @@ def fit_mixtures(
     n_init: int = 1,
     init_params: str = "kmeans",
     responsibilities: Sequence[np.ndarray] | None = None,
+    sample_weight: Sequence[np.ndarray | None] | None = None,
     seed: int | Sequence = 0,
     finish: Callable[[int, Mixture], Mixture] | None = None,
     devices: Sequence[jax.Device] | None = None,
@@ -76,6 +84,11 @@ def fit_mixtures(
         n_init: starts; the one of the highest lower bound is kept.
         init_params: "kmeans", "k-means++", "random" or "random_from_data".
         responsibilities: for each mixture (N_i, K_i) to start from, instead of `init_params`.
+        sample_weight: for each mixture (N_i,), or None for samples that count as one each. A sample of
+            weight w counts as w equal samples; one of weight 0 is not there, but gets its density and
+            label. At least K samples must have weight. Whole weights give what repeated samples in a row do
+            from "kmeans" too, and from "k-means++" but for tied covariances; the other starts draw otherwise.
+            The sum of all weights matters only with a `covariance_prior`, which counts samples.
         seed: of the starts; one for all, or one (an int or a tuple of ints) for each.
         finish: called as finish(index, mixture) when a mixture is done; what it returns takes the
             mixture's place (to drop what is not needed).
@@ -94,6 +107,7 @@ def fit_mixtures(
     """
     arrays = [_samples(f, i) for i, f in enumerate(features)]
     components = _numbers(n_components, arrays)
+    weights = None if sample_weight is None else checked_weights(sample_weight, arrays)
     _check(covariance_type, tol, reg_covar, max_iter, n_init, init_params)
     check_prior(covariance_prior, covariance_type)
     if not reg_covar > 0:
@@ -121,6 +135,7 @@ def fit_mixtures(
         n_init=n_init,
         init_params=init_params,
         starts=starts,
+        weights=weights,
         finish=finish,
     )
 
@@ -190,6 +205,7 @@ def fit(
     n_init: int = 1,
     init_params: str = "kmeans",
     starts: Sequence[Start] | None = None,
+    weights: Sequence[np.ndarray] | None = None,
     report=None,
     finish=None,
 ) -> list[Mixture]:
@@ -197,12 +213,16 @@ def fit(
 
     Args:
         starts: one a mixture, or None.
+        weights: of the samples (N_i,), one array a mixture; None counts each as one.
         report: called as report(start, iteration, bounds (M,)) after every iteration, and with
             iteration 0 when a start begins.
         finish: called as finish(index, mixture) when a mixture is done; what it returns is kept.
     """
+    everything, given = arrays, weights
+    if weights is not None:
+        arrays, weights, starts = _without_absent(everything, weights, components, starts)
     dim = arrays[0].shape[1] if len(arrays) else 0
-    results = [Mixture(TOO_FEW, options.covariance_type, len(a), dim) for a in arrays]
+    results = [Mixture(TOO_FEW, options.covariance_type, len(a), dim) for a in everything]
     kinds = working_types(arrays, options.device_list())
     for dtype in (np.float32, np.float64):
         usable = [i for i, a in enumerate(arrays) if len(a) >= 2 and kinds[i] == dtype]
@@ -219,6 +239,7 @@ def fit(
                     options,
                     [generators[i] for i in members],
                     [starts[i] if starts else Start() for i in members],
+                    [weights[i] for i in members] if weights else None,
                     tol=tol,
                     max_iter=max_iter,
                     n_init=n_init,
@@ -226,21 +247,50 @@ def fit(
                     report=report,
                 )
                 for i, mixture in zip(members, fitted, strict=True):
+                    if given is not None:
+                        mixture = with_absent(mixture, everything[i], given[i], options.devices)
                     results[i] = finish(i, mixture) if finish else mixture
     return results
 
 
+def _without_absent(arrays, weights, components, starts):
+    """Samples, weights and starts without the samples of weight zero.
+
+    Raises:
+        ValueError: fewer samples with weight than components, though more than one.
+    """
+    found = [present_rows(array, weight) for array, weight in zip(arrays, weights, strict=True)]
+    for i, (number, (array, _)) in enumerate(zip(components, found, strict=True)):
+        if 2 <= len(array) < number:
+            raise ValueError(
+                f"Expected n_samples >= n_components but got n_components = {number}, "
+                f"n_samples = {len(array)} with weight for features[{i}]"
+            )
+    if starts is not None:
+        starts = [
+            start
+            if start.responsibilities is None
+            else replace(start, responsibilities=start.responsibilities[rows])
+            for start, (_, rows) in zip(starts, found, strict=True)
+        ]
+    kept = [weight[rows] for weight, (_, rows) in zip(weights, found, strict=True)]
+    return [array for array, _ in found], kept, starts
+
+
 def _fit_group(
-    group: Group, arrays, options, generators, starts, *, tol, max_iter, n_init, init_params, report
+    group: Group, arrays, options, generators, starts, weights, *, tol, max_iter, n_init, init_params, report
 ) -> list[Mixture]:
     devices = options.device_list()
     centres = centres_of(arrays, devices)
-    engine = make_engine(group, arrays, centres, options)
+    counted = weights
+    if weights is not None and not options.covariance_prior:
+        counted = scaled(weights)  # priors alone ask for how many samples the weights stand
+    engine = make_engine(group, arrays, centres, options, weights=counted)
     best: list[Mixture | None] = [None] * len(arrays)
     for attempt in range(n_init):
         if report:
             report(attempt, 0, None)
-        _initialise(engine, starts, generators, init_params, centres)
+        _initialise(engine, starts, generators, init_params, centres, weights)
         previous = [s.lower_bound for s in starts]
         bounds, converged = _iterate(engine, tol, max_iter, previous, attempt, report)
         engine.step(np.zeros(len(arrays), bool), maximise=False)
@@ -248,10 +298,10 @@ def _fit_group(
     return best
 
 
-def _initialise(engine, starts: Sequence[Start], generators, init_params: str, centres) -> None:
+def _initialise(engine, starts: Sequence[Start], generators, init_params: str, centres, weights) -> None:
     responsibilities = [s.responsibilities for s in starts]
     if not all(s.complete or s.responsibilities is not None for s in starts):
-        drawn = _draw_responsibilities(engine, generators, init_params)
+        drawn = _draw_responsibilities(engine, generators, init_params, weights)
         responsibilities = [d if r is None else r for d, r in zip(drawn, responsibilities, strict=True)]
     engine.start([None if s.complete else r for s, r in zip(starts, responsibilities, strict=True)])
     given = {}
@@ -265,22 +315,32 @@ def _initialise(engine, starts: Sequence[Start], generators, init_params: str, c
         engine.load(given, centres)
 
 
-def _draw_responsibilities(engine, generators, init_params: str) -> list[np.ndarray]:
+def _draw_responsibilities(engine, generators, init_params: str, weights) -> list[np.ndarray]:
     layout, dtype = engine.layout, engine.everywhere[0].dtype
     shapes = [(int(n), int(k)) for n, k in zip(layout.sizes, layout.components, strict=True)]
-    if init_params == "kmeans":
-        labels = kmeans(engine.everywhere, layout, generators)
-        return [np.eye(k, dtype=dtype)[label] for label, (_, k) in zip(labels, shapes, strict=True)]
     if init_params == "random":
         drawn = [g.random(shape) for g, shape in zip(generators, shapes, strict=True)]
         return [(d / d.sum(axis=1, keepdims=True)).astype(dtype) for d in drawn]
+    if init_params == "random_from_data":
+        of = weights or [None] * len(shapes)
+        seeds = [chosen_seeds(g, w, *shape) for g, w, shape in zip(generators, of, shapes, strict=True)]
+        return _one_hot(shapes, seeds, weights, dtype)
+    drawn_by = {}
+    if weights is not None:
+        by = [weight.astype(dtype) for weight in scaled(weights)]
+        drawn_by = {"weights": by, "firsts": first_seeds(generators, weights)}
     if init_params == "k-means++":
-        seeds = kmeans_plusplus(engine.everywhere, layout, generators)
-    else:
-        seeds = [g.choice(n, size=k, replace=False) for g, (n, k) in zip(generators, shapes, strict=True)]
+        seeds = kmeans_plusplus(engine.everywhere, layout, generators, **drawn_by)
+        return _one_hot(shapes, seeds, weights, dtype)
+    labels = kmeans(engine.everywhere, layout, generators, **drawn_by)
+    return [np.eye(k, dtype=dtype)[label] for label, (_, k) in zip(labels, shapes, strict=True)]
+
+
+def _one_hot(shapes, seeds, weights, dtype) -> list[np.ndarray]:
+    """Responsibilities of the seeds alone, each of which counts as much as another, whatever its weight."""
     result = [np.zeros(shape, dtype) for shape in shapes]
-    for one, rows in zip(result, seeds, strict=True):
-        one[rows, np.arange(len(rows))] = 1
+    for m, (one, rows) in enumerate(zip(result, seeds, strict=True)):
+        one[rows, np.arange(len(rows))] = 1 if weights is None else 1 / scaled([weights[m]])[0][rows]
     return result
 
 

@@ -119,6 +119,7 @@ def make_engine(
     options: Options,
     *,
     every_pair: bool = False,
+    weights: Sequence[np.ndarray] | None = None,
 ) -> FullEngine | SharedEngine:
     """The engine of a group's mixtures, with the samples laid out.
 
@@ -128,6 +129,7 @@ def make_engine(
         centres: (M, D) float64 subtracted from the samples.
         options: shared by all.
         every_pair: compute even the pairs that cannot matter.
+        weights: of the samples (n_m,), one a member and all positive; None counts each as one.
     """
     shards = make_shards(
         features,
@@ -148,7 +150,12 @@ def make_engine(
             reg_covar=options.reg_covar,
             covariance_prior=options.covariance_prior,
             cutoff=cutoff,
+            weights=weights,
         )
     return SharedEngine(
-        shards, group.layout, covariance_type=options.covariance_type, reg_covar=options.reg_covar
+        shards,
+        group.layout,
+        covariance_type=options.covariance_type,
+        reg_covar=options.reg_covar,
+        weights=weights,
     )

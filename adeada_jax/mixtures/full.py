@@ -26,12 +26,14 @@ from adeada_jax.mixtures.packing import (
     Layout,
     Shard,
     in_chunks,
+    masses_of,
     own_columns,
+    own_weights,
     pair_tasks,
     row_blocks,
     zeros,
 )
-from adeada_jax.mixtures.peers import all_reduce, own
+from adeada_jax.mixtures.peers import all_reduce, mean_densities, own
 from adeada_jax.mixtures.programs import Components, Moments
 
 # A component is summed up anew when it keeps less than this share of the mass that its sums have held.
@@ -60,13 +62,23 @@ def cutoff_of(dtype: np.dtype) -> float:
 
 @dataclass
 class _State:
-    """One shard's pairs: scores, exact and responsibilities (K, N), and what never changes."""
+    """One shard's pairs: scores, exact and responsibilities (K, N), and what never changes.
+
+    `weights` (1, N) float64 are the rows', None where each counts as one.
+    """
 
     scores: jax.Array
     exact: jax.Array
     responsibilities: jax.Array
     widths: jax.Array
     row_mixture: np.ndarray
+    weights: jax.Array | None
+
+
+@jax.jit
+def _times(changes: jax.Array, weights: jax.Array) -> jax.Array:
+    """Changes (K, N) times the rows' weights (1, N), in float64."""
+    return changes.astype(jnp.float64) * weights
 
 
 @jax.jit
@@ -84,6 +96,7 @@ class FullEngine:
         reg_covar: added to the covariances' diagonals.
         covariance_prior: one of `shrinkage.PRIORS`.
         cutoff: nats, see the module's docstring; by default by the working precision.
+        weights: of every mixture's samples (n_m,), all positive; None counts each as one.
     """
 
     def __init__(
@@ -94,6 +107,7 @@ class FullEngine:
         reg_covar: float,
         covariance_prior: str = "",
         cutoff: float | None = None,
+        weights: Sequence[np.ndarray] | None = None,
     ):
         self.everywhere, self.shards = list(shards), own(shards)
         self.layout, self.reg_covar, self.prior = layout, reg_covar, covariance_prior
@@ -106,7 +120,8 @@ class FullEngine:
         self.work = Work()
         self.mixture_of = layout.component_mixture
         self.norms = [np.zeros(s.count) for s in self.shards]
-        self.states = [self._new_state(s) for s in self.shards]
+        self.row_weights, self.masses = own_weights(self.everywhere, weights), masses_of(layout, weights)
+        self.states = [self._new_state(*both) for both in zip(self.shards, self.row_weights, strict=True)]
         self.centres = np.zeros((layout.slots, layout.padded_dim), self.dtype)
         self.parts = self._new_components()
         self.changed = np.zeros(layout.slots, bool)
@@ -118,12 +133,14 @@ class FullEngine:
         self._copies: dict[jax.Device, Components] = {}
         self._host: Components | None = None
 
-    def _new_state(self, shard: Shard) -> _State:
+    def _new_state(self, shard: Shard, weights: np.ndarray | None) -> _State:
         pairs = (self.layout.columns, shard.capacity)
         row_mixture = shard.row_mixture()
         widths = np.append(self.layout.components, 0)[row_mixture].astype(np.int32)
         scores, exact, given = (zeros(pairs, kind, shard.device) for kind in (self.dtype, bool, self.dtype))
-        return _State(scores, exact, given, jax.device_put(widths, shard.device), row_mixture)
+        widths = jax.device_put(widths, shard.device)
+        weights = None if weights is None else jax.device_put(weights, shard.device)
+        return _State(scores, exact, given, widths, row_mixture, weights)
 
     def _new_components(self) -> Components:
         slots, dim = self.layout.slots, self.layout.padded_dim
@@ -157,8 +174,9 @@ class FullEngine:
             blocks, _ = row_blocks(shard, everything, SMALL_BLOCK)
             listed = np.column_stack([blocks, firsts[blocks[:, 3]]]).astype(np.int32)
             rows, sums = shard.rows(), zeros(totals.shape, np.float64, shard.device)
+            given = self._weighed(state, state.responsibilities).astype(self.dtype)
             for count, (chunk,) in in_chunks((listed,), self._capacity(shard, SMALL_BLOCK)):
-                arguments = (rows, state.responsibilities, sums, chunk, count)
+                arguments = (rows, given, sums, chunk, count)
                 sums = programs.first_moments(*arguments, block=SMALL_BLOCK)
             totals += np.asarray(sums)
         totals = all_reduce(self.everywhere[0].devices, totals)
@@ -232,11 +250,16 @@ class FullEngine:
             self.changed = all_reduce(self.everywhere[0].devices, self.changed.astype(np.float64)) > 0
             if self.changed.any():
                 self._update()
-        return self._means()
+        return mean_densities(self.everywhere, self.norms, self.row_weights, self.masses)
+
+    @staticmethod
+    def _weighed(state: _State, changes: jax.Array) -> jax.Array:
+        """Responsibilities (K, N) or their changes as the moments count them: times the rows' weights."""
+        return changes if state.weights is None else _times(changes, state.weights)
 
     def _tolerances(self, state: _State) -> np.ndarray:
         """(K, N) or scalar: changes up to this are left for later, none of a light component."""
-        sizes = np.append(self.layout.sizes, 1)[self.mixture_of]
+        sizes = np.append(self.masses, 1)[self.mixture_of]
         light = (self.counts > 0) & (self.counts * _LIGHT < sizes * self.tolerance)
         if not light.any():
             return np.full((1, 1), self.tolerance)
@@ -249,13 +272,6 @@ class FullEngine:
         starts = np.append(self.layout.component_starts, 0)[state.row_mixture]
         valid = column < np.append(self.layout.components, 0)[state.row_mixture]
         return np.where(valid, starts + column, 0), valid
-
-    def _means(self) -> np.ndarray:
-        totals = np.zeros(len(self.layout.sizes))
-        for shard, norms in zip(self.shards, self.norms, strict=True):
-            for m, (low, high) in enumerate(zip(shard.starts, shard.starts[1:], strict=False)):
-                totals[m] += np.sum(norms[low:high], dtype=np.float64)
-        return all_reduce(self.everywhere[0].devices, totals) / self.layout.sizes
 
     def _expect(self, shard: Shard, state: _State, rows: jax.Array, mixtures: np.ndarray, slots) -> None:
         """Renew the scores of the changed slots in the given mixtures."""
@@ -291,7 +307,7 @@ class FullEngine:
 
     def _accumulate(self, shard: Shard, state: _State, rows, mask, changes: jax.Array) -> None:
         """Renew the moments by the changed pairs, and note whose they are."""
-        moments = self._moments_on(shard.device)
+        moments, changes = self._moments_on(shard.device), self._weighed(state, changes)
         for tasks in pair_tasks(np.asarray(mask), shard, self.layout):
             if not len(tasks.rows):
                 continue

@@ -146,17 +146,20 @@ def kmeans_plusplus(
     layout: Layout,
     generators: Sequence[np.random.Generator],
     weights: Sequence[np.ndarray] | None = None,
+    firsts: Sequence[int] | None = None,
 ) -> list[np.ndarray]:
     """Indices (K_m,) of every mixture's seeds among its samples.
 
     Each seed is the best of 2 + log K candidates drawn in proportion to the (weighted) squared distance
-    from the seeds before (Arthur and Vassilvitskii's greedy variant); the first in proportion to the
-    weights.
+    from the seeds before (Arthur and Vassilvitskii's greedy variant); the first is given by `firsts`, or
+    drawn in proportion to the weights.
     """
     mixtures, rows = len(layout.sizes), _Rows(shards, weights)
     trials = 2 + np.log(layout.components).astype(int)
     most = 2 + int(np.log(layout.columns))
-    if weights is None:
+    if firsts is not None:
+        chosen = [[int(first)] for first in firsts]
+    elif weights is None:
         chosen = [[int(g.integers(n))] for g, n in zip(generators, layout.sizes, strict=True)]
     else:
         chosen = [[int(_draw(g, w, [], 1)[0])] for g, w in zip(generators, weights, strict=True)]
@@ -214,6 +217,7 @@ def kmeans(
     max_iter: int = 300,
     tol: float = 1e-4,
     weights: Sequence[np.ndarray] | None = None,
+    firsts: Sequence[int] | None = None,
 ) -> list[np.ndarray]:
     """Cluster (n_m,) int32 of every sample of every mixture.
 
@@ -225,12 +229,13 @@ def kmeans(
         tol: a mixture is done when no label changes or the centres' squared shift is below `tol`
             times the features' mean variance.
         weights: of every mixture's samples (n_m,), not negative; None counts each as one.
+        firsts: index of every mixture's first seed; None draws it.
     """
     rows, mixtures = _Rows(shards, weights), len(layout.sizes)
     weighed = rows.on_devices()
     dtype = shards[0].dtype
     centres = np.zeros((mixtures, layout.columns, layout.padded_dim), dtype)
-    for m, seeds in enumerate(kmeans_plusplus(shards, layout, generators, weights)):
+    for m, seeds in enumerate(kmeans_plusplus(shards, layout, generators, weights, firsts)):
         for k, index in enumerate(seeds):
             centres[m, k, : layout.dim] = rows.locate(m, int(index))
     thresholds = None

@@ -9,12 +9,13 @@ from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from adeada_jax.mixtures.em import INITIALISATIONS, Start, check_prior, fit
 from adeada_jax.mixtures.engines import COVARIANCE_TYPES, Options
 from adeada_jax.mixtures.range import working_types
-from adeada_jax.mixtures.result import FITTED, Mixture
+from adeada_jax.mixtures.result import FITTED, TOO_FEW, Mixture
+from adeada_jax.mixtures.sample_weights import checked_weights
 from adeada_jax.mixtures.shrinkage import PRIORS
 
 _FAILED = (
@@ -114,18 +115,22 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self.verbose_interval = verbose_interval
         self.covariance_prior = covariance_prior
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Fit to samples X (N, D), N at least 2 and at least K. `y` is ignored.
+
+        Args:
+            sample_weight: (N,) how many samples each stands for, as of `fit_mixtures`. At least 2 and at
+                least K must not be 0. scikit-learn's mixtures take none.
 
         Raises:
             ValueError: bad parameters or samples, by name; an ill-defined covariance.
         """
-        self.fit_predict(X, y)
+        self.fit_predict(X, y, sample_weight)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit_predict(self, X, y=None):
-        """Fit to samples X (N, D) and return their components (N,). `y` is ignored.
+    def fit_predict(self, X, y=None, sample_weight=None):
+        """Fit as `fit` does to samples X (N, D) and return their components (N,). `y` is ignored.
 
         Warns:
             ConvergenceWarning: `max_iter` was too small for every start.
@@ -139,6 +144,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
                 "Expected n_samples >= n_components but got n_components = "
                 f"{self.n_components}, n_samples = {len(X)}"
             )
+        weights = _weights(sample_weight, X)
         start = self._start(X.shape[1])
         resumed = start.lower_bound is not None
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
@@ -153,8 +159,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             n_init=1 if resumed else self.n_init,
             init_params=self.init_params,
             starts=[start],
+            weights=weights,
             report=_Reporter(self.verbose, self.verbose_interval) if self.verbose else None,
         )
+        if fitted.status == TOO_FEW:
+            raise ValueError("sample_weight leaves fewer than 2 samples whose weight is not zero")
         if fitted.status != FITTED:
             raise ValueError(_FAILED)
         if not fitted.converged and self.max_iter > 0:
@@ -259,9 +268,12 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         X = self._samples(X)
         return self._mixture().score_samples(X).astype(X.dtype)
 
-    def score(self, X, y=None):
-        """Mean log density in nats of the samples X (N, D). `y` is ignored."""
-        return float(np.mean(self.score_samples(X)))
+    def score(self, X, y=None, sample_weight=None):
+        """Mean log density in nats of the samples X (N, D), by weight (N,) if given. `y` is ignored."""
+        found = self.score_samples(X)
+        if sample_weight is None:
+            return float(np.mean(found))
+        return float(np.average(found, weights=_checked_weight(sample_weight, found)))
 
     def predict(self, X):
         """Component (N,) of the highest responsibility for every sample of X (N, D)."""
@@ -311,17 +323,41 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         }[self._fitted_type]
         return shape + number * dim + number - 1
 
-    def bic(self, X):
-        """Bayesian information criterion on X (N, D); lower is better."""
-        return -2 * self._total(X) + self._n_parameters() * np.log(len(X))
+    def bic(self, X, sample_weight=None):
+        """Bayesian information criterion on X (N, D); lower is better. Weights (N,) count samples."""
+        total, number = self._total(X, sample_weight)
+        return -2 * total + self._n_parameters() * np.log(number)
 
-    def aic(self, X):
-        """Akaike information criterion on X (N, D); lower is better."""
-        return -2 * self._total(X) + 2 * self._n_parameters()
+    def aic(self, X, sample_weight=None):
+        """Akaike information criterion on X (N, D); lower is better. Weights (N,) count samples."""
+        return -2 * self._total(X, sample_weight)[0] + 2 * self._n_parameters()
 
-    def _total(self, X) -> float:
-        """Log-likelihood in nats, summed in float64: rounded means would blur the differences of criteria."""
-        return float(self._mixture().score_samples(self._samples(X)).sum())
+    def _total(self, X, sample_weight) -> tuple[float, float]:
+        """Log-likelihood in nats and number of samples, by weight.
+
+        It is summed in float64: the difference of two criteria is small beside them.
+        """
+        found = self._mixture().score_samples(self._samples(X))
+        if sample_weight is None:
+            return float(found.sum()), len(found)
+        weight = _checked_weight(sample_weight, found)
+        return float(found @ weight), float(weight.sum())
+
+
+def _checked_weight(sample_weight, X) -> np.ndarray:
+    """(N,) float64.
+
+    Raises:
+        ValueError: weights that are not one a sample, not finite, negative or all zero.
+    """
+    return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+
+
+def _weights(sample_weight, X) -> list[np.ndarray] | None:
+    """As `em.fit` takes them."""
+    if sample_weight is None:
+        return None
+    return checked_weights([_checked_weight(sample_weight, X)], [X])
 
 
 def _check_shape(array: np.ndarray, shape: tuple[int, ...], name: str) -> None:

@@ -262,6 +262,20 @@ def own_columns(
         yield given
 
 
+def own_weights(
+    shards: Sequence[Shard], weights: Sequence[np.ndarray] | None
+) -> list[np.ndarray] | list[None]:
+    """For each shard of this process (1, capacity) float64 weights of its rows; None without weights."""
+    if weights is None:
+        return [None for shard in shards if shard.process == jax.process_index()]
+    return list(own_columns(shards, [weight[:, None] for weight in weights], 1, np.float64))
+
+
+def masses_of(layout: Layout, weights: Sequence[np.ndarray] | None) -> np.ndarray:
+    """(M,) sum of every mixture's weights (n_m,); its number of samples without weights."""
+    return layout.sizes if weights is None else np.array([weight.sum() for weight in weights])
+
+
 def row_blocks(shard: Shard, mixtures: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
     """Blocks of consecutive rows that cover the chosen mixtures.
 

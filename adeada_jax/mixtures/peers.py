@@ -99,6 +99,28 @@ def all_gather(
     return found
 
 
+def mean_densities(
+    shards: Sequence[Shard],
+    norms: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray | None],
+    masses: np.ndarray,
+) -> np.ndarray:
+    """Mean log density (M,) of every mixture's samples; call it in all processes.
+
+    Args:
+        shards: all.
+        norms: log densities (rows,) of each of this process's shards.
+        weights: (1, capacity) of the rows of each of this process's shards, or None.
+        masses: (M,) sum of every mixture's weights, or its number of samples.
+    """
+    totals = np.zeros(len(masses))
+    for shard, norm, weight in zip(own(shards), norms, weights, strict=True):
+        values = norm if weight is None else norm * weight[0, : shard.count]
+        for m, (low, high) in enumerate(zip(shard.starts, shard.starts[1:], strict=False)):
+            totals[m] += np.sum(values[low:high], dtype=np.float64)
+    return all_reduce(shards[0].devices, totals) / masses
+
+
 def _processes(devices: Sequence[jax.Device]) -> list[int]:
     return sorted({device.process_index for device in devices})
 

@@ -1,7 +1,7 @@
 """A fitted mixture and the log densities it gives."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jax
 import numpy as np
@@ -35,6 +35,7 @@ class Mixture:
         log_densities: (N,) log densities in nats of the samples themselves under the final parameters.
         labels: (N,) int32 component of the highest responsibility.
         padded_share: share of the fit's products that was spent on padding (of its whole group).
+        sample_weight: (N,) of the fit's samples, or None where each counts as one.
     """
 
     status: str
@@ -50,11 +51,16 @@ class Mixture:
     log_densities: np.ndarray | None = None
     labels: np.ndarray | None = None
     padded_share: float = 0.0
+    sample_weight: np.ndarray | None = None
 
     @property
     def log_likelihood(self) -> float:
         """Mean log density in nats of the fit's own samples under the final parameters, or NaN."""
-        return float(np.mean(self.log_densities, dtype=np.float64)) if self.status == FITTED else float("nan")
+        if self.status != FITTED:
+            return float("nan")
+        if self.sample_weight is None:
+            return float(np.mean(self.log_densities, dtype=np.float64))
+        return float(np.average(self.log_densities, weights=self.sample_weight))
 
     @property
     def covariances(self) -> np.ndarray | None:
@@ -93,6 +99,27 @@ def score_mixtures(
         ValueError: features of another width than the mixture's, or that are not finite; names which.
     """
     return [norms for norms, _ in _score(mixtures, features, every_pair=False, devices=devices)]
+
+
+def with_absent(
+    mixture: Mixture, features: np.ndarray, weight: np.ndarray, devices: Sequence[jax.Device] | None
+) -> Mixture:
+    """A mixture fitted to the samples whose weight is not zero, with the others' densities and labels.
+
+    Args:
+        mixture: of `features` (N, D) without those whose `weight` (N,) is zero.
+        devices: as of `fit_mixtures`.
+    """
+    mixture = replace(mixture, num_samples=len(weight), sample_weight=weight)
+    absent = np.flatnonzero(weight == 0)
+    if mixture.status != FITTED or not len(absent):
+        return mixture
+    ((found, scores),) = _score([mixture], [features[absent]], every_pair=True, devices=devices)
+    densities = np.empty(len(weight), mixture.log_densities.dtype)
+    labels = np.empty(len(weight), mixture.labels.dtype)
+    densities[absent], labels[absent] = found, scores.argmax(axis=1)
+    densities[weight > 0], labels[weight > 0] = mixture.log_densities, mixture.labels
+    return replace(mixture, log_densities=densities, labels=labels)
 
 
 def _score(

@@ -10,8 +10,18 @@ import numpy as np
 from jax import lax
 
 from adeada_jax.mixtures.factor import regularised_factor
-from adeada_jax.mixtures.packing import SMALL_BLOCK, Layout, Shard, in_chunks, own_columns, row_blocks, zeros
-from adeada_jax.mixtures.peers import all_reduce, own
+from adeada_jax.mixtures.packing import (
+    SMALL_BLOCK,
+    Layout,
+    Shard,
+    in_chunks,
+    masses_of,
+    own_columns,
+    own_weights,
+    row_blocks,
+    zeros,
+)
+from adeada_jax.mixtures.peers import all_reduce, mean_densities, own
 from adeada_jax.mixtures.programs import HIGHEST, lowest
 
 
@@ -40,9 +50,10 @@ def _scores(x, spreads, first, mixture, columns, tied):
 
 
 @partial(jax.jit, static_argnames=("block", "columns", "tied", "given"), donate_argnames=("carry",))
-def _sweep(rows, carry, spreads, widths, blocks, count, *, block, columns, tied, given):
+def _sweep(rows, carry, spreads, widths, row_weights, blocks, count, *, block, columns, tied, given):
     """E step and moments of the listed blocks.
 
+    Rows count by `row_weights` (1, N), or as one if that is None.
     `carry` is (norms (N,), scores (K, N), counts (C,), sums (C, D), squares (C, D)); with `given`
     the scores hold responsibilities, which are used as they are.
     """
@@ -68,6 +79,8 @@ def _sweep(rows, carry, spreads, widths, blocks, count, *, block, columns, tied,
             norms = lax.dynamic_update_slice_in_dim(norms, norm, start, axis=0)
             scores = lax.dynamic_update_slice_in_dim(scores, jnp.where(inside, found, old), start, axis=1)
         resp = jnp.where(inside, resp, 0.0)
+        if row_weights is not None:
+            resp = resp * lax.dynamic_slice_in_dim(row_weights, start, block, axis=1)
 
         def added(total, new):
             piece = lax.dynamic_slice_in_dim(total, first, columns) + new
@@ -83,15 +96,18 @@ def _sweep(rows, carry, spreads, widths, blocks, count, *, block, columns, tied,
 
 
 @partial(jax.jit, static_argnames="block", donate_argnames="grams")
-def _gram(rows, grams, blocks, count, *, block):
-    """Add X^T X of the listed blocks to grams (M, D, D)."""
+def _gram(rows, grams, row_weights, blocks, count, *, block):
+    """Add X^T X of the listed blocks to grams (M, D, D); rows count by `row_weights` (1, N) or None."""
 
     def body(i, grams):
         start, low, high, mixture, _ = blocks[i]
         index = start + jnp.arange(block, dtype=jnp.int32)
         x = lax.dynamic_slice_in_dim(rows, start, block).astype(jnp.float64)
         x = jnp.where(((index >= low) & (index < high))[:, None], x, 0.0)
-        return grams.at[mixture].add(jnp.matmul(x.T, x, precision=HIGHEST))
+        weighted = x
+        if row_weights is not None:
+            weighted = x * lax.dynamic_slice_in_dim(row_weights, start, block, axis=1).T
+        return grams.at[mixture].add(jnp.matmul(x.T, weighted, precision=HIGHEST))
 
     return lax.fori_loop(0, count, body, grams)
 
@@ -105,11 +121,24 @@ def _factors(covariances, squares, reg_covar, unit):
 class SharedEngine:
     """E and M steps of all mixtures of a layout; same use as `full.FullEngine`."""
 
-    def __init__(self, shards: Sequence[Shard], layout: Layout, *, covariance_type: str, reg_covar: float):
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        layout: Layout,
+        *,
+        covariance_type: str,
+        reg_covar: float,
+        weights: Sequence[np.ndarray] | None = None,
+    ):
         self.everywhere, self.shards = list(shards), own(shards)
         self.layout, self.reg_covar = layout, reg_covar
         self.kind, self.tied = covariance_type, covariance_type == "tied"
         mixtures = len(layout.sizes)
+        self.row_weights, self.masses = own_weights(self.everywhere, weights), masses_of(layout, weights)
+        self._placed_weights = [
+            None if weight is None else jax.device_put(weight, shard.device)
+            for weight, shard in zip(self.row_weights, self.shards, strict=True)
+        ]
         self.mixture_of = layout.component_mixture
         self.used = int(layout.components.sum())
         self.row_norms = [zeros(s.capacity, np.float64, s.device) for s in self.shards]
@@ -159,11 +188,11 @@ class SharedEngine:
             self.stale[:] = False
             if maximise and (todo & following).any():
                 self._update(todo & following, moments)
-        return self._means()
+        return mean_densities(self.everywhere, self.norms, self.row_weights, self.masses)
 
     def _sweep_shard(self, s: int, mixtures: np.ndarray, spreads: Spreads, *, given: bool):
         shard, slots, dim = self.shards[s], self.layout.slots, self.layout.padded_dim
-        widths, rows = self.layout.components.astype(np.int32), shard.rows()
+        widths, rows, weights = self.layout.components.astype(np.int32), shard.rows(), self._placed_weights[s]
         state = (
             self.row_norms[s],
             self.row_scores[s],
@@ -178,6 +207,7 @@ class SharedEngine:
                     state,
                     spreads,
                     widths,
+                    weights,
                     chunk,
                     count,
                     block=block,
@@ -259,20 +289,13 @@ class SharedEngine:
 
     def _all_grams(self) -> np.ndarray:
         total = np.zeros((len(self.layout.sizes), *(self.layout.padded_dim,) * 2))
-        for shard in self.shards:
+        for shard, weights in zip(self.shards, self._placed_weights, strict=True):
             rows, grams = shard.rows(), zeros(total.shape, np.float64, shard.device)
             for block, listed in self._listed(shard, np.ones(len(total), bool)):
                 for count, (chunk,) in in_chunks((listed,), max(16, shard.capacity // 512)):
-                    grams = _gram(rows, grams, chunk, count, block=block)
+                    grams = _gram(rows, grams, weights, chunk, count, block=block)
             total += np.asarray(grams)
         return all_reduce(self.everywhere[0].devices, total)
-
-    def _means(self) -> np.ndarray:
-        totals = np.zeros(len(self.layout.sizes))
-        for shard, norms in zip(self.shards, self.norms, strict=True):
-            for m, (low, high) in enumerate(zip(shard.starts, shard.starts[1:], strict=False)):
-                totals[m] += np.sum(norms[low:high], dtype=np.float64)
-        return all_reduce(self.everywhere[0].devices, totals) / self.layout.sizes
 
     @property
     def norms(self) -> list[np.ndarray]:

@@ -140,6 +140,7 @@ def _add_acquisition(config: config_dict.ConfigDict) -> None:
             "regions_per_component": 100,  # D2ADA: active_selection/gmm_scoring.py, as what follows
             "covariance_type": "full",
             "covariance_prior": "",  # or "ledoit_wolf", "oas" where regions are few (docs/density.md)
+            "weight": "regions",  # each region counts as one in the fits, as in the paper; or by its "pixels"
             "reg_covar": 1e-6,
             "tol": 1e-3,
             "max_iter": 200,

@@ -15,6 +15,7 @@ from adeada_jax.data import data_sets
 from adeada_jax.errors import InputError
 from adeada_jax.labels import SHARED_CLASSES
 from adeada_jax.method.densities import DENSITIES
+from adeada_jax.method.densities.contract import WEIGHTS
 from adeada_jax.method.schedule import SCHEDULES
 from adeada_jax.method.strategies.by_class import SHARES
 from adeada_jax.method.strategies.registry import STRATEGIES
@@ -163,6 +164,7 @@ RULES: dict[str, Rule] = {
         f"unknown '{{}}'; known: {', '.join(filter(None, PRIORS))}, or '' for none",
         ("absurd", "oas ", "OAS"),
     ),
+    "density.weight": _one_of(*WEIGHTS),
     "density.reg_covar": _POSITIVE,
     "density.tol": _NOT_NEGATIVE,
     "density.max_iter": _whole(1),

@@ -81,6 +81,7 @@ def test_a_study_refuses_them_too():
         ("acquisition.alpha", 1.1, "acquisition.alpha: 1.1 must lie between 0 and 1"),
         ("acquisition.schedule", "cosine", "unknown 'cosine'; known: half, linear"),
         ("density.covariance_type", "fulll", "unknown 'fulll'; known: full, tied"),
+        ("density.weight", "pixel", "unknown 'pixel'; known: regions, pixels"),
         ("density.covariance_prior", "wishart", "unknown 'wishart'; known: ledoit_wolf, oas, or '' for none"),
         ("warmup.method", "none", "known: adversarial, source_only"),
         ("source.dir", " ", "config.source.dir: ' ' must be the name of a directory"),

@@ -74,6 +74,34 @@ def test_importance_of_single_gaussians_equals_scikit_learns(inputs):
         assert np.array_equal(np.argsort(found), np.argsort(expected)) or len(mine) > 50
 
 
+def test_importance_by_pixels_is_that_of_weighted_gaussians(inputs):
+    target, target_classes, source, source_classes = inputs
+    pixels = [np.random.default_rng(8).integers(1, 9000, len(classes)) for classes in inputs[1::2]]
+    ours = density_difference(*inputs, num_classes=6, max_components=1, pixels=tuple(pixels))
+    sides = (target, target_classes, pixels[0]), (source, source_classes, pixels[1])
+    for c in (0, 5):
+        mine = target[target_classes == c].astype(float)
+        densities = []
+        for features, classes, counts in sides:
+            samples, counts = features[classes == c].astype(float), counts[classes == c]
+            covariance = np.cov(samples.T, aweights=counts, ddof=0) + 1e-6 * np.eye(DIM)
+            densities.append(multivariate_normal(np.average(samples, axis=0, weights=counts), covariance))
+        expected = densities[0].logpdf(mine) - densities[1].logpdf(mine)
+        found = ours.importance[target_classes == c]
+        np.testing.assert_allclose(found, expected, rtol=2e-3, atol=0.05)
+        assert ours.kl[c] == pytest.approx(found.mean())
+
+
+def test_a_density_that_cannot_weigh_is_refused_where_pixels_are_to_count(monkeypatch):
+    options = {**paper_defaults().density.to_dict(), "weight": "pixels"}
+    assert create_density(options)
+    monkeypatch.setattr(Gmm, "fit", lambda self, source, target, *, seeds, devices: [])
+    with pytest.raises(
+        InputError, match=r"density\.weight: 'pixels' needs a density whose `fit` takes `weigh"
+    ):
+        create_density(options)
+
+
 @pytest.mark.parametrize("prior", ["ledoit_wolf", "oas"])
 def test_importance_of_shrunk_gaussians_equals_scikit_learns(inputs, prior):
     target, target_classes, source, source_classes = inputs

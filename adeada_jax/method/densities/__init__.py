@@ -1,9 +1,11 @@
 """The densities that the domains can be compared by: `config.density.kind`."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from adeada_jax import seams
+from adeada_jax.errors import InputError
 from adeada_jax.method.densities.contract import Density
 from adeada_jax.method.densities.gmm import Gmm
 
@@ -23,9 +25,16 @@ def create_density(options: Mapping[str, Any]) -> Density:
     """Makes the density that `config.density` asks for.
 
     Raises:
-      InputError: `kind` is unknown, cannot be imported or gives no density.
+      InputError: `kind` is unknown, cannot be imported or gives no density, or none that weighs regions where
+        `weight` asks for it.
     """
     density = seams.DENSITY.make(options["kind"], DENSITIES, options)
     if not all(callable(getattr(density, name, None)) for name in ("fit", "log_density", "facts")):
         raise seams.DENSITY.refuse(options["kind"], "has methods `fit`, `log_density` and `facts`")
+    by_pixels = options.get("weight", "regions") == "pixels"
+    if by_pixels and "weights" not in inspect.signature(density.fit).parameters:
+        raise InputError(
+            f"config.density.weight: 'pixels' needs a density whose `fit` takes `weights`; that of "
+            f"density.kind='{options['kind']}' does not. Use 'regions'"
+        )
     return density

@@ -9,6 +9,9 @@ import numpy as np
 # Why a class has no density in a domain, where the density itself says so.
 Failure = str
 
+# What regions count by in the fits, `config.density.weight`: all alike, as in the paper, or their pixels.
+WEIGHTS = ("regions", "pixels")
+
 
 class Density(Protocol):
     """Densities p_D(z|c) of the classes that both domains have, all at once.
@@ -32,6 +35,9 @@ class Density(Protocol):
           target: likewise; the classes in the same order.
           seeds: of what is drawn, by domain (source first) and class.
           devices: to compute on, other processes' included, which all call this at the same time; None = own.
+
+        One that can weigh regions also takes `weights`: by domain (source first) and class `(n,)` pixels.
+        They are given where `config.density.weight` is "pixels", and only then.
 
         Returns:
           For each class its two fits; in place of one that failed, why.

@@ -46,6 +46,7 @@ class Gmm:
         *,
         seeds: Sequence[Sequence[tuple[int, ...]]],
         devices: Sequence[jax.Device] | None,
+        weights: Sequence[Sequence[np.ndarray]] | None = None,
     ) -> list[tuple[Mixture | Failure, Mixture | Failure]]:
         components = [min(self.wanted(len(t)), len(s), len(t)) for s, t in zip(source, target, strict=True)]
 
@@ -53,9 +54,11 @@ class Gmm:
             """A target's mixture is asked for its own samples' densities only, which it holds."""
             return mixture if index < len(source) else replace(mixture, precisions_cholesky=None)
 
+        if weights is not None:  # with a mean of one: for a prior there are as many samples as regions
+            weights = [pixels / pixels.mean() for domain in weights for pixels in domain]
         fits = fit_mixtures(
             [*source, *target], components * 2, seed=[*seeds[0], *seeds[1]], finish=without_parameters,
-            devices=devices, **self._options,
+            devices=devices, sample_weight=weights, **self._options,
         )  # fmt: skip
         told = [mixture if mixture.status == FITTED else mixture.status for mixture in fits]
         return list(zip(told[: len(source)], told[len(source) :], strict=True))

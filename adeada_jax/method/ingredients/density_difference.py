@@ -40,12 +40,13 @@ class Importance:
           options: `config.density`.
         """
         self._density = create_density(options)
+        self._by_pixels = options.get("weight", "regions") == "pixels"
 
     def compare(self, target: Regions, source: Regions, context: Context) -> Compared:
         found = density_difference(
             target["features"], target.classes, source["features"], source.classes, density=self._density,
             num_classes=len(context.class_names), shared_classes=context.shared_classes, seed=context.seed,
-            devices=context.devices,
+            devices=context.devices, pixels=(target.pixels, source.pixels) if self._by_pixels else None,
         )  # fmt: skip
         named = zip(context.class_names, found.records, strict=True)
         return Compared(found.importance, {name: {"class": name, **record} for name, record in named})
@@ -79,6 +80,7 @@ def density_difference(
     shared_classes: Sequence[int] | None = None,
     seed: int = 0,
     devices: Sequence[jax.Device] | None = None,
+    pixels: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> DensityDifference:
     """Fits a density to every class and domain and compares them at the target's regions.
 
@@ -93,6 +95,8 @@ def density_difference(
         predicted to hold it.
       seed: of what the density draws.
       devices: to compute on; see `Context`.
+      pixels: `(N_T,)` and `(N_S,)` by which the regions count in the fits; None counts each as one. KL is the
+        mean over regions in either case.
 
     Raises:
       ValueError: classes out of range, wrong shapes, features that are not finite.
@@ -104,9 +108,14 @@ def density_difference(
     shared = range(num_classes) if shared_classes is None else shared_classes
     status = [TOO_FEW_REGIONS if c in shared else NOT_SHARED for c in range(num_classes)]
     usable = [c for c in shared if min(len(source[c]), len(target[c])) >= 2]
+    weighted = {}
+    if pixels is not None:
+        domains = zip((source, target), reversed(pixels), strict=True)
+        weighted["weights"] = [[of[rows[c].rows] for c in usable] for rows, of in domains]
     pairs = density.fit(
         [source[c] for c in usable], [target[c] for c in usable],
         seeds=[[(seed, domain, c) for c in usable] for domain in (0, 1)], devices=devices,
+        **weighted,
     )  # fmt: skip
     fits = {}
     for c, pair in zip(usable, pairs, strict=True):

@@ -1,0 +1,15 @@
+"""What breaks Gaussian mixtures: hard samples, the installed scikit-learn's fit and ours, as a table.
+
+python benchmarks/mixture_failures.py
+"""
+
+import sklearn
+from sklearn.mixture import GaussianMixture as Theirs
+
+from adeada_jax.bench.mixtures.failures import CASES, outcome
+from adeada_jax.mixtures import GaussianMixture
+
+if __name__ == "__main__":
+    print(f"| samples | scikit-learn {sklearn.__version__} | here |\n| --- | --- | --- |")
+    for case in CASES:
+        print(f"| {case.name} | {outcome(Theirs, case)} | {outcome(GaussianMixture, case)} |", flush=True)

@@ -1,4 +1,9 @@
-"""EM with tied, diagonal and spherical covariances: cheap steps, done in full and in float64."""
+"""EM with tied, diagonal and spherical covariances: cheap steps, done in full and in float64.
+
+Squared distances and moments come from products of whole blocks, about the mixture's centre. Where means lie
+so many standard deviations from it that this would cancel what matters, they come from the differences to
+each component's own mean, which takes longer.
+"""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -24,19 +29,23 @@ from adeada_jax.mixtures.packing import (
 from adeada_jax.mixtures.peers import all_reduce, mean_densities, own
 from adeada_jax.mixtures.programs import HIGHEST, lowest
 
+# Nats by which products may miss a log density; beyond, differences are taken.
+_BLUR = 1e-6
+
 
 class Spreads(NamedTuple):
     """What the E step needs, in float64.
 
     precisions (C, D) and shifts (C, D) = precision x mean in whitened coordinates; offsets (C,) log
-    weight, normalisation and -1/2 of the means' own distance; transforms (M, D, D) whitening of a
-    tied covariance (else (1, 1, 1)).
+    weight, normalisation and, but for differences, -1/2 of the means' own distance; transforms (M, D, D)
+    whitening of a tied covariance (else (1, 1, 1)); means (C, D).
     """
 
     precisions: jax.Array
     shifts: jax.Array
     offsets: jax.Array
     transforms: jax.Array
+    means: jax.Array
 
 
 def _scores(x, spreads, first, mixture, columns, tied):
@@ -49,11 +58,20 @@ def _scores(x, spreads, first, mixture, columns, tied):
     return offset[:, None] - 0.5 * squared + jnp.matmul(shift, z.T, precision=HIGHEST)
 
 
-@partial(jax.jit, static_argnames=("block", "columns", "tied", "given"), donate_argnames=("carry",))
-def _sweep(rows, carry, spreads, widths, row_weights, blocks, count, *, block, columns, tied, given):
+def _far_scores(away, spreads, first, mixture, columns, tied):
+    """Log weighted densities (K, B) from differences away (K, B, D) to the means."""
+    z = jnp.matmul(away, spreads.transforms[mixture], precision=HIGHEST) if tied else away
+    precision = lax.dynamic_slice_in_dim(spreads.precisions, first, columns)
+    offset = lax.dynamic_slice_in_dim(spreads.offsets, first, columns)
+    return offset[:, None] - 0.5 * jnp.sum(precision[:, None] * z * z, axis=2)
+
+
+@partial(jax.jit, static_argnames=("block", "columns", "tied", "given", "far"), donate_argnames=("carry",))
+def _sweep(rows, carry, spreads, widths, row_weights, blocks, count, *, block, columns, tied, given, far):
     """E step and moments of the listed blocks.
 
-    Rows count by `row_weights` (1, N), or as one if that is None.
+    With `far` the distances and moments are those of the differences to the components' means; a tied
+    covariance then has its squares (M, D, D). Rows count by `row_weights` (1, N), or as one if that is None.
     `carry` is (norms (N,), scores (K, N), counts (C,), sums (C, D), squares (C, D)); with `given`
     the scores hold responsibilities, which are used as they are.
     """
@@ -65,11 +83,14 @@ def _sweep(rows, carry, spreads, widths, row_weights, blocks, count, *, block, c
         index = start + jnp.arange(block, dtype=jnp.int32)
         inside = (index >= low) & (index < high)
         old = lax.dynamic_slice_in_dim(scores, start, block, axis=1)
+        place = (spreads, first, mixture, columns, tied)
+        away = x - lax.dynamic_slice_in_dim(spreads.means, first, columns)[:, None] if far else None
         if given:
             resp = old
         else:
             valid = jnp.arange(columns)[:, None] < widths[mixture]
-            found = jnp.where(valid, _scores(x, spreads, first, mixture, columns, tied), lowest(jnp.float64))
+            scored = _far_scores(away, *place) if far else _scores(x, *place)
+            found = jnp.where(valid, scored, lowest(jnp.float64))
             best = jnp.max(found, axis=0)
             weights = jnp.exp(found - best)
             total = jnp.sum(weights, axis=0)
@@ -87,6 +108,13 @@ def _sweep(rows, carry, spreads, widths, row_weights, blocks, count, *, block, c
             return lax.dynamic_update_slice_in_dim(total, piece, first, axis=0)
 
         counts = added(counts, jnp.sum(resp, axis=1))
+        if far:
+            weighted = resp[:, :, None] * away
+            sums = added(sums, jnp.sum(weighted, axis=1))
+            if not tied:
+                return norms, scores, counts, sums, added(squares, jnp.sum(weighted * away, axis=1))
+            outer = jnp.einsum("kbd,kbe->de", weighted, away, precision=HIGHEST)
+            return norms, scores, counts, sums, squares.at[mixture].add(outer)
         sums = added(sums, jnp.matmul(resp, x, precision=HIGHEST))
         if not tied:
             squares = added(squares, jnp.matmul(resp, x * x, precision=HIGHEST))
@@ -150,16 +178,23 @@ class SharedEngine:
         self.bad = np.zeros(mixtures, bool)
         self.stale = np.zeros(mixtures, bool)
         self.grams: np.ndarray | None = None
+        self.found = np.ones(mixtures, bool)  # whether a tied covariance had a factor
 
     def start(self, responsibilities: Sequence[np.ndarray]) -> None:
         """Moments and parameters from responsibilities (n_m, K_m) or None, as `full` has it."""
         everything = np.ones(len(responsibilities), bool)
-        moments = []
         given_here = own_columns(self.everywhere, responsibilities, self.layout.columns, np.float64)
         for s, (shard, given) in enumerate(zip(self.shards, given_here, strict=True)):
             self.row_scores[s] = jax.device_put(given, shard.device)
-            moments.append(self._sweep_shard(s, everything, self._spreads(), given=True))
-        self._update(everything, moments)
+        self._maximise(
+            everything, self._sweeps(everything, self._spreads(False), given=True, far=False), False
+        )
+        if (
+            self._far() or not self.found.all()
+        ):  # the means are known now, so the covariances can be had about them
+            self.bad[:] = False
+            moments = self._sweeps(everything, self._spreads(True), given=True, far=True)
+            self._maximise(everything, moments, True)
 
     def load(self, given: Mapping[int, "object"], centres: np.ndarray) -> None:
         """Put the parameters (weights, means, precisions_cholesky) of some mixtures in place."""
@@ -183,14 +218,18 @@ class SharedEngine:
         """As `full.FullEngine.step`."""
         todo = self.stale.copy()
         if todo.any():
-            spreads = self._spreads()
-            moments = [self._sweep_shard(s, todo, spreads, given=False) for s in range(len(self.shards))]
+            far = self._far()
+            moments = self._sweeps(todo, self._spreads(far), given=False, far=far)
             self.stale[:] = False
             if maximise and (todo & following).any():
-                self._update(todo & following, moments)
+                self._maximise(todo & following, moments, far)
         return mean_densities(self.everywhere, self.norms, self.row_weights, self.masses)
 
-    def _sweep_shard(self, s: int, mixtures: np.ndarray, spreads: Spreads, *, given: bool):
+    def _sweeps(self, mixtures: np.ndarray, spreads: Spreads, *, given: bool, far: bool) -> list:
+        """Moments of each shard's rows of the chosen mixtures."""
+        return [self._sweep_shard(s, mixtures, spreads, given, far) for s in range(len(self.shards))]
+
+    def _sweep_shard(self, s: int, mixtures: np.ndarray, spreads: Spreads, given: bool, far: bool):
         shard, slots, dim = self.shards[s], self.layout.slots, self.layout.padded_dim
         widths, rows, weights = self.layout.components.astype(np.int32), shard.rows(), self._placed_weights[s]
         state = (
@@ -198,7 +237,7 @@ class SharedEngine:
             self.row_scores[s],
             zeros(slots, np.float64, shard.device),
             zeros((slots, dim), np.float64, shard.device),
-            zeros((1, 1) if self.tied else (slots, dim), np.float64, shard.device),
+            zeros(self._squares_shape(far), np.float64, shard.device),
         )
         for block, listed in self._listed(shard, mixtures):
             for count, (chunk,) in in_chunks((listed,), max(16, shard.capacity // 512)):
@@ -214,16 +253,33 @@ class SharedEngine:
                     columns=self.layout.columns,
                     tied=self.tied,
                     given=given,
+                    far=far,
                 )
         self.row_norms[s], self.row_scores[s] = state[:2]
         return state[2:]
+
+    def _squares_shape(self, far: bool) -> tuple[int, ...]:
+        if not self.tied:
+            return self.means.shape
+        return self.factors.shape if far else (1, 1)
 
     def _listed(self, shard: Shard, mixtures: np.ndarray):
         firsts, big = self.layout.component_starts, self.layout.big_block
         for block, blocks in zip((big, SMALL_BLOCK), row_blocks(shard, mixtures, big), strict=True):
             yield block, np.column_stack([blocks, firsts[blocks[:, 3]]]).astype(np.int32)
 
-    def _spreads(self) -> Spreads:
+    def _far(self) -> bool:
+        """Whether a mean lies so far from the centre that products cancel what matters."""
+        mixture = np.minimum(self.mixture_of, len(self.layout.sizes) - 1)
+        white = (
+            np.einsum("cij,cj->ci", self.factors[mixture], self.means)
+            if self.tied
+            else self.means * self.factors
+        )
+        blur = np.finfo(np.float64).eps * (white * white).sum(axis=1)[: self.used]
+        return bool((blur > _BLUR).any())
+
+    def _spreads(self, far: bool) -> Spreads:
         """Parameters in the E step's form."""
         mixture = np.minimum(self.mixture_of, len(self.layout.sizes) - 1)
         if self.tied:
@@ -238,26 +294,29 @@ class SharedEngine:
             precisions, transforms = roots * roots, np.zeros((1, 1, 1))
         constant = np.log(np.maximum(self.weights, 1e-300)) + log_det
         constant -= 0.5 * self.layout.dim * np.log(2 * np.pi)
-        offsets = constant - 0.5 * np.sum(white * white, axis=1)
-        return Spreads(precisions, white * roots, offsets, np.ascontiguousarray(transforms))
+        offsets = constant if far else constant - 0.5 * np.sum(white * white, axis=1)
+        transforms = np.ascontiguousarray(transforms)
+        return Spreads(precisions, white * roots, offsets, transforms, self.means)
 
-    def _update(self, mixtures: np.ndarray, moments) -> None:
-        """The M step of the chosen mixtures."""
+    def _maximise(self, mixtures: np.ndarray, moments, far: bool) -> None:
+        """The M step of the chosen mixtures from the moments about zero or, with `far`, about the means."""
         rows, dim = self.means.shape
-        shapes = ((rows,), (rows, dim), (1, 1) if self.tied else (rows, dim))
+        shapes = ((rows,), (rows, dim), self._squares_shape(far))
         totals = [sum((np.asarray(m[i]) for m in moments), np.zeros(s)) for i, s in enumerate(shapes)]
         counts, sums, squares = all_reduce(self.everywhere[0].devices, totals)
         slots = np.append(mixtures, False)[self.mixture_of]
         totals = np.bincount(self.mixture_of, counts, len(mixtures) + 1)
         counts = counts + 10 * np.finfo(np.float64).eps
-        means = sums / counts[:, None]
+        shifts = sums / counts[:, None]
         self.weights = np.where(slots, counts / np.maximum(totals[self.mixture_of], 1e-300), self.weights)
-        self.means = np.where(slots[:, None], means, self.means)
+        self.means = np.where(slots[:, None], self.means + shifts if far else shifts, self.means)
         if self.tied:
-            self._update_tied(mixtures, counts)
+            if not far and self.grams is None:
+                self.grams = self._all_grams()
+            self._update_tied(mixtures, counts, shifts, squares if far else self.grams)
         else:
             second = squares / counts[:, None]
-            variances = (second - means**2)[:, : self.layout.dim]
+            variances = (second - shifts**2)[:, : self.layout.dim]
             rounding = 4 * np.finfo(np.float64).eps * second[:, : self.layout.dim]
             variances = np.where(variances > rounding, variances, 0.0)
             if self.kind == "spherical":
@@ -270,21 +329,20 @@ class SharedEngine:
             self.factors = np.where(slots[:, None], roots, self.factors)
         self.stale |= mixtures
 
-    def _update_tied(self, mixtures: np.ndarray, counts: np.ndarray) -> None:
-        if self.grams is None:
-            self.grams = self._all_grams()
+    def _update_tied(self, mixtures: np.ndarray, counts: np.ndarray, shifts, grams: np.ndarray) -> None:
+        """Factors of the chosen mixtures, from moments and shifts about the same centre or centres."""
         unit = np.arange(self.layout.padded_dim) >= self.layout.dim
-        covariances = np.zeros_like(self.grams)
+        covariances = np.zeros_like(grams)
         squares = np.zeros(covariances.shape[:2])
         for m in np.flatnonzero(mixtures):
             first = self.layout.component_starts[m]
             slots = slice(first, first + self.layout.components[m])
-            means = self.means[slots]
-            outer = (counts[slots, None] * means).T @ means
-            covariances[m] = (self.grams[m] - outer) / counts[slots].sum()
-            squares[m] = np.diagonal(self.grams[m]) / counts[slots].sum()
+            outer = (counts[slots, None] * shifts[slots]).T @ shifts[slots]
+            covariances[m] = (grams[m] - outer) / counts[slots].sum()
+            squares[m] = np.diagonal(grams[m]) / counts[slots].sum()
         factors, found = (np.asarray(v) for v in _factors(covariances, squares, self.reg_covar, unit))
         self.bad |= mixtures & ~found
+        self.found = np.where(mixtures, found, self.found)
         self.factors = np.where(mixtures[:, None, None], factors, self.factors)
 
     def _all_grams(self) -> np.ndarray:

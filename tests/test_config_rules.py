@@ -82,7 +82,11 @@ def test_a_study_refuses_them_too():
         ("acquisition.schedule", "cosine", "unknown 'cosine'; known: half, linear"),
         ("density.covariance_type", "fulll", "unknown 'fulll'; known: full, tied"),
         ("density.weight", "pixel", "unknown 'pixel'; known: regions, pixels"),
-        ("density.covariance_prior", "wishart", "unknown 'wishart'; known: ledoit_wolf, oas, or '' for none"),
+        (
+            "density.covariance_prior",
+            "wishart",
+            "unknown 'wishart'; known: ledoit_wolf, oas, inverse_wishart, or ''",
+        ),
         ("warmup.method", "none", "known: adversarial, source_only"),
         ("source.dir", " ", "config.source.dir: ' ' must be the name of a directory"),
         ("experiment", "passive", "known: active, warmup_only"),

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from adeada_jax.mixtures.choice import Choice, choose_components
 from adeada_jax.mixtures.em import fit_mixtures
 from adeada_jax.mixtures.packing import Rows
 from adeada_jax.mixtures.result import Mixture, score_mixtures
@@ -9,7 +10,9 @@ from adeada_jax.mixtures.result import Mixture, score_mixtures
 if TYPE_CHECKING:
     from adeada_jax.mixtures.mixture import GaussianMixture
 
-__all__ = ["GaussianMixture", "Mixture", "Rows", "fit_mixtures", "score_mixtures"]
+__all__ = [
+    "Choice", "GaussianMixture", "Mixture", "Rows", "choose_components", "fit_mixtures", "score_mixtures",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

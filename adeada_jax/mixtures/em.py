@@ -78,8 +78,8 @@ def fit_mixtures(
         reg_covar: added to the covariances' diagonals; raised tenfold, up to four times, where a
             full or tied covariance is not positive definite with it.
         covariance_prior: "", or how every M step shrinks full covariances towards a multiple of the identity:
-            "ledoit_wolf" or "oas" (`shrinkage`). The log-likelihood may then fall from one iteration to the
-            next.
+            "ledoit_wolf", "oas" or "inverse_wishart" (`shrinkage`). The log-likelihood may then fall from one
+            iteration to the next.
         max_iter: most iterations.
         n_init: starts; the one of the highest lower bound is kept.
         init_params: "kmeans", "k-means++", "random" or "random_from_data".
@@ -144,6 +144,8 @@ def _samples(features: Samples, index: int) -> Samples:
     array = features if isinstance(features, Rows) else np.asarray(features)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(f"features[{index}] must have shape (N, D), got {array.shape}")
+    if array.dtype.kind == "c":
+        raise ValueError(f"features[{index}] must be real numbers, got {array.dtype}")
     if array.dtype not in (np.float32, np.float64):
         array = np.asarray(array).astype(np.float32 if array.dtype.itemsize <= 2 else np.float64)
     return array

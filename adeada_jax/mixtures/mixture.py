@@ -11,6 +11,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from adeada_jax.mixtures import streams
 from adeada_jax.mixtures.em import INITIALISATIONS, Start, check_prior, fit
 from adeada_jax.mixtures.engines import COVARIANCE_TYPES, Options
 from adeada_jax.mixtures.range import working_types
@@ -172,6 +173,59 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self._take(fitted, dtype)
         return fitted.labels.astype(np.int64)
 
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None, sample_weight=None):
+        """Go on with samples X (N, D) that come later, by online EM. `y` is ignored.
+
+        The first block is fitted as `fit` does; so may be what `fit` was called with before. The t-th block after
+        that moves the sufficient statistics to its own by (t + 1)^-0.6 (Cappé and Moulines 2009), whatever its
+        size. `lower_bounds_` gains the block's mean log density before that. With a `covariance_prior` it is
+        refused.
+
+        Args:
+            sample_weight: (N,) as of `fit`.
+
+        Raises:
+            ValueError: as `fit`; a first block of fewer than K samples; a covariance that is not positive
+                definite.
+        """
+        if self.covariance_prior:
+            raise ValueError(
+                f"partial_fit takes no covariance_prior, got {self.covariance_prior!r}; leave it ''"
+            )
+        if not hasattr(self, "converged_"):
+            return self._first_fit(X, sample_weight)
+        self._check_resumable(np.shape(X))
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        weights = None if sample_weight is None else _checked_weight(sample_weight, X)
+        blocks, parameters = getattr(self, "_online", (0, None))
+        if parameters is None:
+            parameters = streams.parameters_of(self._mixture(), self.reg_covar)
+        step = (blocks + 1 + streams.STEP_OFFSET) ** -streams.STEP_POWER
+        parameters, bound = streams.stepped(
+            parameters, X.astype(np.float64), weights, self._fitted_type, self.reg_covar, step
+        )
+        roots = streams.factors(parameters, self._fitted_type, self.reg_covar)
+        if roots is None:
+            raise ValueError(_FAILED)
+        bounds = np.array([*self.lower_bounds_, bound])
+        dim = parameters.means.shape[1]
+        self._take(
+            Mixture(
+                FITTED, self._fitted_type, len(X), dim, parameters.weights, parameters.means, roots, False,
+                self.n_iter_ + 1, bounds,
+            ),
+            self.means_.dtype,
+        )  # fmt: skip
+        self._online = (blocks + 1, parameters)
+        return self
+
+    def _first_fit(self, X, sample_weight):
+        """Of a stream's first block, where a start that has not converged is no fault."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return self.fit(X, sample_weight=sample_weight)
+
     def _start(self, num_features: int) -> Start:
         """Where EM starts: the last fit's parameters, or what the constructor was given."""
         given = self._checked_inits(num_features)
@@ -194,13 +248,14 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         for name, (asked, fitted) in last.items():
             if asked != fitted:
                 raise ValueError(
-                    f"warm_start goes on with a fit whose {name} was {fitted!r}, but now it is {asked!r}; "
-                    "set warm_start=False or fit a new estimator"
+                    f"this goes on with a fit whose {name} was {fitted!r}, but now it is {asked!r}; "
+                    "set warm_start=False, or fit a new estimator"
                 )
 
     def _take(self, fitted: Mixture, dtype: np.dtype) -> None:
         """Takes over what was fitted, parameters in the type that the samples were worked on in."""
         self._type_of_fit = fitted.covariance_type
+        self._online = (0, None)  # blocks of online EM since, and its parameters in float64
         self.weights_ = fitted.weights.astype(dtype)
         self.means_ = fitted.means.astype(dtype)
         self.precisions_cholesky_ = fitted.precisions_cholesky.astype(dtype)
@@ -247,7 +302,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         """The covariance type of the fitted parameters, whatever `covariance_type` was set to since."""
         return getattr(self, "_type_of_fit", self.covariance_type)
 
-    def _mixture(self) -> Mixture:
+    def _mixture(self, dtype: type | None = None) -> Mixture:
+        """The fitted mixture, its factors in another type if one is given."""
         check_is_fitted(self)
         return Mixture(
             FITTED,
@@ -256,7 +312,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             self.means_.shape[1],
             self.weights_,
             self.means_,
-            self.precisions_cholesky_,
+            self.precisions_cholesky_ if dtype is None else np.asarray(self.precisions_cholesky_, dtype),
         )
 
     def _samples(self, X) -> np.ndarray:
@@ -302,26 +358,21 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         random = check_random_state(self.random_state)
         weights = np.asarray(self.weights_, np.float64)
         counts = random.multinomial(n_samples, weights / weights.sum())
+        # Made anew from the factors: a covariance that was rounded to float32 need not be positive definite.
+        covariances = self._mixture(np.float64).covariances
         drawn = []
         for k, count in enumerate(counts):
             if self._fitted_type in ("full", "tied"):
-                covariance = self.covariances_[k] if self._fitted_type == "full" else self.covariances_
+                covariance = covariances[k] if self._fitted_type == "full" else covariances
                 drawn.append(random.multivariate_normal(self.means_[k], covariance, int(count)))
             else:
                 noise = random.standard_normal(size=(count, self.means_.shape[1]))
-                drawn.append(self.means_[k] + noise * np.sqrt(self.covariances_[k]))
+                drawn.append(self.means_[k] + noise * np.sqrt(covariances[k]))
         return np.vstack(drawn).astype(self.means_.dtype), np.repeat(np.arange(len(counts)), counts)
 
     def _n_parameters(self) -> int:
         """Free parameters of the model."""
-        number, dim = self.means_.shape
-        shape = {
-            "full": number * dim * (dim + 1) // 2,
-            "tied": dim * (dim + 1) // 2,
-            "diag": number * dim,
-            "spherical": number,
-        }[self._fitted_type]
-        return shape + number * dim + number - 1
+        return self._mixture().num_parameters
 
     def bic(self, X, sample_weight=None):
         """Bayesian information criterion on X (N, D); lower is better. Weights (N,) count samples."""

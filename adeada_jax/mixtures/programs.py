@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from adeada_jax.mixtures.factor import regularised_factor
-from adeada_jax.mixtures.shrinkage import central_fourth, ledoit_wolf, oas, shrink
+from adeada_jax.mixtures.shrinkage import central_fourth, inverse_wishart, ledoit_wolf, oas, shrink
 
 TAIL = 32
 HIGHEST = lax.Precision.HIGHEST
@@ -259,8 +259,10 @@ def _spreads(moments, centres, mixture, dim):
     return jnp.maximum(squares / counts - jnp.sum((sums / counts[:, None]) ** 2, axis=1), 0.0) / dim
 
 
-def _shrunk(prior, covariance, moments, size, shift, spread, dim):
-    """The covariance (D, D) of a component, by one of `shrinkage.PRIORS` but the empty one."""
+def _shrunk(prior, covariance, moments, size, shift, spread, number, dim):
+    """The covariance (D, D) of a component of `number`, by one of `shrinkage.PRIORS` but the empty one."""
+    if prior == "inverse_wishart":
+        return inverse_wishart(covariance, size, spread, number, dim)
     if prior == "oas":
         return shrink(covariance, oas(covariance, size, dim), size, spread, dim)
     fourth = central_fourth(size, moments.sums, moments.squares, moments.cubes, moments.fourths, shift)
@@ -284,6 +286,7 @@ def update_components(parts, moments, centres, mixture, chosen, count, dim, reg_
     totals = jax.ops.segment_sum(moments.counts, mixture, slots)[mixture]
     unit = jnp.arange(padded) >= dim
     spreads = _spreads(moments, centres, mixture, dim) if prior else None
+    numbers = jax.ops.segment_sum(jnp.ones(slots), mixture, slots)[mixture]
 
     def one(c):
         size = moments.counts[c] + 10 * jnp.finfo(jnp.float64).eps
@@ -292,7 +295,7 @@ def update_components(parts, moments, centres, mixture, chosen, count, dim, reg_
         covariance = second - shift[:, None] * shift[None, :]
         if prior:
             own = jax.tree.map(lambda sums: sums[c], moments)
-            covariance = _shrunk(prior, covariance, own, size, shift, spreads[c], dim)
+            covariance = _shrunk(prior, covariance, own, size, shift, spreads[c], numbers[c], dim)
         inverse, found = regularised_factor(covariance, jnp.diagonal(second), reg_covar, unit)
         mean = (centres[c].astype(jnp.float64) + shift).astype(real)
         tail = inverse[head:].astype(real)

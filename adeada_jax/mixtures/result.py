@@ -63,6 +63,18 @@ class Mixture:
         return float(np.average(self.log_densities, weights=self.sample_weight))
 
     @property
+    def num_parameters(self) -> int:
+        """Free parameters: of the covariances, the means, and all weights but one."""
+        number, dim = self.means.shape
+        shape = {
+            "full": number * dim * (dim + 1) // 2,
+            "tied": dim * (dim + 1) // 2,
+            "diag": number * dim,
+            "spherical": number,
+        }[self.covariance_type]
+        return shape + number * dim + number - 1
+
+    @property
     def covariances(self) -> np.ndarray | None:
         """Covariances, computed from their factors: (K, D, D), (D, D), (K, D) or (K,) by covariance type."""
         if self.precisions_cholesky is None:

@@ -1,8 +1,8 @@
-"""Covariances drawn towards a multiple of the identity where samples are few.
+"""Covariances drawn towards a multiple of the identity where samples are few: by rules, or by a prior.
 
-What is drawn is a component's covariance S with its responsibilities as weights w_i, whose sum n stands for
-the number of samples: (1 - s) S + s mu I. Weights that are whole numbers give what so many equal samples
-would, and a single component with weights of one gives what scikit-learn's `LedoitWolf` and `OAS` give.
+What the rules draw is a component's covariance S with its responsibilities as weights w_i, whose sum n
+stands for the number of samples: (1 - s) S + s mu I. Weights that are whole numbers give what so many equal
+samples would, and a single component with weights of one gives what scikit-learn's `LedoitWolf` and `OAS` give.
 
 The rules alone cannot do with one sample, for which S and mu = tr S / D are zero; and for two, Ledoit and
 Wolf's s is zero. EM would run into such components, since nothing bounds their densities. So mu counts one
@@ -13,7 +13,7 @@ is at least 1 / (n + 1), as OAS always is. With a single component v = tr S / D,
 import jax
 import jax.numpy as jnp
 
-PRIORS = ("", "ledoit_wolf", "oas")
+PRIORS = ("", "ledoit_wolf", "oas", "inverse_wishart")
 
 
 def central_fourth(
@@ -72,6 +72,27 @@ def oas(covariance: jax.Array, size: jax.Array, dim: int | jax.Array) -> jax.Arr
     norm, square = jnp.sum(covariance * covariance), jnp.trace(covariance) ** 2
     above, below = norm + square, (size + 1) * (norm - square / dim)
     return jnp.where(below > above, above / jnp.where(below > above, below, 1.0), 1.0)
+
+
+def inverse_wishart(
+    covariance: jax.Array, size: jax.Array, spread: jax.Array, number: jax.Array, dim: int | jax.Array
+) -> jax.Array:
+    """The likeliest covariance (D, D) after a prior, as Fraley and Raftery (2007), "Bayesian regularization
+    for normal mixture estimation and model-based clustering", have it, without their prior of the means:
+
+        (lambda I + n S) / (n + nu + D + 1), with nu = D + 2 and lambda = v / K^(2 / D)
+
+    Their scale matrix of spherical and diagonal models is taken, since that of full ones, the covariance of
+    all samples, is singular where these are fewer than features.
+
+    Args:
+        covariance, size, dim: as of `ledoit_wolf`.
+        spread: v, the mean variance of a feature over all samples of the mixture.
+        number: K.
+    """
+    real = jnp.arange(len(covariance)) < dim
+    scale = spread / number ** (2 / dim)
+    return (size * covariance + jnp.diag(jnp.where(real, scale, 0.0))) / (size + 2 * dim + 3)
 
 
 def shrink(

@@ -79,6 +79,28 @@ def test_an_m_step_shrinks_each_component_by_its_responsibilities(prior):
     np.testing.assert_allclose(ours.covariances, expected, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.parametrize(("size", "number"), [(60, 3), (6, 2)])
+def test_an_m_step_after_an_inverse_wishart_prior_is_fraleys_and_rafterys(size, number):
+    features, start, dim = samples(1, size, 7), soft(2, size, number), 7
+    options = dict(covariance_prior="inverse_wishart", responsibilities=[start], max_iter=1)
+    (ours,) = fit_mixtures([features], number, reg_covar=1e-12, **options)
+    mass = start.sum(axis=0)
+    model = Reference(number)
+    model.weights_, model.means_ = mass / size, start.T @ features / mass[:, None]
+    scale = features.var(axis=0).mean() / number ** (2 / dim) * np.eye(dim)
+
+    def likeliest(weights: np.ndarray) -> np.ndarray:
+        offsets = features - weights @ features / weights.sum()
+        scatter = (weights[:, None] * offsets).T @ offsets
+        return (scale + scatter) / (weights.sum() + (dim + 2) + dim + 1)
+
+    covariances = [likeliest(start[:, k]) for k in range(number)]
+    model.precisions_cholesky_ = np.stack([np.linalg.cholesky(np.linalg.inv(c)) for c in covariances])
+    following = model.predict_proba(features)
+    expected = [likeliest(following[:, k]) for k in range(number)]
+    np.testing.assert_allclose(ours.covariances, expected, rtol=1e-6, atol=1e-9)
+
+
 @pytest.mark.parametrize("prior", PRIORS)
 @pytest.mark.parametrize("dim", [1, 8])
 def test_whole_weights_are_repeated_samples(prior, dim):

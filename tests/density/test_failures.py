@@ -1,0 +1,103 @@
+"""Samples that break other implementations, and arrays that lie in memory in unusual ways."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.mixture import GaussianMixture as Theirs
+
+from adeada_jax.bench.mixtures.failures import CASES, groups, network_features, on_disk, outcome, read_only
+from adeada_jax.mixtures import GaussianMixture, fit_mixtures
+
+SMALL = [case for case in CASES if "D =" not in case.name]
+# By covariance type what the two groups of unit variance have, wherever and in whatever array they lie.
+UNIT = {"full": -4.653, "tied": -4.694, "diag": -4.699, "spherical": -4.753}
+
+
+@pytest.mark.parametrize("case", SMALL, ids=range(len(SMALL)))
+def test_what_breaks_others_is_fitted(case):
+    found = outcome(GaussianMixture, case)
+    assert np.isfinite(float(found)), found
+    if case.make is groups or any(
+        word in case.name for word in ("unit variance", "endian", "order", "mapped")
+    ):
+        expected = UNIT[case.options.get("covariance_type", "full")]
+        assert float(found) == pytest.approx(expected, abs=2e-3)
+
+
+def test_two_float32_samples_far_apart_have_the_variance_that_is_added():
+    model = GaussianMixture(2, covariance_type="spherical", random_state=0)
+    model.fit(np.array([[9999.0], [0.0]], np.float32))
+    np.testing.assert_allclose(model.covariances_, 1e-6, rtol=1e-5)
+    assert model.score([[9999.0], [0.0]]) == pytest.approx(
+        np.log(0.5) - 0.5 * np.log(2 * np.pi * 1e-6), abs=1e-5
+    )
+
+
+def test_a_judge_finds_what_is_wrong():
+    class Wrong(Theirs):
+        def score(self, X, y=None):
+            return super().score(X) + 1
+
+    case = next(case for case in CASES if case.make is groups)
+    assert outcome(Theirs, case) == "-4.653"
+    assert outcome(Wrong, case).startswith("scores -3.65")
+
+
+def test_draws_from_a_float32_fit_of_few_features_need_no_positive_definite_rounding():
+    model = GaussianMixture(2, random_state=0).fit(network_features(30, 70) * 100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn, _ = model.sample(20)
+    assert np.isfinite(drawn).all()
+
+
+def test_arrays_of_every_kind_are_fitted_as_plain_ones():
+    plain = groups(40)
+    single = plain.astype(np.float32).astype(float)
+    kinds = [plain, plain.astype(">f8"), np.asfortranarray(plain), on_disk(plain), read_only(plain.copy()),
+             np.repeat(plain, 2, axis=0)[::2], plain.tolist(), single, single.astype(">f4")]  # fmt: skip
+    fits = fit_mixtures(kinds, 2, seed=[0] * len(kinds))
+    for fit in fits[1:7]:
+        np.testing.assert_allclose(fit.log_densities, fits[0].log_densities, rtol=1e-12)
+    np.testing.assert_array_equal(fits[8].log_densities, fits[7].log_densities)
+    half = fit_mixtures(
+        [plain.astype(np.float16), plain.astype(np.float16).astype(np.float32)], 2, seed=[0, 0]
+    )
+    np.testing.assert_array_equal(half[0].log_densities, half[1].log_densities)
+
+
+def test_complex_samples_are_refused():
+    with pytest.raises(ValueError, match=r"features\[0\] must be real numbers, got complex128"):
+        fit_mixtures([groups() + 1j], 2)
+
+
+def test_frames_keep_their_names():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(groups(), columns=["a", "b", "c"])
+    ours, theirs = (kind(2, random_state=0).fit(frame) for kind in (GaussianMixture, Theirs))
+    np.testing.assert_array_equal(ours.feature_names_in_, theirs.feature_names_in_)
+    with pytest.raises(ValueError, match="feature names"):
+        ours.predict(frame[["b", "a", "c"]])
+    assert fit_mixtures([frame], 2)[0].status == "fitted"
+
+
+def test_pickles_score_as_the_fit():
+    model = GaussianMixture(2, random_state=0).fit(groups())
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.score_samples(groups()), model.score_samples(groups()))
+    assert not hasattr(clone(model), "means_")
+    (mixture,) = fit_mixtures([groups()], 2)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(mixture)).log_densities, mixture.log_densities)
+
+
+def test_a_fit_in_another_process_is_the_same():
+    from joblib.externals.loky import get_reusable_executor
+
+    executor = get_reusable_executor(max_workers=1)
+    there = executor.submit(GaussianMixture(2, random_state=0).fit, groups()).result(timeout=300)
+    executor.shutdown()
+    here = GaussianMixture(2, random_state=0).fit(groups())
+    np.testing.assert_array_equal(there.means_, here.means_)

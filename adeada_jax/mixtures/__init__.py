@@ -6,13 +6,21 @@ from adeada_jax.mixtures.choice import Choice, choose_components
 from adeada_jax.mixtures.em import fit_mixtures
 from adeada_jax.mixtures.packing import Rows
 from adeada_jax.mixtures.result import Mixture, score_mixtures
+from adeada_jax.mixtures.streams import fit_blocks
 
 if TYPE_CHECKING:
     from adeada_jax.mixtures.mixture import GaussianMixture
 
 __all__ = [
-    "Choice", "GaussianMixture", "Mixture", "Rows", "choose_components", "fit_mixtures", "score_mixtures",
-]  # fmt: skip
+    "Choice",
+    "GaussianMixture",
+    "Mixture",
+    "Rows",
+    "choose_components",
+    "fit_blocks",
+    "fit_mixtures",
+    "score_mixtures",
+]
 
 
 def __getattr__(name: str) -> Any:

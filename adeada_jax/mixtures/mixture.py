@@ -177,17 +177,16 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     def partial_fit(self, X, y=None, sample_weight=None):
         """Go on with samples X (N, D) that come later, by online EM. `y` is ignored.
 
-        The first block is fitted as `fit` does; so may be what `fit` was called with before. The t-th block after
-        that moves the sufficient statistics to its own by (t + 1)^-0.6 (Cappé and Moulines 2009), whatever its
-        size. `lower_bounds_` gains the block's mean log density before that. With a `covariance_prior` it is
-        refused.
+        The first block is fitted as `fit` does, unless `fit` was called before. The t-th block after that
+        moves the sufficient statistics to its own by (t + 1)^-0.6, whatever its size (Cappé and Moulines
+        2009). `lower_bounds_` gains the block's mean log density before that.
 
         Args:
             sample_weight: (N,) as of `fit`.
 
         Raises:
-            ValueError: as `fit`; a first block of fewer than K samples; a covariance that is not positive
-                definite.
+            ValueError: as `fit`; a `covariance_prior`, which has no place here; a covariance that is not
+                positive definite.
         """
         if self.covariance_prior:
             raise ValueError(
@@ -198,7 +197,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self._check_resumable(np.shape(X))
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         weights = None if sample_weight is None else _checked_weight(sample_weight, X)
-        blocks, parameters = getattr(self, "_online", (0, None))
+        blocks, parameters = self._online
         if parameters is None:
             parameters = streams.parameters_of(self._mixture(), self.reg_covar)
         step = (blocks + 1 + streams.STEP_OFFSET) ** -streams.STEP_POWER

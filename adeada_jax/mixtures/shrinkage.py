@@ -2,7 +2,8 @@
 
 What the rules draw is a component's covariance S with its responsibilities as weights w_i, whose sum n
 stands for the number of samples: (1 - s) S + s mu I. Weights that are whole numbers give what so many equal
-samples would, and a single component with weights of one gives what scikit-learn's `LedoitWolf` and `OAS` give.
+samples would, and a single component with weights of one gives what scikit-learn's `LedoitWolf` and `OAS`
+give.
 
 The rules alone cannot do with one sample, for which S and mu = tr S / D are zero; and for two, Ledoit and
 Wolf's s is zero. EM would run into such components, since nothing bounds their densities. So mu counts one

@@ -1,4 +1,4 @@
-"""Mixtures of samples that come in blocks: EM that goes through all of them in every iteration, and online EM.
+"""Mixtures of samples that come in blocks: EM with a pass over all of them an iteration, and online EM.
 
 A block's sufficient statistics are taken about the means of its E step, so that neither an offset of the
 samples nor a mean far from others cancels them. Everything is float64, and all pairs are computed.
@@ -209,14 +209,15 @@ def fit_blocks(
         seed: of the start from the first block.
 
     Raises:
-        ValueError: a bad argument, by name; blocks that end after one pass, differ in width or are not finite.
+        ValueError: a bad argument, by name; blocks that end after one pass, differ in width, are not finite
+            or hold nothing.
     """
     if isinstance(blocks, np.ndarray):
         blocks = _Blocks(blocks)
     if iter(blocks) is blocks:
         raise ValueError(
-            "blocks must be iterable more than once: a list, an array, or an object whose __iter__ starts anew; "
-            f"a {type(blocks).__name__} ends after one pass"
+            "blocks must be iterable more than once: a list, an array, or an object whose __iter__ starts "
+            f"anew; a {type(blocks).__name__} ends after one pass"
         )
     if covariance_type not in COVARIANCE_TYPES:
         raise ValueError(f"covariance_type must be one of {COVARIANCE_TYPES}, got {covariance_type!r}")
@@ -228,7 +229,8 @@ def fit_blocks(
         return start
     given = (len(start.weights), start.covariance_type)
     if given != (n_components, covariance_type):
-        raise ValueError(f"start has {given} as number of components and covariance type")
+        asked = (n_components, covariance_type)
+        raise ValueError(f"start's number of components and covariance type are {given}, not {asked}")
     return _iterated(blocks, start, tol, reg_covar, max_iter)
 
 
@@ -269,4 +271,6 @@ def _pass(blocks, parameters: Parameters, roots: np.ndarray, kind: str):
         total = found if total is None else Statistics(*map(np.add, total, found))
         norms.append(norm)
         labels.append(label)
+    if not sum(map(len, norms)):
+        raise ValueError("blocks hold no samples")
     return total, np.concatenate(norms), np.concatenate(labels)

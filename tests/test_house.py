@@ -67,11 +67,13 @@ def test_the_mixtures_know_nothing_of_the_rest():
             assert {room(other) for other in imported(path)} <= {"mixtures"}, path
 
 
-def test_the_mixtures_are_imported_without_data_sets_networks_or_images():
+def test_the_mixtures_are_imported_without_data_sets_networks_or_images_or_the_rest_of_this_project():
     code = (
         "import sys; from adeada_jax.mixtures import GaussianMixture, fit_mixtures\n"
         "print([name for name in ('tensorflow_datasets', 'grain', 'flax', 'optax', 'orbax', 'cv2', 'rich',"
-        " 'ml_collections', 'skimage', 'matplotlib') if name in sys.modules])"
+        " 'ml_collections', 'skimage', 'matplotlib') if name in sys.modules]"
+        " + [name for name in sys.modules if name.startswith('adeada_jax.')"
+        " and not name.startswith('adeada_jax.mixtures')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr

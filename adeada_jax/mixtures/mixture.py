@@ -194,8 +194,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             )
         if not hasattr(self, "converged_"):
             return self._first_fit(X, sample_weight)
-        self._check_resumable(np.shape(X))
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        self._check_resumable(X.shape)
         weights = None if sample_weight is None else _checked_weight(sample_weight, X)
         blocks, parameters = self._online
         if parameters is None:

@@ -122,7 +122,7 @@ def test_bad_blocks_are_named(blocks, options, words):
 
 def test_what_a_stream_cannot_go_on_with_is_refused():
     model = GaussianMixture(2, random_state=0).partial_fit(groups())
-    with pytest.raises(ValueError, match="number of features was 3, but now it is 2"):
+    with pytest.raises(ValueError, match="X has 2 features, but GaussianMixture is expecting 3"):
         model.partial_fit(groups(dim=2))
     with pytest.raises(ValueError, match="takes no covariance_prior, got 'oas'"):
         GaussianMixture(2, covariance_prior="oas").partial_fit(groups())

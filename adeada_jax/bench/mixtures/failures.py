@@ -116,7 +116,8 @@ def outcome(estimator: type, case: Case) -> str:
             model = estimator(**case.options, random_state=0).fit(samples)
             score = model.score(samples)
         except (ValueError, FloatingPointError) as error:
-            return f"{type(error).__name__}: {str(error).split('(')[0].split(';')[0].strip()}"
+            ill = "ill-defined" in str(error)
+            return f"{type(error).__name__}: {'ill-defined covariance' if ill else error}"
         return _judged(model, np.asarray(samples, np.float64), score)
 
 

@@ -57,7 +57,7 @@ def fit_mixtures(
     max_iter: int = 200,
     n_init: int = 1,
     init_params: str = "kmeans",
-    responsibilities: Sequence[np.ndarray] | None = None,
+    responsibilities: Sequence[np.ndarray | None] | None = None,
     sample_weight: Sequence[np.ndarray | None] | None = None,
     seed: int | Sequence = 0,
     finish: Callable[[int, Mixture], Mixture] | None = None,
@@ -83,7 +83,8 @@ def fit_mixtures(
         max_iter: most iterations.
         n_init: starts; the one of the highest lower bound is kept.
         init_params: "kmeans", "k-means++", "random" or "random_from_data".
-        responsibilities: for each mixture (N_i, K_i) to start from, instead of `init_params`.
+        responsibilities: for each mixture (N_i, K_i) to start from, or None for what `init_params` says. A
+            row of zeros has no part in the start.
         sample_weight: for each mixture (N_i,), or None for samples that count as one each. A sample of
             weight w counts as w equal samples; one of weight 0 is not there, but gets its density and
             label. At least K samples must have weight. Whole weights give what repeated samples in a row do
@@ -120,7 +121,7 @@ def fit_mixtures(
     starts = None
     if responsibilities is not None:
         starts = [
-            Start(responsibilities=_given(r, a, k))
+            Start(responsibilities=None if r is None else _given(r, a, k))
             for r, a, k in zip(responsibilities, arrays, components, strict=True)
         ]
     seeds = [(seed, i) for i in range(len(arrays))] if isinstance(seed, int | np.integer) else list(seed)

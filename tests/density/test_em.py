@@ -209,6 +209,25 @@ def test_emptied_component_stays_finite():
     np.testing.assert_allclose(mixture.weights, [1, 0, 0], atol=1e-9)
 
 
+def test_a_start_may_be_given_for_some_mixtures_and_leave_rows_out():
+    features, start = skewed(1, 300, 5), np.zeros((300, 3))
+    start[:90] = np.eye(3)[np.arange(90) % 3]
+    starts = dict(seed=[1, 2], max_iter=1, covariance_type="spherical")
+    given, drawn = fit_mixtures([features, features], 3, responsibilities=[start, None], **starts)
+    (alone,) = fit_mixtures([features], 3, **starts | {"seed": [2]})
+    np.testing.assert_allclose(drawn.lower_bounds, alone.lower_bounds, rtol=1e-12)
+    groups = [features[k:90:3].astype(float) for k in range(3)]
+    parts = [
+        np.log(1 / 3)
+        + scipy.stats.multivariate_normal(g.mean(0), (g.var(0).mean() + 1e-6) * np.eye(5)).logpdf(
+            features.astype(float)
+        )
+        for g in groups
+    ]
+    expected = scipy.special.logsumexp(parts, axis=0).mean()
+    assert given.lower_bounds[0] == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("init", ["kmeans", "k-means++", "random", "random_from_data"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_starts(init, kind):

@@ -8,7 +8,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.mixture import GaussianMixture as Theirs
 
-from adeada_jax.bench.mixtures.failures import CASES, groups, network_features, on_disk, outcome, read_only
+from adeada_jax.bench.mixtures.failures import CASES, groups, on_disk, outcome
 from adeada_jax.mixtures import GaussianMixture, fit_mixtures
 
 SMALL = [case for case in CASES if "D =" not in case.name]
@@ -46,27 +46,30 @@ def test_a_judge_finds_what_is_wrong():
     assert outcome(Wrong, case).startswith("scores -3.65")
 
 
-def test_draws_from_a_float32_fit_of_few_features_need_no_positive_definite_rounding():
-    model = GaussianMixture(2, random_state=0).fit(network_features(30, 70) * 100)
+def test_draws_need_no_covariance_that_is_positive_definite_when_rounded():
+    features = np.repeat(groups(dtype="f4")[:, :1], 3, axis=1) * np.float32([1000, 900, 800])
+    model = GaussianMixture(2, random_state=0).fit(features)
+    assert np.linalg.eigvalsh(model.covariances_.astype(float)).min() < 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        drawn, _ = model.sample(20)
-    assert np.isfinite(drawn).all()
+        drawn, labels = model.sample(200)
+    np.testing.assert_allclose(drawn[:, 1] / drawn[:, 0], 0.9, atol=0.01)
+    assert set(labels) == {0, 1}
 
 
 def test_arrays_of_every_kind_are_fitted_as_plain_ones():
     plain = groups(40)
     single = plain.astype(np.float32).astype(float)
-    kinds = [plain, plain.astype(">f8"), np.asfortranarray(plain), on_disk(plain), read_only(plain.copy()),
+    kinds = [plain, plain.astype(">f8"), np.asfortranarray(plain), on_disk(plain),
              np.repeat(plain, 2, axis=0)[::2], plain.tolist(), single, single.astype(">f4")]  # fmt: skip
     fits = fit_mixtures(kinds, 2, seed=[0] * len(kinds))
-    for fit in fits[1:7]:
+    for fit in fits[1:6]:
         np.testing.assert_allclose(fit.log_densities, fits[0].log_densities, rtol=1e-12)
-    np.testing.assert_array_equal(fits[8].log_densities, fits[7].log_densities)
+    np.testing.assert_allclose(fits[7].log_densities, fits[6].log_densities, rtol=1e-12)
     half = fit_mixtures(
         [plain.astype(np.float16), plain.astype(np.float16).astype(np.float32)], 2, seed=[0, 0]
     )
-    np.testing.assert_array_equal(half[0].log_densities, half[1].log_densities)
+    np.testing.assert_allclose(half[0].log_densities, half[1].log_densities, rtol=1e-6)
 
 
 def test_complex_samples_are_refused():

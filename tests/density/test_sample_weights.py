@@ -82,7 +82,7 @@ def test_a_sample_of_weight_zero_is_not_there(init):
 
 
 def test_weights_of_one_change_no_bit():
-    features, _ = samples(dtype=np.float32)
+    features, _ = samples()
     plain, weighted = (fit_mixtures([features], NUMBER, sample_weight=w)[0] for w in (None, [np.ones(SIZE)]))
     np.testing.assert_array_equal(plain.precisions_cholesky, weighted.precisions_cholesky)
     np.testing.assert_array_equal(plain.log_densities, weighted.log_densities)
@@ -97,7 +97,7 @@ def test_only_the_ratios_of_weights_matter(factor):
 
 
 def test_weights_hold_when_streamed_and_beside_other_mixtures():
-    (one, weight), (other, _) = samples(0, np.float32), samples(1, np.float32)
+    (one, weight), (other, _) = samples(0), samples(1)
     options = dict(max_iter=5, tol=0)
     (alone,) = fit_mixtures([one], NUMBER, sample_weight=[weight], **options)
     both = fit_mixtures([one, other], NUMBER, sample_weight=[weight, None], **options)

@@ -179,7 +179,11 @@ def _score_alike(members, mixtures, features, dtype, options: Options, every_pai
             engine.step(np.zeros(len(chosen), bool), maximise=False)
             norms = all_gather(engine.everywhere, engine.norms, np.float64)
             norms = group.split(engine.everywhere, norms)
-            scores = group.split(engine.everywhere, engine.scores()) if every_pair else [None] * len(chosen)
+            scores = [None] * len(chosen)
+            if every_pair:
+                columns = (group.layout.columns,)
+                scores = all_gather(engine.everywhere, engine.scores(), np.float64, columns)
+                scores = group.split(engine.everywhere, scores)
             for i, norm, score in zip(chosen, norms, scores, strict=True):
                 kept = None if score is None else score[: len(mixtures[i].weights)].T.copy()
                 result[i] = (np.asarray(norm, np.float64), kept)

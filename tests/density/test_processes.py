@@ -65,12 +65,13 @@ rng = np.random.default_rng(0)
 classes = rng.permutation(np.repeat(np.arange(6), [400, 250, 60, 12, 3, 1]))
 features = (rng.gamma(0.7, 1.0, (len(classes), 70)) + 0.3 * classes[:, None]).astype(np.float32)
 source = features + rng.normal(0.1, 0.1, features.shape).astype(np.float32)
+pixels = rng.integers(0, 4, len(classes)) + (classes > 2)  # some regions of no weight
 for kind in ("full", "tied", "diag"):
     print(kind, flush=True)
     with processes.ending_together():
         found = density_difference(
             features, classes, source, classes, density=Gmm(covariance_type=kind), num_classes=6,
-            devices=jax.devices() if place else None,
+            devices=jax.devices() if place else None, pixels=(pixels, pixels) if kind == "tied" else None,
         )
     np.savez(f"{out}-{kind}.npz", importance=found.importance, kl=found.kl)
 features[5] = np.nan

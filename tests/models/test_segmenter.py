@@ -161,13 +161,12 @@ def test_unknown_names_list_the_known(change, words):
         Segmenter(options.pop("name"), **options)
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-def test_rematerialisation_needs_less_memory_and_changes_nothing(frozen):
+def test_rematerialisation_needs_less_memory_and_changes_nothing():
     images = jnp.asarray(np.random.default_rng(0).normal(size=(2, 32, 64, 3)), jnp.float32)
     found = {}
     for remat in (False, True):
         segmenter = Segmenter(
-            "deeplabv2", backbone="resnet18_half", num_classes=3, freeze_batch_norm=frozen, remat=remat
+            "deeplabv2", backbone="resnet18_half", num_classes=3, freeze_batch_norm=False, remat=remat
         )
         params, batch_stats = segmenter.init(0)
 

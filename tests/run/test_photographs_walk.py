@@ -143,11 +143,3 @@ def test_the_page_leads_from_photographs_to_predictions(place, truth):
         found = {path.stem for path in (place / "predictions" / kind).rglob("*.png")}
         assert found == truth.keys()
     assert "there is no labelled source" in printed[-1]
-
-
-def test_every_option_on_the_page_is_one_of_the_script_it_is_given_to():
-    for _, script, *options in commands():
-        text = (ROOT / script).read_text(encoding="utf-8")
-        for option in options:
-            name = option.removeprefix("--").partition("=")[0].partition(".")[0]
-            assert f'"{name}"' in text, f"{script} {option}"

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -18,7 +18,7 @@ from adeada_jax.files import finite, naming, replacing
 
 _ZEROS = 2**20  # bytes written at a time where place cannot be reserved
 # The format's names of the kinds of numbers that are stored here.
-_KINDS = {"F32": np.float32, "F64": np.float64, "I32": np.int32, "I64": np.int64}
+_KINDS: dict[str, type[np.generic]] = {"F32": np.float32, "F64": np.float64, "I32": np.int32, "I64": np.int64}
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
@@ -122,7 +122,7 @@ def _reserve(file: BinaryIO, start: int, size: int) -> None:
             file.write(bytes(min(_ZEROS, size - position)))
 
 
-def _mapped(path: Path, start: int, entry: Mapping[str, Any], mode: str) -> np.ndarray:
+def _mapped(path: Path, start: int, entry: Mapping[str, Any], mode: Literal["r", "r+"]) -> np.ndarray:
     shape, offset = tuple(entry["shape"]), start + entry["data_offsets"][0]
     if not math.prod(shape):
         return np.zeros(shape, _KINDS[entry["dtype"]])

@@ -10,14 +10,17 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import jaxlib
 from absl import app, flags, logging
+from jaxlib import version as jaxlib_version
 
 from adeada_jax import interrupt, output
 from adeada_jax.errors import InputError
 from adeada_jax.faults import is_utf8, machine_fault, printable
+
+if TYPE_CHECKING:
+    from ml_collections import config_dict
 
 # XLA's CPU backend computes convolutions by a new library from jaxlib 0.10 on, slower than the one before,
 # most of all in gradients (docs/measurements/cpu.md). The new one keeps what it is good at: products, sums.
@@ -30,7 +33,7 @@ _CPU_KINDS = "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
 WAITING = os.EX_TEMPFAIL
 
 
-def checked_config(config: Any) -> Any:
+def checked_config(config: "config_dict.ConfigDict") -> "config_dict.ConfigDict":
     """The value of a config flag, `~` in its paths expanded.
 
     Raises:
@@ -72,7 +75,7 @@ def keep_compiled_programs() -> None:
 
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.values["jax_compilation_cache_dir"]:
         try:
             directory = Path.home() / ".cache" / "adeada_jax"
             directory.mkdir(parents=True, exist_ok=True)
@@ -90,7 +93,7 @@ def prefer_faster_convolutions() -> None:
     """
     given = os.environ.get("XLA_FLAGS", "")
     accelerated = any(importlib.util.find_spec(name) for name in ("jax_plugins", "libtpu"))
-    if jaxlib.__version__.startswith(_TRIED_JAXLIBS) and not accelerated and _CPU_FLAG not in given:
+    if jaxlib_version.__version__.startswith(_TRIED_JAXLIBS) and not accelerated and _CPU_FLAG not in given:
         os.environ["XLA_FLAGS"] = f"{given} {_CPU_FLAG}={_CPU_KINDS}".strip()
 
 
@@ -137,7 +140,7 @@ def _in_utf8() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-def _unraisable(happened: Any) -> None:
+def _unraisable(happened: "sys.UnraisableHookArgs") -> None:
     """Where a checkpoint cannot be written, tensorstore still reports to orbax's loop, which is over then."""
     if str(happened.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(happened)

@@ -6,6 +6,7 @@
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from ml_collections import config_dict
 
@@ -205,7 +206,7 @@ def choose(file: str, words: str, *groups: Sequence[str]) -> tuple[str, ...]:
     return tuple(chosen.get(i, group[0]) for i, group in enumerate(groups))
 
 
-def differing_keys(ours: dict, theirs: dict, prefix: str = "") -> list[str]:
+def differing_keys(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> list[str]:
     """The dotted keys in which two nested configurations differ, sorted."""
     keys: list[str] = []
     for key in sorted(set(ours) | set(theirs)):

@@ -21,8 +21,10 @@ from adeada_jax.method.strategies.by_class import SHARES
 from adeada_jax.method.strategies.registry import STRATEGIES
 from adeada_jax.mixtures.engines import COVARIANCE_TYPES
 from adeada_jax.mixtures.shrinkage import PRIORS
+from adeada_jax.models.backbones import BACKBONES
+from adeada_jax.models.heads import HEADS
 from adeada_jax.models.layers import OUTPUT_STRIDES
-from adeada_jax.models.segmenter import BACKBONES, DTYPES, HEADS
+from adeada_jax.models.segmenter import DTYPES
 from adeada_jax.partitions.partition import KINDS
 from adeada_jax.seams import Seam
 from adeada_jax.types import IGNORE_LABEL
@@ -52,7 +54,7 @@ class Rule:
         """What is wrong with a value; '' where nothing is."""
         if type(value) is not self.kind and not (self.kind is float and type(value) is int):
             return f"{value!r} is not {_KINDS[self.kind]}"
-        finite = self.kind is not float or math.isfinite(value)
+        finite = not isinstance(value, float) or math.isfinite(value)
         return "" if finite and self.holds(value) else self.refusal.format(value)
 
 

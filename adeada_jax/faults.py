@@ -57,7 +57,7 @@ def _disk(error: BaseException) -> str | None:
     if isinstance(error, OSError):
         if error.errno not in DISK:
             return None
-        return _of_disk(error.strerror, error.filename, error.errno in _FULL)
+        return _of_disk(str(error.strerror), error.filename, error.errno in _FULL)
     text = str(error)
     words = next((words for words in _DISK_WORDS if words in text), None)
     if words is None or not isinstance(error, Exception):
@@ -89,7 +89,8 @@ def _devices(error: BaseException) -> str | None:
         text = "none of that kind was found; is JAX installed for it?"
     import jax
 
-    asked = f" for JAX_PLATFORMS={jax.config.jax_platforms}" if jax.config.jax_platforms else ""
+    platforms = jax.config.values["jax_platforms"]
+    asked = f" for JAX_PLATFORMS={platforms}" if platforms else ""
     return f"JAX cannot start a device{asked}: {text}"
 
 

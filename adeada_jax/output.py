@@ -4,12 +4,16 @@ import contextlib
 import io
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 class _Descriptor(io.FileIO):
     """Where standard output goes; once nobody reads it any more (`| head`), nowhere."""
 
-    def write(self, content: bytes) -> int:
+    def write(self, content: "Buffer", /) -> int:
         try:
             return super().write(content)
         except OSError:
@@ -18,7 +22,7 @@ class _Descriptor(io.FileIO):
                 nowhere = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nowhere, self.fileno())
                 os.close(nowhere)
-            return len(content)
+            return memoryview(content).nbytes
 
 
 def forgive() -> None:

@@ -47,16 +47,16 @@ def start(coordinator: str = "", count: int = 0, index: int | None = None) -> No
         raise InputError("--coordinator, --num_processes and --process_id: give all three or none")
     if coordinator and not re.fullmatch(r".+:\d+", coordinator):
         raise InputError(f"--coordinator: '{coordinator}' has no port; give HOST:PORT of process 0")
-    if all(given) and index >= count:
+    if all(given) and index is not None and index >= count:
         raise InputError(f"--process_id: {index}, but --num_processes is {count}; they count from 0")
     # Else the runtime takes SIGTERM to itself, for a notice that this program has no use for.
     jax.config.update("jax_enable_preemption_service", False)
-    if jax.config.jax_platforms in (None, "cpu"):
+    if jax.config.values["jax_platforms"] in (None, "cpu"):
         # Collectives between processes on CPUs; without effect on accelerators.
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    arguments = (coordinator, count, index) if all(given) else ()
+    place, number, own = (coordinator, count, index) if all(given) else (None, None, None)
     try:
-        jax.distributed.initialize(*arguments, heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
+        jax.distributed.initialize(place, number, own, heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(

@@ -65,7 +65,7 @@ def between(start: dict[str, float], end: dict[str, float]) -> dict[str, float]:
     return {key: end[key] - start[key] for key in start}
 
 
-def _count_compilation(event: str, seconds: float, **_: object) -> None:
+def _count_compilation(event: str, duration_secs: float, **_: object) -> None:
     """Told by JAX when something was traced, lowered or compiled, and how long that took.
 
     One may contain others, which were told before it, and threads compile at the same time; what counts is
@@ -75,7 +75,7 @@ def _count_compilation(event: str, seconds: float, **_: object) -> None:
         return
     with _lock:
         end = _clock()
-        start, counted = end - seconds, 0.0
+        start, counted = end - duration_secs, 0.0
         while _spans and _spans[-1][1] > start:
             begun, ended = _spans.pop()
             start, counted = min(start, begun), counted + ended - begun

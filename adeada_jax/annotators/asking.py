@@ -168,7 +168,7 @@ def label(
         raise InputError(f"the annotator says that it is done, but gave no answer for {shown(left)}")
     if questions and hasattr(annotator, "amendments"):
         _amend(annotator.amendments(questions[0].round), images, num_classes, directory)
-    facts = getattr(annotator, "facts", dict)()
+    facts: dict[str, Any] = getattr(annotator, "facts", dict)()
     counts = {"images": len(asked), "regions": len(questions) - len(returned)}
     write_json_atomic(answered, {**counts, "returned": returned, **facts})
     return True

@@ -3,13 +3,17 @@
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from adeada_jax.data.images import read_png
+from adeada_jax.data.sources import Images
 from adeada_jax.errors import InputError
 from adeada_jax.types import IGNORE_LABEL, NO_CLASS
+
+if TYPE_CHECKING:
+    from adeada_jax.partitions.store import DividedImages
 
 _IMAGES_AT_ONCE = 4
 
@@ -58,8 +62,10 @@ class LabelStore:
             path = directory / f"{image}.png"
             if path.exists():
                 label = read_label(path, size, num_classes)
-                first = merged is None or directory in self.amended
-                merged = label if first else np.where(label == IGNORE_LABEL, merged, label)
+                if merged is None or directory in self.amended:
+                    merged = label
+                else:
+                    merged = np.where(label == IGNORE_LABEL, merged, label)
         for directory in self.beneath:
             path = directory / f"{image}.png"
             if path.exists():
@@ -105,7 +111,7 @@ class PurchasedLabels:
       known: by image that holds a bought region the number of pixels whose class is known.
     """
 
-    def __init__(self, images, store: LabelStore, num_classes: int):
+    def __init__(self, images: Images, store: LabelStore, num_classes: int):
         """
         Args:
           images: of the target, without labels.
@@ -140,7 +146,7 @@ class PurchasedLabels:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, i: int) -> dict:
+    def __getitem__(self, i: int) -> dict[str, Any]:
         example = dict(self._images[self._index[self.names[i]]])
         example["label"] = self._label(self.names[i])
         return example
@@ -154,7 +160,9 @@ class PoolLabels:
     not tell the two apart.
     """
 
-    def __init__(self, labels: PurchasedLabels, divided: Any, bought: Mapping[str, Sequence[int]]):
+    def __init__(
+        self, labels: PurchasedLabels, divided: "DividedImages", bought: Mapping[str, Sequence[int]]
+    ):
         """
         Args:
           labels: that are known.
@@ -168,7 +176,7 @@ class PoolLabels:
     def __len__(self) -> int:
         return len(self._divided.names)
 
-    def __getitem__(self, i: int) -> dict:
+    def __getitem__(self, i: int) -> dict[str, Any]:
         name = self._divided.names[i]
         if name in self._places:
             example = self._labels[self._places[name]]

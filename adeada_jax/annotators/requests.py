@@ -148,7 +148,8 @@ def write_request(
                 f"Move '{directory}' away to have it made anew"
             )
         return found
-    regions, images = {}, []
+    regions: dict[tuple[str, int], dict[str, Any]] = {}
+    images: list[dict[str, Any]] = []
     for name, own in track(asked.items(), total=len(asked), description="copying images to label"):
         image = divided.images[index[name]]["image"]
         file = f"images/{name}.png"

@@ -13,7 +13,7 @@ from absl import app, flags
 
 from adeada_jax.errors import InputError
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run that asks.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run that asks.", required=True)
 _ROUND = flags.DEFINE_integer(
     "round", None, "Of the questions; unless given, the last that are not all answered. 0: the evaluation's.",
     lower_bound=0,
@@ -40,7 +40,6 @@ _CERT = flags.DEFINE_string("cert", None, "File of a TLS certificate for the pag
 _KEY = flags.DEFINE_string("key", None, "File of the certificate's private key, unless it is in --cert's.")
 _OPEN = flags.DEFINE_bool("open", False, "Open the page in a browser.")
 _WHO = flags.DEFINE_string("who", None, "Who gives the answers; unless given, the user's name.")
-flags.mark_flags_as_required(["workdir"])
 
 
 def main(argv: list[str]) -> None:
@@ -61,7 +60,7 @@ def main(argv: list[str]) -> None:
         desk.status(_WORKDIR.value, _ROUND.value)
     elif _CLOSE.value:
         desk.close_round(_WORKDIR.value, _ROUND.value, name())
-    elif _EXPORT.value:
+    elif _EXPORT.value and _OUTPUT.value is not None:
         desk.export_png(_WORKDIR.value, _ROUND.value, _OUTPUT.value)
     elif _IMPORT.value is not None:
         desk.import_png(_WORKDIR.value, _ROUND.value, _IMPORT.value, name(), accept_extra=_EXTRA.value)

@@ -4,15 +4,22 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from absl import app, flags
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from adeada_jax.bench.mixtures.synthetic import DomainFeatures
 
 PRESETS = {"quick": (2000, 6000), "cityscapes": (20000, 80000), "paper": (119000, 998640)}
 DEFAULT = ["ours", "scikit-learn float32", "scikit-learn float64", "scikit-learn processes"]
 
 _PRESET = flags.DEFINE_enum("preset", "quick", list(PRESETS), "Numbers of target and source regions.")
-_OUTPUT = flags.DEFINE_string("output", None, "Directory for compare.json and compare.png.")
+_OUTPUT = flags.DEFINE_string("output", None, "Directory for compare.json and compare.png.", required=True)
 _FEATURES = flags.DEFINE_list(
     "features",
     None,
@@ -32,10 +39,9 @@ _SCALE = flags.DEFINE_float(
     lower_bound=1e-6,
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of the synthetic features and of the k-means start.")
-flags.mark_flags_as_required(["output"])
 
 
-def read_domains():
+def read_domains() -> "tuple[DomainFeatures, DomainFeatures, int]":
     """Target and source features, and the number of classes."""
     from adeada_jax.bench.mixtures.comparison_tables import read_tables
     from adeada_jax.bench.mixtures.synthetic import domain_pair
@@ -49,7 +55,7 @@ def read_domains():
     return *pair, 19
 
 
-def run_contender(scratch: Path, name: str, label: str, cache: Path, repeats: int) -> dict:
+def run_contender(scratch: Path, name: str, label: str, cache: Path, repeats: int) -> dict[str, Any]:
     """Run a contender in its own process and return what it found."""
     import json
 
@@ -74,7 +80,7 @@ def run_contender(scratch: Path, name: str, label: str, cache: Path, repeats: in
     return {"label": label, **found, "out": str(out.with_suffix(".npy"))}
 
 
-def run_all(scratch: Path) -> list[dict]:
+def run_all(scratch: Path) -> list[dict[str, Any]]:
     """Every contender, ours three times: compiling, with programs from the disk, and with them in memory."""
     runs = []
     cache = scratch / "programs"
@@ -88,7 +94,7 @@ def run_all(scratch: Path) -> list[dict]:
     return runs
 
 
-def buy(kl, orders, budget: int):
+def buy(kl: "np.ndarray", orders: "Sequence[np.ndarray]", budget: int) -> list[int]:
     """Regions bought from each class's order of pi, all at the price 1 (Eq. 6)."""
     import numpy as np
 

@@ -4,10 +4,16 @@ Writes one PNG: for each image the picture, the picture with the borders of its 
 the data set's colours.
 """
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 from absl import app, flags
 
-_DATASET = flags.DEFINE_string("dataset", None, "Such as toy/rendered or toy/filmed.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where it was prepared.")
+if TYPE_CHECKING:
+    import numpy as np
+
+_DATASET = flags.DEFINE_string("dataset", None, "Such as toy/rendered or toy/filmed.", required=True)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where it was prepared.", required=True)
 _SPLIT = flags.DEFINE_string("split", "train", "Which split.")
 _NUM_SEGMENTS = flags.DEFINE_integer("num_segments", 40, "Regions asked of SLIC for an image.", lower_bound=1)
 _COMPACTNESS = flags.DEFINE_float(
@@ -16,8 +22,7 @@ _COMPACTNESS = flags.DEFINE_float(
 _IMAGES = flags.DEFINE_integer("images", 12, "How many images, evenly taken from the split.", lower_bound=1)
 _COLUMNS = flags.DEFINE_integer("columns", 2, "Images in a row of the sheet.", lower_bound=1)
 _WIDTH = flags.DEFINE_integer("width", 256, "Width of one picture on the sheet, in pixels.", lower_bound=16)
-_OUTPUT = flags.DEFINE_string("output", None, "The PNG to write.")
-flags.mark_flags_as_required(["dataset", "data_dir", "output"])
+_OUTPUT = flags.DEFINE_string("output", None, "The PNG to write.", required=True)
 
 
 def main(argv: list[str]) -> None:
@@ -42,7 +47,7 @@ def main(argv: list[str]) -> None:
     print(f"{_OUTPUT.value}: {len(chosen)} images of {_DATASET.value}/{_SPLIT.value}")
 
 
-def strip(example, palette, width: int):
+def strip(example: Mapping[str, Any], palette: "np.ndarray", width: int) -> "np.ndarray":
     """Picture, borders of regions and label of one example side by side: `(H, 3 * width, 3)` uint8."""
     import cv2
     import numpy as np

@@ -13,7 +13,7 @@ from adeada_jax.command_line import checked_config, keep_compiled_programs
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a run, for its last checkpoint.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Or a checkpoint, such as rounds/05/checkpoint.")
-_OUTPUT = flags.DEFINE_string("output", None, "The JSON file to write.")
+_OUTPUT = flags.DEFINE_string("output", None, "The JSON file to write.", required=True)
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Configuration of the model; unless given, config.json of the checkpoint's run."
 )
@@ -24,7 +24,6 @@ _WINDOW = flags.DEFINE_integer("window", None, "Side of sliding windows, in pixe
 _STRIDE = flags.DEFINE_integer("stride", None, "Pixels from one window to the next.")
 _FLIP = flags.DEFINE_boolean("flip", None, "Whether mirrored images go through the network, too.")
 flags.mark_flags_as_mutual_exclusive(["workdir", "checkpoint"], required=True)
-flags.mark_flags_as_required(["output"])
 
 
 def main(argv: list[str]) -> None:
@@ -37,7 +36,7 @@ def main(argv: list[str]) -> None:
     from adeada_jax.telemetry import console
 
     keep_compiled_programs()
-    checkpoint = Path(_CHECKPOINT.value or prediction.checkpoint_of(_WORKDIR.value))
+    checkpoint = Path(_CHECKPOINT.value or prediction.checkpoint_of(_WORKDIR.value or ""))
     config = prediction.config_of(checkpoint, given=config)
     config = prediction.with_passes(config, window=_WINDOW.value, stride=_STRIDE.value, flip=_FLIP.value)
     scores = scoring.evaluate_split(

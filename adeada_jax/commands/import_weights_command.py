@@ -10,9 +10,12 @@ from collections import Counter
 from absl import app, flags
 
 _WEIGHTS = flags.DEFINE_string(
-    "weights", None, "A .pth or .safetensors file, or one of the hub's, such as hf:timm/resnet101.tv_in1k."
+    "weights",
+    None,
+    "A .pth or .safetensors file, or one of the hub's, such as hf:timm/resnet101.tv_in1k.",
+    required=True,
 )
-_OUTPUT = flags.DEFINE_string("output", None, "Directory of the checkpoint to write.")
+_OUTPUT = flags.DEFINE_string("output", None, "Directory of the checkpoint to write.", required=True)
 _MODEL = flags.DEFINE_string(
     "model",
     None,
@@ -22,7 +25,6 @@ _BACKBONE = flags.DEFINE_string(
     "backbone", None, "Refuse a file of another backbone, such as resnet101; or name one of your own."
 )
 _SHA256 = flags.DEFINE_string("sha256", None, "Refuse a file with another SHA-256.")
-flags.mark_flags_as_required(["weights", "output"])
 
 
 def main(argv: list[str]) -> None:

@@ -9,8 +9,9 @@ from adeada_jax.errors import InputError
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Configuration file, such as configs/toy.py; override keys with --config.KEY=VALUE."
 )
+flags.mark_flag_as_required("config")
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Directory of the run; one that holds it unfinished resumes it."
+    "workdir", None, "Directory of the run; one that holds it unfinished resumes it.", required=True
 )
 _DRY_RUN = flags.DEFINE_bool(
     "dry_run", False, "Print what would be done, and what would stop it; train and write nothing."
@@ -33,7 +34,6 @@ _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Number of this process, 
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "Several processes that find each other: by Slurm, Open MPI, GKE or a TPU pod."
 )
-flags.mark_flags_as_required(["config", "workdir"])
 
 
 def main(argv: list[str]) -> int:

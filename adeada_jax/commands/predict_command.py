@@ -14,8 +14,8 @@ from adeada_jax.command_line import checked_config, keep_compiled_programs
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a run, for a checkpoint of it.")
 _ROUND = flags.DEFINE_string("round", "last", "Of the run: best (by mIoU), last, or a number.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Or a checkpoint, such as rounds/05/checkpoint.")
-_IMAGES = flags.DEFINE_string("images", None, "Folder of PNGs and JPEGs of any sizes.")
-_OUTPUT = flags.DEFINE_string("output", None, "Folder for the predictions.")
+_IMAGES = flags.DEFINE_string("images", None, "Folder of PNGs and JPEGs of any sizes.", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for the predictions.", required=True)
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Configuration of the model; unless given, config.json of the checkpoint's run."
 )
@@ -26,7 +26,6 @@ _WINDOW = flags.DEFINE_integer("window", None, "Side of sliding windows, in pixe
 _STRIDE = flags.DEFINE_integer("stride", None, "Pixels from one window to the next.")
 _FLIP = flags.DEFINE_boolean("flip", None, "Whether mirrored images go through the network, too.")
 flags.mark_flags_as_mutual_exclusive(["workdir", "checkpoint"], required=True)
-flags.mark_flags_as_required(["images", "output"])
 
 
 def main(argv: list[str]) -> None:
@@ -37,7 +36,7 @@ def main(argv: list[str]) -> None:
     from adeada_jax.run import prediction
 
     keep_compiled_programs()
-    checkpoint = Path(_CHECKPOINT.value or prediction.checkpoint_of(_WORKDIR.value, _ROUND.value))
+    checkpoint = Path(_CHECKPOINT.value or prediction.checkpoint_of(_WORKDIR.value or "", _ROUND.value))
     config = prediction.config_of(checkpoint, given=config)
     config = prediction.with_passes(config, window=_WINDOW.value, stride=_STRIDE.value, flip=_FLIP.value)
     count = prediction.predict_folder(

@@ -10,11 +10,12 @@ _DATASET = flags.DEFINE_string(
     None,
     "What to prepare: gta5, synthia, cityscapes, folder (your own images), toy (both domains) or one of your "
     "own as package.module:Name.",
+    required=True,
 )
 _SOURCE_DIR = flags.DEFINE_string(
     "source_dir", "", "Folder of the data set as downloaded (docs/data.md); the toy streets need none."
 )
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets go.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets go.", required=True)
 _NUM_SEGMENTS = flags.DEFINE_integer("num_segments", 40, "Regions asked of SLIC for an image.", lower_bound=1)
 _COMPACTNESS = flags.DEFINE_float(
     "compactness", 10.0, "SLIC's weight of nearness against likeness of colour."
@@ -31,7 +32,6 @@ _WRITE_CLASSES = flags.DEFINE_bool(
     "write_classes", False,
     "Write a classes.yaml of the ids or colours in the labels of --dataset=folder, to be looked through.",
 )  # fmt: skip
-flags.mark_flags_as_required(["dataset", "data_dir"])
 
 
 def main(argv: list[str]) -> None:

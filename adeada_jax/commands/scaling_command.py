@@ -1,10 +1,17 @@
 """Speed over numbers of devices: python scripts/scaling.py --output=DIR [--simulate --devices=1,2]."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import app, flags
 
-_OUTPUT = flags.DEFINE_string("output", None, "Directory for scaling.json, scaling.md and scaling.png.")
+if TYPE_CHECKING:
+    from adeada_jax.bench.scaling.workloads import Point
+
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Directory for scaling.json, scaling.md and scaling.png.", required=True
+)
 _STAGES = flags.DEFINE_list("stages", "warmup,finetune,inference,density", "What to time.")
 _DEVICES = flags.DEFINE_list("devices", None, "Numbers of devices; by default 1, 2, 4, ... up to all.")
 _SIMULATE = flags.DEFINE_bool("simulate", False, "Simulate devices on the CPU; they share its cores.")
@@ -17,7 +24,6 @@ _HEIGHT = flags.DEFINE_integer("height", 1024, "Height of the images in pixels."
 _WIDTH = flags.DEFINE_integer("width", 2048, "Width of the images in pixels.", lower_bound=32)
 _FREEZE = flags.DEFINE_bool("freeze_batch_norm", True, "As config.model.freeze_batch_norm.")
 _STEPS = flags.DEFINE_integer("steps", 10, "Steps that are timed.", lower_bound=1)
-flags.mark_flags_as_required(["output"])
 
 
 def main(argv: list[str]) -> None:
@@ -80,7 +86,7 @@ def _whole_numbers(flag: str, values: list[str]) -> list[int]:
     return sorted(set(numbers))
 
 
-def _check(points: list) -> None:
+def _check(points: "Sequence[Point]") -> None:
     from adeada_jax.errors import InputError
     from adeada_jax.models.segmenter import DTYPES
 

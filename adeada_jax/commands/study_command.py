@@ -91,7 +91,8 @@ def check_flags() -> None:
 
 def run() -> None:
     """Runs or resumes a study."""
-    config = checked_config(_CONFIG.value)
+    config, workdir = checked_config(_CONFIG.value), _WORKDIR.value
+    assert workdir  # `check_flags` asks for it
     from adeada_jax.run.class_agreement import resolve
     from adeada_jax.study.study import run_study
     from adeada_jax.study.study_plan import make_plan
@@ -102,5 +103,5 @@ def run() -> None:
         config, strategies=_STRATEGIES.value, seeds=_SEEDS.value, references=_REFERENCES.value,
         ablations=_ABLATIONS.value, settings=_SETTINGS.value,
     )  # fmt: skip
-    complete = run_study(config, plan, _WORKDIR.value, jobs=_JOBS.value, command=sys.argv)
+    complete = run_study(config, plan, workdir, jobs=_JOBS.value, command=sys.argv)
     sys.exit(0 if complete else 1)

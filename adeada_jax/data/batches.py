@@ -2,20 +2,35 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from adeada_jax.data import transforms
 
 _WORKERS = 2
+T = TypeVar("T", covariant=True)
 
 
-def read_ahead(source: Any, *, ahead: int = 16) -> Iterator[dict[str, Any]]:
+class Indexed(Protocol[T]):
+    """Random access."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> T: ...
+
+
+class Examples(Indexed[dict[str, Any]], Protocol):
+    """Examples with the names of their images."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+
+def read_ahead(source: Indexed[T], *, ahead: int = 16) -> Iterator[T]:
     """The examples of a random-access source in order, the next ones decoded by threads meanwhile."""
     with ThreadPoolExecutor(_WORKERS) as threads:
-        waiting: deque = deque()
+        waiting: deque[Future[T]] = deque()
         for i in range(len(source)):
             waiting.append(threads.submit(source.__getitem__, i))
             if len(waiting) > ahead:
@@ -25,7 +40,7 @@ def read_ahead(source: Any, *, ahead: int = 16) -> Iterator[dict[str, Any]]:
 
 
 def whole_image_batches(
-    source: Any, map_key: str, *, batch_size: int, height: int, width: int
+    source: Indexed[dict[str, Any]], map_key: str, *, batch_size: int, height: int, width: int
 ) -> Iterator[dict[str, Any]]:
     """Batches whose images have the network's size and whose maps keep their own.
 

@@ -1,8 +1,8 @@
 """Data sets by name: the project's own, and anyone's that lies on disk."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from adeada_jax import invocation, seams
@@ -12,7 +12,7 @@ from adeada_jax.data.builders.gta5 import Gta5
 from adeada_jax.data.builders.layout import DataSet
 from adeada_jax.data.builders.synthia import Synthia
 
-ON_DISK: dict[str, Callable[[], DataSet]] = {
+ON_DISK: dict[str, type[DataSet]] = {
     "gta5": Gta5, "synthia": Synthia, "cityscapes": Cityscapes, "folder": Folder,
 }  # fmt: skip
 
@@ -82,7 +82,7 @@ def directory_of(name: str) -> str:
     return f"{found.name}/{found.version}"
 
 
-def remedy(name: str, data_dir: Any) -> str:
+def remedy(name: str, data_dir: str | Path) -> str:
     """The command that prepares a data set."""
     what = "toy" if name in EMBEDDED else f"{name} --source_dir=DIR"
     return f"run: {invocation.command('prepare_data')} --dataset={what} --data_dir={data_dir}"

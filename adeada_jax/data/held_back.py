@@ -3,6 +3,8 @@
 from collections.abc import Sequence, Set
 from typing import Any
 
+import numpy as np
+
 from adeada_jax.data import sources
 from adeada_jax.data.fingerprint import digest
 from adeada_jax.errors import InputError
@@ -42,14 +44,14 @@ class SplitPart:
       names, sizes, marks, label_marks: of these images, as of `sources.ImageSource`.
     """
 
-    def __init__(self, source: sources.ImageSource, positions: Sequence[int]):
+    def __init__(self, source: sources.Images, positions: Sequence[int]):
         self._source, self.positions = source, tuple(positions)
         self.names = tuple(source.names[i] for i in positions)
         self.sizes = tuple(source.sizes[i] for i in positions)
         self.marks = tuple(source.marks[i] for i in positions)
         self.label_marks = tuple(source.label_marks[i] for i in positions)
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._source, self.positions)
 
     def __getattr__(self, name: str) -> Any:
@@ -62,6 +64,7 @@ class SplitPart:
         """An example; see `sources.ImageSource`."""
         return self._source[self.positions[index]]
 
-    def label(self, index: int) -> Any:
+    def label(self, index: int) -> np.ndarray:
         """A label, of a labelled source; see `sources.LabelledSource.label`."""
-        return self._source.label(self.positions[index])  # type: ignore[attr-defined]
+        labelled: Any = self._source
+        return labelled.label(self.positions[index])

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate
 from typing import Any, Protocol
@@ -22,6 +22,9 @@ from adeada_jax.errors import InputError
 _ENDLESS = 2**50
 
 
+Batches = Generator[dict[str, np.ndarray], None, None]  # with a method `close`
+
+
 class Source(Protocol):
     """Anything with random access to examples: dicts with `image` and perhaps `label`."""
 
@@ -34,7 +37,7 @@ def training_batches(
     source: Source, *, batch_size: int, seed: int, height: int, width: int, augment: bool = True,
     start_step: int = 0, threads: int = 1, prefetch: int = 16, workers: int = 0, process_index: int = 0,
     process_count: int = 1,
-) -> Iterator[dict[str, np.ndarray]]:  # fmt: skip
+) -> Batches:  # fmt: skip
     """Endless shuffled batches, made by background threads or processes.
 
     The batch of step t is a pure function of the source, the options and (seed, t), however many threads or
@@ -89,8 +92,8 @@ def training_batches(
     return _with_places(parts.mp_prefetch(options, worker_init_fn=_start_worker), process_index * own)
 
 
-def _with_places(batches: Any, first: int) -> Iterator[dict[str, np.ndarray]]:
-    iterator = iter(batches)
+def _with_places(batches: Iterable[dict[str, np.ndarray]], first: int) -> Batches:
+    iterator: Any = iter(batches)  # grain's, which can be closed
     try:
         for batch in iterator:
             yield {**batch, "place": first + np.arange(len(batch["image"]), dtype=np.int32)}
@@ -112,13 +115,15 @@ def _start_worker(index: int, count: int) -> None:
 
 def _end_with_parent() -> None:
     """A training that was killed cannot stop its workers."""
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this is a worker
+    parent.join()
     os._exit(1)
 
 
 def joined(
     first: Iterator[dict[str, np.ndarray]], second: Iterator[dict[str, np.ndarray]], *, size: int
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Batches:
     """Batches of which the first half, `size` images over all processes, comes from one stream."""
     for one, other in zip(first, second, strict=True):
         other = {**other, "place": size + other["place"]}

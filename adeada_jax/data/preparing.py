@@ -8,7 +8,7 @@ from adeada_jax import seams
 from adeada_jax.data.builders import writing
 from adeada_jax.data.builders.folder import Folder
 from adeada_jax.data.builders.layout import DataSet
-from adeada_jax.data.data_sets import EMBEDDED, directory_of, find_data_set, named_by
+from adeada_jax.data.data_sets import EMBEDDED, ToyStreets, directory_of, find_data_set, named_by
 from adeada_jax.data.prepared import is_complete, open_builder
 from adeada_jax.errors import InputError
 
@@ -35,22 +35,27 @@ def prepare(
         since, which are listed in print, and `update` is not set.
     """
     found, directory = find_data_set(dataset), Path(data_dir) / directory_of(dataset)
-    embedded = dataset in EMBEDDED
     whole = is_complete(directory) and not update and not writing.leftovers(directory)
     # What is complete is only read, wherever it lies.
-    if whole and (embedded or not _outdated(found, dataset, data_dir, update=False, options=options)):
+    if whole and (
+        isinstance(found, ToyStreets)
+        or not _outdated(found, dataset, data_dir, update=False, options=options)
+    ):
         return
     with writing.locked(Path(data_dir)):
         writing.tidy(directory)
         if is_complete(directory):
-            if embedded or not _outdated(found, dataset, data_dir, update=update, options=options):
+            if isinstance(found, ToyStreets) or not _outdated(
+                found, dataset, data_dir, update=update, options=options
+            ):
                 shutil.rmtree(writing.parts_directory(directory), ignore_errors=True)
                 return
         elif directory.exists():
-            if not embedded:  # nothing goes before it is known that there is something to make it of
+            # Nothing goes before it is known that there is something to make it of.
+            if not isinstance(found, ToyStreets):
                 found.find(options.get("source_dir", ""))
             shutil.rmtree(directory)
-        if embedded:
+        if isinstance(found, ToyStreets):
             writing.write_toy_streets(found.domain, Path(data_dir), progress, **options)
         else:
             writing.write_from_files(found, directory, Path(data_dir), progress, **options)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from adeada_jax.data.sources import LabelledImages
 from adeada_jax.types import IGNORE_LABEL
 
 # An image has a class if that has this share of its pixels: DAFormer's 3,000 pixels of GTA5's 1914x1052.
@@ -13,7 +14,7 @@ LEAST_SHARE = 3_000 / (1914 * 1052)
 _AT_ONCE = 4  # labels that are read at the same time
 
 
-def class_shares(source: Any, indices: Iterable[int], num_classes: int) -> np.ndarray:
+def class_shares(source: LabelledImages, indices: Iterable[int], num_classes: int) -> np.ndarray:
     """`(N, C)` float64: the share of each image's pixels that each class has.
 
     Args:
@@ -52,7 +53,7 @@ class RareClassImages:
     The draws are made once; another seed makes others. Some images occur several times, others not at all.
     """
 
-    def __init__(self, source: Any, shares: np.ndarray, *, temperature: float, seed: int):
+    def __init__(self, source: LabelledImages, shares: np.ndarray, *, temperature: float, seed: int):
         """
         Args:
           source: of examples.

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from adeada_jax.data.sources import LabelledImages
 from adeada_jax.types import IGNORE_LABEL
 
 
-def relabelled(source: Any, class_names: Sequence[str], palette: np.ndarray) -> Any:
+def relabelled(source: LabelledImages, class_names: Sequence[str], palette: np.ndarray) -> LabelledImages:
     """A source with these classes; itself, where they are its own.
 
     Args:
@@ -29,13 +30,13 @@ class Relabelled:
       palette: `(C, 3)` uint8 RGB.
     """
 
-    def __init__(self, source: Any, class_names: tuple[str, ...], palette: np.ndarray):
+    def __init__(self, source: LabelledImages, class_names: tuple[str, ...], palette: np.ndarray):
         self._source = source
         self.class_names, self.palette = class_names, palette
         self._ids = np.full(IGNORE_LABEL + 1, IGNORE_LABEL, np.uint8)
         self._ids[: len(source.class_names)] = [class_names.index(name) for name in source.class_names]
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._source, self.class_names, self.palette)
 
     def __getattr__(self, name: str) -> Any:

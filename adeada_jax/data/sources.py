@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -12,6 +12,48 @@ from adeada_jax.data.images import decode_image, decode_map
 from adeada_jax.data.prepared import open_split
 from adeada_jax.errors import InputError
 from adeada_jax.types import IGNORE_LABEL
+
+S = TypeVar("S", bound="ImageSource")
+
+
+class Images(Protocol):
+    """What is read of a split's images: an `ImageSource`, which says what each is, or some of one."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def positions(self) -> tuple[int, ...]: ...
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]: ...
+    @property
+    def marks(self) -> tuple[str, ...]: ...
+    @property
+    def label_marks(self) -> tuple[str, ...]: ...
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+    @property
+    def palette(self) -> np.ndarray: ...
+    @property
+    def labelled(self) -> bool: ...
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def data_dir(self) -> str: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def directory(self) -> Path: ...
+    @property
+    def digest(self) -> str: ...
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+
+class LabelledImages(Images, Protocol):
+    """The same with labels; see `LabelledSource`."""
+
+    def label(self, index: int) -> np.ndarray: ...
 
 
 def open_images(dataset: str, data_dir: str | Path, split: str) -> "ImageSource":
@@ -76,7 +118,7 @@ class ImageSource:
         self._records = _open_records(info, dataset, data_dir, split, self._FIELDS)
         check_unchanged(self)
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return open_again, (type(self), self.dataset, self.data_dir, self.split, self.digest)
 
     def __len__(self) -> int:
@@ -166,14 +208,14 @@ class LabelledSource(ImageSource):
         return label.astype(np.uint8)
 
 
-def open_again(kind: type, dataset: str, data_dir: str, split: str, digest: str) -> Any:
+def open_again(kind: type[S], dataset: str, data_dir: str, split: str, digest: str) -> S:
     """Opens a source another time; of the same data."""
     source = kind(dataset, data_dir, split)
     check_same(source, digest)
     return source
 
 
-def check_same(source: "ImageSource", digest: str) -> None:
+def check_same(source: Images, digest: str) -> None:
     """Checks that a source is of the data that had this checksum when they were opened first.
 
     Raises:
@@ -183,7 +225,7 @@ def check_same(source: "ImageSource", digest: str) -> None:
         raise _replaced(source)
 
 
-def check_unchanged(source: "ImageSource") -> None:
+def check_unchanged(source: Images) -> None:
     """Checks that the data set was not prepared anew since a source was opened.
 
     Raises:
@@ -194,7 +236,7 @@ def check_unchanged(source: "ImageSource") -> None:
         raise _replaced(source)
 
 
-def _replaced(source: "ImageSource") -> InputError:
+def _replaced(source: Images) -> InputError:
     return InputError(
         f"data set '{source.dataset}' in '{source.data_dir}' was prepared anew while it was read; start again"
     )

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from adeada_jax.data.batches import Examples
+
 
 class Subset:
     """Some examples of a source, in the order given.
@@ -11,7 +13,7 @@ class Subset:
       names: of those examples.
     """
 
-    def __init__(self, source: Any, indices: Sequence[int]):
+    def __init__(self, source: Examples, indices: Sequence[int]):
         self._source = source
         self._indices = indices
         self.names = tuple(source.names[i] for i in indices)

@@ -56,7 +56,7 @@ def augment(example: Example, rng: np.random.Generator, *, height: int, width: i
     mirrored = rng.random() < 0.5
 
     result = scale_and_back(example, scale, height=height, width=width)
-    result["image"] = color_jitter(result["image"], factors, order)
+    result["image"] = color_jitter(result["image"], factors.tolist(), order.tolist())
     if mirrored:
         result = {key: cv2.flip(value, 1) for key, value in result.items()}
     return result

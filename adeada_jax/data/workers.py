@@ -65,7 +65,9 @@ def _start_worker() -> None:
 
 def _end_with_parent() -> None:
     """Ends this worker when its parent is gone; one that was killed could not tell it to."""
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this is a worker
+    parent.join()
     os._exit(1)
 
 

@@ -21,7 +21,8 @@ class Partition(Protocol):
       settings: JSON-able; a partition of other settings makes other regions, and its maps lie elsewhere.
     """
 
-    settings: Mapping[str, Any]
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
 
     def divide(self, image: np.ndarray, name: str) -> np.ndarray:
         """Divides an image.

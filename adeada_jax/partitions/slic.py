@@ -27,13 +27,12 @@ class Slic:
     """SLIC superpixels, the paper's."""
 
     def __init__(self, options: Mapping[str, Any]):
-        self.settings = {
-            "num_segments": int(options["num_segments"]),
-            "compactness": float(options["compactness"]),
-        }
+        self._number = int(options["num_segments"])
+        self._compactness = float(options["compactness"])
+        self.settings = {"num_segments": self._number, "compactness": self._compactness}
 
     def divide(self, image: np.ndarray, name: str) -> np.ndarray:
-        return slic_regions(image, **self.settings)
+        return slic_regions(image, num_segments=self._number, compactness=self._compactness)
 
 
 def slic_regions(image: np.ndarray, *, num_segments: int = 40, compactness: float = 10.0) -> np.ndarray:
@@ -83,7 +82,8 @@ def _oversegmented(image: np.ndarray, num_segments: int, compactness: float) -> 
         if regions.max() + 1 >= num_segments:
             return regions.reshape(segments.shape)
     # Colours that change from pixel to pixel leave SLIC no patches: all pixels go to one neighbour.
-    return grid_regions(*image.shape[:2], min(num_segments * _SURPLUS, image.shape[0] * image.shape[1]))
+    height, width = image.shape[:2]
+    return grid_regions(height, width, min(num_segments * _SURPLUS, height * width))
 
 
 def _merged(image: np.ndarray, regions: np.ndarray, number: int, compactness: float) -> np.ndarray:

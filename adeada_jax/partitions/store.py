@@ -54,7 +54,7 @@ class DividedImages:
       bytes: that the maps take, about and at most.
     """
 
-    def __init__(self, images: sources.ImageSource, options: Mapping[str, Any]):
+    def __init__(self, images: sources.Images, options: Mapping[str, Any]):
         """
         Args:
           images: the split.
@@ -76,7 +76,7 @@ class DividedImages:
         self.index = self.directory / f"{images.split}-{digest(' '.join(keys).encode())[:12]}.json"
         self.bytes = int(_BYTES_A_PIXEL * sum(height * width for height, width in images.sizes))
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.images, self.options)
 
     def __len__(self) -> int:
@@ -186,7 +186,7 @@ def _make(options: str, dataset: str, data_dir: str, split: str, data: str, item
     return digest(encoded)
 
 
-def _try_to_make(make: functools.partial, item: _Map) -> None:
+def _try_to_make(make: functools.partial[Any], item: _Map) -> None:
     try:
         make(item)
     except InputError:  # which is raised again where it can be told

@@ -3,6 +3,7 @@
 import html
 import io
 import re
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 INK, SOFT, LINE, ACCENT, CARD = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
 _VARIABLES = {INK: "ink", SOFT: "soft", LINE: "line", ACCENT: "accent", CARD: "card"}
 
-STYLE = {
+STYLE: dict[Any, object] = {  # of matplotlib's own keys
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
     "text.color": INK,

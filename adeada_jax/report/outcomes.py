@@ -94,12 +94,13 @@ def class_matrix(
     counts = [Counter(outcome.given for outcome in one.outcomes) for one in given]
     present = [c for c in range(len(class_names)) if any(count[c] for count in counts)]
     tops = [max(count[c] for c in present) for count in counts]
-    asked = [outcome for one in given for outcome in one.outcomes if outcome.suggested is not None]
+    asked = [(outcome.given, outcome.suggested) for one in given for outcome in one.outcomes
+             if outcome.suggested is not None]  # fmt: skip
     rows = []
     for c in present:
         numbers = [Cell(f"{count[c]:,}" if count[c] else "-", round(count[c] / max(top, 1), 3))
                    for count, top in zip(counts, tops, strict=True)]  # fmt: skip
-        suggested = Counter(outcome.suggested for outcome in asked if outcome.given == c)
+        suggested = Counter(suggestion for answer, suggestion in asked if answer == c)
         total, taken = suggested.total(), suggested.pop(c, 0)
         share = Cell(_percent(taken, total), round(taken / max(total, 1), 3))
         instead = ", ".join(f"{class_names[s]} {n:,}" for s, n in suggested.most_common(_INSTEAD))

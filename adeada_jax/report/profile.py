@@ -24,12 +24,11 @@ def time_by_part(events: Sequence[Mapping[str, Any]]) -> dict[int, dict[str, flo
     """
     rounds: dict[int, dict[str, float]] = {}
     for event in events:
-        counted = {part: event.get(f"{part}_seconds") for part in _COUNTED}
-        total = event.get("seconds")
-        if total is None or None in counted.values():
+        if any(event.get(key) is None for key in ("seconds", *(f"{part}_seconds" for part in _COUNTED))):
             continue
+        counted = {part: event[f"{part}_seconds"] for part in _COUNTED}
         seconds = rounds.setdefault(event["round"], dict.fromkeys(PARTS, 0.0))
         for part, value in counted.items():
             seconds[part] += value
-        seconds[_PART_OF.get(event["stage"], "other")] += max(0.0, total - sum(counted.values()))
+        seconds[_PART_OF.get(event["stage"], "other")] += max(0.0, event["seconds"] - sum(counted.values()))
     return dict(sorted(rounds.items()))

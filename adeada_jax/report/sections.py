@@ -167,7 +167,9 @@ def divergence_matrix(
 
 def method_rows(selections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Regions and pixels by round and method, in the order bought, with the share of the round's pixels."""
-    regions, pixels, totals = Counter(), Counter(), Counter()
+    regions: Counter[tuple[int, str]] = Counter()
+    pixels: Counter[tuple[int, str]] = Counter()
+    totals: Counter[int] = Counter()
     for row in selections:
         key = int(row["round"]), row["method"]
         regions[key] += 1

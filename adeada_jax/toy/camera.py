@@ -17,7 +17,7 @@ def film(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
       `(H, W, 3)` uint8 RGB.
     """
     height, width = image.shape[:2]
-    picture = image.astype(np.float32) / 255
+    picture: np.ndarray = image.astype(np.float32) / 255
     picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.35, 0.55)) * height / 128)
     gray = picture.mean(axis=2, keepdims=True)
     picture = gray + (picture - gray) * np.float32(rng.uniform(0.85, 0.95))  # pale colours

@@ -109,4 +109,5 @@ def choose_color(rng: np.random.Generator, family: str) -> tuple[float, float, f
     colors = COLORS[family]
     color = colors[int(rng.integers(len(colors)))]
     off = rng.uniform(0.9, 1.1) + rng.uniform(-0.03, 0.03, 3)
-    return tuple(float(c) for c in np.clip(np.asarray(color) * off, 0, 255))
+    red, green, blue = np.clip(np.asarray(color) * off, 0, 255)
+    return float(red), float(green), float(blue)

@@ -3,6 +3,7 @@
 World coordinates are metres: x to the right, y up from the ground, z forward from the camera.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -51,7 +52,8 @@ def shade(color: Color, factor: float) -> Color:
 
 def mix(color: Color, other: Color, weight: float) -> Color:
     """`color` with a share `weight` of `other`."""
-    return tuple(c + (o - c) * weight for c, o in zip(color, other, strict=True))
+    red, green, blue = (c + (o - c) * weight for c, o in zip(color, other, strict=True))
+    return red, green, blue
 
 
 class Canvas:
@@ -93,7 +95,8 @@ class Canvas:
     def hazed(self, color: Color) -> Color:
         """A colour as seen from the depth set last."""
         clear = self._clear
-        return tuple(min(255.0, h + (c - h) * clear) for c, h in zip(color, self._haze, strict=True))
+        red, green, blue = (min(255.0, h + (c - h) * clear) for c, h in zip(color, self._haze, strict=True))
+        return red, green, blue
 
     def polygon(self, points: np.ndarray, color: Color, label: int | None = None) -> None:
         """Fills a polygon of `(N, 2)` pixels."""
@@ -104,7 +107,9 @@ class Canvas:
             cv2.fillPoly(self.label, [vertices], label, cv2.LINE_8, _SHIFT)
             cv2.fillPoly(self.new, [vertices], self._new, cv2.LINE_8, _SHIFT)
 
-    def world_polygon(self, points: list, color: Color, label: int | None = None) -> None:
+    def world_polygon(
+        self, points: Sequence[Sequence[float]], color: Color, label: int | None = None
+    ) -> None:
         """Fills a polygon of world points (x, y, z)."""
         self.polygon(self.camera.project(np.asarray(points, np.float64)), color, label)
 
@@ -150,13 +155,19 @@ class Canvas:
         cv2.addWeighted(self.image, opacity, behind, 1 - opacity, 0, dst=self.image)
 
     def stroke(
-        self, points: list, width: float, color: Color, label: int | None = None, *, least: int = 1
+        self,
+        points: Sequence[Sequence[float]],
+        width: float,
+        color: Color,
+        label: int | None = None,
+        *,
+        least: int = 1,
     ) -> None:
         """Draws a line through world points; `width` in metres, at least `least` pixels."""
-        points = np.asarray(points, np.float64)
+        world = np.asarray(points, np.float64)
         limit = 8 * self.image.shape[1]
-        vertices = np.rint(np.clip(self.camera.project(points), -limit, limit)).astype(np.int32)
-        thickness = max(least, round(self.camera.pixels(width, float(points[:, 2].mean()))))
+        vertices = np.rint(np.clip(self.camera.project(world), -limit, limit)).astype(np.int32)
+        thickness = max(least, round(self.camera.pixels(width, float(world[:, 2].mean()))))
         cv2.polylines(self.image, [vertices], False, self.hazed(color), thickness)
         if label is not None:
             cv2.polylines(self.label, [vertices], False, label, thickness)

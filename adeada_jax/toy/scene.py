@@ -5,6 +5,7 @@ occurs follows Cityscapes' long tail, except that no class is rarer than in ever
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -63,7 +64,8 @@ def paint_scene(rng: np.random.Generator, domain: str, height: int, width: int) 
 
 def _street(rng: np.random.Generator) -> Street:
     road = (float(rng.uniform(-5.5, -4.0)), float(rng.uniform(2.6, 4.0)))
-    strip = tuple(float(rng.uniform(0.8, 1.8)) if rng.random() < 0.25 else 0.0 for _ in range(2))
+    left, right = (float(rng.uniform(0.8, 1.8)) if rng.random() < 0.25 else 0.0 for _ in range(2))
+    strip = (left, right)
     widths = rng.uniform(1.8, 3.2, 2)
     pavement = (road[0] - strip[0] - float(widths[0]), road[1] + strip[1] + float(widths[1]))
     crossing = float(rng.uniform(7, 14)) if rng.random() < 0.2 else 0.0
@@ -155,7 +157,7 @@ def _place_beside(
 ) -> None:
     """Posts, signs, lights, bins and trees on both pavements."""
 
-    def add(depth: float, paint: Callable[..., None], *args, **place) -> None:
+    def add(depth: float, paint: Callable[..., None], *args: object, **place: object) -> None:
         things.append((depth, lambda: paint(canvas, *args, **place)))
 
     for index, side in enumerate((-1, 1)):
@@ -186,18 +188,12 @@ def _place_people(
     for _ in range(int(rng.integers(0, 6))):
         index = int(rng.integers(2))
         x, z = _on_pavement(rng, street, index), float(rng.uniform(5.5, 15))
-        things.append((z, lambda x=x, z=z: people.paint_person(canvas, style, rng, x=x, z=z)))
+        things.append((z, partial(people.paint_person, canvas, style, rng, x=x, z=z)))
     for chance, motorcycle in ((0.22, False), (0.12, True)):
         if rng.random() < chance:
             x, z = float(rng.uniform(left + 0.8, right - 0.8)), float(rng.uniform(5.0, 9))
-            things.append(
-                (
-                    z,
-                    lambda x=x, z=z, m=motorcycle: people.paint_rider(
-                        canvas, style, rng, x=x, z=z, motorcycle=m
-                    ),
-                )
-            )
+            rider = partial(people.paint_rider, canvas, style, rng, x=x, z=z, motorcycle=motorcycle)
+            things.append((z, rider))
     if rng.random() < 0.2:
         x, z = _on_pavement(rng, street, int(rng.integers(2))), float(rng.uniform(5, 9))
         things.append((z, lambda: people.paint_bicycle(canvas, rng, x=x, z=z)))

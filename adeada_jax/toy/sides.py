@@ -56,7 +56,9 @@ def _beams(canvas: Canvas, x: float, z: Range, height: float, color: Color) -> N
             canvas.stroke([(x, 3.0, at), (x, 5.6, min(at + step, z[1]))], 0.22, color)
 
 
-def _curtain(canvas: Canvas, x: float, z: Range, height: float, front: Color, rng) -> None:
+def _curtain(
+    canvas: Canvas, x: float, z: Range, height: float, front: Color, rng: np.random.Generator
+) -> None:
     dark = shade(front, 0.62)
     for y in np.arange(1.6, height, 1.6):
         level = shade(front, float(rng.uniform(0.85, 1.25)))
@@ -66,7 +68,9 @@ def _curtain(canvas: Canvas, x: float, z: Range, height: float, front: Color, rn
         canvas.stroke([(x, 0, at), (x, height, at)], 0.12, dark)
 
 
-def _windows(canvas: Canvas, kind: str, x: float, z: Range, height: float, front: Color, rng) -> None:
+def _windows(
+    canvas: Canvas, kind: str, x: float, z: Range, height: float, front: Color, rng: np.random.Generator
+) -> None:
     pane = (66, 84, 110) if kind != "panel" else (40, 48, 52)
     frame = mix(front, (255, 255, 255), 0.5)
     bays = np.arange(z[0] + 0.7, z[1] - 1.3, 2.4 if z[0] < 30 else 3.6)

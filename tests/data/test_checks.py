@@ -10,6 +10,7 @@ from adeada_jax.data import preparing
 from adeada_jax.data.builders import checks
 from adeada_jax.data.builders.checks import check_png, image_file_size
 from adeada_jax.data.builders.cityscapes import Cityscapes
+from adeada_jax.data.builders.layout import Item
 from adeada_jax.data.images import encode_png
 from adeada_jax.errors import InputError
 
@@ -120,3 +121,12 @@ def test_files_that_vanish_are_named(folder):
     content.items[0].image.unlink()
     with pytest.raises(InputError, match=r"leftImg8bit.png' cannot be read: No such file"):
         checks.check(content, jobs=1, bar=no_bar)
+
+
+def test_a_label_that_the_data_set_gives_no_reader_for_is_a_problem(tmp_path, png):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(png)
+    found = checks.inspect(Item("a", tmp_path / "a.png", tmp_path / "b.png"), read_label=None)
+    assert found.problems == (
+        f"label '{tmp_path / 'b.png'}' cannot be read: the data set's Content has no read_label",
+    )

@@ -161,7 +161,7 @@ def _tasks(work: Work, who: str, request: Request, body: Mapping[str, Any]) -> A
     fits = pairs and all(isinstance(key[0], str) and isinstance(key[1], int) for key in held)
     if not fits or not isinstance(page, str) or type(count) is not int or len(page) > 64:
         raise RefusedError(400, "give request, page, held and count")
-    id = body.get("request")
+    id: str = body.get("request", "")
     tasks = work.tasks(
         who, id, page, [(key[0], key[1]) for key in held[:_MOST_HELD]], min(count, _MOST_TASKS)
     )

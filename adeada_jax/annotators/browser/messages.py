@@ -56,10 +56,12 @@ def answer_of(entry: Any, request: AskedRound, who: str) -> Sent:
     """
     if not isinstance(entry, Mapping):
         raise InputError("an answer is an object")
-    key = entry.get("image"), entry.get("region")
-    asked = request.by_key.get(key) if all(isinstance(part, str | int) for part in key) else None
+    image, region = entry.get("image"), entry.get("region")
+    asked = (
+        request.by_key.get((image, region)) if isinstance(image, str) and isinstance(region, int) else None
+    )
     if asked is None:
-        raise InputError(f"region {key[1]} of image '{key[0]}' was not asked for in this round")
+        raise InputError(f"region {region} of image '{image}' was not asked for in this round")
     role, kind = entry.get("role", "first"), entry.get("kind")
     if role not in ROLES or kind not in KINDS:
         raise InputError(f"an answer of kind {kind!r} and role {role!r} is not known")

@@ -67,7 +67,10 @@ def check(content: Content, *, jobs: int | None, bar: Bar) -> Content:
       InputError: anything is wrong, or a split is empty.
     """
     inspect_item = functools.partial(inspect, read_label=content.read_label)
-    problems, mismatched, files, sizes = list(content.problems), {}, {}, {}
+    problems = list(content.problems)
+    mismatched: dict[Path, str] = {}
+    files: dict[Path, SourceFile] = {}
+    sizes: dict[Path, tuple[int, int]] = {}
     tally = Tally()
     counts = {split: np.zeros(256, np.int64) for split in content.splits}
     splits = [split for split, items in content.splits.items() for _ in items]
@@ -84,7 +87,7 @@ def check(content: Content, *, jobs: int | None, bar: Bar) -> Content:
             advance()
     _print_lines(_sizes(content) + list(content.notes))
     _print_lines(lines(tally, functools.partial(_meaning, content)))
-    _print_lines(_class_shares(content, sum(counts.values())))
+    _print_lines(_class_shares(content, np.sum(list(counts.values()), axis=0)))
     if mismatched and content.drop_mismatched:
         print(f"left out, since image and label differ in size: {len(mismatched)}")
         _print_lines(list(mismatched.values()), indent="  ")
@@ -122,7 +125,7 @@ def refuse(content: Content, problems: Sequence[str]) -> None:
     )
 
 
-def _print_lines(lines: list[str], indent: str = "") -> None:
+def _print_lines(lines: Sequence[str], indent: str = "") -> None:
     for line in lines[:_SHOWN]:
         print(f"{indent}{line}")
     if len(lines) > _SHOWN:
@@ -173,7 +176,7 @@ def _without_a_class(content: Content, counts: dict[str, np.ndarray]) -> list[st
         for split, count in counts.items()
         if count.any() and not count[:number].any()
     ]
-    total = sum(counts.values())
+    total = np.sum(list(counts.values()), axis=0)
     if number == 2 and total[0] and not total[1] and total[IGNORE_LABEL] and not content.ids_given:
         first, second = content.class_names
         problems.append(
@@ -206,8 +209,10 @@ def inspect(item: Item, *, read_label: LabelReader | None) -> Inspection:
                 stored = read_stored(encoded, what)
                 tally = tally_of(stored)
                 label = read_label.classes_of(stored, what)
-            else:
+            elif read_label:
                 label = read_label(encoded, what)
+            else:
+                raise InputError(f"{what} cannot be read: the data set's Content has no read_label")
         except InputError as error:
             problems.append(str(error))
         else:

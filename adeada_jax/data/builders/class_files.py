@@ -55,13 +55,15 @@ def read_classes(path: Path) -> Classes:
     Raises:
       InputError: names the file, the class and what is wrong.
     """
-    entries = [{"name": entry} if isinstance(entry, str) else entry for entry in _load(path)]
+    entries: list[Any] = [{"name": entry} if isinstance(entry, str) else entry for entry in _load(path)]
     given = any(isinstance(entry, dict) and "ids" in entry for entry in entries)
     for class_id, entry in enumerate(entries):
         _check_entry(entry, f"'{path}': class {class_id}", ids=given)
     names = [entry["name"] for entry in entries]
     colors = [tuple(entry["color"]) if "color" in entry else None for entry in entries]
-    pairs = [(stored, i) for i, entry in enumerate(entries) for stored in (entry["ids"] if given else [i])]
+    pairs: list[tuple[int, int]] = [
+        (stored, i) for i, entry in enumerate(entries) for stored in (entry["ids"] if given else [i])
+    ]
     _check_unique(names, f"'{path}': classes share the name")
     _check_unique([color for color in colors if color], f"'{path}': classes share the color")
     _check_unique([stored for stored, _ in pairs], f"'{path}': classes share the id")

@@ -53,7 +53,7 @@ class Folder:
             looked = f"{', '.join(_IMAGES)} are looked for"
             raise InputError(f"'{root / 'images'}' has no image: {'; '.join([looked, *unused])}")
         labelled = any(item.label for items in splits.values() for item in items)
-        if labelled and not classes:
+        if labels and labelled and not classes:
             problems.insert(0, _unexplained(labels))
         return Content(
             title="folder", source_dir=Path(source_dir), splits=splits,
@@ -71,7 +71,7 @@ def _places(images: Path) -> dict[str, Path]:
     if not any(folders.values()):
         return {"train": images}
     places = {split: folder for split, folder in folders.items() if folder and split != "test"}
-    if not places:
+    if not places and folders["test"]:
         raise InputError(
             f"'{images}' has {folders['test'].name}/ alone, which has no use here; name it train/ "
             "or val/, or put its images right into images/"
@@ -161,4 +161,6 @@ def _partly(splits: Mapping[str, tuple[Item, ...]]) -> list[str]:
 
 def _label_notes(labels: Path | None, labelled: bool) -> list[str]:
     """Where labels were found, if not in labels/."""
-    return [f"labels are taken from {labels.name}/"] if labelled and labels.name != "labels" else []
+    return (
+        [f"labels are taken from {labels.name}/"] if labels and labelled and labels.name != "labels" else []
+    )

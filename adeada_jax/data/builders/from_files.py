@@ -24,7 +24,7 @@ _SHARD_BYTES = 256 * 2**20
 _LABEL_GROWTH = 1.5
 
 
-class FilesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
+class FilesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg] # untyped
     """Records of a data set that lies on disk: the images' own bytes, and their labels as class ids.
 
     Shards are written one after another; TFDS' other way of writing sorts all examples first, with
@@ -77,7 +77,11 @@ class FilesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         for index in range(start, end):
             item = self.content.splits[split][index]
             image = read_unchanged(item.image, item.image_digest)
-            example = {"name": item.name, "image": image, "label": self.labels.read(item)}
+            example: dict[str, str | bytes] = {
+                "name": item.name,
+                "image": image,
+                "label": self.labels.read(item),
+            }
             base.note(self.info, split, example, item.size)
             yield index, example
             self.on_example()
@@ -86,7 +90,8 @@ class FilesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
 def builder_of(data_set: DataSet) -> type[FilesBuilder]:
     """The TFDS builder of a data set, under its name and version."""
     parts = {"name": data_set.name, "VERSION": tfds.core.Version(data_set.version)}
-    return type(FilesBuilder)("Files", (FilesBuilder,), parts, skip_registration=True)
+    metaclass: Any = type(FilesBuilder)
+    return metaclass("Files", (FilesBuilder,), parts, skip_registration=True)
 
 
 def prepare(

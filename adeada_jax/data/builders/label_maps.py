@@ -56,7 +56,8 @@ class LabelMaps:
         Raises:
           InputError: the file cannot be decoded, or changed since it was checked.
         """
-        if not self.is_made(item):
+        if item.label and not self.is_made(item):
+            assert self.read_label  # what lacks it is refused by `checks.check`
             encoded = read_unchanged(item.label, item.label_digest)
             label = self.read_label(encoded, f"label '{item.label}'")
             write_bytes_atomic(self.path(self.key(item)), encode_png(label))

@@ -99,8 +99,10 @@ class DataSet(Protocol):
       version: such as '1.0.0'; data that were prepared under another have to be prepared again.
     """
 
-    name: str
-    version: str
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
 
     def find(self, source_dir: str) -> Content:
         """Finds images, labels and what the labels mean; reads no image.
@@ -133,9 +135,9 @@ def find_root(title: str, source_dir: str | Path, needed: Iterable[str], *, insi
             return root
     looked = ", ".join(f"{name}/" for name in needed)
     missing = [f"{name}/" for name in needed if not (given / name).is_dir()]
-    missing = f"; missing: {', '.join(missing)}" if len(missing) < len(needed) else ""
+    which = f"; missing: {', '.join(missing)}" if len(missing) < len(needed) else ""
     message = (
-        f"source_dir '{given}' is not the folder of {title}: looked for {looked}{missing}; "
+        f"source_dir '{given}' is not the folder of {title}: looked for {looked}{which}; "
         f"found {_listing(given)}"
     )
     near = _nearby(given, needed)

@@ -1,7 +1,7 @@
 """The files that a data set was prepared from, and what changed in them since."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -122,7 +122,7 @@ def find_changes(directory: Path, paths: Mapping[str, Path], *, jobs: int | None
     )
 
 
-def relative(paths: Any, source_dir: Path) -> dict[str, Path]:
+def relative(paths: Iterable[Path], source_dir: Path) -> dict[str, Path]:
     """Paths by their place below the source directory."""
     return {Path(os.path.relpath(path, source_dir)).as_posix(): path for path in paths}
 

@@ -74,7 +74,7 @@ class ToyStreets(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         return base.dataset_info(self, description=__doc__, class_names=CLASS_NAMES, palette=PALETTE)
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator[Any]]:
         del dl_manager  # nothing to download
         return {split: self._generate_examples(split) for split in self.settings.counts}
 

@@ -166,7 +166,7 @@ def locked(data_dir: Path) -> Iterator[None]:
             raise InputError(said) from error
 
 
-def _wait_for(lock: IO, data_dir: Path) -> None:
+def _wait_for(lock: IO[str], data_dir: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adeada_jax import timers
-from adeada_jax.data.batches import images_of, whole_image_batches
+from adeada_jax.data.batches import Indexed, images_of, whole_image_batches
 from adeada_jax.evaluation.passes import WHOLE, Passes, class_scores
 from adeada_jax.labels import SHARED_CLASSES
 from adeada_jax.models import Segmenter, normalize, upsample
@@ -93,7 +93,7 @@ def evaluate(
     segmenter: Segmenter,
     params: Any,
     batch_stats: Any,
-    source: Any,
+    source: Indexed[dict[str, Any]],
     *,
     height: int,
     width: int,

@@ -25,9 +25,10 @@ def ranked(score: np.ndarray, candidates: np.ndarray, image_names: Sequence[str]
     return chosen[np.lexsort(keys)]
 
 
-def affordable(order: Sequence[int], pixels: np.ndarray, budget: int) -> list[int]:
+def affordable(order: Sequence[int] | np.ndarray, pixels: np.ndarray, budget: int) -> list[int]:
     """Walks down a ranking and takes each region that what is left of the budget still pays for."""
-    taken, left = [], budget
+    taken: list[int] = []
+    left = budget
     if not len(order):
         return taken
     cheapest = int(pixels[np.asarray(order)].min())

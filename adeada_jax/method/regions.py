@@ -104,16 +104,16 @@ class Regions:
         Raises:
           ValueError: a region is bought twice, or the regions cost more than the budget.
         """
-        positions = np.asarray(positions, np.int64)
-        if len(positions) and not 0 <= positions.min() <= positions.max() < len(self):
+        rows = np.asarray(positions, np.int64)
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
             raise ValueError(f"round {round}: regions are numbered from 0 to {len(self) - 1}")
-        if len(np.unique(positions)) < len(positions) or not self.available[positions].all():
+        if len(np.unique(rows)) < len(rows) or not self.available[rows].all():
             raise ValueError(f"round {round}: a region would be bought twice")
-        spent = int(self.pixels[positions].sum())
+        spent = int(self.pixels[rows].sum())
         if spent > budget:
             raise ValueError(f"round {round}: {spent} pixels would exceed the budget of {budget}")
         bought = self.bought.copy()
-        bought[positions] = round
+        bought[rows] = round
         return replace(self, bought=bought)
 
     def replay(self, purchases: Iterable[Purchase]) -> "Regions":

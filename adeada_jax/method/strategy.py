@@ -53,7 +53,8 @@ class Strategy(Protocol):
       needs: the ingredients (`method.ingredients`) that it looks at; the table has a column of each.
     """
 
-    needs: tuple[str, ...]
+    @property
+    def needs(self) -> tuple[str, ...]: ...
 
     def select(self, regions: Regions, request: Request) -> Selection:
         """Chooses available regions for at most `request.budget` pixels."""

@@ -21,6 +21,7 @@ from adeada_jax.method.ingredients.providers import ALWAYS
 from adeada_jax.method.regions import Regions
 from adeada_jax.method.selection_csv import Purchase, purchases_to_csv
 from adeada_jax.method.strategy import Request, Selection
+from adeada_jax.partitions.store import DividedImages
 from adeada_jax.run import inference, trainings
 from adeada_jax.run.costs import Cost, Survey
 from adeada_jax.run.experiment import Experiment, derived_seed
@@ -73,8 +74,8 @@ def acquire(experiment: Experiment, number: int) -> Iterable[Stage]:
     for ingredient in experiment.compared:
         yield compare_domains(experiment, number, ingredient)
     if number == 1:
-        for ingredient in experiment.needed("OfImage"):
-            yield measure_images(experiment, ingredient)
+        for of_image in experiment.needed("OfImage"):
+            yield measure_images(experiment, of_image)
     yield select(experiment, number)
     yield ask_for_labels(experiment, number)
 
@@ -317,7 +318,7 @@ def request_of(regions: Regions, number: int, options: Mapping[str, Any], seed: 
     return Request(round=number, budget=budget, seed=derived_seed(seed, 0, "acquisition"))
 
 
-def covered_regions(divided: Any, num_classes: int, directory: Path) -> dict[str, np.ndarray]:
+def covered_regions(divided: DividedImages, num_classes: int, directory: Path) -> dict[str, np.ndarray]:
     """By image the regions that are labelled wholly by the PNGs of a directory, which nobody asked for."""
     index, found = {name: i for i, name in enumerate(divided.names)}, {}
     for path in sorted(directory.rglob("*.png")):

@@ -59,9 +59,10 @@ def _read(workdir: Workdir, number: int, last: int) -> Answered:
 def outcomes_of(one: Answered) -> AnsweredRound:
     """A round for the report's tables."""
     state, found = one.state, agreement_of(one.request, one.state)
+    agreed = (found.regions, found.kappa) if found else (0, None)
     return AnsweredRound(
         one.request.round, tuple(_outcome(asked, state) for asked in one.request.regions), len(state.unsure),
-        state.clicks, state.seconds, found.regions if found else 0, found and found.kappa,
+        state.clicks or 0, state.seconds or 0.0, *agreed,
     )  # fmt: skip
 
 
@@ -91,10 +92,10 @@ def majority(given: Given, asked: Asked) -> int | None:
 
 def answer_gallery(rounds: Sequence[Answered]) -> Gallery:
     """A few regions with their suggestions and answers, those first where people saw another class."""
-    found = {False: [], True: []}
+    found: dict[bool, list[tuple[Answered, Asked, Given, int]]] = {False: [], True: []}
     for one in reversed(rounds):
-        for asked, given in sorted(_compared(one), key=lambda pair: -pair[0].pixels):
-            found[majority(given, asked) == asked.suggestion].append((one, asked, given))
+        for asked, given, suggested in sorted(_compared(one), key=lambda compared: -compared[0].pixels):
+            found[majority(given, asked) == suggested].append((one, asked, given, suggested))
     others = found[False][:_DISAGREEMENTS]
     chosen = [*others, *found[True][: _STRIPS - len(others)]]
     text = (
@@ -104,15 +105,15 @@ def answer_gallery(rounds: Sequence[Answered]) -> Gallery:
     return Gallery("Answers beside suggestions", text, tuple(_strip(*one) for one in chosen))
 
 
-def _compared(one: Answered) -> Iterator[tuple[Asked, Given]]:
-    """The answered regions for which something was suggested."""
+def _compared(one: Answered) -> Iterator[tuple[Asked, Given, int]]:
+    """The answered regions for which something was suggested, and what."""
     for asked in one.request.regions:
         given = one.state.settled.get((asked.image, asked.region))
         if asked.suggestion is not None and given is not None and given.kind != "refused":
-            yield asked, given
+            yield asked, given, asked.suggestion
 
 
-def _strip(one: Answered, asked: Asked, given: Given) -> Strip:
+def _strip(one: Answered, asked: Asked, given: Given, suggested: int) -> Strip:
     request = one.request
     path = request.path.parent / request.images[asked.image].file
     image = decode_image(read_file(path), f"'{path}'")
@@ -121,7 +122,7 @@ def _strip(one: Answered, asked: Asked, given: Given) -> Strip:
     inside[asked.place], label[asked.place] = asked.inside, values_of(given, asked)
     part = window(asked.place, *image.shape[:2])
     image, inside, label = image[part], inside[part], label[part]
-    suggested, answer = asked.suggestion, majority(given, asked)
+    answer = majority(given, asked)
     said = "no class" if answer is None else request.class_names[answer]
     several = given.kind == "mask"
     panels = (

@@ -14,7 +14,7 @@ def divide(experiment: Experiment, domain: str) -> Stage:
       experiment: the run's.
       domain: 'source' or 'target', whose training images they are, or 'evaluation' for a sample of these.
     """
-    divided = experiment.sampled if domain == "evaluation" else experiment.divided[domain]
+    divided = experiment.sample() if domain == "evaluation" else experiment.divided[domain]
 
     def files(_: Survey) -> dict[Path, int]:
         return {divided.index: divided.bytes}

@@ -190,12 +190,14 @@ def _training_table(experiment: Experiment, plan: Plan) -> Table:
     table = _table("Work", "", "times", "steps", "images", "a step", "in all", "memory")
     devices = jax.local_device_count()
     for training in plan.trainings:
+        assert training.cost is not None  # of a whole plan
         flops = training.cost.flops and training.cost.flops * devices
         table.add_row(
             training.name, str(training.times), f"{training.steps:,}", f"{training.examples:,}",
             flops_text(flops), flops_text(flops and flops * training.times * training.steps),
             f"> {bytes_text(device_bytes(training.cost))}",
         )  # fmt: skip
+    assert plan.forward is not None
     flops = plan.forward.flops and plan.forward.flops / experiment.config.inference.batch_size
     table.add_row(
         "inference", "", "", f"{plan.inferred:,}", "", flops_text(flops and flops * plan.passes),

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict, overload
 
 import numpy as np
 from ml_collections import config_dict
@@ -19,7 +19,7 @@ from adeada_jax.data.held_back import SplitPart
 from adeada_jax.data.relabelled import relabelled
 from adeada_jax.errors import InputError
 from adeada_jax.evaluation.passes import Passes, passes_of
-from adeada_jax.method.ingredients.ingredient import Ingredient
+from adeada_jax.method.ingredients.ingredient import Ingredient, OfDomains, OfImage, OfModel
 from adeada_jax.method.ingredients.providers import create_ingredients, kind_of
 from adeada_jax.method.strategies.random import Random
 from adeada_jax.method.strategies.registry import create_strategy
@@ -49,6 +49,13 @@ class Weights:
 
     def tree(self) -> dict[str, Any]:
         return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+class Size(TypedDict):
+    """Of the network's input, in pixels."""
+
+    height: int
+    width: int
 
 
 @dataclass(frozen=True)
@@ -82,14 +89,14 @@ class Experiment:
     workdir: Workdir
     metrics: Metrics
     segmenter: Segmenter
-    source_images: Any
-    source: Any
-    target_images: Any
-    divided: Mapping[str, Any]
+    source_images: sources.Images | None
+    source: sources.LabelledImages | None
+    target_images: sources.Images
+    divided: Mapping[str, DividedImages]
     class_names: tuple[str, ...]
     palette: np.ndarray
     source_classes: tuple[int, ...]
-    validation: Any
+    validation: sources.Images | None
     sampled: DividedImages | None
     strategy: Strategy
     ingredients: tuple[Ingredient, ...]
@@ -98,7 +105,7 @@ class Experiment:
     data: Mapping[str, Any]
 
     @property
-    def size(self) -> dict[str, int]:
+    def size(self) -> Size:
         """The network's input size in pixels."""
         return {"height": self.config.data.height, "width": self.config.data.width}
 
@@ -107,14 +114,30 @@ class Experiment:
         """How images that are judged go through the network."""
         return passes_of(self.config.inference)
 
-    def needed(self, kind: str) -> list[Ingredient]:
+    @overload
+    def needed(self, kind: Literal["OfModel"]) -> list[OfModel]: ...
+    @overload
+    def needed(self, kind: Literal["OfImage"]) -> list[OfImage]: ...
+    @overload
+    def needed(self, kind: Literal["OfDomains"]) -> list[OfDomains]: ...
+    def needed(self, kind: str) -> list[Any]:
         """The ingredients of a kind, see `providers.kind_of`."""
         return [ingredient for ingredient in self.ingredients if kind_of(ingredient) == kind]
 
     @property
-    def compared(self) -> list[Ingredient]:
+    def compared(self) -> list[OfDomains]:
         """The ingredients that compare the domains; none without a source."""
         return self.needed("OfDomains") if self.source else []
+
+    def evaluated(self) -> sources.Images:
+        """The images to evaluate on, where there are any."""
+        assert self.validation is not None  # with `evaluation.kind` 'none' nobody asks for them
+        return self.validation
+
+    def sample(self) -> DividedImages:
+        """The images of which people label a sample, where they do."""
+        assert self.sampled is not None  # else nobody asks for them
+        return self.sampled
 
     def knows_classes(self, number: int) -> bool:
         """Whether the model that a round begins with was trained on any label."""
@@ -240,9 +263,10 @@ def create_experiment(
     classes = classes_of(config)
     source, source_images, target = _open_data(config, classes, workdir.first_images())
     compared = any(kind_of(one) == "OfDomains" for one in ingredients)
-    images = {"target": target.pool} | ({"source": source_images} if compared and source else {})
+    images = {"target": target.pool} | ({"source": source_images} if compared and source_images else {})
     divided = divide(images, config.regions)
-    sampled = DividedImages(target.evaluation, config.regions) if config.evaluation.kind == "sample" else None
+    of_sample = target.evaluation if config.evaluation.kind == "sample" else None
+    sampled = DividedImages(of_sample, config.regions) if of_sample is not None else None
 
     def annotator_of(images: DividedImages) -> Annotator:
         return create_annotator(
@@ -277,7 +301,7 @@ def create_experiment(
 
 def _open_data(
     config: config_dict.ConfigDict, classes: RunClasses, first: Sequence[str] | None
-) -> tuple[Any, Any, Target]:
+) -> tuple[sources.LabelledImages | None, sources.Images | None, Target]:
     """The source with labels and without, and the target, whose training images once were `first`.
 
     The source has the run's classes; those of the target may be nobody's, where it has no labels.
@@ -288,14 +312,14 @@ def _open_data(
     target = open_target(config, first)
     if not config.source.dataset:
         return None, None, target
-    source = sources.open_labelled(config.source.dataset, config.source.dir, "train")
+    source: sources.LabelledImages = sources.open_labelled(config.source.dataset, config.source.dir, "train")
     source_images = sources.open_images(config.source.dataset, config.source.dir, "train")
-    if source.partly_labelled:
+    if "" in source.label_marks:
         source = SplitPart(source, [i for i, mark in enumerate(source.label_marks) if mark])
     return relabelled(source, classes.names, classes.palette), source_images, target
 
 
-def divide(images: Mapping[str, sources.ImageSource], options: Mapping[str, Any]) -> dict[str, DividedImages]:
+def divide(images: Mapping[str, sources.Images], options: Mapping[str, Any]) -> dict[str, DividedImages]:
     """Training images by domain, with their regions.
 
     Raises:

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adeada_jax.data.sources import Images
+from adeada_jax.partitions.store import DividedImages
 from adeada_jax.run import inference, recipe, trainings
 from adeada_jax.run.costs import Survey
 from adeada_jax.run.experiment import Experiment, Weights
@@ -175,7 +177,7 @@ def make_plan(experiment: Experiment, *, whole: bool = True) -> Plan:
     return plan
 
 
-def survey(images: Any, divided: Any = None, *, sample: int = SAMPLE) -> Split:
+def survey(images: Images, divided: DividedImages | None = None, *, sample: int = SAMPLE) -> Split:
     """Looks at images spread evenly over a split; labels, where the split gives them, are checked by that.
 
     Args:
@@ -203,13 +205,13 @@ def survey(images: Any, divided: Any = None, *, sample: int = SAMPLE) -> Split:
     )
 
 
-def _prices(divided: Any, index: int) -> np.ndarray:
+def _prices(divided: DividedImages, index: int) -> np.ndarray:
     """Pixels of an image's regions."""
     counts = np.bincount(region_map(divided, index).ravel())
     return counts[counts > 0]
 
 
-def region_map(divided: Any, index: int) -> np.ndarray:
+def region_map(divided: DividedImages, index: int) -> np.ndarray:
     """An image's region map; made now, and not kept, where the split is not divided yet."""
     return divided.regions(index) if divided.complete else divided.divide(index)["regions"]
 

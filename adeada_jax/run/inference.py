@@ -1,6 +1,6 @@
 """Model and region maps to the table of regions: a forward pass an image, its outputs averaged by region."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adeada_jax import timers
-from adeada_jax.data.batches import images_of, whole_image_batches
+from adeada_jax.data.batches import Examples, images_of, whole_image_batches
 from adeada_jax.method.ingredients.ingredient import OfModel, Outputs
 from adeada_jax.method.ingredients.providers import ALWAYS
 from adeada_jax.method.pooling import region_feature_sums, region_sums
@@ -26,7 +26,7 @@ def infer_regions(
     segmenter: Segmenter,
     params: Any,
     batch_stats: Any,
-    source: Any,
+    source: Examples,
     *,
     height: int,
     width: int,
@@ -76,12 +76,12 @@ def infer_regions(
 @cache
 def make_measure(
     segmenter: Segmenter, ingredients: Sequence[OfModel] = ALWAYS, discriminator: Discriminator | None = None
-) -> Callable[..., dict[str, jax.Array]]:
+) -> jax.stages.Wrapped:
     """A jitted function from a batch of images and region maps to sums by name, `(B, R, ...)`."""
 
     @partial(jax.jit, static_argnames="num_regions")
     def measure(params: Any, batch_stats: Any, discriminator_params: Any, images: jax.Array,
-                regions: jax.Array, *, num_regions: int):  # fmt: skip
+                regions: jax.Array, *, num_regions: int) -> dict[str, jax.Array]:  # fmt: skip
         segmentation, _ = segmenter.apply(params, batch_stats, normalize(images), train=False)
         size = regions.shape[1:]
         outputs = Outputs(

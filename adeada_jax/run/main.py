@@ -76,7 +76,7 @@ def run(experiment: Experiment, *, wait: bool = False) -> dict[str, Any] | None:
     if processes.is_writer():
         note_partitions(experiment)
     describe(experiment)
-    left = [*stages[listed:], report]
+    left: Sequence[Stage] = [*stages[listed:], report]
     if outcome is Outcome.DONE:
         outcome = runner.run(left, experiment.metrics)
     reported = publish_so_far(experiment, 0) if outcome is Outcome.WAITING else 0

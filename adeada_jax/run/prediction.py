@@ -97,7 +97,7 @@ def config_of(checkpoint: Path, *, given: config_dict.ConfigDict | None = None) 
     raise InputError(f"no directory above checkpoint '{checkpoint}' has a config.json; give --config")
 
 
-def checkpoint_of(workdir: Path, round: str = "last") -> Path:
+def checkpoint_of(workdir: str | Path, round: str = "last") -> Path:
     """The checkpoint of a round of a run.
 
     Args:

@@ -75,4 +75,5 @@ def taken_over(model: config_dict.ConfigDict, first: dict[str, Any]) -> dict[str
 
 def _of_package(backbone: str, name: str) -> dict[str, Any]:
     path = find_packaged(name.removeprefix(PACKAGE))
+    assert path is not None  # `check` has found it
     return torch_weights.convert(torch_files.read_tensors(path), str(path), backbone=backbone).tree

@@ -35,7 +35,7 @@ def publish(experiment: Experiment) -> None:
     write(experiment, summary, before, after)
 
 
-def write(experiment: Experiment, summary: dict, before: Predictor, after: Predictor) -> None:
+def write(experiment: Experiment, summary: dict[str, Any], before: Predictor, after: Predictor) -> None:
     """`publish` with the first and the last round's predictions given."""
     workdir, last = experiment.workdir, summary["rounds"][-1]["round"]
     purchases = workdir.purchases(last)
@@ -70,7 +70,7 @@ def _row(purchase: Purchase) -> dict[str, Any]:
 
 def validation_gallery(experiment: Experiment, before: Predictor, after: Predictor, last: int) -> Gallery:
     """A few evaluation images, with their ground truth where all of it is known."""
-    validation = experiment.validation
+    validation = experiment.evaluated()
     strips = []
     for i in np.unique(np.linspace(0, len(validation) - 1, _STRIPS).astype(int)):
         example = validation[int(i)]

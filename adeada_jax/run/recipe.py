@@ -50,7 +50,7 @@ def check(experiment: Experiment) -> None:
     if experiment.source and EXPERIMENTS[config.experiment] is not target_only:
         _check_any_label(experiment.source, config.source, "train")
     if config.evaluation.kind == "labels":
-        _check_any_label(experiment.validation, target, experiment.validation.split)
+        _check_any_label(experiment.evaluated(), target, experiment.evaluated().split)
     written: set[Path] = set()
     for stage in listed:
         for path in stage.reads:

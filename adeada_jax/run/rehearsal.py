@@ -16,6 +16,7 @@ from rich.console import Console
 from adeada_jax.annotators.answers import Given
 from adeada_jax.annotators.by_people import answers_to
 from adeada_jax.annotators.requests import read_request
+from adeada_jax.data.sources import Images
 from adeada_jax.errors import InputError
 from adeada_jax.evaluation import confusion, tables
 from adeada_jax.evaluation.enlargement import labels_of
@@ -23,7 +24,7 @@ from adeada_jax.files import read_json, write_json_atomic, write_png_atomic, wri
 from adeada_jax.method.selection_csv import Purchase, purchases_to_csv
 from adeada_jax.run import publish, recipe
 from adeada_jax.run.experiment import Experiment
-from adeada_jax.run.prediction import pictures
+from adeada_jax.run.prediction import Predictor, pictures
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
 
@@ -35,7 +36,7 @@ _GRID = (8, 16)  # of the made-up scores
 class OneImage:
     """The first image of a split, cut to what is quickly drawn."""
 
-    def __init__(self, source: Any, example: Mapping[str, Any]):
+    def __init__(self, source: Images, example: Mapping[str, Any]):
         self.names = source.names[:1]
         self._example = {
             key: value[:_SIDE, :_SIDE] if isinstance(value, np.ndarray) else value
@@ -58,10 +59,12 @@ def rehearse(experiment: Experiment) -> None:
     with _temporary() as directory, Metrics(directory) as metrics:
         target = experiment.divided["target"]
         validation = experiment.validation or target.images
+        # These stand for all images: what reports look at of them they have.
+        one: Any = OneImage(target.images, target.divide(0))
+        evaluated: Any = OneImage(validation, validation[0]) if experiment.validation else None
         small = replace(
-            experiment, workdir=Workdir(directory), metrics=metrics,
-            divided={"target": OneImage(target.images, target.divide(0))},
-            validation=OneImage(validation, validation[0]) if experiment.validation else None,
+            experiment, workdir=Workdir(directory), metrics=metrics, divided={"target": one},
+            validation=evaluated,
         )  # fmt: skip
         write_results(small, min(recipe.rounds(recipe.stages(experiment)), _ROUNDS))
         summary = read_json(small.workdir.summary)
@@ -72,7 +75,7 @@ def rehearse(experiment: Experiment) -> None:
             write_png_atomic(small.workdir.root / f"{kind}.png", picture)
 
 
-def _temporary() -> tempfile.TemporaryDirectory:
+def _temporary() -> tempfile.TemporaryDirectory[str]:
     try:
         return tempfile.TemporaryDirectory(prefix="adeada_jax-")
     except OSError as error:
@@ -81,7 +84,7 @@ def _temporary() -> tempfile.TemporaryDirectory:
         ) from error
 
 
-def _guess(experiment: Experiment, seed: int) -> publish.Predictor:
+def _guess(experiment: Experiment, seed: int) -> Predictor:
     """A network that says anything."""
     scores = np.random.default_rng(seed).normal(size=(*_GRID, experiment.config.num_classes))
     return lambda image: labels_of(scores.astype(np.float32), *image.shape[:2])

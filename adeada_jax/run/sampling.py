@@ -24,7 +24,7 @@ _LABEL_BYTES = 4096  # of a sampled image's labels as PNG, about
 
 def draw(experiment: Experiment) -> Stage:
     """Draws `evaluation.regions` of the held-back images' regions, each as likely as any other."""
-    path, divided = experiment.workdir.evaluation_sample, experiment.sampled
+    path, divided = experiment.workdir.evaluation_sample, experiment.sample()
 
     def make() -> None:
         regions = regions_of(divided)
@@ -46,21 +46,22 @@ def draw(experiment: Experiment) -> Stage:
 
 def ask(experiment: Experiment) -> Stage:
     """Has the sample labelled."""
-    workdir = experiment.workdir
+    workdir, divided, evaluator = experiment.workdir, experiment.sample(), experiment.evaluator
+    assert evaluator is not None  # who labels the sample
 
     def make() -> Outcome:
         rows = purchases_from_csv(workdir.evaluation_sample.read_text(encoding="utf-8"))
         questions = [Question(0, row.image, row.region, row.pixels) for row in rows]
         done = label(
-            experiment.evaluator, questions, experiment.sampled, experiment.config.num_classes,
+            evaluator, questions, divided, experiment.config.num_classes,
             directory=workdir.evaluation_labels, answered=workdir.evaluation_answered,
         )  # fmt: skip
         return Outcome.DONE if done else Outcome.WAITING
 
     def files(_: Survey) -> dict[Path, int]:
-        images = min(len(experiment.sampled), experiment.config.evaluation.regions)
-        pixels = sum(height * width for height, width in experiment.validation.sizes)
-        copied = acquisition.request_bytes(experiment, 0, pixels * images / len(experiment.sampled))
+        images = min(len(divided), experiment.config.evaluation.regions)
+        pixels = sum(height * width for height, width in divided.images.sizes)
+        copied = acquisition.request_bytes(experiment, 0, pixels * images / len(divided))
         return {workdir.evaluation_labels: images * _LABEL_BYTES, **copied}
 
     return Stage(
@@ -72,7 +73,7 @@ def ask(experiment: Experiment) -> Stage:
 def sampled_examples(experiment: Experiment) -> PurchasedLabels:
     """The held-back images of which a region was labelled, with these labels."""
     labels = LabelStore([experiment.workdir.evaluation_labels])
-    return PurchasedLabels(experiment.sampled.images, labels, experiment.config.num_classes)
+    return PurchasedLabels(experiment.sample().images, labels, experiment.config.num_classes)
 
 
 def regions_of(divided: DividedImages) -> Regions:

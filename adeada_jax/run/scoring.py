@@ -61,7 +61,9 @@ def evaluate_split(
     }
 
 
-def _with_classes_of(config: config_dict.ConfigDict, source: sources.LabelledSource) -> Any:
+def _with_classes_of(
+    config: config_dict.ConfigDict, source: sources.LabelledSource
+) -> sources.LabelledImages:
     """A split with the model's classes: all or some of them by name, else as many.
 
     Raises:

@@ -13,6 +13,7 @@ from adeada_jax.telemetry import track
 def count(experiment: Experiment) -> Stage:
     """Reads all labels of the source and leaves each class's share of each image's pixels."""
     path, source = experiment.workdir.source_classes, experiment.source
+    assert source is not None  # else there is no such stage
     size = 8 * len(source) * experiment.config.num_classes
 
     def make() -> None:

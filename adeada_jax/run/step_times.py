@@ -13,7 +13,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from adeada_jax.data.loader import Batches
 from adeada_jax.data.subset import Subset
+from adeada_jax.partitions.store import DividedImages
 from adeada_jax.run import inference, training_batches, trainings
 from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.forecast import Plan, Training, region_map
@@ -98,14 +100,14 @@ def _with_teacher(experiment: Experiment) -> StepTime:
     return _time(experiment, step, state, batches)
 
 
-def _labelled_batches(experiment: Experiment) -> Iterator[dict[str, np.ndarray]]:
+def _labelled_batches(experiment: Experiment) -> Batches:
     """The source's, or without one the target's, all of one class: a step takes as long with any labels."""
     if experiment.source is None:
         return _target_batches_of(experiment, 0)
     return training_batches.source_batches(experiment, 0)
 
 
-def _target_batches_of(experiment: Experiment, label: int) -> Iterator[dict[str, np.ndarray]]:
+def _target_batches_of(experiment: Experiment, label: int) -> Batches:
     """The target's images with the same label everywhere."""
     with closing(training_batches.target_batches(experiment, 0)) as stream:
         for batch in stream:
@@ -119,9 +121,7 @@ def _adversarial(experiment: Experiment) -> StepTime:
     return _time(experiment, step, state, training_batches.adaptation_batches(experiment, 0))
 
 
-def _time(
-    experiment: Experiment, step: Callable[..., Any], state: Any, batches: Iterator[dict[str, np.ndarray]]
-) -> StepTime:
+def _time(experiment: Experiment, step: Callable[..., Any], state: Any, batches: Batches) -> StepTime:
     ready = 2 * experiment.config.training.workers  # batches that workers have made before they are asked
     count = max(_STEPS, ready)
     with closing(batches) as stream:
@@ -146,9 +146,12 @@ def _seconds_of_a_step(step: Callable[..., Any], state: Any, batch: dict[str, np
 class _Mapped:
     """Images read anew each time, as a run does, with region maps that need not lie on the disk."""
 
-    def __init__(self, divided: Any, indices: list[int]):
+    def __init__(self, divided: DividedImages, indices: list[int]):
         self._images, self.names = divided.images, divided.names
         self._maps = {i: region_map(divided, i) for i in indices}
+
+    def __len__(self) -> int:
+        return len(self.names)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return {**self._images[index], "regions": self._maps[index]}
@@ -163,16 +166,16 @@ def _inference(experiment: Experiment) -> float:
     images = Subset(_Mapped(divided, indices), [indices[i % len(indices)] for i in range(count)])
     ingredients = experiment.needed("OfModel")
     params, batch_stats = parallel.replicate(experiment.segmenter.init(seed=0))
-    network = None
+    discriminator = None
     if any(ingredient.discriminator for ingredient in ingredients):
         network = experiment.discriminator()
-        network = network, parallel.replicate(network.init(seed=0))
+        discriminator = network, parallel.replicate(network.init(seed=0))
     with _silence():
         for _ in range(2):  # The first one compiles.
             begun = _clock()
             inference.infer_regions(
                 experiment.segmenter, params, batch_stats, images, **experiment.size,
-                batch_size=config.inference.batch_size, ingredients=ingredients, discriminator=network,
+                batch_size=config.inference.batch_size, ingredients=ingredients, discriminator=discriminator,
             )  # fmt: skip
     return (_clock() - begun) / count
 

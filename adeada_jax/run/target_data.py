@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ml_collections import config_dict
 
@@ -22,8 +21,8 @@ class Target:
       splits: of the data set, that both are of.
     """
 
-    pool: Any
-    evaluation: Any
+    pool: sources.Images
+    evaluation: sources.Images | None
     splits: tuple[str, ...]
 
 

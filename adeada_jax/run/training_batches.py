@@ -1,7 +1,6 @@
 """What each training sees: its batches, and the labels that are known so far."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import console
 
-Batches = Callable[[int], Iterator[dict[str, np.ndarray]]]  # by the step to start from
+Batches = Callable[[int], loader.Batches]  # by the step to start from
 
 
 def purchased(experiment: Experiment, number: int, first: int = 0) -> PurchasedLabels:
@@ -52,7 +51,9 @@ def purchased_with_warning(experiment: Experiment, number: int) -> PurchasedLabe
     return purchased(experiment, number)
 
 
-def mixed_batches(experiment: Experiment, source: Any, target: Any, number: int) -> Batches:
+def mixed_batches(
+    experiment: Experiment, source: loader.Source | None, target: loader.Source, number: int
+) -> Batches:
     """Batches of the shuffled union of D_S and D_T^L (the paper), or half of each in every batch.
 
     Of D_S alone where no bought label is known, of D_T^L alone where there is no source.
@@ -75,7 +76,7 @@ def mixed_batches(experiment: Experiment, source: Any, target: Any, number: int)
     return _halves(experiment, number, (source, "finetune source"), (target, "finetune target"))
 
 
-def _halves(experiment: Experiment, number: int, *parts: tuple[Any, str]) -> Batches:
+def _halves(experiment: Experiment, number: int, *parts: tuple[loader.Source, str]) -> Batches:
     """Batches of which half comes from each of two sources, each drawn for its purpose."""
     halves = [batches_of(experiment, examples, number, purpose, share=2) for examples, purpose in parts]
     size = experiment.config.data.batch_size // 2
@@ -100,7 +101,7 @@ def teacher_batches(experiment: Experiment, number: int) -> Batches:
 
 def with_target(
     labelled: Iterator[dict[str, np.ndarray]], target: Iterator[dict[str, np.ndarray]], batch_size: int
-) -> Iterator[dict[str, np.ndarray]]:
+) -> loader.Batches:
     """Batches of `batch_size` images over all processes, each with as many of the target's."""
     for one, other in zip(labelled, target, strict=True):
         other = {**other, "place": batch_size + other["place"]}
@@ -114,7 +115,7 @@ def _pool_labels(experiment: Experiment, bought: PurchasedLabels, number: int) -
     return PoolLabels(bought, experiment.divided["target"], regions)
 
 
-def source_of_round(experiment: Experiment, number: int) -> Any:
+def source_of_round(experiment: Experiment, number: int) -> loader.Source | None:
     """D_S, or as many of its images with rare ones more often (`finetune.rare_class_sampling`)."""
     temperature = experiment.config.finetune.rare_class_sampling
     if experiment.source is None or not temperature:
@@ -125,9 +126,10 @@ def source_of_round(experiment: Experiment, number: int) -> Any:
 
 
 def batches_of(
-    experiment: Experiment, examples: Any, number: int, purpose: str, *, share: int = 1
+    experiment: Experiment, examples: loader.Source | None, number: int, purpose: str, *, share: int = 1
 ) -> Batches:
     """Training batches by the step to start from; `share` of the batch size each."""
+    assert examples is not None  # a run without a source has no stage that asks for it
     config = experiment.config
     return lambda step: loader.training_batches(
         examples, batch_size=config.data.batch_size // share, seed=experiment.seed(number, purpose),
@@ -136,17 +138,17 @@ def batches_of(
     )  # fmt: skip
 
 
-def source_batches(experiment: Experiment, start: int) -> Iterator[dict[str, np.ndarray]]:
+def source_batches(experiment: Experiment, start: int) -> loader.Batches:
     """The warm-up's batches of the source, from step `start` on."""
     return batches_of(experiment, experiment.source, 0, "warmup")(start)
 
 
-def target_batches(experiment: Experiment, start: int) -> Iterator[dict[str, np.ndarray]]:
+def target_batches(experiment: Experiment, start: int) -> loader.Batches:
     """The warm-up's batches of the target, without labels, from step `start` on."""
     return batches_of(experiment, experiment.target_images, 0, "warmup target")(start)
 
 
-def adaptation_batches(experiment: Experiment, start: int) -> Iterator[dict[str, np.ndarray]]:
+def adaptation_batches(experiment: Experiment, start: int) -> loader.Batches:
     """Those of the source, each with as many of the target's images."""
     labelled, target = source_batches(experiment, start), target_batches(experiment, start)
     return with_target(labelled, target, experiment.config.data.batch_size)

@@ -110,7 +110,7 @@ def finetune(experiment: Experiment, number: int) -> Stage:
         batches = mixed_batches(experiment, source_of_round(experiment, number), bought, number)
         return _train_supervised(experiment, number, "finetune", weights, batches, options, start)
 
-    before = workdir.checkpoint(number - 1), workdir.answered(number)
+    before: tuple[Path, ...] = (workdir.checkpoint(number - 1), workdir.answered(number))
     if experiment.source is not None and options.rare_class_sampling:
         before += (workdir.source_classes,)
     return _training(
@@ -163,7 +163,7 @@ def load_weights(experiment: Experiment, number: int, domain: str) -> Weights:
 def _taken_over(experiment: Experiment, checkpoint: Path) -> Stage:
     """Another run's warm-up: its segmenter and, where it lies beside that, its discriminator."""
     workdir, discriminator = experiment.workdir, checkpoint.parent / "discriminator"
-    writes = (workdir.checkpoint(0),)
+    writes: tuple[Path, ...] = (workdir.checkpoint(0),)
     if discriminator.exists():
         writes = (workdir.discriminator(), *writes)
 

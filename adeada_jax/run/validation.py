@@ -29,7 +29,7 @@ def evaluate(experiment: Experiment, number: int) -> Iterator[Stage]:
 
 
 def _scores(experiment: Experiment, number: int) -> Stage:
-    workdir, images = experiment.workdir, experiment.validation
+    workdir, images = experiment.workdir, experiment.evaluated()
     reads = [workdir.checkpoint(number), workdir.pool]
     if experiment.sampled:
         reads.append(workdir.evaluation_answered)
@@ -74,15 +74,15 @@ def _intervals(experiment: Experiment, number: int) -> dict[str, Any]:
     ]
     entry: dict[str, Any] = {"miou_interval": miou_interval(counts[-1], shared)}
     if len(counts) == 2 and counts[0].shape == counts[1].shape:
-        entry["gain_interval"] = gain_interval(*counts, shared)
+        entry["gain_interval"] = gain_interval(counts[0], counts[1], shared)
     return entry
 
 
 def _examples(experiment: Experiment, indices: Sequence[int]) -> Subset:
     """Images to evaluate on with their labels: of a sample those that have any."""
     if not experiment.sampled:
-        return Subset(experiment.validation, indices)
-    examples, names = sampled_examples(experiment), {experiment.validation.names[i] for i in indices}
+        return Subset(experiment.evaluated(), indices)
+    examples, names = sampled_examples(experiment), {experiment.evaluated().names[i] for i in indices}
     return Subset(examples, [i for i, name in enumerate(examples.names) if name in names])
 
 

@@ -168,7 +168,7 @@ class Workdir:
         """Whether a stage has left anything besides the list of regions."""
         return self.summary.exists() or any(path.is_file() for path in self.root.glob("rounds/**/*"))
 
-    def check_config(self, config: dict, *, begun: bool | None = None) -> None:
+    def check_config(self, config: dict[str, Any], *, begun: bool | None = None) -> None:
         """Checks that the directory is new, of a run that got nowhere, or of one with this configuration.
 
         Args:
@@ -191,7 +191,7 @@ class Workdir:
                 "Give the same configuration to resume it, or another --workdir"
             )
 
-    def write_config(self, config: dict) -> None:
+    def write_config(self, config: dict[str, Any]) -> None:
         """Makes the directory a run's, once everything that can be checked beforehand is.
 
         Another configuration, of a run that got nowhere, is replaced, and one of fewer rounds.

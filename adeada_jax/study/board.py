@@ -1,6 +1,5 @@
 """What people see of a study while it runs: a table that fills, or a line for each thing that happened."""
 
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -27,7 +26,7 @@ class Board:
         self._plan = plan
         self._last = {run.key: run.last_round for run in plan.runs}
         self._status: dict[tuple[str, int], str] = {}
-        self._rounds: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+        self._rounds: dict[tuple[str, int], list[dict[str, Any]]] = {}
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="visible")
 
     def __enter__(self) -> "Board":

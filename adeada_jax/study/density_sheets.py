@@ -1,6 +1,6 @@
 """What a run's densities rank by and how far its domains lie apart, as tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,7 +27,8 @@ def density_sheets(content: Mapping[str, Any]) -> list[Sheet]:
       content: of `merged`.
     """
     rounds = content["rounds"].values()
-    sheets = [separability_sheet(content), dead_sheet(content)] if any(e["domains"] for e in rounds) else []
+    domains = any(entry["domains"] for entry in rounds)
+    sheets: list[Sheet | None] = [separability_sheet(content), dead_sheet(content)] if domains else []
     for kind in dict.fromkeys(kind for entry in rounds for kind in entry["densities"]):
         sheets.append(company_sheet(content, kind))
         sheets += [correlation_sheet(content, kind, key) for key in ("wrong", "outside_source")]
@@ -67,7 +68,9 @@ def dead_sheet(content: Mapping[str, Any]) -> Sheet:
 def company_sheet(content: Mapping[str, Any], kind: str) -> Sheet:
     """Medians over classes of all rank correlations, rounds in columns; of one density."""
     rounds = [list(entry["densities"].get(kind, {}).values()) for entry in content["rounds"].values()]
-    readings = {f"pi, {heading}": partial(_with, key) for key, heading in COMPANY.items()}
+    readings: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
+        f"pi, {heading}": partial(_with, key) for key, heading in COMPANY.items()
+    }
     readings["log p_T, size of its component"] = _inversion
     rows = tuple(
         (name, tuple(Cell(_signed(_median([read(one)["mean"] for one in classes]))) for classes in rounds))

@@ -34,7 +34,7 @@ def evaluation_strips(config: config_dict.ConfigDict, models: Sequence[Result]) 
     """
     workdir = models[0].workdir
     experiment = create_experiment(config, workdir, Metrics(workdir.root))
-    validation = experiment.validation
+    validation = experiment.evaluated()
     chosen = np.unique(np.linspace(0, len(validation) - 1, _STRIPS).astype(int))
     examples = [validation[int(i)] for i in chosen]
     panels = [

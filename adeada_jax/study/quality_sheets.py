@@ -25,7 +25,7 @@ def run_sheets(content: Mapping[str, Any], strategy: str) -> list[Sheet]:
       strategy: what bought.
     """
     rounds = content["rounds"]
-    sheets = [rounds_sheet(content, strategy)]
+    sheets: list[Sheet | None] = [rounds_sheet(content, strategy)]
     if any(entry["rankings"] for entry in rounds.values()):
         sheets += [rankings_sheet(content, strategy, key) for key in ("wrong_regions", "new_pixels")]
     sheets.append(class_sheet(content, strategy))
@@ -66,7 +66,7 @@ def settings_sheet(contents: Mapping[str, Mapping[str, Any]], key: str) -> Sheet
     numbers = dict.fromkeys(number for content in contents.values() for number in content["rounds"])
     rows = tuple(
         (name, tuple(
-            _pair(*(content["rounds"][n][part][key] for part in ("bought", "all")), key)
+            _pair(content["rounds"][n]["bought"][key], content["rounds"][n]["all"][key], key)
             if n in content["rounds"] else Cell("-") for n in numbers
         ))
         for name, content in contents.items()
@@ -106,8 +106,8 @@ def class_sheet(content: Mapping[str, Any], strategy: str) -> Sheet:
 
     def row(name: str) -> tuple[Cell, ...]:
         return tuple(
-            _pair(*(entry["by_class"][part].get(name, {}).get("wrong_regions", NONE)
-                    for part in ("bought", "all")), "wrong_regions")
+            _pair(entry["by_class"]["bought"].get(name, {}).get("wrong_regions", NONE),
+                  entry["by_class"]["all"].get(name, {}).get("wrong_regions", NONE), "wrong_regions")
             for entry in rounds
         )  # fmt: skip
 

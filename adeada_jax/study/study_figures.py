@@ -41,7 +41,7 @@ def miou_chart(
     return chart(curves, {name: level for name, level in levels.items() if level is not None}, "miou")
 
 
-def published_chart(paper: Mapping[str, Any], full: float, name: str) -> Markup:
+def published_chart(paper: Mapping[str, Any], full: float, name: str) -> Markup | None:
     """The same of the paper's Table 6 or 7, with full supervision's mIoU."""
     curves = {
         strategy: [(share, value, 0.0) for share, value in zip(paper["percent"], values, strict=True)]
@@ -57,9 +57,9 @@ def curve(results: Sequence[Result]) -> list[tuple[float, float, float]]:
     for k in range(rounds):
         entries = [result.rounds[k] for result in results]
         mious = [entry["miou"] for entry in entries]
-        points.append(
-            (100 * mean(e["labelled_fraction"] for e in entries), mean(mious), deviation(mious) or 0.0)
-        )
+        share = 100 * float(np.mean([entry["labelled_fraction"] for entry in entries]))
+        miou = mean(mious)
+        points.append((share, np.nan if miou is None else miou, deviation(mious) or 0.0))
     return points
 
 
@@ -83,7 +83,7 @@ def chart(
         others = [strategy for strategy in curves if strategy != OURS]
         for strategy, points in curves.items():
             shares, means, widths = np.array(points, float).T
-            style = {"color": ACCENT, "marker": "o", "linewidth": 2.4, "zorder": 3}
+            style: dict[str, Any] = {"color": ACCENT, "marker": "o", "linewidth": 2.4, "zorder": 3}
             if strategy != OURS:
                 i = others.index(strategy) % len(_COLORS)
                 style = {"color": _COLORS[i], "marker": _MARKERS[i], "linewidth": 1.4}

@@ -68,7 +68,7 @@ class Run:
 
     name: str
     seed: int
-    config: Mapping[str, Any]
+    config: dict[str, Any]
     last_round: int
     shares_warm_up: bool
 
@@ -186,7 +186,7 @@ def resolve(names: Sequence[str], acquisition: Mapping[str, Any]) -> dict[str, S
         name: tuple((name in TAUGHT, entry) for entry in signature({**acquisition, **changes(name)}))
         for name in known
     }
-    first = {}
+    first: dict[tuple[Any, ...], str] = {}
     for name in known:  # the same name stands for the same purchases in whatever study
         first.setdefault(signatures[name], name)
     owners = {first[signatures[name]] for name in names}
@@ -200,7 +200,7 @@ def resolve(names: Sequence[str], acquisition: Mapping[str, Any]) -> dict[str, S
     return found
 
 
-def signature(acquisition: Mapping[str, Any]) -> tuple:
+def signature(acquisition: Mapping[str, Any]) -> tuple[Any, ...]:
     """What decides the purchases, an entry a round: equal signatures buy equal regions."""
     rounds, strategy = acquisition["rounds"], acquisition["strategy"]
     divided = acquisition.get("class_shares", "none") != "none"
@@ -262,7 +262,9 @@ def _seeds(seeds: Sequence[str | int]) -> tuple[int, ...]:
     try:
         numbers = tuple(int(seed) for seed in seeds)
     except ValueError as error:
-        raise InputError(f"--seeds: whole numbers separated by commas, not '{','.join(seeds)}'") from error
+        raise InputError(
+            f"--seeds: whole numbers separated by commas, not '{','.join(map(str, seeds))}'"
+        ) from error
     if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
         raise InputError(f"--seeds: different numbers from 0 on, not '{','.join(map(str, seeds))}'")
     return numbers

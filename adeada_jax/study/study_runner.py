@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from adeada_jax.config import differing_keys
 from adeada_jax.files import read_json, write_text_atomic
@@ -26,10 +26,11 @@ Report = Callable[[Run, str, list[dict[str, Any]]], None]
 
 @dataclass
 class _Job:
-    """A process at work, the slot it fills, and where in the run's log its own part begins."""
+    """A process at work, what it reads, the slot it fills, and where in the run's log its own part begins."""
 
     run: Run
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
+    requests: IO[bytes]
     slot: int
     log_start: int
 
@@ -72,7 +73,7 @@ def run_plan(plan: Plan, directory: Path, *, jobs: int, report: Report) -> dict[
         for job in working:
             job.process.kill()
             job.process.wait()
-            job.process.stdin.close()
+            job.requests.close()
     return failures
 
 
@@ -113,9 +114,9 @@ def share_warm_up(warm_up: Workdir, run: Workdir) -> None:
     temporary = run.round(0).with_name(".00.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.copytree(warm_up.round(0), temporary, copy_function=_link)
-    for given, own in ((warm_up.data, run.data), (warm_up.pool, run.pool)):
-        if given.exists() and not own.exists():
-            _link(given, own)
+    for given, copy in ((warm_up.data, run.data), (warm_up.pool, run.pool)):
+        if given.exists() and not copy.exists():
+            _link(given, copy)
     metrics = (warm_up.root / "metrics.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     own = [line for line in metrics if json.loads(line)["stage"] != "report"]
     write_text_atomic(run.root / "metrics.jsonl", "".join(own))
@@ -171,18 +172,19 @@ def _start(run: Run, directory: Path, slot: int, jobs: int) -> _Job:
             WORKER, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=environment,
             start_new_session=True,
         )  # fmt: skip
+    assert process.stdin is not None  # it is a pipe
     request = {"config": run.config, "workdir": str(workdir.root), "cpus": cpu_sets(jobs)[slot]}
     try:
         process.stdin.write(json.dumps(request).encode() + b"\n")
         process.stdin.flush()
     except BrokenPipeError:
         pass  # it has ended already, as poll() will say
-    return _Job(run, process, slot, log_start)
+    return _Job(run, process, process.stdin, slot, log_start)
 
 
 def _conclude(job: _Job, failures: dict[tuple[str, int], str], directory: Path, report: Report) -> None:
     """Takes note of how a process ended."""
-    job.process.stdin.close()
+    job.requests.close()
     rounds = entries(job.run, directory)
     if job.process.returncode == 0 and is_finished(job.run, directory):
         report(job.run, "finished", rounds)

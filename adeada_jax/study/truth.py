@@ -86,15 +86,16 @@ def read_truth(config: Mapping[str, Any], pool: Regions, path: Path) -> Truth:
         counts.append(region_counts(example["regions"], example["label"], classes))
         new.append(_new_pixels(example) if streets else None)
     arrays = {"counts": np.concatenate(counts), "pixels": pool.pixels}
-    if all(of is not None for of in new):
-        arrays["new"] = np.concatenate(new)
+    drawn = [of for of in new if of is not None]
+    if len(drawn) == len(new):
+        arrays["new"] = np.concatenate(drawn)
     if len(arrays["counts"]) != len(pool.pixels):
         raise _prepared_anew(target, f"it has {len(arrays['counts'])} regions, they had {len(pool.pixels)}")
     save_arrays(path, arrays, {"names": pool.names, "layout": _LAYOUT})
     return Truth(arrays["counts"], arrays.get("new"))
 
 
-def _images(config: Mapping[str, Any], pool: Regions) -> Any:
+def _images(config: Mapping[str, Any], pool: Regions) -> sources.LabelledImages:
     """The pool's images with their labels; a part of a split of which others are held back."""
     target = config["target"]
     images = sources.open_labelled(target["dataset"], target["dir"], "train")

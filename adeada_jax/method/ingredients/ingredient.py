@@ -35,8 +35,10 @@ class OfModel(Protocol):
       discriminator: whether it looks at `target_probability`, so that the run must have a discriminator.
     """
 
-    name: str
-    discriminator: bool
+    @property
+    def name(self) -> str: ...
+    @property
+    def discriminator(self) -> bool: ...
 
     def maps(self, outputs: Outputs) -> jax.Array:
         """`(B, y, x)` or `(B, y, x, k)`, at the images' size or on any grid; a grid is upsampled bilinearly.
@@ -53,7 +55,8 @@ class OfImage(Protocol):
       name: of the column.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def values(self, image: np.ndarray, regions: np.ndarray) -> np.ndarray:
         """Of an `(H, W, 3)` uint8 RGB image and `(H, W)` ids: `(R,)`, R more than the largest id."""
@@ -97,7 +100,8 @@ class OfDomains(Protocol):
       name: of the column.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def compare(self, target: Regions, source: Regions, context: Context) -> Compared:
         """Compares the regions of the target, labelled or not, with those of the source."""

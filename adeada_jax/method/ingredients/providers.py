@@ -1,21 +1,27 @@
 """The ingredients by name: the project's, and anyone's own."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from adeada_jax import seams
 from adeada_jax.method.ingredients.density_difference import Importance
 from adeada_jax.method.ingredients.edges import Edges
-from adeada_jax.method.ingredients.ingredient import Ingredient
+from adeada_jax.method.ingredients.ingredient import Ingredient, OfModel
 from adeada_jax.method.ingredients.network import Features, Probabilities, TargetProbability
 from adeada_jax.method.ingredients.uncertainty import Confidence, Entropy, Margin, PredictedShares, SecondBest
 
 # Columns that every table has: they cost next to nothing, and reports and analyses read them.
-ALWAYS = (Features(), Probabilities(), Entropy(), Margin(), Confidence())
+ALWAYS: tuple[OfModel, ...] = (Features(), Probabilities(), Entropy(), Margin(), Confidence())
+
+
+def _always(ingredient: OfModel, config: Mapping[str, Any]) -> OfModel:
+    return ingredient
+
 
 # What they are made by, from the whole configuration.
 INGREDIENTS: dict[str, Callable[[Mapping[str, Any]], Ingredient]] = {
-    **{ingredient.name: lambda config, made=ingredient: made for ingredient in ALWAYS},
+    **{ingredient.name: partial(_always, ingredient) for ingredient in ALWAYS},
     "target_probability": lambda config: TargetProbability(),
     "second_best": lambda config: SecondBest(),
     "predicted_shares": lambda config: PredictedShares(),
@@ -40,7 +46,7 @@ def create_ingredients(needs: Sequence[str], config: Mapping[str, Any]) -> tuple
     Raises:
       InputError: a name is unknown, cannot be imported or gives no ingredient; two are of one name.
     """
-    made = {ingredient.name: ingredient for ingredient in ALWAYS}
+    made: dict[str, Ingredient] = {ingredient.name: ingredient for ingredient in ALWAYS}
     for need in dict.fromkeys(needs):
         ingredient = seams.INGREDIENT.make(need, INGREDIENTS, config)
         name = getattr(ingredient, "name", "")

@@ -29,7 +29,8 @@ class Badge:
         embeddings = Embeddings(regions["probabilities"][order], regions["features"][order])
         pixels = regions.pixels[order]
         generator = np.random.default_rng([request.seed, request.round])
-        picks, left = [], request.budget
+        picks: list[Pick] = []
+        left = request.budget
         free = np.ones(len(order), bool)
         nearest = np.full(len(order), np.inf)
         while (affordable := free & (pixels <= left)).any():

@@ -1,6 +1,7 @@
 """The strategies by name: the paper's, its eight baselines, later ones, four by class, anyone's own."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from adeada_jax import seams
@@ -20,6 +21,11 @@ from adeada_jax.method.strategies.ripu import Ripu
 from adeada_jax.method.strategies.typical import Typical
 from adeada_jax.method.strategy import OneScore, Strategy
 
+
+def _by_class(name: str, options: Mapping[str, Any]) -> Strategy:
+    return BY_CLASS[name]
+
+
 STRATEGIES: dict[str, Callable[[Mapping[str, Any]], Strategy]] = {
     "adeada": lambda options: Adeada(
         options["alpha"], options["beta"], options["schedule"], options["class_balance"]
@@ -36,7 +42,7 @@ STRATEGIES: dict[str, Callable[[Mapping[str, Any]], Strategy]] = {
     "ripu": lambda options: Ripu(),
     "bvsb": lambda options: Bvsb(),
     "image_entropy": lambda options: ImageEntropy(),
-    **{name: lambda options, made=made: made for name, made in BY_CLASS.items()},
+    **{name: partial(_by_class, name) for name in BY_CLASS},
 }
 
 

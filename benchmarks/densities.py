@@ -15,6 +15,7 @@ Means over seeds with standard deviations; of seconds the median, since the firs
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from absl import app, flags
@@ -28,7 +29,7 @@ from adeada_jax.command_line import run_app
 from adeada_jax.errors import InputError
 from adeada_jax.evaluation import tables
 from adeada_jax.method.densities.gmm import Gmm
-from adeada_jax.mixtures import fit_mixtures, score_mixtures
+from adeada_jax.mixtures import Mixture, fit_mixtures, score_mixtures
 
 _SIZES = flags.DEFINE_list("sizes", ["300", "900", "2500", "7400"], "Target regions, N_T.")
 _SEEDS = flags.DEFINE_integer("seeds", 5, "Draws of the features.", lower_bound=1)
@@ -40,27 +41,35 @@ _SECONDS = flags.DEFINE_float("seconds", 330.0, "What is not begun by then is le
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-def fitted(source: np.ndarray, target: np.ndarray, seed: int, density: Gmm | None = None):
+def fitted(
+    source: np.ndarray, target: np.ndarray, seed: int, density: Gmm | None = None
+) -> tuple[Mixture, Mixture]:
     """The one class's pair of fits."""
     seeds = [[(seed, 0)], [(seed, 1)]]
-    return (density or Gmm()).fit([source], [target], seeds=seeds, devices=None)
+    ((of_source, of_target),) = (density or Gmm()).fit([source], [target], seeds=seeds, devices=None)
+    assert isinstance(of_source, Mixture)  # else a word says why there is none
+    assert isinstance(of_target, Mixture)
+    return of_source, of_target
 
 
-def mixtures(source: np.ndarray, target: np.ndarray, seed: int, **options) -> Pair:
+def mixtures(source: np.ndarray, target: np.ndarray, seed: int, **options: Any) -> Pair:
     """Gaussian mixtures as a run has them."""
     density = Gmm(**options)
-    ((of_source, of_target),) = fitted(source, target, seed, density)
+    of_source, of_target = fitted(source, target, seed, density)
     log_target = density.log_density([of_target], [target], devices=None)[0]
     return log_target, density.log_density([of_source], [target], devices=None)[0]
 
 
-def projected(source: np.ndarray, target: np.ndarray, seed: int, *, dim: int, **options) -> Pair:
+def projected(source: np.ndarray, target: np.ndarray, seed: int, *, dim: int, **options: Any) -> Pair:
     """Mixtures of the leading principal components of both domains' features."""
     pca = PCA(min(dim, source.shape[1]), random_state=seed).fit(np.concatenate([source, target]))
-    return mixtures(*(pca.transform(of).astype(np.float32) for of in (source, target)), seed, **options)
+    near_source, near_target = (pca.transform(of).astype(np.float32) for of in (source, target))
+    return mixtures(near_source, near_target, seed, **options)
 
 
-def cross_fitted(source: np.ndarray, target: np.ndarray, seed: int, *, folds: int = 5, **options) -> Pair:
+def cross_fitted(
+    source: np.ndarray, target: np.ndarray, seed: int, *, folds: int = 5, **options: Any
+) -> Pair:
     """Each target region is asked of a mixture that was fitted without it."""
     components = Gmm().wanted(len(target))
     part = np.random.default_rng(seed).permutation(len(target)) % folds
@@ -107,7 +116,7 @@ METHODS: dict[str, Callable[[np.ndarray, np.ndarray, int], Pair]] = {
 
 def measure(
     name: str, source: np.ndarray, target: np.ndarray, seed: int, absent: np.ndarray, sizes: np.ndarray
-):
+) -> tuple[float, float, float]:
     """A method's share of absent modes, correlation with the own component's size, and CPU seconds.
 
     Args:
@@ -126,8 +135,9 @@ def measure(
 
 def component_sizes(source: np.ndarray, target: np.ndarray, seed: int) -> np.ndarray:
     """(N_T,) regions of each region's own component of the paper's mixture."""
-    ((_, mixture),) = fitted(source, target, seed)
-    return np.bincount(mixture.labels)[mixture.labels]
+    labels = fitted(source, target, seed)[1].labels
+    assert labels is not None  # a fit has them
+    return np.bincount(labels)[labels]
 
 
 def told(found: Sequence[tuple[float, float, float]]) -> tuple[str, str, str]:
@@ -145,7 +155,7 @@ def main(argv: list[str]) -> None:
         raise InputError(f"--methods: unknown {unknown}; known: {', '.join(METHODS)}")
     end, left_out = time.monotonic() + _SECONDS.value, []
     for size in map(int, _SIZES.value):
-        found: dict[str, list] = {name: [] for name in names}
+        found: dict[str, list[Any]] = {name: [] for name in names}
         for seed in range(_SEEDS.value):
             target, source = mode_pair(seed, size, 2 * size, dim=_DIM.value)
             inputs = source.features, target.features, seed

@@ -28,7 +28,7 @@ _ITERATIONS = flags.DEFINE_integer("iterations", 6, "Iterations measured of each
 _SCIKIT = flags.DEFINE_bool("scikit", True, "Whether scikit-learn takes part.")
 
 
-def scikit_model(features: np.ndarray, start: np.ndarray):
+def scikit_model(features: np.ndarray, start: np.ndarray) -> Any:
     """scikit-learn's estimator after its start."""
     from sklearn.mixture import GaussianMixture
 
@@ -37,7 +37,8 @@ def scikit_model(features: np.ndarray, start: np.ndarray):
     return model
 
 
-def main(_) -> None:
+def main(argv: list[str]) -> None:
+    del argv
     number, dim, components = _SAMPLES.value, _DIM.value, _COMPONENTS.value
     _, source = domain_pair(0, 100, number, num_classes=1, dim=dim)
     features = source.features
@@ -53,7 +54,7 @@ def main(_) -> None:
         engine.step(following), other.step(following)
     on_device, responsibilities = jnp.asarray(features), jnp.asarray(start)
     jax.block_until_ready(plain_iteration(on_device, responsibilities))
-    model = scikit_model(features, start) if _SCIKIT.value else None
+    model: Any = scikit_model(features, start) if _SCIKIT.value else None
     rates, ours = [], []
 
     def timed(name: str, call: Callable[[], Any]) -> Any:

@@ -12,6 +12,8 @@ alike.
 
 import math
 from dataclasses import fields
+from functools import partial
+from typing import Any
 
 import jax
 import jax.extend.core as jex
@@ -44,7 +46,8 @@ def traffic(program: jex.Jaxpr) -> float:
     total = 0.0
     for equation in program.eqns:
         if equation.primitive.name in ("conv_general_dilated", "dot_general"):
-            total += sum(math.prod(var.aval.shape) for var in (*equation.invars, *equation.outvars))
+            arrays: list[Any] = [var.aval for var in (*equation.invars, *equation.outvars)]
+            total += sum(math.prod(array.shape) for array in arrays)
         for value in equation.params.values():
             if isinstance(value, jex.ClosedJaxpr):
                 total += traffic(value.jaxpr)
@@ -55,14 +58,16 @@ def traffic(program: jex.Jaxpr) -> float:
 
 def counted(own: Experiment) -> dict[str, tuple[float, float]]:
     """FLOPs and numbers moved by a warm-up step, a fine-tuning step and a forward pass of one image."""
-    flops = {
-        "warm-up": plan.adversarial_cost(own).flops,
-        "fine-tuning": plan.supervised_cost(own).flops,
-        "forward": plan.forward_cost(own).flops,
+    costs = {
+        "warm-up": plan.adversarial_cost(own),
+        "fine-tuning": plan.supervised_cost(own),
+        "forward": plan.forward_cost(own),
     }
+    flops = {kind: cost.flops or math.nan for kind, cost in costs.items()}
     images = jax.ShapeDtypeStruct((1, own.config.data.height, own.config.data.width, 3), jnp.float32)
-    program = jax.make_jaxpr(lambda weights, images: own.segmenter.apply(*weights, images, train=False)[0])
-    moved = traffic(program(own.segmenter.shapes, images).jaxpr)
+    apply = partial(own.segmenter.apply, train=False)
+    params, batch_stats = own.segmenter.shapes
+    moved = traffic(jax.make_jaxpr(lambda *given: apply(*given)[0])(params, batch_stats, images).jaxpr)
     return {kind: (number, moved * number / flops["forward"]) for kind, number in flops.items()}
 
 
@@ -70,7 +75,8 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument '{argv[1]}'")
     options, scale = paper_defaults(), _SCALE.value
-    unused = dict.fromkeys(field.name for field in fields(Experiment))  # no data are needed to count
+    # No data are needed to count.
+    unused: dict[str, Any] = dict.fromkeys(field.name for field in fields(Experiment))
     network = {"config": options, "segmenter": create_segmenter(options)}
     counts = counted(Experiment(**(unused | network)))
     rounds = options.acquisition.rounds

@@ -115,7 +115,8 @@ class Part:
 def run_parts(names: list[str], output: Path, scratch: Path, size: str, jobs: int) -> list[dict[str, Any]]:
     """All parts, `jobs` at a time; what one leaves of its time the others share."""
     end = time.monotonic() + _SECONDS.value
-    waiting, running, ended, written = list(names), [], [], time.monotonic()
+    waiting, ended, written = list(names), [], time.monotonic()
+    running: list[Part] = []
     try:
         while waiting or running:
             while waiting and len(running) < jobs:

@@ -146,7 +146,8 @@ class Streets:
     """Filmed toy streets with their regions and labels."""
 
     def __init__(self, directory: Path, images: int, **size: int):
-        preparing.prepare("toy/filmed", directory, progress=False, counts={"train": images}, **size)
+        options: dict[str, Any] = {"counts": {"train": images}, **size}
+        preparing.prepare("toy/filmed", directory, progress=False, **options)
         self.divided = DividedImages(sources.open_images("toy/filmed", directory, "train"), SLIC)
         self.divided.make()
         truth = sources.open_labelled("toy/filmed", directory, "train")
@@ -337,7 +338,8 @@ def by_cells(image: np.ndarray, asked: Asked, wanted: np.ndarray, levels: int) -
             own = cells == cell
             value = commonest(wanted[own])
             if (work.values[own] != value).any():
-                work.steps += [tuple(map(int, np.argwhere(own)[0])), key_of(value, "Shift+E")]
+                row, column = np.argwhere(own)[0]
+                work.steps += [(int(row), int(column)), key_of(value, "Shift+E")]
                 work.values[own] = value
     painted = work.values[asked.inside]
     if (painted == IGNORE_LABEL).all():
@@ -558,7 +560,7 @@ def rest(page: Page) -> None:
 
 def measure_frames(directory: Path, seed: int) -> dict[str, Any]:
     """Frame times of what people do at a large photograph."""
-    photograph = Photograph(seed)
+    photograph: Any = Photograph(seed)  # stands for divided images
     ids, counts = np.unique(photograph.map, return_counts=True)
     questions = [Question(1, "photograph", int(region), int(count), 0, 0.5)
                  for region, count in zip(ids, counts, strict=True)]  # fmt: skip

@@ -126,7 +126,7 @@ def weights_by_taps(shape: Shape, x: jax.Array, cotangent: jax.Array) -> jax.Arr
 
 def parts_of(function: Callable[..., jax.Array], shape: Shape, arrays: Any) -> dict[str, Callable[[], Any]]:
     """A convolution's three computations, compiled: forward and its two gradients."""
-    made = {
+    made: dict[str, tuple[Callable[..., Any], Any]] = {
         "forward": (lambda x, k: function(shape, x, k), arrays[:2]),
         "input": (lambda x, k, g: jax.vjp(lambda x: function(shape, x, k), x)[1](g)[0], arrays),
         "weights": (lambda x, k, g: jax.vjp(lambda k: function(shape, x, k), k)[1](g)[0], arrays),
@@ -205,10 +205,11 @@ def main(argv: list[str]) -> None:
     weights = jax.tree.map(jnp.asarray, segmenter.init(0))
 
     def forward(weights: Any, images: jax.Array) -> Any:
-        return segmenter.apply(*weights, images, train=False)[0]
+        params, batch_stats = weights
+        return segmenter.apply(params, batch_stats, images, train=False)[0]
 
     numbers: collections.Counter[str] = collections.Counter()
-    flops: collections.Counter[str] = collections.Counter()
+    flops: dict[str, float] = collections.defaultdict(float)
     sums: dict[tuple[str, str, str], float] = collections.defaultdict(float)
     for shape, count in shapes_of(jax.make_jaxpr(forward)(weights, images).jaxpr).items():
         numbers[shape.kind] += count

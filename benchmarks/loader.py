@@ -21,7 +21,9 @@ from adeada_jax.command_line import run_app
 from adeada_jax.data import loader, preparing, sources, transforms
 from adeada_jax.data.images import decode_image, decode_map, encode_png
 
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory for the images; made on first use (45 MB).")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Directory for the images; made on first use (45 MB).", required=True
+)
 _IMAGES = flags.DEFINE_integer("images", 12, "Images a domain.", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 60, "Batches of one image that are timed.", lower_bound=1)
 _WORKERS = flags.DEFINE_list("workers", ["0", "1", "2"], "Numbers of worker processes; 0 = a thread.")
@@ -36,7 +38,8 @@ def open_union(data_dir: str, images: int) -> Any:
     """Both domains with labels, at full size."""
     domains = ("toy/rendered", "toy/filmed")
     for domain in domains:
-        preparing.prepare(domain, data_dir, counts={"train": images}, **SIZE)
+        options: dict[str, Any] = {"counts": {"train": images}, **SIZE}
+        preparing.prepare(domain, data_dir, **options)
     opened = [sources.open_labelled(domain, data_dir, "train") for domain in domains]
     return loader.concatenate(opened)
 
@@ -100,7 +103,7 @@ def time_stages(source: Any) -> None:
         "image": [encode_png(example["image"]) for example in examples],
         "label": [encode_png(example["label"]) for example in examples],
     }
-    scales = np.linspace(*transforms.SCALES, count)
+    scales = np.linspace(*transforms.SCALES, count).tolist()
     rng = np.random.default_rng(0)
     pairs = [{key: example[key] for key in ("image", "label")} for example in examples]
 
@@ -141,5 +144,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["data_dir"])
     run_app(main)

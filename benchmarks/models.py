@@ -58,7 +58,9 @@ def make_batch() -> dict[str, np.ndarray]:
     return {"image": image, "label": label, "place": np.arange(_BATCH.value)}
 
 
-def our_tasks(weights: Path, batch: dict[str, np.ndarray], dtype: str) -> tuple[dict[str, Task], dict]:
+def our_tasks(
+    weights: Path, batch: dict[str, np.ndarray], dtype: str
+) -> tuple[dict[str, Task], dict[str, Any]]:
     """Forward pass and step in JAX, and the FLOPs of each."""
     segmenter = Segmenter(
         _MODEL.value, backbone=_BACKBONE.value, num_classes=CLASSES, output_stride=STRIDE, dtype=dtype,
@@ -93,7 +95,7 @@ def torch_tasks(network: Any, batch: dict[str, np.ndarray], dtype: str, device: 
     import torch
 
     network = network.to(device, memory_format=torch.channels_last).eval()
-    image = torch.from_numpy(np.asarray(normalize(batch["image"])).transpose(0, 3, 1, 2).copy())
+    image = torch.from_numpy(np.asarray(normalize(jnp.asarray(batch["image"]))).transpose(0, 3, 1, 2).copy())
     image = image.to(device, memory_format=torch.channels_last)
     label = torch.from_numpy(batch["label"].astype(np.int64)).to(device)
     for module in network.modules():

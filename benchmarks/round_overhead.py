@@ -129,7 +129,7 @@ def labels(directory: Path, images: int = 10) -> float:
 
     def work() -> None:
         for i in range(images):
-            read, regions = (cv2.imdecode(array, cv2.IMREAD_UNCHANGED) for array in stored)
+            read, regions = (np.asarray(cv2.imdecode(array, cv2.IMREAD_UNCHANGED)) for array in stored)
             revealed = np.where(np.isin(regions, [3]), read, IGNORE_LABEL)
             write_png_atomic(directory / f"{i}.png", revealed)
 

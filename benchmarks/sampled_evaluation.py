@@ -20,7 +20,7 @@ from adeada_jax.run import prediction
 from adeada_jax.run.experiment import create_segmenter, load_weights
 from adeada_jax.telemetry import track
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a finished run.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a finished run.", required=True)
 _ROUND = flags.DEFINE_string("round", "last", "Of the run: best, last, or a number.")
 _REGIONS = flags.DEFINE_list("regions", ["50", "100", "200"], "Regions of a sample.")
 _SEEDS = flags.DEFINE_integer("seeds", 20, "Samples of each size.")
@@ -78,5 +78,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["workdir"])
     app.run(main)

@@ -15,9 +15,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import app, flags
+
+if TYPE_CHECKING:
+    from adeada_jax.method.regions import Regions
 
 from adeada_jax.command_line import run_app
 
@@ -29,7 +33,7 @@ _WORKER = flags.DEFINE_string("worker", None, "Of this program itself: the one s
 OPTIONS = {"alpha": 1.0, "beta": 1.0, "schedule": "half", "class_balance": True}
 
 
-def table(number: int):
+def table(number: int) -> "Regions":
     """Regions like a network's: skewed features in clusters, long-tailed classes, 40 regions an image."""
     from adeada_jax.bench.mixtures.synthetic import domain_pair
     from adeada_jax.method.regions import Regions
@@ -87,7 +91,7 @@ def work(name: str) -> None:
     print(json.dumps(result))
 
 
-def measure(name: str, cache: str) -> dict:
+def measure(name: str, cache: str) -> dict[str, Any]:
     """One strategy in a process of its own."""
     command = [sys.executable, __file__, f"--worker={name}", f"--regions={_REGIONS.value}",
                f"--budget={_BUDGET.value}"]  # fmt: skip

@@ -28,11 +28,15 @@ def depthwise(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> ja
     return _correlate(padded, kernel, _output_size(x, stride), stride, dilation)
 
 
-def _forward(x: jax.Array, kernel: jax.Array, stride: int, dilation: int):
+def _forward(
+    x: jax.Array, kernel: jax.Array, stride: int, dilation: int
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     return depthwise(x, kernel, stride, dilation), (x, kernel)
 
 
-def _backward(stride: int, dilation: int, kept: tuple[jax.Array, jax.Array], gradient: jax.Array):
+def _backward(
+    stride: int, dilation: int, kept: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     x, kernel = kept
     return (
         _image_gradient(x, kernel, gradient, stride, dilation),
@@ -59,7 +63,9 @@ def _shifts(size: int, dilation: int) -> Iterator[tuple[int, int, int, int]]:
             yield i, j, i * dilation, j * dilation
 
 
-def _correlate(padded: jax.Array, kernel: jax.Array, output: tuple[int, int], stride: int, dilation: int):
+def _correlate(
+    padded: jax.Array, kernel: jax.Array, output: tuple[int, int], stride: int, dilation: int
+) -> jax.Array:
     height, width = output
     total = jnp.zeros((), jnp.float32)
     for i, j, row, column in _shifts(kernel.shape[0], dilation):
@@ -69,7 +75,9 @@ def _correlate(padded: jax.Array, kernel: jax.Array, output: tuple[int, int], st
     return total.astype(padded.dtype)
 
 
-def _image_gradient(x: jax.Array, kernel: jax.Array, gradient: jax.Array, stride: int, dilation: int):
+def _image_gradient(
+    x: jax.Array, kernel: jax.Array, gradient: jax.Array, stride: int, dilation: int
+) -> jax.Array:
     """The gradient, spread out by the stride, correlated with the turned kernel."""
     reach = (kernel.shape[0] - 1) * dilation + 1
     padding = [(0, 0, 0)]
@@ -78,10 +86,12 @@ def _image_gradient(x: jax.Array, kernel: jax.Array, gradient: jax.Array, stride
         low = reach - 1 - before
         padding.append((low, x.shape[axis] + reach - 1 - low - spread, stride - 1))
     padded = jax.lax.pad(gradient, jnp.zeros((), gradient.dtype), [*padding, (0, 0, 0)])
-    return _correlate(padded, kernel[::-1, ::-1], x.shape[1:3], 1, dilation)
+    return _correlate(padded, kernel[::-1, ::-1], (x.shape[1], x.shape[2]), 1, dilation)
 
 
-def _kernel_gradient(x: jax.Array, kernel: jax.Array, gradient: jax.Array, stride: int, dilation: int):
+def _kernel_gradient(
+    x: jax.Array, kernel: jax.Array, gradient: jax.Array, stride: int, dilation: int
+) -> jax.Array:
     size = kernel.shape[0]
     padded = jnp.pad(x, ((0, 0), *_pads(x, size, stride, dilation), (0, 0)))
     sums = partial(_sums, size=size, stride=stride, dilation=dilation)

@@ -15,10 +15,11 @@ import jax.numpy as jnp
 from jax import lax
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+Padding = str | Sequence[tuple[int, int]]
 
 
 def convolve(
-    x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Any, **options: Any
+    x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Padding, **options: Any
 ) -> jax.Array:
     """`lax.conv_general_dilated`, whose results it has; for `flax.nnx.Conv`."""
     if _is_ours(kernel, tuple(strides), padding, **options):
@@ -27,8 +28,8 @@ def convolve(
 
 
 def _is_ours(
-    kernel: jax.Array, strides: tuple[int, ...], padding: Any, *, rhs_dilation: Sequence[int] = (1, 1),
-    feature_group_count: int = 1, **_: Any,
+    kernel: jax.Array, strides: tuple[int, ...], padding: Padding, *, rhs_dilation: Sequence[int] = (1, 1),
+    feature_group_count: int = 1, **_: object,
 ) -> bool:  # fmt: skip
     """Whether it is a 3x3 kernel, dilated alike both ways, not in groups, that keeps the image's size."""
     dilation = rhs_dilation[0]

@@ -10,7 +10,7 @@ import numpy as np
 from adeada_jax.errors import InputError
 
 # Makes a leaf's value from its path's names, its shape and a generator.
-Initializer = Callable[[tuple[str, ...], tuple[int, ...], np.random.Generator], np.ndarray]
+Initializer = Callable[[tuple[str, ...], tuple[int, ...], np.random.Generator], np.ndarray | jax.Array]
 
 
 def draw(shapes: Any, initializer: Initializer, seed: int) -> Any:
@@ -21,7 +21,7 @@ def draw(shapes: Any, initializer: Initializer, seed: int) -> Any:
     """
     generator = np.random.default_rng(seed)
 
-    def value(path: tuple, leaf: jax.ShapeDtypeStruct) -> jax.Array:
+    def value(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> jax.Array:
         names = tuple(str(entry.key) for entry in path)
         made = jnp.asarray(initializer(names, leaf.shape, generator), jnp.float32)
         if made.shape != leaf.shape:

@@ -122,6 +122,8 @@ class BatchNorm(nnx.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         if not self.frozen:
             return self.norm(x, use_running_average=not train)
+        assert self.norm.scale is not None  # nor is the bias: Flax's default
+        assert self.norm.bias is not None
         scale, bias = jax.lax.stop_gradient((self.norm.scale[...], self.norm.bias[...]))
         factor = scale * jax.lax.rsqrt(self.norm.var[...] + self.norm.epsilon)
         offset = bias - self.norm.mean[...] * factor

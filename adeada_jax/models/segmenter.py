@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from adeada_jax import seams
@@ -120,8 +121,9 @@ class Segmenter:
 
         def create() -> SegmentationNetwork:
             rngs = nnx.Rngs(0)
-            options = {"axis_name": axis_name, "dtype": DTYPES[dtype], "rngs": rngs}
-            norm = partial(BatchNorm, frozen=freeze_batch_norm, **options)
+            norm = partial(
+                BatchNorm, frozen=freeze_batch_norm, axis_name=axis_name, dtype=DTYPES[dtype], rngs=rngs
+            )
             build = _NotingBuild(output_stride, norm, DTYPES[dtype], remat, rngs)
             asked.append(build.asked)
             return SegmentationNetwork(name, backbone, num_classes, build)
@@ -129,10 +131,9 @@ class Segmenter:
         network = nnx.eval_shape(create)
         self.num_classes, self.asked = num_classes, frozenset(asked[-1])
         self.backbone, self.head = network.backbone, network.head
-        self._graph, params, statistics, rest = nnx.split(network, nnx.Param, nnx.BatchStat, ...)
-        self.shapes: tuple[Any, Any] = tuple(
-            _named(nnx.to_pure_dict(state)) for state in (params, statistics)
-        )
+        self._graph, *states = nnx.split(network, nnx.Param, nnx.BatchStat, ...)
+        params, statistics, rest = states
+        self.shapes = _named(nnx.to_pure_dict(params)), _named(nnx.to_pure_dict(statistics))
         norms = (path for path, module in nnx.iter_modules(network) if isinstance(module, BatchNorm))
         self._norms = {(*map(str, path), "norm") for path in norms}
         self.trains_batch_norm = bool(self._norms) and not freeze_batch_norm
@@ -167,11 +168,11 @@ class Segmenter:
           InputError: a parameter has no first value, or one of another shape.
         """
 
-        def first_value(path: Path, shape: tuple[int, ...], generator: Any) -> Any:
+        def first_value(path: Path, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
             part, inner = self.part_of(path)
             return part.first_value(inner, shape, generator)
 
-        def statistic(path: Path, shape: tuple[int, ...], generator: Any) -> Any:
+        def statistic(path: Path, shape: tuple[int, ...], generator: np.random.Generator) -> jax.Array:
             return jnp.full(shape, path[-1] == "var", jnp.float32)
 
         return draw(self.shapes[0], first_value, seed), draw(self.shapes[1], statistic, seed)
@@ -198,7 +199,7 @@ class Segmenter:
         return segmentation, _named(nnx.to_pure_dict(nnx.state(model, nnx.BatchStat)))
 
 
-def _paths(state: nnx.State) -> list[Path]:
+def _paths(state: "nnx.State[Any, Any]") -> list[Path]:
     return [tuple(map(str, path)) for path, _ in nnx.to_flat_state(state)]
 
 

@@ -260,7 +260,7 @@ class _Function:
         raise pickle.UnpicklingError("a function has no state")
 
 
-class _Mapping(dict):
+class _Mapping(dict[Any, Any]):
     """An OrderedDict; what is attached to it (a state_dict's versions of modules) is left out."""
 
     __slots__ = ()
@@ -269,7 +269,7 @@ class _Mapping(dict):
         pass
 
 
-class _Settings(dict):
+class _Settings(dict[Any, Any]):
     """What trainings save of their options: an argparse.Namespace, Lightning's AttributeDict; left empty."""
 
     __slots__ = ()
@@ -288,12 +288,14 @@ class _Parameter:
         parameter.tensor = tensor
         return parameter
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         if len(state) == 5:
             self.tensor = state[0]
 
 
-def _tensor(storage: _Storage, offset: int, shape: tuple, strides: tuple, *_: Any) -> StoredTensor:
+def _tensor(
+    storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
+) -> StoredTensor:
     """A view of a storage, checked to lie inside it."""
     if not isinstance(storage, _Storage) or len(shape) != len(strides):
         raise pickle.UnpicklingError("a tensor without numbers")

@@ -200,7 +200,7 @@ class _Filler:
         `names` gives, of a path, the tensor's name and what to call the parameter in errors.
         """
 
-        def value(path: tuple, leaf: jax.ShapeDtypeStruct) -> np.ndarray | None:
+        def value(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray | None:
             own = tuple(entry.key for entry in path)
             return self._value(*names(own), leaf.shape, _axes(own[-1], len(leaf.shape)))
 

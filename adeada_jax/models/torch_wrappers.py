@@ -79,7 +79,7 @@ def _container(content: Mapping[str, Any], file: str) -> str | None:
         raise InputError(
             f"'{file}' holds tensors under {', '.join(map(repr, found))}; save the network's state_dict alone"
         )
-    return (known or found or [None])[0]
+    return next(iter(known or found), None)
 
 
 def _may_hold(content: Mapping[str, Any]) -> bool:

@@ -94,8 +94,12 @@ def class_matrix(
     counts = [Counter(outcome.given for outcome in one.outcomes) for one in given]
     present = [c for c in range(len(class_names)) if any(count[c] for count in counts)]
     tops = [max(count[c] for c in present) for count in counts]
-    asked = [(outcome.given, outcome.suggested) for one in given for outcome in one.outcomes
-             if outcome.suggested is not None]  # fmt: skip
+    asked = [
+        (outcome.given, outcome.suggested)
+        for one in given
+        for outcome in one.outcomes
+        if outcome.suggested is not None
+    ]
     rows = []
     for c in present:
         numbers = [Cell(f"{count[c]:,}" if count[c] else "-", round(count[c] / max(top, 1), 3))

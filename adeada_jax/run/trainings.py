@@ -228,7 +228,7 @@ def _train_supervised(
     name: str,
     weights: Weights,
     batches: Batches,
-    options: Any,
+    options: config_dict.ConfigDict,
     start: int,
 ) -> tuple[Weights]:
     initial_state, step = supervised_training(
@@ -304,7 +304,9 @@ def _teacher_training(
     return initial_state, parallel.parallelize(step)
 
 
-def adversarial_training(experiment: Experiment, options: Any) -> tuple[Callable[..., Any], Any]:
+def adversarial_training(
+    experiment: Experiment, options: config_dict.ConfigDict
+) -> tuple[Callable[..., Any], Any]:
     """What makes a state of (params, batch_stats, discriminator's params), and the step.
 
     `options` is `config.warmup`, or with other steps.
@@ -329,7 +331,9 @@ def adversarial_training(experiment: Experiment, options: Any) -> tuple[Callable
     return initial_state, parallel.parallelize(step)
 
 
-def _train_adversarially(experiment: Experiment, options: Any, start: int) -> tuple[Weights, Any]:
+def _train_adversarially(
+    experiment: Experiment, options: config_dict.ConfigDict, start: int
+) -> tuple[Weights, Any]:
     initial_state, step = adversarial_training(experiment, options)
     weights = experiment.initial_weights()
     discriminator = experiment.discriminator().init(seed=experiment.seed(0, "discriminator"))

@@ -14,6 +14,7 @@ from adeada_jax.training.accumulation import accumulate
 from adeada_jax.training.losses import SOURCE_DOMAIN, TARGET_DOMAIN
 from adeada_jax.training.state import AdversarialState
 from adeada_jax.training.supervised import apply_gradients
+from adeada_jax.types import IGNORE_LABEL
 
 
 def adversarial_step(
@@ -45,7 +46,9 @@ def adversarial_step(
       "place" and "target_place".
     """
 
-    def step(state: AdversarialState, batch: dict[str, jax.Array], key: jax.Array) -> tuple[Any, dict]:
+    def step(
+        state: AdversarialState, batch: dict[str, jax.Array], key: jax.Array
+    ) -> tuple[Any, dict[str, jax.Array]]:
         counts, dropout_key = _counts(batch["label"]), jax.random.fold_in(key, 0)
 
         def part(batch_stats: Any, images: dict[str, jax.Array]) -> tuple[Any, Any]:
@@ -98,7 +101,7 @@ def _segmenter_loss(
 
 def _counts(labels: jax.Array) -> jax.Array:
     """Images with any label, over all devices."""
-    labelled = (labels != losses.IGNORE_LABEL).any(axis=(1, 2)).sum().astype(jnp.float32)
+    labelled = (labels != IGNORE_LABEL).any(axis=(1, 2)).sum().astype(jnp.float32)
     return jnp.maximum(parallel.sum_over_devices(labelled), 1.0)
 
 

@@ -12,7 +12,7 @@ from adeada_jax.errors import InputError
 AXIS = "devices"
 
 
-def parallelize(step: Callable[..., Any]) -> Callable[..., Any]:
+def parallelize(step: Callable[..., Any]) -> jax.stages.Wrapped:
     """pmaps `step(state, batch, key) -> (state, metrics)`.
 
     State and metrics are neither stacked nor copied to the host: they enter and leave without a device

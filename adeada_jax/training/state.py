@@ -52,7 +52,7 @@ class TeacherState(NamedTuple):
 def create_train_state(params: Any, batch_stats: Any, optimizer: optax.GradientTransformation) -> TrainState:
     """A state at step 0, from copies of the parameters, which a train step then gives away."""
     copied = jax.tree.map(jnp.array, (params, batch_stats))
-    return TrainState(jnp.zeros((), jnp.int32), *copied, optimizer.init(copied[0]))
+    return TrainState(jnp.zeros((), jnp.int32), copied[0], copied[1], optimizer.init(copied[0]))
 
 
 def create_adversarial_state(

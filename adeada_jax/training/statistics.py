@@ -22,7 +22,9 @@ def statistics_step(apply: Callable[..., Any]) -> Callable[..., Any]:
       `step((params, batch_stats), {"image": (b, H, W, 3) uint8, "place": (b,)}, key) -> (state, {})`.
     """
 
-    def step(state: tuple[Any, Any], batch: dict[str, jax.Array], key: jax.Array) -> tuple[Any, dict]:
+    def step(
+        state: tuple[Any, Any], batch: dict[str, jax.Array], key: jax.Array
+    ) -> tuple[Any, dict[str, jax.Array]]:
         params, batch_stats = state
         draw = Draw(key, batch["place"])
         _, batch_stats = apply(params, batch_stats, normalize(batch["image"]), train=True, draw=draw)

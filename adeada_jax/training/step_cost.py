@@ -1,7 +1,6 @@
 """What a training step costs, told from its program before anything is compiled or run."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +29,7 @@ class StepCost:
     working_bytes: int
 
 
-def step_cost(step: Callable[..., Any], *arguments: Any, flops: bool = True) -> StepCost:
+def step_cost(step: jax.stages.Wrapped, *arguments: Any, flops: bool = True) -> StepCost:
     """Cost of a step of `parallel.parallelize`.
 
     Args:
@@ -82,12 +81,14 @@ def peak_bytes(program: jex.Jaxpr) -> int:
 
 def _inner(equation: jex.JaxprEqn) -> list[jex.Jaxpr]:
     """The programs an equation calls."""
-    values = [item for value in equation.params.values()
+    values: list[Any] = [item for value in equation.params.values()
               for item in (value if isinstance(value, (list, tuple)) else [value])]  # fmt: skip
     kinds = (jex.ClosedJaxpr, jex.Jaxpr)  # one and the same from jax 0.11 on
-    return [getattr(value, "jaxpr", value) for value in values if isinstance(value, kinds)]
+    programs: list[Any] = [value for value in values if isinstance(value, kinds)]
+    return [getattr(program, "jaxpr", program) for program in programs]
 
 
 def _bytes(var: jex.Var) -> int:
-    dtype = getattr(var.aval, "dtype", None)
-    return math.prod(var.aval.shape) * np.dtype(dtype).itemsize if isinstance(dtype, np.dtype) else 0
+    aval: Any = var.aval
+    dtype = getattr(aval, "dtype", None)
+    return math.prod(aval.shape) * np.dtype(dtype).itemsize if isinstance(dtype, np.dtype) else 0

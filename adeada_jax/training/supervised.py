@@ -27,7 +27,9 @@ def supervised_step(
       (state, {"loss": scalar})`, b images on this device; their places are those in the whole batch.
     """
 
-    def step(state: TrainState, batch: dict[str, jax.Array], key: jax.Array) -> tuple[TrainState, dict]:
+    def step(
+        state: TrainState, batch: dict[str, jax.Array], key: jax.Array
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
         dropout_key = jax.random.fold_in(key, 0)  # the same on all devices: places tell their images apart
 
         def part(batch_stats: Any, images: dict[str, jax.Array]) -> tuple[Any, Any]:

@@ -59,7 +59,9 @@ def teacher_step(
       "sure_pixels", the share of the pixels with pseudo-labels that are sure.
     """
 
-    def step(state: TeacherState, batch: dict[str, jax.Array], key: jax.Array) -> tuple[TeacherState, dict]:
+    def step(
+        state: TeacherState, batch: dict[str, jax.Array], key: jax.Array
+    ) -> tuple[TeacherState, dict[str, jax.Array]]:
         dropout_key, mix_key = (jax.random.fold_in(key, number) for number in (0, 1))
         counts = _counts(batch)
 

@@ -114,7 +114,7 @@ def _compiled(way: Callable[..., jax.Array], part: str, arrays: dict[str, jax.Ar
 
 
 def _one(
-    future: Future, part: str, shape: Shape, arrays: dict[str, jax.Array], expected: list[Any]
+    future: Future[Any], part: str, shape: Shape, arrays: dict[str, jax.Array], expected: list[Any]
 ) -> dict[str, Any]:
     """Seconds, rate, and the relative difference to what the first way gave, which goes into `expected`."""
     if not future.done():

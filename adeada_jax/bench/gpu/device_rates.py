@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -32,20 +33,21 @@ def measure(ledger: Ledger) -> None:
     ledger.note(**about())
     size = 512 if ledger.small else 8192
     for name, (dtype, precision) in PRODUCTS.items():
-        shapes = ((size, size), (size, size))
-        ledger.row("product", name, lambda d=dtype, p=precision, s=shapes: product(s, d, p))
+        shapes: tuple[tuple[int, ...], ...] = ((size, size), (size, size))
+        ledger.row("product", name, partial(product, shapes, dtype, precision))
     ledger.row("copy", "read and write", lambda: copy(1 << (20 if ledger.small else 30)))
     for name, call in _launches(100 if ledger.small else 1000).items():
         ledger.row("launch", name, call)
     for megabytes in (0.001, 1, 16) if ledger.small else (0.001, 1, 256):
-        ledger.row("transfer", f"{megabytes} MB", lambda m=megabytes: transfers(int(m * 1e6)))
+        ledger.row("transfer", f"{megabytes} MB", partial(transfers, int(megabytes * 1e6)))
     rows, width = (128, 4) if ledger.small else (4096, 16)
-    for name, shapes, dtype in (
+    engines: tuple[tuple[str, tuple[tuple[int, ...], ...], str], ...] = (
         ("tails, a block", ((rows, 256), (256, 320)), "float32"),
         ("heads, tasks side by side", ((width, rows, 224), (width, 224, 224)), "float32"),
         ("moments, tasks side by side", ((width, 256, rows), (width, rows, 256)), "float64"),
-    ):
-        ledger.row("product of the engine's shape", name, lambda s=shapes, d=dtype: product(s, d, HIGHEST))
+    )
+    for name, shapes, dtype in engines:
+        ledger.row("product of the engine's shape", name, partial(product, shapes, dtype, HIGHEST))
 
 
 def about() -> dict[str, Any]:

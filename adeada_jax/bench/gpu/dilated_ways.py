@@ -5,9 +5,10 @@ dilation. The stride is 1, and d zeros around x keep its size: y[p] is the sum o
 x[p + d (i - 1, j - 1)] @ w[i, j]. Products of bfloat16 are summed in float32.
 """
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -69,7 +70,9 @@ def patches(x: jax.Array, w: jax.Array, d: int) -> jax.Array:
     return _product(columns, w.transpose(2, 0, 1, 3).reshape(-1, w.shape[3]), (3,), (0,)).astype(x.dtype)
 
 
-def _product(left: jax.Array, right: jax.Array, left_axes: tuple, right_axes: tuple) -> jax.Array:
+def _product(
+    left: jax.Array, right: jax.Array, left_axes: tuple[int, ...], right_axes: tuple[int, ...]
+) -> jax.Array:
     """A product over the given axes, summed in float32 at least."""
     kind = jnp.promote_types(left.dtype, jnp.float32)
     return lax.dot_general(left, right, ((left_axes, right_axes), ((), ())), preferred_element_type=kind)
@@ -91,7 +94,8 @@ def _flipped(w: jax.Array) -> jax.Array:
 def nine_forward(x: jax.Array, w: jax.Array, d: int) -> jax.Array:
     """Nine products of x shifted, summed."""
     taps = zip(_OFFSETS, w.reshape(9, *w.shape[2:]), strict=True)
-    return sum(_product(_shifted(x, d, i, j), tap, (3,), (0,)) for (i, j), tap in taps).astype(x.dtype)
+    parts = (_product(_shifted(x, d, i, j), tap, (3,), (0,)) for (i, j), tap in taps)
+    return reduce(operator.add, parts).astype(x.dtype)
 
 
 def nine_weight_gradient(x: jax.Array, g: jax.Array, d: int) -> jax.Array:
@@ -117,7 +121,7 @@ def one_forward(x: jax.Array, w: jax.Array, d: int) -> jax.Array:
     """One product of x with all taps side by side, whose results are shifted and summed."""
     found = _product(x, w.transpose(2, 0, 1, 3).reshape(w.shape[2], -1), (3,), (0,))
     parts = zip(_OFFSETS, jnp.split(found, 9, axis=3), strict=True)
-    return sum(_shifted(part, d, i, j) for (i, j), part in parts).astype(x.dtype)
+    return reduce(operator.add, (_shifted(part, d, i, j) for (i, j), part in parts)).astype(x.dtype)
 
 
 def _spread(g: jax.Array, d: int) -> jax.Array:

@@ -1,12 +1,15 @@
 """EM of a whole experiment's classes and domains: seconds by part of it, and how far it is from float64."""
 
 import time
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from numpy.typing import DTypeLike
 from scipy.stats import spearmanr
 
 from adeada_jax.bench.gpu.ledger import Ledger, median_seconds, peak_memory, timed
@@ -18,7 +21,7 @@ from adeada_jax.mixtures import Mixture, em, engines, score_mixtures
 from adeada_jax.mixtures.device_lists import capacities, listed_pairs, places_of
 from adeada_jax.mixtures.em import Start
 from adeada_jax.mixtures.engines import Options, plan_groups
-from adeada_jax.mixtures.packing import make_shards, own_columns, pair_tasks
+from adeada_jax.mixtures.packing import Rows, make_shards, own_columns, pair_tasks
 from adeada_jax.mixtures.result import FITTED
 
 PRESET = {"target_regions": 119_000, "source_regions": 998_640}
@@ -36,7 +39,7 @@ def measure(ledger: Ledger) -> None:
     """Everything about one problem; the engine's fit in float32 comes first."""
     found: dict[str, Any] = {}
 
-    def keep(name: str, call, *arguments) -> dict[str, Any]:
+    def keep(name: str, call: Callable[..., tuple[Any, dict[str, Any]]], *arguments: Any) -> dict[str, Any]:
         found[name], values = call(*arguments)
         return values
 
@@ -52,7 +55,9 @@ def measure(ledger: Ledger) -> None:
     ledger.row("fit", "float32", lambda: keep("fitted", fit, problem, np.float32, 200))
     ledger.row("fit", "float32, each program waited for", lambda: by_stage(ledger, problem))
     ledger.row("task lists", "of the start's pairs", lambda: list_cost(problem))
-    other = "host" if jax.default_backend() in engines.LISTS_ON_DEVICE else "device"
+    other: Literal["host", "device"] = (
+        "host" if jax.default_backend() in engines.LISTS_ON_DEVICE else "device"
+    )
     with lists_made_on(other):
         first = f"2 iterations, compiling, task lists on the {other}"
         ledger.row("fit", first, lambda: keep("listed first", fit, problem, np.float32, 2))
@@ -136,13 +141,13 @@ def kmeans_again(problem: Problem) -> dict[str, Any]:
     return values
 
 
-def _samples(problem: Problem, dtype: Any) -> list[Any]:
+def _samples(problem: Problem, dtype: DTypeLike) -> list[Any]:
     chosen = [problem.samples(*job) for job in problem.jobs]
     return chosen if dtype == np.float32 else [np.asarray(rows).astype(dtype) for rows in chosen]
 
 
 def fit(
-    problem: Problem, dtype: Any, iterations: int, clock: StageClock | None = None
+    problem: Problem, dtype: DTypeLike, iterations: int, clock: StageClock | None = None
 ) -> tuple[list[Mixture], dict[str, Any]]:
     """All mixtures from the given start, and the time of every iteration."""
     samples = _samples(problem, dtype)
@@ -151,7 +156,7 @@ def fit(
     generators = [np.random.default_rng(i) for i in range(len(samples))]
     marks, phases = [], []
 
-    def report(attempt: int, iteration: int, bounds: Any) -> None:
+    def report(attempt: int, iteration: int, bounds: np.ndarray | None) -> None:
         marks.append(time.perf_counter())
         if clock is not None:
             phases.append(clock.take())
@@ -163,7 +168,7 @@ def fit(
     # The first mark is after the checks and the centres, the second after the samples' way to the device, the
     # start and the first iteration. On an accelerator all mixtures are one group, so there is one start.
     each = np.diff(marks)
-    values = {
+    values: dict[str, Any] = {
         "seconds": end - begin,
         "before_seconds": marks[0] - begin,
         "start_and_first_seconds": float(each[0]),
@@ -193,7 +198,7 @@ def by_stage(ledger: Ledger, problem: Problem) -> dict[str, Any]:
     for name, part in PHASES.items():
         times = whole[part.start - 1 : part.stop and part.stop - 1]
         for stage, sums in _mean(phases[part], float(np.sum(times))).items():
-            ledger.row(name, stage, lambda sums=sums: sums)
+            ledger.row(name, stage, partial(dict, sums))
     return values
 
 
@@ -218,10 +223,10 @@ def _mean(phases: list[dict[str, dict[str, float]]], whole: float) -> dict[str, 
 
 
 @jax.jit
-def _in_full(rows, weights, means, factors):
+def _in_full(rows: jax.Array, weights: jax.Array, means: jax.Array, factors: jax.Array) -> jax.Array:
     """Log densities (N,) in float64 of rows (N, D): every component in full."""
 
-    def one(parameters):
+    def one(parameters: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
         weight, mean, factor = parameters
         white = jnp.matmul(rows - mean, factor, precision=lax.Precision.HIGHEST)
         constant = jnp.log(weight) + jnp.sum(jnp.log(jnp.diagonal(factor)))
@@ -231,8 +236,9 @@ def _in_full(rows, weights, means, factors):
     return jax.scipy.special.logsumexp(scores, axis=0) - 0.5 * rows.shape[1] * jnp.log(2 * jnp.pi)
 
 
-def in_full(mixture: Mixture, samples: Any, columns: int) -> np.ndarray:
+def in_full(mixture: Mixture, samples: Rows, columns: int) -> np.ndarray:
     """Log densities (N,) of samples under a mixture with full covariances, all in float64."""
+    assert mixture.weights is not None  # it was fitted
     dim, number = mixture.num_features, len(mixture.weights)
     weights = np.zeros(columns)
     means, factors = np.zeros((columns, dim)), np.tile(np.eye(dim), (columns, 1, 1))

@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 os.environ["SCIPY_ARRAY_API"] = "1"  # asked for by scikit-learn on tensors, before SciPy is imported
@@ -28,7 +29,7 @@ def measure(ledger: Ledger) -> None:
         problem = Problem.load(ledger.scratch)
         for name, contender in {"scikit-learn on torch": scikit_torch, "torchgmm": torchgmm}.items():
             ledger.row("the preset's mixtures one after another, an iteration", name,
-                       lambda c=contender: one_by_one(ledger, problem, c))  # fmt: skip
+                       partial(one_by_one, ledger, problem, contender))  # fmt: skip
     one_mixture(ledger)
 
 
@@ -61,7 +62,7 @@ def one_mixture(ledger: Ledger) -> None:
             ledger.row(
                 "one mixture, an iteration",
                 f"{name}, N = {len(features)}",
-                lambda c=contender, f=features, s=start: c(f, s),
+                partial(contender, features, start),
                 needs=2 + _NEEDS.get(name, 3.0) * size / 100_000,
             )
 
@@ -85,7 +86,7 @@ def ours(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
         for _ in range(_STEPS):
             before = engine.work.flops
 
-            def step():
+            def step() -> Any:
                 bounds.append(float(engine.step(following)[0]))
                 return engine.parts
 
@@ -108,7 +109,7 @@ def plain(features: np.ndarray, start: np.ndarray, precision: str = "highest") -
     rows, held = jnp.asarray(features), [jnp.asarray(start)]
     bounds = []
 
-    def step():
+    def step() -> jax.Array:
         bound, held[0] = plain_iteration(rows, held[0], precision=precision)
         bounds.append(bound)
         return held[0]
@@ -143,7 +144,7 @@ def _scikit(rows: Any, given: Any, wait: Callable[[], Any]) -> dict[str, Any]:
     from sklearn.mixture import GaussianMixture
 
     class FromStart(GaussianMixture):
-        def _initialize_parameters(self, X, random_state, xp=None):
+        def _initialize_parameters(self, X: Any, random_state: Any, xp: Any = None) -> None:
             self._initialize(X, given, xp=xp)
 
     def fit(iterations: int) -> Any:

@@ -1,7 +1,7 @@
 """All parts' results as one page of tables."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from adeada_jax.evaluation.tables import markdown
@@ -32,7 +32,7 @@ def with_shares(row: Mapping[str, Any], rates: Mapping[str, float]) -> dict[str,
     """
     row = dict(row)
     seconds = row.get("dispatch_seconds", 0.0) + row.get("wait_seconds", 0.0)
-    kind = row.get("kind_of_products")
+    kind = row.get("kind_of_products", "")
     if row.get("flops_a_second") and kind in rates:
         row["share_of_product_rate"] = row["flops_a_second"] / rates[kind]
     elif (
@@ -73,7 +73,7 @@ def _sum_floors(rows: list[dict[str, Any]]) -> None:
         rows[-1] |= {"floor_seconds": floor, "share_of_floor": floor / seconds}
 
 
-def _table(kind: str, rows: list[Mapping[str, Any]]) -> str:
+def _table(kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """A table of all columns that any of the rows has; lists stay in the JSON."""
     columns = dict.fromkeys(
         key for row in rows for key, value in row.items()

@@ -5,6 +5,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,16 @@ def measure(ledger: Ledger) -> None:
     ):
         rows: list[dict[str, Any]] = []
 
-        def trace(name: str = name, prepare: Any = prepare, rows: list = rows) -> dict[str, Any]:
+        def trace(
+            name: str = name, prepare: Any = prepare, rows: list[dict[str, Any]] = rows
+        ) -> dict[str, Any]:
             values, longest = traced(prepare(), ledger.scratch / f"trace of a {name}")
             rows.extend(longest)
             return values
 
         ledger.row("trace", name, trace, needs=8)
         for row in rows:
-            ledger.row(f"longest kernels, {name}", row.pop("kernel"), lambda row=row: row, needs=-math.inf)
+            ledger.row(f"longest kernels, {name}", row.pop("kernel"), partial(dict, row), needs=-math.inf)
 
 
 def _train_step(case: Case) -> Callable[[], Any]:

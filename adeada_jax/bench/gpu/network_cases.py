@@ -50,9 +50,10 @@ def make_batch(case: Case) -> dict[str, np.ndarray]:
     label = rng.integers(0, CLASSES, size, dtype=np.uint8)
     label[rng.random(size) < 0.1] = 255
     image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-    batch = {"image": image, "label": label, "place": np.arange(case.batch)}
+    place = np.arange(case.batch)
+    batch: dict[str, np.ndarray] = {"image": image, "label": label, "place": place}
     if case.task == "adversarial":
-        batch |= {"target_image": image[:, ::-1].copy(), "target_place": case.batch + batch["place"]}
+        batch |= {"target_image": image[:, ::-1].copy(), "target_place": case.batch + place}
     return batch
 
 
@@ -118,7 +119,7 @@ def _training(case: Case, weights: tuple[Any, Any] | None) -> tuple[Any, Callabl
     params, stats = weights or segmenter.init(0)
     optimizer = optimizers.segmenter_optimizer(segmenter, OPTIONS, learning_rate=RATE, steps=120_000)
     if case.task == "supervised":
-        step, make_state = supervised_step(segmenter.apply, optimizer, parts=case.parts), None
+        step = supervised_step(segmenter.apply, optimizer, parts=case.parts)
     else:
         discriminator = Discriminator(CLASSES, dtype=case.dtype)
         of_discriminator = optimizers.discriminator_optimizer(OPTIONS, learning_rate=RATE, steps=100_000)
@@ -127,12 +128,11 @@ def _training(case: Case, weights: tuple[Any, Any] | None) -> tuple[Any, Callabl
             adversarial_weight=ADVERSARIAL_WEIGHT, parts=case.parts,
         )  # fmt: skip
 
-        def make_state(state: Any) -> Any:
-            return create_adversarial_state(state, discriminator.init(1), of_discriminator)
-
     def state() -> Any:
         first = create_train_state(params, stats, optimizer)
-        return parallel.replicate(make_state(first) if make_state else first)
+        if case.task == "supervised":
+            return parallel.replicate(first)
+        return parallel.replicate(create_adversarial_state(first, discriminator.init(1), of_discriminator))
 
     batch, key = parallel.shard(make_batch(case)), jax.random.key(0)
     stepped = parallel.parallelize(step)

@@ -110,10 +110,11 @@ def _case(ledger: Ledger, rows: "queue.Queue[dict[str, Any] | None]", seconds: f
     return f"not done after {seconds:.0f} s"
 
 
-def _read(process: subprocess.Popen, rows: "queue.Queue[dict[str, Any] | None]") -> None:
+def _read(process: subprocess.Popen[str], rows: "queue.Queue[dict[str, Any] | None]") -> None:
     """Puts a process's rows into the queue, and None when it has ended; other lines are libraries'."""
-    with process.stdout:
-        for line in process.stdout:
+    assert process.stdout is not None  # it is a pipe
+    with process.stdout as lines:
+        for line in lines:
             with contextlib.suppress(ValueError):
                 row = json.loads(line)
                 if isinstance(row, dict):

@@ -121,7 +121,7 @@ def named(name: str, *, small: bool = False) -> Wish:
         model, task, kind, batch, *more = name.split("-")
         dtype, precision = KINDS[kind]
         TASKS[task]
-        number = 1 if batch == "largest" else int(re.fullmatch(r"b([1-9]\d*)", batch)[1])
+        number = 1 if batch == "largest" else _number("b", batch)
         case = Case(task, MODELS[model], dtype=dtype, precision=precision, batch=number)
         for word in more:
             case = _with(case, word)
@@ -149,4 +149,12 @@ def _with(case: Case, word: str) -> Case:
         return replace(case, gradient=GRADIENTS[word])
     if word.removeprefix("input") in GRADIENTS:
         return replace(case, input_gradient=GRADIENTS[word.removeprefix("input")])
-    return replace(case, parts=int(re.fullmatch(r"parts([1-9]\d*)", word)[1]))
+    return replace(case, parts=_number("parts", word))
+
+
+def _number(before: str, word: str) -> int:
+    """The number of a word such as b4; ValueError where it is none."""
+    found = re.fullmatch(rf"{before}([1-9]\d*)", word)
+    if found is None:
+        raise ValueError(f"'{word}' is not {before} and a number from 1 on")
+    return int(found[1])

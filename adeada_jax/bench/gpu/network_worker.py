@@ -6,6 +6,7 @@ import statistics
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -49,7 +50,7 @@ def _measure(wish: Wish, weights: Weights) -> None:
     if wish.case.batch == 1 and _has_torch():
         for compiled in (False, True)[: 1 + wish.compiled]:
             how = "compiled" if compiled else "eager"
-            _row("beside PyTorch", f"{wish.name}, {how}", lambda c=compiled: beside(one, compiled=c))
+            _row("beside PyTorch", f"{wish.name}, {how}", partial(beside, one, compiled=compiled))
 
 
 def _compiled(case: Case, weights: Weights, found: list[Compiled]) -> dict[str, Any]:
@@ -163,7 +164,7 @@ def _largest(wish: Wish, weights: Weights) -> None:
     while failed:
         failed.clear()
         name = f"{wish.name}, batch {batch}"
-        _row("largest batch", name, lambda b=batch: _attempt(replace(wish.case, batch=b), weights, failed))
+        _row("largest batch", name, partial(_attempt, replace(wish.case, batch=batch), weights, failed))
         batch = batch * 3 // 4
         if batch < 2:
             return

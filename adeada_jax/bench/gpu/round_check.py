@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def _rounds(ledger: Ledger, variants: list[str]) -> None:
             ledger.row(
                 "selection against the CPU's",
                 f"{name}, {words}",
-                lambda f=file: against(on_cpu, f),
+                partial(against, on_cpu, file),
                 needs=-math.inf,
             )
 
@@ -82,14 +83,14 @@ def _run_all(
     running = {name: _start(own, settings[name]) for name, own in jobs.items()}
     try:
         for name, process in running.items():
-            ledger.row(kind, name, lambda p=process, n=name: _ended(p, _log(jobs[n]), ledger.left() - later))
+            ledger.row(kind, name, partial(_ended, process, _log(jobs[name]), ledger, later))
     finally:
         for process in running.values():
             process.kill()
             process.communicate()
 
 
-def _start(job: dict[str, Any], environment: dict[str, str]) -> subprocess.Popen:
+def _start(job: dict[str, Any], environment: dict[str, str]) -> subprocess.Popen[str]:
     """A round's process; what it says of errors is in a file beside what it finds."""
     merged = {**os.environ, **environment}
     if "XLA_FLAGS" in environment:
@@ -103,12 +104,13 @@ def _log(job: dict[str, Any]) -> Path:
     return Path(job["out"]).with_suffix(".log")
 
 
-def _ended(process: subprocess.Popen, log: Path, seconds: float) -> dict[str, Any]:
-    """What a process prints last.
+def _ended(process: subprocess.Popen[str], log: Path, ledger: Ledger, later: float) -> dict[str, Any]:
+    """What a process prints last; it may take until `later` seconds before the part's end.
 
     Raises:
         RuntimeError: it failed, or took too long and was ended.
     """
+    seconds = ledger.left() - later
     try:
         out, _ = process.communicate(timeout=max(seconds, 1.0))
     except subprocess.TimeoutExpired as error:

@@ -181,7 +181,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     weights, values = trainer.train()
     chosen = select(weights, domains)
     partial = out.with_suffix(".part.npz")
-    np.savez(partial, **flat(weights), **chosen)
+    np.savez(partial, allow_pickle=False, **flat(weights), **chosen)
     partial.rename(out)
     result: dict[str, Any] = {"platform": jax.default_backend(), **values, "regions": len(chosen["pixels"])}
     if not job["peers"]:
@@ -192,7 +192,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     result["same_tables_twice"] = equal(chosen, select(weights, domains))
     if _awaited(Path(job["weights"]), job["wait"]):
         given = unflat(np.load(job["weights"]), weights)
-        np.savez(out.with_suffix(".given.npz"), **select(given, domains))
+        np.savez(out.with_suffix(".given.npz"), allow_pickle=False, **select(given, domains))
     result["step_seconds"] = _timed_alone(trainer, job)
     return result
 

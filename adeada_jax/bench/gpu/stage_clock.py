@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from adeada_jax.mixtures import full, kmeans, packing, programs
+from adeada_jax.mixtures.programs import Components, Moments
 
 # Seconds until a call returns (launches, and uploads of NumPy arguments), and from then until its end.
 FIELDS = ("calls", "dispatch_seconds", "wait_seconds", "flops", "bytes")
@@ -38,35 +39,87 @@ def _size(tree: Any) -> int:
     return sum(getattr(leaf, "nbytes", 0) for leaf in jax.tree.leaves(tree))
 
 
-def _tails(rows, scores, exact, parts, changed, blocks, count, *, block) -> tuple[float, float]:
+def _tails(
+    rows: jax.Array,
+    scores: jax.Array,
+    exact: jax.Array,
+    parts: Components,
+    changed: jax.Array,
+    blocks: jax.Array,
+    count: jax.Array,
+    *,
+    block: int,
+) -> tuple[float, float]:
     tail, dim = parts.tails.shape[1:]
     number, columns = int(count) * block, scores.shape[0]
     pair = 2 * (scores.dtype.itemsize + exact.dtype.itemsize)
     return 2.0 * number * dim * tail * columns, number * (rows.dtype.itemsize * dim + pair * columns)
 
 
-def _heads(rows, scores, exact, parts, task_rows, components, columns, count, *, width):
+def _heads(
+    rows: jax.Array,
+    scores: jax.Array,
+    exact: jax.Array,
+    parts: Components,
+    task_rows: jax.Array,
+    components: jax.Array,
+    columns: jax.Array,
+    count: jax.Array,
+    *,
+    width: int,
+) -> tuple[float, float]:
     pairs, head = int(count) * task_rows.shape[1], parts.heads.shape[1]
     item = rows.dtype.itemsize
     return 2.0 * pairs * head**2, item * (pairs * (head + 2) + int(count) * head**2)
 
 
-def _moments(rows, changes, moments, centres, task_rows, components, columns, count, *, width):
+def _moments(
+    rows: jax.Array,
+    changes: jax.Array,
+    moments: Moments,
+    centres: jax.Array,
+    task_rows: jax.Array,
+    components: jax.Array,
+    columns: jax.Array,
+    count: jax.Array,
+    *,
+    width: int,
+) -> tuple[float, float]:
     pairs, dim = int(count) * task_rows.shape[1], rows.shape[1]
     return 2.0 * pairs * dim**2, rows.dtype.itemsize * pairs * (dim + 1) + int(count) * 16 * dim**2
 
 
-def _factors(parts, moments, centres, mixture, chosen, count, dim, reg_covar, *, width, prior):
+def _factors(
+    parts: Components,
+    moments: Moments,
+    centres: jax.Array,
+    mixture: jax.Array,
+    chosen: jax.Array,
+    count: jax.Array,
+    dim: int,
+    reg_covar: float,
+    *,
+    width: int,
+    prior: str,
+) -> tuple[float, float]:
     size = centres.shape[1]
     return 4.0 * int(count) * size**3, int(count) * size**2 * (8 + parts.means.dtype.itemsize)
 
 
-def _centres(rows, responsibilities, sums, blocks, count, *, block):
+def _centres(
+    rows: jax.Array,
+    responsibilities: jax.Array,
+    sums: jax.Array,
+    blocks: jax.Array,
+    count: jax.Array,
+    *,
+    block: int,
+) -> tuple[float, float]:
     number = int(count) * block
     return 2.0 * number * rows.shape[1] * len(responsibilities), number * rows.dtype.itemsize * rows.shape[1]
 
 
-def _all(*arguments, **_) -> tuple[float, float]:
+def _all(*arguments: Any, **_: object) -> tuple[float, float]:
     return 0.0, _size(arguments)
 
 
@@ -82,7 +135,7 @@ PROGRAMS: dict[str, tuple[str, Callable[..., tuple[float, float]], str]] = {
     "normalise": ("responsibilities", _all, "norms and mask"),
 }
 # Host work: module or class, function, stage.
-HOST = (
+HOST: tuple[tuple[Any, str, str], ...] = (
     (full, "pair_tasks", "task lists"),
     (full, "row_blocks", "block lists"),
     (full.FullEngine, "_tolerances", "tolerances"),
@@ -97,7 +150,7 @@ HOST = (
 def _program(clock: StageClock, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     stage, cost, to_host = PROGRAMS[name]
 
-    def call(*arguments, **options):
+    def call(*arguments: Any, **options: Any) -> Any:
         flops, size = cost(*arguments, **options)
         begin = time.perf_counter()
         found = function(*arguments, **options)
@@ -114,7 +167,8 @@ def _fetched(clock: StageClock, found: Any, which: str) -> Any:
     """The results with those that the engine reads on the host there."""
     begin = time.perf_counter()
     if which == "all":
-        found = moved = np.asarray(found)
+        moved: Any = np.asarray(found)
+        found = moved
     else:
         norms, mask, changes, responsibilities = found
         moved = (np.asarray(norms), np.asarray(mask))
@@ -125,7 +179,7 @@ def _fetched(clock: StageClock, found: Any, which: str) -> Any:
 
 def _host(clock: StageClock, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
-    def call(*arguments, **options):
+    def call(*arguments: Any, **options: Any) -> Any:
         begin = time.perf_counter()
         found = function(*arguments, **options)
         clock.add(stage, time.perf_counter() - begin, 0.0)
@@ -138,6 +192,7 @@ def _host(clock: StageClock, stage: str, function: Callable[..., Any]) -> Callab
 def stages_timed() -> Iterator[StageClock]:
     """While it lasts, engines with full covariances, and k-means, are timed by stage."""
     clock = StageClock()
+    places: list[tuple[Any, str, Callable[..., Any]]]
     places = [(programs, name, _program(clock, name, getattr(programs, name))) for name in PROGRAMS]
     places += [(where, name, _host(clock, stage, getattr(where, name))) for where, name, stage in HOST]
     before = [(where, name, getattr(where, name)) for where, name, _ in places]

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -62,7 +63,7 @@ def measure(ledger: Ledger) -> None:
             ledger.row(
                 "means over regions",
                 f"{name}, grid 1/{stride}",
-                lambda n=name, s=stride: pooling(n, regions, s),
+                partial(pooling, name, regions, stride),
                 needs=3,
             )
     ledger.row("SLIC on the host", "one image", lambda: {"seconds": timed(lambda: _slic(images[0]))[0]})
@@ -71,7 +72,7 @@ def measure(ledger: Ledger) -> None:
         ledger.row(
             "images to region tables",
             f"{model} {dtype}, batch {batch}",
-            lambda m=model, d=dtype, b=batch: tables(source, m, backbone, d, b),
+            partial(tables, source, model, backbone, dtype, batch),
             needs=5 if ledger.small else 20,
         )
 
@@ -101,7 +102,8 @@ def tables(source: InMemory, model: str, backbone: str, dtype: str, batch: int) 
     segmenter = Segmenter(model, backbone=backbone, num_classes=CLASSES, dtype=dtype)
     weights = jax.device_put(segmenter.init(0), jax.local_devices()[0])
     height, width = source.regions.shape
-    infer = partial(inference.infer_regions, segmenter, *weights, height=height, width=width,
+    params, batch_stats = weights
+    infer = partial(inference.infer_regions, segmenter, params, batch_stats, height=height, width=width,
                     batch_size=batch)  # fmt: skip
     first, _ = timed(lambda: infer(InMemory(source.images, source.regions, batch)).pixels)
     seconds, found = timed(lambda: [infer(source)])
@@ -119,7 +121,7 @@ def _upsampled(features: jax.Array, regions: jax.Array) -> jax.Array:
     return region_sums(upsample(features[None], *regions.shape)[0], regions, REGIONS)
 
 
-WAYS = {
+WAYS: dict[str, Callable[..., jax.Array]] = {
     "masks to the grid": partial(region_feature_sums, num_regions=REGIONS),
     "upsample, segment_sum": _upsampled,
 }

@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from adeada_jax.bench.gpu.network_cases import (
@@ -43,7 +45,7 @@ def reference(case: Case) -> Any:
 def weights_of(network: Any, case: Case) -> tuple[Any, Any]:
     """Our parameters and statistics with a PyTorch network's values."""
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
-    stored = {name: StoredTensor(a.shape, a.dtype, lambda a=a: a) for name, a in arrays.items()}
+    stored = {name: StoredTensor(a.shape, a.dtype, partial(np.asarray, a)) for name, a in arrays.items()}
     found = torch_weights.convert(stored, "the reference", name=case.model, backbone=case.backbone)
     return found.tree["params"], found.tree["batch_stats"]
 
@@ -94,11 +96,13 @@ def _on_device(torch: Any, array: np.ndarray, device: str) -> Any:
     """Images normalised and channels last, labels and places as integers."""
     if array.ndim < 4:
         return torch.from_numpy(array.astype(np.int64)).to(device)
-    image = torch.from_numpy(np.asarray(normalize(array)).transpose(0, 3, 1, 2).copy())
+    image = torch.from_numpy(np.asarray(normalize(jnp.asarray(array))).transpose(0, 3, 1, 2).copy())
     return image.to(device, memory_format=torch.channels_last)
 
 
-def _forward(torch: Any, model: Any, network: Any, batch: dict[str, Any], half: Any, compiled: bool):
+def _forward(
+    torch: Any, model: Any, network: Any, batch: dict[str, Any], half: Any, compiled: bool
+) -> Callable[[], Any]:
     def forward() -> Any:
         with torch.no_grad(), half:
             return model(batch["image"])[0].float()
@@ -133,7 +137,9 @@ def _cross_entropy(torch: Any, logits: Any, labels: Any) -> Any:
     return (losses.sum((1, 2)) / (labels != 255).sum((1, 2))).mean()
 
 
-def _supervised(torch: Any, model: Any, network: Any, batch: dict[str, Any], half: Any, compiled: bool):
+def _supervised(
+    torch: Any, model: Any, network: Any, batch: dict[str, Any], half: Any, compiled: bool
+) -> Callable[[], Any]:
     optimizer, labels = _optimizer(torch, network), batch["label"]
 
     def step() -> Any:
@@ -155,7 +161,9 @@ def discriminator(torch: Any) -> Any:
     return torch.nn.Sequential(*layers, torch.nn.Conv2d(before, 1, 4, 2, 1))
 
 
-def _adversarial(torch: Any, model: Any, network: Any, batch: dict[str, Any], half: Any, compiled: bool):
+def _adversarial(
+    torch: Any, model: Any, network: Any, batch: dict[str, Any], half: Any, compiled: bool
+) -> Callable[[], Any]:
     optimizer, labels = _optimizer(torch, network), batch["label"]
     images = torch.cat([batch["image"], batch["target_image"]])
     images = images.contiguous(memory_format=torch.channels_last)

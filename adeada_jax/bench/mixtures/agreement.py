@@ -1,6 +1,7 @@
 """How far two contenders' results are one: likelihoods, pi, and what would be bought."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -11,7 +12,7 @@ from adeada_jax.bench.mixtures.problem import Problem
 Buy = Callable[[np.ndarray, list[np.ndarray], int], Iterable[int]]
 
 
-def likelihood_losses(fits: list[dict], reference: list[dict]) -> list[float]:
+def likelihood_losses(fits: list[dict[str, Any]], reference: list[dict[str, Any]]) -> list[float]:
     """Relative losses of final mean log-likelihood against the reference; negative where it is better."""
     theirs = {(f["domain"], f["of_class"]): f["log_likelihood"] for f in reference}
     losses = []

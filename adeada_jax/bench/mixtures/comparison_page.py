@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,8 +29,8 @@ COLUMNS = (
 
 
 def summarise(
-    problem: Problem, runs: list[dict], importances: list[np.ndarray | None], buy: Buy
-) -> list[dict]:
+    problem: Problem, runs: list[dict[str, Any]], importances: list[np.ndarray | None], buy: Buy
+) -> list[dict[str, Any]]:
     """A row of figures for every run; the reference's figures where it ran.
 
     Args:
@@ -42,6 +43,7 @@ def summarise(
     base = next((r for r in runs if r["label"] == "scikit-learn float32" and "fits" in r), None)
     at = by_label.get(REFERENCE)
     reference = runs[at] if at is not None and "fits" in runs[at] else None
+    known = importances[at] if at is not None and reference is not None else None
     rows = []
     for run, importance in zip(runs, importances, strict=True):
         row = {"contender": run["label"], "error": run.get("error", "")}
@@ -65,15 +67,15 @@ def summarise(
         if reference is not None:
             losses = likelihood_losses(fits, reference["fits"])
             row["worst_loss_percent"] = 100 * max(losses) if losses else None
-        if reference is not None and importance is not None:
-            correlations = rank_correlations(problem, importance, importances[at])
+        if known is not None and importance is not None:
+            correlations = rank_correlations(problem, importance, known)
             row["worst_rank_correlation"] = float(np.nanmin(correlations))
-            both = (bought(problem, pi, buy) for pi in (importance, importances[at]))
+            both = (bought(problem, pi, buy) for pi in (importance, known))
             row["overlap_percent"] = 100 * overlap(*both)
     return rows
 
 
-def as_table(rows: list[dict]) -> str:
+def as_table(rows: list[dict[str, Any]]) -> str:
     """The rows as text."""
     cells = [[title for _, title, _ in COLUMNS]]
     for row in rows:
@@ -92,7 +94,13 @@ def as_table(rows: list[dict]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def write(directory: Path, problem: Problem, rows: list[dict], runs: list[dict], about: dict) -> None:
+def write(
+    directory: Path,
+    problem: Problem,
+    rows: list[dict[str, Any]],
+    runs: list[dict[str, Any]],
+    about: dict[str, Any],
+) -> None:
     """Write compare.json and compare.png."""
     sizes = [[int(np.sum(problem.classes[d] == c)) for c in range(len(problem.components))] for d in (0, 1)]
     described = {"sizes": dict(zip(DOMAINS, sizes, strict=True)), "components": problem.components.tolist()}
@@ -101,7 +109,7 @@ def write(directory: Path, problem: Problem, rows: list[dict], runs: list[dict],
     _plot(directory / "compare.png", rows, runs)
 
 
-def _plot(path: Path, rows: list[dict], runs: list[dict]) -> None:
+def _plot(path: Path, rows: list[dict[str, Any]], runs: list[dict[str, Any]]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -115,9 +123,9 @@ def _plot(path: Path, rows: list[dict], runs: list[dict]) -> None:
     times.invert_yaxis()
     times.margins(x=0.25)
     reference = next((run for run in runs if run["label"] == REFERENCE and "fits" in run), None)
-    for run in runs if reference else []:
-        if "fits" in run and run is not reference:
-            losses = 100 * np.array(likelihood_losses(run["fits"], reference["fits"]))
+    for run in runs:
+        if reference is not None and "fits" in run and run is not reference:
+            losses = 100 * np.array(likelihood_losses(run["fits"], reference["fits"]), float)
             quality.plot(np.sort(losses), ".-", label=run["label"])
     quality.axhline(0.1, color="grey", linestyle=":", label="0.1 %")
     quality.set_yscale("symlog", linthresh=1e-4)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from adeada_jax.bench.mixtures.synthetic import DomainFeatures
 from adeada_jax.errors import InputError
@@ -21,8 +22,8 @@ def read_tables(paths: Sequence[str]) -> tuple[DomainFeatures, DomainFeatures, i
     if len(paths) != 2 or paths[0] == paths[1]:
         raise InputError("--features: give TARGET,SOURCE, two region tables (.safetensors)")
     domains, classes = [], 0
-    for path in paths:
-        table = _read(Path(path))
+    for given in paths:
+        table = _read(Path(given))
         domains.append(
             DomainFeatures(table["features"], table["probabilities"].argmax(axis=1).astype("int32"))
         )
@@ -30,7 +31,7 @@ def read_tables(paths: Sequence[str]) -> tuple[DomainFeatures, DomainFeatures, i
     return domains[0], domains[1], classes
 
 
-def _read(path: Path) -> dict:
+def _read(path: Path) -> dict[str, Any]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 

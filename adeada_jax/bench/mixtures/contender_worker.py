@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -17,7 +18,7 @@ from adeada_jax.bench.mixtures.problem import Problem
 class PeakMemory:
     """Peak resident bytes of this process and its children above those when it was entered."""
 
-    def __enter__(self):
+    def __enter__(self) -> "PeakMemory":
         self._process = psutil.Process()
         self.base = self.peak = self._resident()
         self._stop = threading.Event()
@@ -25,7 +26,7 @@ class PeakMemory:
         self._thread.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
 
@@ -72,7 +73,7 @@ def _cpu_seconds() -> float:
 def run(directory: Path, name: str, out: Path, repeats: int) -> None:
     """Fit `repeats` times, and write times, fits and pi."""
     problem = Problem.load(directory)
-    result: dict = {"name": name, "seconds": [], "cpu_seconds": [], "matmul_rate": matmul_rate()}
+    result: dict[str, Any] = {"name": name, "seconds": [], "cpu_seconds": [], "matmul_rate": matmul_rate()}
     try:
         with PeakMemory() as memory:
             for _ in range(repeats):

@@ -7,12 +7,16 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from adeada_jax.bench.mixtures import others
 from adeada_jax.bench.mixtures.fits import Fit, Outcome, importance_of
 from adeada_jax.bench.mixtures.problem import Problem
+
+_State = tuple[np.ndarray, np.ndarray, np.ndarray]  # a mixture's weights, means and factors
 
 
 def fit_ours(problem: Problem, directory: Path) -> Outcome:
@@ -44,7 +48,7 @@ def fit_ours(problem: Problem, directory: Path) -> Outcome:
     return fits, importance
 
 
-def _scikit_one(problem: Problem, domain: int, of_class: int, dtype) -> tuple[Fit, object]:
+def _scikit_one(problem: Problem, domain: int, of_class: int, dtype: DTypeLike) -> tuple[Fit, Any]:
     """One scikit-learn fit from the given responsibilities, failures caught."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
@@ -53,7 +57,7 @@ def _scikit_one(problem: Problem, domain: int, of_class: int, dtype) -> tuple[Fi
     start = problem.responsibilities(domain, of_class).astype(dtype)
 
     class FromStart(GaussianMixture):
-        def _initialize_parameters(self, X, random_state, xp=None):
+        def _initialize_parameters(self, X: Any, random_state: Any, xp: Any = None) -> None:
             self._initialize(X, start)
 
     model = FromStart(start.shape[1], **problem.options)
@@ -70,7 +74,7 @@ def _scikit_one(problem: Problem, domain: int, of_class: int, dtype) -> tuple[Fi
     return Fit(domain, int(of_class), score, model.n_iter_, bool(model.converged_), seconds), model
 
 
-def fit_scikit(problem: Problem, directory: Path, dtype=np.float32) -> Outcome:
+def fit_scikit(problem: Problem, directory: Path, dtype: DTypeLike = np.float32) -> Outcome:
     """scikit-learn, one mixture after the other."""
     fits, models = [], {}
     for d, c in problem.jobs:
@@ -84,7 +88,7 @@ def fit_scikit_float64(problem: Problem, directory: Path) -> Outcome:
     return fit_scikit(problem, directory, np.float64)
 
 
-def _in_process(arguments):
+def _in_process(arguments: tuple[str, int, int]) -> tuple[Fit, Any]:
     directory, domain, of_class = arguments
     return _scikit_one(Problem.load(Path(directory)), domain, of_class, np.float32)
 
@@ -101,12 +105,12 @@ def fit_scikit_processes(problem: Problem, directory: Path) -> Outcome:
     return fits, lambda: importance_of(problem, models, np.float32)
 
 
-def _plain_in_process(arguments):
+def _plain_in_process(arguments: tuple[str, int, int]) -> tuple[Fit, _State | None]:
     fit, model = _in_process(arguments)
     return fit, None if model is None else (model.weights_, model.means_, model.precisions_cholesky_)
 
 
-def _rebuilt(state):
+def _rebuilt(state: _State) -> Any:
     from sklearn.mixture import GaussianMixture
 
     model = GaussianMixture(len(state[0]))

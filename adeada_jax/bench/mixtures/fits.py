@@ -1,9 +1,11 @@
 """A contender's outcome."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from adeada_jax.bench.mixtures.problem import Problem
 
@@ -26,7 +28,7 @@ class Fit:
     seconds: float = 0.0
     failure: str = ""
 
-    def as_json(self) -> dict:
+    def as_json(self) -> dict[str, Any]:
         """JSON-able."""
         return {**asdict(self), "log_likelihood": _finite(self.log_likelihood)}
 
@@ -39,10 +41,10 @@ def _finite(value: float) -> float | None:
 Outcome = tuple[list[Fit], Callable[[], np.ndarray]]
 
 
-def importance_of(problem: Problem, models: dict, dtype) -> np.ndarray:
+def importance_of(problem: Problem, models: Mapping[tuple[int, int], Any], dtype: DTypeLike) -> np.ndarray:
     """pi (N_T,) from models by (domain, class) with `score_samples`; NaN where one is None or missing."""
     pi = np.full(len(problem.classes[1]), np.nan)
-    for c in np.flatnonzero(problem.components):
+    for c in np.flatnonzero(problem.components).tolist():
         source, target = models.get((0, c)), models.get((1, c))
         if source is not None and target is not None:
             chosen = problem.samples(1, c)

@@ -1,6 +1,7 @@
 """One EM iteration of one mixture, to time: the engine's, and the one that anyone would write."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,12 @@ from adeada_jax.mixtures.packing import mean
 
 
 @partial(jax.jit, static_argnames=("reg_covar", "precision"))
-def plain_iteration(features, responsibilities, reg_covar=1e-6, precision=None):
+def plain_iteration(
+    features: jax.Array,
+    responsibilities: jax.Array,
+    reg_covar: float = 1e-6,
+    precision: jax.lax.Precision | None = None,
+) -> tuple[jax.Array, jax.Array]:
     """The EM that anyone would write: M and E step as two products of 2 N K D^2.
 
     Args:
@@ -28,7 +34,7 @@ def plain_iteration(features, responsibilities, reg_covar=1e-6, precision=None):
     means = matmul(responsibilities.T, features) / counts[:, None]
     identity = jnp.eye(features.shape[1], dtype=features.dtype)
 
-    def one(mean_, weight, responsibility, count):
+    def one(mean_: jax.Array, weight: jax.Array, responsibility: jax.Array, count: jax.Array) -> jax.Array:
         centred = features - mean_
         covariance = matmul((centred * responsibility[:, None]).T, centred) / count + reg_covar * identity
         factor = solve_triangular(jnp.linalg.cholesky(covariance), identity, lower=True).T
@@ -42,7 +48,7 @@ def plain_iteration(features, responsibilities, reg_covar=1e-6, precision=None):
     return norms.mean(), jnp.exp(scores - norms[:, None])
 
 
-def our_engine(features: np.ndarray, start: np.ndarray):
+def our_engine(features: np.ndarray, start: np.ndarray) -> Any:
     """The engine of one mixture after its start."""
     options = Options()
     (group,) = plan_groups([len(features)], [start.shape[1]], features.shape[1], np.float32, options)

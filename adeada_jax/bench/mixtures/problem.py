@@ -1,8 +1,10 @@
 """The job that every contender gets: samples, numbers of components, and one start."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -10,7 +12,7 @@ import numpy as np
 from adeada_jax.bench.mixtures.synthetic import DomainFeatures
 from adeada_jax.mixtures.engines import Options, plan_groups
 from adeada_jax.mixtures.kmeans import kmeans
-from adeada_jax.mixtures.packing import Rows, make_shards, mean
+from adeada_jax.mixtures.packing import Rows, Samples, make_shards, mean
 
 DOMAINS = ("source", "target")
 
@@ -31,12 +33,12 @@ class Problem:
     classes: tuple[np.ndarray, np.ndarray]
     starts: tuple[np.ndarray, np.ndarray]
     components: np.ndarray
-    options: dict
+    options: dict[str, Any]
 
     @property
     def jobs(self) -> list[tuple[int, int]]:
         """(domain, class) of every mixture."""
-        return [(d, c) for d in (0, 1) for c in np.flatnonzero(self.components)]
+        return [(d, int(c)) for d in (0, 1) for c in np.flatnonzero(self.components)]
 
     def samples(self, domain: int, of_class: int) -> Rows:
         """Features of a class's regions."""
@@ -64,12 +66,14 @@ class Problem:
     @classmethod
     def load(cls, directory: Path) -> "Problem":
         """Read what `save` wrote."""
-        arrays = [
-            tuple(np.load(directory / f"{what}_{name}.npy") for name in DOMAINS)
-            for what in ("features", "classes", "starts")
-        ]
+
+        def pair(what: str) -> tuple[np.ndarray, np.ndarray]:
+            source, target = (np.load(directory / f"{what}_{name}.npy") for name in DOMAINS)
+            return source, target
+
         described = json.loads((directory / "problem.json").read_text(encoding="utf-8"))
-        return cls(*arrays, np.array(described["components"]), described["options"])
+        components = np.array(described["components"])
+        return cls(pair("features"), pair("classes"), pair("starts"), components, described["options"])
 
 
 def make_problem(
@@ -80,7 +84,7 @@ def make_problem(
     max_components: int = 10,
     regions_per_component: int = 100,
     seed: int = 0,
-    **options,
+    **options: Any,
 ) -> Problem:
     """K of every class as the method has it, and a k-means start for every mixture."""
     counts = [np.bincount(d.classes, minlength=num_classes) for d in (source, target)]
@@ -89,7 +93,7 @@ def make_problem(
     components[np.minimum(*counts) < 2] = 0
     features = (source.features, target.features)
     classes = (source.classes, target.classes)
-    starts = tuple(np.zeros(len(c), np.int16) for c in classes)
+    starts = (np.zeros(len(source.classes), np.int16), np.zeros(len(target.classes), np.int16))
     bare = Problem(features, classes, starts, components, options)
     samples = [bare.samples(d, c) for d, c in bare.jobs]
     labels = cluster_all(samples, [int(components[c]) for _, c in bare.jobs], seed)
@@ -98,9 +102,9 @@ def make_problem(
     return bare
 
 
-def cluster_all(samples, components, seed: int) -> list[np.ndarray]:
+def cluster_all(samples: Sequence[Samples], components: Sequence[int], seed: int) -> list[np.ndarray]:
     """K-means clusters (n_i,) of every sample set."""
-    options, labels = Options(), [None] * len(samples)
+    options, labels = Options(), [np.zeros(0, np.int32)] * len(samples)
     dtype, dim = samples[0].dtype, samples[0].shape[1]
     with jax.enable_x64(True):
         for group in plan_groups([len(s) for s in samples], components, dim, dtype, options):

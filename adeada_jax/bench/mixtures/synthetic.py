@@ -43,7 +43,9 @@ def _class_shape(rng: np.random.Generator, dim: int, modes: int, rank: int) -> d
     return {"centres": base + offsets, "loadings": loadings * 0.5, "mixing": mixing}
 
 
-def _draw(rng: np.random.Generator, shape: dict, weights: np.ndarray, shift: np.ndarray, count: int):
+def _draw(
+    rng: np.random.Generator, shape: dict[str, np.ndarray], weights: np.ndarray, shift: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
     modes, rank, dim = shape["loadings"].shape
     kind = rng.choice(modes, size=count, p=weights / weights.sum())
     features = np.empty((count, dim), np.float32)

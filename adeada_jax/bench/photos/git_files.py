@@ -44,6 +44,8 @@ def contents(repository: Path, files: Iterable[tuple[str, str]], flag: str) -> I
     """
     command = ["git", "-C", str(repository), "cat-file", "--batch"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+        assert reader.stdin is not None  # both are pipes
+        assert reader.stdout is not None
         for path, blob in files:
             reader.stdin.write(f"{blob}\n".encode())
             reader.stdin.flush()

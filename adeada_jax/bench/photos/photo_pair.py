@@ -59,7 +59,7 @@ def lay_out_source(repository: Path, folder: Path, every: int) -> int:
         raise InputError(f"{flag}: '{repository}' holds no 'cityscapes/train/NUMBER.jpg'; see docs/photos.md")
     chosen = [(number, *found[number]) for number in sorted(found)[::every]]
     with _whole(folder) as part:
-        contents = git_files.contents(repository, [rest for _, *rest in chosen], flag)
+        contents = git_files.contents(repository, [(path, blob) for _, path, blob in chosen], flag)
         pairs = track(zip(chosen, contents, strict=True), total=len(chosen), description="source")
         for (number, path, _), content in pairs:
             image, labels = _halves(content, path)

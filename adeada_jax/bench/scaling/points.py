@@ -74,7 +74,7 @@ def devices_here() -> int:
 
 def with_efficiency(results: Sequence[Result]) -> list[Result]:
     """Adds `efficiency`: the rate a device, over that of the fewest devices of the same series."""
-    first: dict[tuple, float] = {}
+    first: dict[tuple[Any, ...], float] = {}
     found = []
     for result in results:
         if "error" in result:
@@ -86,7 +86,7 @@ def with_efficiency(results: Sequence[Result]) -> list[Result]:
     return found
 
 
-def _series(result: Result) -> tuple:
+def _series(result: Result) -> tuple[Any, ...]:
     """What results have in common that differ in the number of devices alone; last, the batch."""
     amount = result["batch"] if result["scaling"] == "strong" else result["batch"] // result["devices"]
     return (*(result[key] for key in ("stage", "dtype", "scaling")), amount)

@@ -73,9 +73,10 @@ def make_workload(point: Point) -> Workload:
     if point.stage == "inference":
         return _inference(segmenter, images)
     label = rng.integers(0, _CLASSES, size).astype(np.uint8)
-    batch = {"image": images, "label": label, "place": np.arange(point.batch)}
+    place = np.arange(point.batch)
+    batch: dict[str, np.ndarray] = {"image": images, "label": label, "place": place}
     if point.stage == "warmup":
-        batch |= {"target_image": images[::-1], "target_place": point.batch + batch["place"]}
+        batch |= {"target_image": images[::-1], "target_place": point.batch + place}
         return _warmup(segmenter, batch, point.dtype)
     return _finetune(segmenter, batch)
 

@@ -49,8 +49,14 @@ def stages(width: float, depth: float) -> tuple[Stage, ...]:
     """STAGES with more channels, in multiples of 8 and at least 0.9 of what is asked, and more blocks."""
     last = len(STAGES) - 1
     return tuple(
-        (blocks if i in (0, last) else math.ceil(depth * blocks), *rest, _multiple(width * features))
-        for i, (blocks, *rest, features) in enumerate(STAGES)
+        (
+            blocks if i in (0, last) else math.ceil(depth * blocks),
+            size,
+            stride,
+            expansion,
+            _multiple(width * features),
+        )
+        for i, (blocks, size, stride, expansion, features) in enumerate(STAGES)
     )
 
 

@@ -100,7 +100,9 @@ class Bottleneck(nnx.Module):
         return relu(y + (x if self.downsample is None else self.downsample(x, train)))
 
 
-def _shortcut(in_features: int, features: int, stride: int, make_conv: ConvFactory, norm: NormFactory):
+def _shortcut(
+    in_features: int, features: int, stride: int, make_conv: ConvFactory, norm: NormFactory
+) -> Downsample | None:
     if stride == 1 and in_features == features:
         return None
     return Downsample(in_features, features, stride, make_conv, norm)
@@ -161,8 +163,8 @@ class ResNet(Backbone):
         x = relu(self.bn1(self.conv1(images), train))
         x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
         features = []
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            x = stage(x, train)
+        for i in range(1, 5):
+            x = getattr(self, f"layer{i}")(x, train)
             features.append(x)
         return tuple(features)
 
@@ -180,7 +182,8 @@ def look(tensors: Mapping[str, Any]) -> str | None:
         if match := re.match(r"layer([1-4])\.(\d+)\.", key):
             stage = int(match[1]) - 1
             blocks[stage] = max(blocks[stage], int(match[2]) + 1)
-    spec = ResNetSpec(tuple(blocks), bottleneck="layer1.0.conv3.weight" in tensors, width=first.shape[0])
+    bottleneck, width = "layer1.0.conv3.weight" in tensors, first.shape[0]
+    spec = ResNetSpec((blocks[0], blocks[1], blocks[2], blocks[3]), bottleneck, width)
     for name, known in {**RESNETS, **_OTHERS}.items():
         if spec == known:
             return name

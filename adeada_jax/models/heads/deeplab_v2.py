@@ -26,10 +26,12 @@ class DeepLabV2Head(Head):
     )
 
     def __init__(self, channels: tuple[int, ...], num_classes: int, build: Build):
-        options = {"dtype": build.dtype, "rngs": build.rngs}
+        dtype, rngs = build.dtype, build.rngs
         for i, rate in enumerate(RATES):
-            setattr(self, f"branch{i}", conv(channels[-1], FEATURES, 3, dilation=rate, **options))
-        self.classifier = classifier(FEATURES, num_classes, **options)
+            setattr(
+                self, f"branch{i}", conv(channels[-1], FEATURES, 3, dilation=rate, dtype=dtype, rngs=rngs)
+            )
+        self.classifier = classifier(FEATURES, num_classes, dtype=dtype, rngs=rngs)
 
     def __call__(
         self, features: tuple[jax.Array, ...], train: bool, draw: Draw | None

@@ -44,7 +44,10 @@ class Aspp(nnx.Module):
         pooled = self.pooling(x.mean(axis=(1, 2), keepdims=True), train)
         branches.append(jnp.broadcast_to(pooled, branches[0].shape))
         y = self.project(jnp.concatenate(branches, axis=-1), train)
-        return dropout(y, DROPOUT, draw) if train else y
+        if not train:
+            return y
+        assert draw is not None  # training gives one
+        return dropout(y, DROPOUT, draw)
 
 
 class DeepLabV3PlusHead(Head):

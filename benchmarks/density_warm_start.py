@@ -8,7 +8,7 @@ the start. A mixture of another number of components than before starts from k-m
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +53,9 @@ def started(rows: np.ndarray, number: int, before: np.ndarray | None) -> np.ndar
     return given if before.max() + 1 == number and given.any(axis=0).all() else None
 
 
-def timed(samples: Mapping[Key, Rows], numbers: list[int], starts) -> tuple[list[Mixture], float]:
+def timed(
+    samples: Mapping[Key, Rows], numbers: list[int], starts: Sequence[np.ndarray | None] | None
+) -> tuple[list[Mixture], float]:
     began = time.perf_counter()
     found = fit_mixtures(list(samples.values()), numbers, responsibilities=starts)
     return found, time.perf_counter() - began
@@ -66,7 +68,8 @@ def labelled(rows: Rows, fit: Mixture) -> np.ndarray:
     return labels
 
 
-def main(_) -> None:
+def main(argv: list[str]) -> None:
+    del argv
     print(_HEAD)
     before: dict[Key, np.ndarray] = {}
     for path in sorted(Path(_RUN.value).glob("rounds/*/regions_target.safetensors")):

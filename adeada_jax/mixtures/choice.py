@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from adeada_jax.mixtures.em import fit_mixtures
-from adeada_jax.mixtures.packing import Rows
+from adeada_jax.mixtures.packing import Rows, Samples
 from adeada_jax.mixtures.result import FITTED, Mixture, score_mixtures
 
 CRITERIA = ("bic", "held_out")
@@ -83,7 +83,9 @@ def choose_components(
     return Choice(numbers[best], mixture, {k: sign * float(s) for k, s in zip(numbers, scores, strict=True)})
 
 
-def _fitted(samples, weight, numbers: list[int], seed: int, options: Mapping[str, Any]) -> list[Mixture]:
+def _fitted(
+    samples: Samples, weight: np.ndarray | None, numbers: list[int], seed: int, options: Mapping[str, Any]
+) -> list[Mixture]:
     """A mixture of each number of components, all of the same seed."""
     weights = None if weight is None else [weight] * len(numbers)
     seeds = [seed] * len(numbers)

@@ -4,14 +4,14 @@ The lists are those of `packing.pair_tasks`, but of a fixed length: behind the t
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from adeada_jax.mixtures import programs
-from adeada_jax.mixtures.full import FullEngine
+from adeada_jax.mixtures.full import FullEngine, State
 from adeada_jax.mixtures.packing import SMALL_BLOCK, Layout, Shard
 
 
@@ -34,12 +34,12 @@ class Places(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """Tasks of one size as `packing.Tasks`, of a fixed length T of which the first `count` are in use."""
+    """Tasks of one size as `packing.Tasks`, of a fixed length T of which the first `number` are in use."""
 
     rows: jax.Array
     components: jax.Array
     columns: jax.Array
-    count: jax.Array
+    number: jax.Array
 
 
 def places_of(shard: Shard, layout: Layout) -> Places:
@@ -57,7 +57,8 @@ def capacities(shard: Shard, layout: Layout, width: int) -> tuple[int, int]:
     """Most large and small tasks that any mask can give, as multiples of `width`."""
     large = int((layout.components * np.diff(shard.starts)).sum()) // (layout.big_block - SMALL_BLOCK)
     small = int(layout.components.sum()) * ((layout.big_block - SMALL_BLOCK) // SMALL_BLOCK)
-    return tuple(-(-max(most, 1) // width) * width for most in (large, small))
+    of_large, of_small = (-(-max(most, 1) // width) * width for most in (large, small))
+    return of_large, of_small
 
 
 @partial(jax.jit, static_argnames=("big", "most"))
@@ -104,7 +105,8 @@ def listed_pairs(
     rows = jnp.broadcast_to(jnp.arange(size, dtype=jnp.int32), mask.shape).ravel()
     flat = jnp.full(sum(lengths), size, jnp.int32).at[place].set(rows, mode="drop")
     pieces = zip(jnp.split(flat, [lengths[0]]), (big, SMALL_BLOCK), blocks, strict=True)
-    return *(_task(piece.reshape(-1, block), own, places) for piece, block, own in pieces), counts
+    of_large, of_small = (_task(piece.reshape(-1, block), own, places) for piece, block, own in pieces)
+    return of_large, of_small, counts
 
 
 def _task(rows: jax.Array, blocks: jax.Array, places: Places) -> Listed:
@@ -118,17 +120,21 @@ def _task(rows: jax.Array, blocks: jax.Array, places: Places) -> Listed:
 class DeviceListsEngine(FullEngine):
     """The engine with its task lists made on the device; of what it computed it keeps no count."""
 
-    def __init__(self, *arguments, **options):
+    def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
         self._places: dict[int, Places] = {}  # by the shard's id
 
-    def _complete(self, shard, state, rows, parts, mask) -> None:
+    def _complete(
+        self, shard: Shard, state: State, rows: jax.Array, parts: programs.Components, mask: jax.Array
+    ) -> None:
         for tasks in self._lists(shard, mask)[:2]:
             state.scores, state.exact = programs.complete_scores(
                 rows, state.scores, state.exact, parts, *tasks, width=self.width
             )
 
-    def _accumulate(self, shard, state, rows, mask, changes) -> None:
+    def _accumulate(
+        self, shard: Shard, state: State, rows: jax.Array, mask: jax.Array | np.ndarray, changes: jax.Array
+    ) -> None:
         *both, counts = self._lists(shard, mask)
         moments, changes = self._moments_on(shard.device), self._weighed(state, changes)
         for tasks in both:
@@ -136,7 +142,7 @@ class DeviceListsEngine(FullEngine):
         self._moments[shard.device] = moments
         self.changed |= np.asarray(counts) > 0
 
-    def _lists(self, shard: Shard, mask) -> tuple[Listed, Listed, jax.Array]:
+    def _lists(self, shard: Shard, mask: jax.Array | np.ndarray) -> tuple[Listed, Listed, jax.Array]:
         if id(shard) not in self._places:
             self._places[id(shard)] = places_of(shard, self.layout)
         most = capacities(shard, self.layout, self.width)

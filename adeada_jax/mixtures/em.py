@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import numpy as np
 
-from adeada_jax.mixtures.engines import COVARIANCE_TYPES, Group, Options, make_engine, plan_groups
+from adeada_jax.mixtures.engines import COVARIANCE_TYPES, Engine, Group, Options, make_engine, plan_groups
 from adeada_jax.mixtures.kmeans import kmeans, kmeans_plusplus
 from adeada_jax.mixtures.packing import Rows, Samples
 from adeada_jax.mixtures.peers import all_gather
@@ -21,6 +22,8 @@ from adeada_jax.mixtures.sample_weights import (
 )
 from adeada_jax.mixtures.shrinkage import PRIORS
 
+# Told of the attempt, the iteration (0: it begins) and the lower bounds (M,) before it.
+Report = Callable[[int, int, np.ndarray | None], None]
 INITIALISATIONS = ("kmeans", "k-means++", "random", "random_from_data")
 
 
@@ -47,7 +50,7 @@ class Start:
 
 
 def fit_mixtures(
-    features: Sequence[np.ndarray],
+    features: Sequence[Samples],
     n_components: int | Sequence[int],
     *,
     covariance_type: str = "full",
@@ -59,7 +62,7 @@ def fit_mixtures(
     init_params: str = "kmeans",
     responsibilities: Sequence[np.ndarray | None] | None = None,
     sample_weight: Sequence[np.ndarray | None] | None = None,
-    seed: int | Sequence = 0,
+    seed: int | Sequence[Any] = 0,
     finish: Callable[[int, Mixture], Mixture] | None = None,
     devices: Sequence[jax.Device] | None = None,
     resident_bytes: int | None = None,
@@ -152,8 +155,9 @@ def _samples(features: Samples, index: int) -> Samples:
     return array
 
 
-def _numbers(n_components, arrays) -> list[int]:
-    numbers = [n_components] * len(arrays) if np.ndim(n_components) == 0 else list(n_components)
+def _numbers(n_components: int | Sequence[int], arrays: Sequence[Samples]) -> list[int]:
+    given: Any = n_components  # whatever NumPy takes for a number or several
+    numbers = [given] * len(arrays) if np.ndim(given) == 0 else list(given)
     if len(numbers) != len(arrays):
         raise ValueError(f"n_components has {len(numbers)} entries for {len(arrays)} sets of features")
     for i, (number, array) in enumerate(zip(numbers, arrays, strict=True)):
@@ -167,7 +171,9 @@ def _numbers(n_components, arrays) -> list[int]:
     return [int(n) for n in numbers]
 
 
-def _check(covariance_type, tol, reg_covar, max_iter, n_init, init_params) -> None:
+def _check(
+    covariance_type: str, tol: float, reg_covar: float, max_iter: int, n_init: int, init_params: str
+) -> None:
     if covariance_type not in COVARIANCE_TYPES:
         raise ValueError(f"covariance_type must be one of {COVARIANCE_TYPES}, got {covariance_type!r}")
     if init_params not in INITIALISATIONS:
@@ -188,7 +194,7 @@ def check_prior(covariance_prior: str, covariance_type: str) -> None:
         )
 
 
-def _given(responsibilities, array, number) -> np.ndarray:
+def _given(responsibilities: np.ndarray, array: Samples, number: int) -> np.ndarray:
     given = np.asarray(responsibilities, array.dtype)
     if given.shape != (len(array), number):
         raise ValueError(f"responsibilities must have shape {(len(array), number)}, got {given.shape}")
@@ -198,7 +204,7 @@ def _given(responsibilities, array, number) -> np.ndarray:
 
 
 def fit(
-    arrays: Sequence[np.ndarray],
+    arrays: Sequence[Samples],
     components: Sequence[int],
     options: Options,
     generators: Sequence[np.random.Generator],
@@ -209,8 +215,8 @@ def fit(
     init_params: str = "kmeans",
     starts: Sequence[Start] | None = None,
     weights: Sequence[np.ndarray] | None = None,
-    report=None,
-    finish=None,
+    report: Report | None = None,
+    finish: Callable[[int, Mixture], Mixture] | None = None,
 ) -> list[Mixture]:
     """`fit_mixtures` for checked arguments.
 
@@ -256,7 +262,12 @@ def fit(
     return results
 
 
-def _without_absent(arrays, weights, components, starts):
+def _without_absent(
+    arrays: Sequence[Samples],
+    weights: Sequence[np.ndarray],
+    components: Sequence[int],
+    starts: Sequence[Start] | None,
+) -> tuple[list[Samples], list[np.ndarray], Sequence[Start] | None]:
     """Samples, weights and starts without the samples of weight zero.
 
     Raises:
@@ -281,7 +292,18 @@ def _without_absent(arrays, weights, components, starts):
 
 
 def _fit_group(
-    group: Group, arrays, options, generators, starts, weights, *, tol, max_iter, n_init, init_params, report
+    group: Group,
+    arrays: Sequence[Samples],
+    options: Options,
+    generators: Sequence[np.random.Generator],
+    starts: Sequence[Start],
+    weights: Sequence[np.ndarray] | None,
+    *,
+    tol: float,
+    max_iter: int,
+    n_init: int,
+    init_params: str,
+    report: Report | None,
 ) -> list[Mixture]:
     devices = options.device_list()
     centres = centres_of(arrays, devices)
@@ -298,10 +320,17 @@ def _fit_group(
         bounds, converged = _iterate(engine, tol, max_iter, previous, attempt, report)
         engine.step(np.zeros(len(arrays), bool), maximise=False)
         _keep_better(best, engine, group, options, centres, bounds, converged)
-    return best
+    return [mixture for mixture in best if mixture is not None]  # there is at least one attempt
 
 
-def _initialise(engine, starts: Sequence[Start], generators, init_params: str, centres, weights) -> None:
+def _initialise(
+    engine: Engine,
+    starts: Sequence[Start],
+    generators: Sequence[np.random.Generator],
+    init_params: str,
+    centres: np.ndarray,
+    weights: Sequence[np.ndarray] | None,
+) -> None:
     responsibilities = [s.responsibilities for s in starts]
     if not all(s.complete or s.responsibilities is not None for s in starts):
         drawn = _draw_responsibilities(engine, generators, init_params, weights)
@@ -313,33 +342,41 @@ def _initialise(engine, starts: Sequence[Start], generators, init_params: str, c
         if any(v is not None for v in values):
             own = engine.parameters(m, centres[m])
             chosen = [o if v is None else v for o, v in zip(own, values, strict=True)]
-            given[m] = Start(None, *chosen)
+            given[m] = Start(None, chosen[0], chosen[1], chosen[2])
     if given:
         engine.load(given, centres)
 
 
-def _draw_responsibilities(engine, generators, init_params: str, weights) -> list[np.ndarray]:
+def _draw_responsibilities(
+    engine: Engine,
+    generators: Sequence[np.random.Generator],
+    init_params: str,
+    weights: Sequence[np.ndarray] | None,
+) -> list[np.ndarray]:
     layout, dtype = engine.layout, engine.everywhere[0].dtype
     shapes = [(int(n), int(k)) for n, k in zip(layout.sizes, layout.components, strict=True)]
     if init_params == "random":
         drawn = [g.random(shape) for g, shape in zip(generators, shapes, strict=True)]
         return [(d / d.sum(axis=1, keepdims=True)).astype(dtype) for d in drawn]
     if init_params == "random_from_data":
-        of = weights or [None] * len(shapes)
+        of = [*weights] if weights else [None] * len(shapes)
         seeds = [chosen_seeds(g, w, *shape) for g, w, shape in zip(generators, of, shapes, strict=True)]
         return _one_hot(shapes, seeds, weights, dtype)
-    drawn_by = {}
-    if weights is not None:
-        by = [weight.astype(dtype) for weight in scaled(weights)]
-        drawn_by = {"weights": by, "firsts": first_seeds(generators, weights)}
+    by = None if weights is None else [weight.astype(dtype) for weight in scaled(weights)]
+    firsts = None if weights is None else first_seeds(generators, weights)
     if init_params == "k-means++":
-        seeds = kmeans_plusplus(engine.everywhere, layout, generators, **drawn_by)
+        seeds = kmeans_plusplus(engine.everywhere, layout, generators, weights=by, firsts=firsts)
         return _one_hot(shapes, seeds, weights, dtype)
-    labels = kmeans(engine.everywhere, layout, generators, **drawn_by)
+    labels = kmeans(engine.everywhere, layout, generators, weights=by, firsts=firsts)
     return [np.eye(k, dtype=dtype)[label] for label, (_, k) in zip(labels, shapes, strict=True)]
 
 
-def _one_hot(shapes, seeds, weights, dtype) -> list[np.ndarray]:
+def _one_hot(
+    shapes: Sequence[tuple[int, int]],
+    seeds: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray] | None,
+    dtype: np.dtype,
+) -> list[np.ndarray]:
     """Responsibilities of the seeds alone, each of which counts as much as another, whatever its weight."""
     result = [np.zeros(shape, dtype) for shape in shapes]
     for m, (one, rows) in enumerate(zip(result, seeds, strict=True)):
@@ -347,7 +384,14 @@ def _one_hot(shapes, seeds, weights, dtype) -> list[np.ndarray]:
     return result
 
 
-def _iterate(engine, tol, max_iter, previous, attempt, report) -> tuple[list[list[float]], np.ndarray]:
+def _iterate(
+    engine: Engine,
+    tol: float,
+    max_iter: int,
+    previous: Sequence[float | None],
+    attempt: int,
+    report: Report | None,
+) -> tuple[list[list[float]], np.ndarray]:
     """EM until every mixture converged: their lower bounds, one an iteration, and which converged."""
     mixtures = len(engine.layout.sizes)
     history: list[list[float]] = [[] for _ in range(mixtures)]
@@ -368,7 +412,7 @@ def _iterate(engine, tol, max_iter, previous, attempt, report) -> tuple[list[lis
     return history, converged
 
 
-def _labels(engine) -> list[np.ndarray]:
+def _labels(engine: Engine) -> list[np.ndarray]:
     """The likeliest component (rows,) of the rows of this process's shards."""
     found = []
     for shard, scores in zip(engine.shards, engine.scores(), strict=True):
@@ -383,7 +427,15 @@ def _last(bounds: np.ndarray) -> float:
     return float(bounds[-1]) if len(bounds) else -np.inf
 
 
-def _keep_better(best, engine, group: Group, options: Options, centres, history, converged) -> None:
+def _keep_better(
+    best: list[Mixture | None],
+    engine: Engine,
+    group: Group,
+    options: Options,
+    centres: np.ndarray,
+    history: Sequence[Sequence[float]],
+    converged: np.ndarray,
+) -> None:
     norms = group.split(engine.everywhere, all_gather(engine.everywhere, engine.norms, np.float64))
     labels = group.split(engine.everywhere, all_gather(engine.everywhere, _labels(engine), np.int32))
     failed = engine.failed()
@@ -402,12 +454,15 @@ def _keep_better(best, engine, group: Group, options: Options, centres, history,
         if failed[m]:
             best[m] = Mixture(ILL_DEFINED, options.covariance_type, size, dim)
             continue
+        weights, means, factors = engine.parameters(m, centres[m])
         best[m] = Mixture(
             FITTED,
             options.covariance_type,
             size,
             dim,
-            *engine.parameters(m, centres[m]),
+            weights,
+            means,
+            factors,
             bool(converged[m]),
             len(bounds),
             bounds,

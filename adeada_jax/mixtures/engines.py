@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
+from numpy.typing import DTypeLike
 
 from adeada_jax.mixtures.device_lists import DeviceListsEngine
 from adeada_jax.mixtures.full import FullEngine
-from adeada_jax.mixtures.packing import Layout, Shard, bucket, make_layout, make_shards
+from adeada_jax.mixtures.packing import Layout, Samples, Shard, bucket, make_layout, make_shards
 from adeada_jax.mixtures.peers import all_min
 from adeada_jax.mixtures.shared import SharedEngine
 
+Engine = FullEngine | SharedEngine
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
 CPU_GROUP_ROWS = 32768
 CPU_GROUP_COMPONENTS = 32
@@ -79,7 +81,7 @@ class Group:
 
 
 def plan_groups(
-    sizes: Sequence[int], components: Sequence[int], dim: int, dtype: np.dtype, options: Options
+    sizes: Sequence[int], components: Sequence[int], dim: int, dtype: DTypeLike, options: Options
 ) -> list[Group]:
     """Pack mixtures into groups, the largest first.
 
@@ -114,13 +116,13 @@ def plan_groups(
 
 def make_engine(
     group: Group,
-    features: Sequence[np.ndarray],
+    features: Sequence[Samples],
     centres: np.ndarray,
     options: Options,
     *,
     every_pair: bool = False,
     weights: Sequence[np.ndarray] | None = None,
-) -> FullEngine | SharedEngine:
+) -> Engine:
     """The engine of a group's mixtures, with the samples laid out.
 
     Args:

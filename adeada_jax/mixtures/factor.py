@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+# What was added to the diagonal, the inverse factor, whether it was found, and how often it was tried.
+_Attempt = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 LEAF = 32
 HIGHEST = lax.Precision.HIGHEST
 
@@ -23,7 +25,7 @@ def _leaf(matrix: jax.Array, floor: jax.Array) -> tuple[jax.Array, jax.Array]:
     size = len(matrix)
     row = jnp.arange(size)
 
-    def body(j, state):
+    def body(j: jax.Array, state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         augmented, found = state
         pivot_row = lax.dynamic_index_in_dim(augmented, j, 0, keepdims=False)
         column = lax.dynamic_index_in_dim(augmented, j, 1, keepdims=False)
@@ -51,7 +53,9 @@ def inverse_cholesky(matrix: jax.Array, floor: jax.Array) -> tuple[jax.Array, ja
     if size <= LEAF or size % LEAF:
         return _leaf(jnp.tril(matrix) + jnp.tril(matrix, -1).T, floor)
 
-    def body(block, state):
+    def body(
+        block: jax.Array, state: tuple[jax.Array, jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
         lower, inverse, found = state
         at = block * LEAF
         rows = lax.dynamic_slice_in_dim(lower, at, LEAF)
@@ -88,12 +92,13 @@ def regularised_factor(
 
     floor = 4 * jnp.finfo(covariance.dtype).eps * squares
 
-    def attempt(state):
+    def attempt(state: _Attempt) -> _Attempt:
         reg, _, _, tries = state
         matrix = covariance + jnp.diag(jnp.where(unit, 1.0, reg))
-        return (reg * 10.0, *inverse_cholesky(matrix, floor), tries + 1)
+        inverse, found = inverse_cholesky(matrix, floor)
+        return reg * 10.0, inverse, found, tries + 1
 
-    def unsolved(state):
+    def unsolved(state: _Attempt) -> jax.Array:
         reg, _, found, tries = state
         return ~found & ((tries == 0) | ((tries < 5) & (reg > 0)))
 

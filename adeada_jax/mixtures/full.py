@@ -23,8 +23,10 @@ import numpy as np
 from adeada_jax.mixtures import programs
 from adeada_jax.mixtures.packing import (
     SMALL_BLOCK,
+    Given,
     Layout,
     Shard,
+    given_parameters,
     in_chunks,
     masses_of,
     own_columns,
@@ -61,7 +63,7 @@ def cutoff_of(dtype: np.dtype) -> float:
 
 
 @dataclass
-class _State:
+class State:
     """One shard's pairs: scores, exact and responsibilities (K, N), and what never changes.
 
     `weights` (1, N) float64 are the rows', None where each counts as one.
@@ -129,32 +131,33 @@ class FullEngine:
         self.counts = np.zeros(layout.slots)
         self.held = np.zeros(layout.slots)  # the most that a component's sums have held since they were new
         self.renewed = 0  # components summed up anew
-        self._moments: dict[jax.Device, Moments] | None = None
+        self._moments: dict[jax.Device, Moments] = {}
         self._copies: dict[jax.Device, Components] = {}
         self._host: Components | None = None
 
-    def _new_state(self, shard: Shard, weights: np.ndarray | None) -> _State:
+    def _new_state(self, shard: Shard, weights: np.ndarray | None) -> State:
         pairs = (self.layout.columns, shard.capacity)
         row_mixture = shard.row_mixture()
         widths = np.append(self.layout.components, 0)[row_mixture].astype(np.int32)
         scores, exact, given = (zeros(pairs, kind, shard.device) for kind in (self.dtype, bool, self.dtype))
         widths = jax.device_put(widths, shard.device)
         weights = None if weights is None else jax.device_put(weights, shard.device)
-        return _State(scores, exact, given, widths, row_mixture, weights)
+        return State(scores, exact, given, widths, row_mixture, weights)
 
     def _new_components(self) -> Components:
         slots, dim = self.layout.slots, self.layout.padded_dim
         tail = programs.tail_length(dim)
         shapes = ((slots, dim), (slots, tail, dim), (slots, tail), (slots, dim - tail, dim - tail), (slots,))
-        parts = (zeros(shape, self.dtype, self.device) for shape in shapes)
-        return Components(*parts, zeros(slots, bool, self.device))
+        means, tails, biases, heads, constants = (zeros(shape, self.dtype, self.device) for shape in shapes)
+        failed = zeros(slots, bool, self.device)
+        return Components(means, tails, biases, heads, constants, failed)
 
-    def start(self, responsibilities: Sequence[np.ndarray]) -> None:
+    def start(self, responsibilities: Sequence[np.ndarray | None]) -> None:
         """Moments and parameters from responsibilities (n_m, K_m), one array a mixture, or None.
 
         A mixture without any must be given parameters by `load`.
         """
-        self._moments = None
+        self._moments = {}
         given_here = own_columns(self.everywhere, responsibilities, self.layout.columns, self.dtype)
         for shard, state, given in zip(self.shards, self.states, given_here, strict=True):
             state.responsibilities = jax.device_put(given, shard.device)
@@ -183,29 +186,30 @@ class FullEngine:
         means = totals[:, :-1] / np.maximum(totals[:, -1:], 1e-12)
         self.centres = np.where(totals[:, -1:] > 0, means, 0.0).astype(self.dtype)
 
-    def load(self, given: Mapping[int, object], centres: np.ndarray) -> None:
+    def load(self, given: Mapping[int, Given], centres: np.ndarray) -> None:
         """Put the parameters of some mixtures in place.
 
         Args:
             given: mixture -> object with weights (K,), means (K, D), precisions_cholesky (K, D, D).
             centres: (M, D) what was subtracted from the samples.
         """
-        host = Components(*(np.array(value) for value in self.parts))
+        host = Components._make(np.array(value) for value in self.parts)
         dim = self.layout.dim
         head = host.heads.shape[1]
         for m, parameters in given.items():
             first = self.layout.component_starts[m]
+            weights, means, factors = given_parameters(parameters)
             for k in range(self.layout.components[m]):
                 inverse = np.eye(self.layout.padded_dim)
-                inverse[:dim, :dim] = np.asarray(parameters.precisions_cholesky[k]).T
+                inverse[:dim, :dim] = np.asarray(factors[k]).T
                 mean = np.zeros(self.layout.padded_dim)
-                mean[:dim] = np.asarray(parameters.means[k], np.float64) - centres[m]
+                mean[:dim] = np.asarray(means[k], np.float64) - centres[m]
                 mean = mean.astype(self.dtype)
                 tail = inverse[head:].astype(self.dtype)
                 host.means[first + k], host.tails[first + k] = mean, tail
                 host.biases[first + k] = tail.astype(np.float64) @ mean
                 host.heads[first + k] = inverse[:head, :head]
-                weight = self.weights[first + k] = max(float(parameters.weights[k]), 1e-300)
+                weight = self.weights[first + k] = max(float(weights[k]), 1e-300)
                 log_det = np.log(np.diagonal(inverse)).sum()
                 host.constants[first + k] = np.log(weight) + log_det - 0.5 * dim * np.log(2 * np.pi)
                 host.failed[first + k] = False
@@ -253,11 +257,11 @@ class FullEngine:
         return mean_densities(self.everywhere, self.norms, self.row_weights, self.masses)
 
     @staticmethod
-    def _weighed(state: _State, changes: jax.Array) -> jax.Array:
+    def _weighed(state: State, changes: jax.Array) -> jax.Array:
         """Responsibilities (K, N) or their changes as the moments count them: times the rows' weights."""
         return changes if state.weights is None else _times(changes, state.weights)
 
-    def _tolerances(self, state: _State) -> np.ndarray:
+    def _tolerances(self, state: State) -> np.ndarray:
         """(K, N) or scalar: changes up to this are left for later, none of a light component."""
         sizes = np.append(self.masses, 1)[self.mixture_of]
         light = (self.counts > 0) & (self.counts * _LIGHT < sizes * self.tolerance)
@@ -266,14 +270,16 @@ class FullEngine:
         slots, valid = self._slots(state)
         return np.where(light[slots] & valid, 0, self.tolerance).astype(self.dtype)
 
-    def _slots(self, state: _State) -> tuple[np.ndarray, np.ndarray]:
+    def _slots(self, state: State) -> tuple[np.ndarray, np.ndarray]:
         """(K, N) slots of the pairs of a column and a row, and which pairs there are."""
         column = np.arange(self.layout.columns)[:, None]
         starts = np.append(self.layout.component_starts, 0)[state.row_mixture]
         valid = column < np.append(self.layout.components, 0)[state.row_mixture]
         return np.where(valid, starts + column, 0), valid
 
-    def _expect(self, shard: Shard, state: _State, rows: jax.Array, mixtures: np.ndarray, slots) -> None:
+    def _expect(
+        self, shard: Shard, state: State, rows: jax.Array, mixtures: np.ndarray, slots: np.ndarray
+    ) -> None:
         """Renew the scores of the changed slots in the given mixtures."""
         parts = self._copy(shard.device)
         firsts = self.layout.component_starts
@@ -295,7 +301,9 @@ class FullEngine:
         doubtful = programs.doubtful_pairs(state.scores, state.exact, state.widths, self.cutoff)
         self._complete(shard, state, rows, parts, doubtful)
 
-    def _complete(self, shard, state, rows, parts, mask) -> None:
+    def _complete(
+        self, shard: Shard, state: State, rows: jax.Array, parts: Components, mask: jax.Array
+    ) -> None:
         for tasks in pair_tasks(np.asarray(mask), shard, self.layout):
             used = int((tasks.rows < shard.capacity).sum())
             self.work.add(used, tasks.rows.size, 2 * parts.heads.shape[1] ** 2)
@@ -305,7 +313,9 @@ class FullEngine:
                     rows, state.scores, state.exact, parts, *chunk, count, width=self.width
                 )
 
-    def _accumulate(self, shard: Shard, state: _State, rows, mask, changes: jax.Array) -> None:
+    def _accumulate(
+        self, shard: Shard, state: State, rows: jax.Array, mask: jax.Array | np.ndarray, changes: jax.Array
+    ) -> None:
         """Renew the moments by the changed pairs, and note whose they are."""
         moments, changes = self._moments_on(shard.device), self._weighed(state, changes)
         for tasks in pair_tasks(np.asarray(mask), shard, self.layout):
@@ -322,11 +332,9 @@ class FullEngine:
         self._moments[shard.device] = moments
 
     def _moments_on(self, device: jax.Device) -> Moments:
-        if self._moments is None:
-            self._moments = {}
         if device not in self._moments:
             slots, dim = self.centres.shape
-            shapes = ((slots,), (slots, dim), (slots, dim, dim))
+            shapes: tuple[tuple[int, ...], ...] = ((slots,), (slots, dim), (slots, dim, dim))
             if self.prior == "ledoit_wolf":
                 shapes += ((slots, dim), (slots,))
             self._moments[device] = Moments(*(zeros(s, np.float64, device) for s in shapes))
@@ -415,7 +423,7 @@ class FullEngine:
         slots = slice(first, first + int(self.layout.components[m]))
         if self._host is None:
             self._host = jax.device_get(self.parts)
-        means = self._host.means[slots, :dim] + centre
+        means = np.asarray(self._host.means[slots, :dim]) + centre
         heads, tails = self._host.heads[slots], self._host.tails[slots]
         head = heads.shape[1]
         factors = np.zeros((len(heads), self.layout.padded_dim, self.layout.padded_dim), self.dtype)

@@ -1,6 +1,6 @@
 """K-means of many sample sets at once: k-means++ seeding and Lloyd's iterations, in blocks of rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -12,6 +12,9 @@ from adeada_jax.mixtures.packing import SMALL_BLOCK, Layout, Shard, bucket, in_c
 from adeada_jax.mixtures.peers import all_gather, all_reduce, own
 from adeada_jax.mixtures.programs import HIGHEST
 
+# Of each of this process's shards the labels and squared distances of its rows.
+_State = list[tuple[jax.Array, jax.Array]]
+
 
 def _distances(x: jax.Array, centres: jax.Array) -> jax.Array:
     """Squared distances (K, B) of x (B, D) to centres (K, D)."""
@@ -21,10 +24,18 @@ def _distances(x: jax.Array, centres: jax.Array) -> jax.Array:
 
 
 @partial(jax.jit, static_argnames="block", donate_argnames="nearest")
-def _candidate_distances(rows, nearest, candidates, blocks, count, *, block):
+def _candidate_distances(
+    rows: jax.Array,
+    nearest: jax.Array,
+    candidates: jax.Array,
+    blocks: jax.Array,
+    count: jax.Array,
+    *,
+    block: int,
+) -> jax.Array:
     """Fill nearest (L, N) with every row's squared distance to its mixture's candidates (M, L, D)."""
 
-    def body(i, nearest):
+    def body(i: jax.Array, nearest: jax.Array) -> jax.Array:
         start, low, high, mixture = blocks[i]
         x = lax.dynamic_slice_in_dim(rows, start, block)
         found = _distances(x, candidates[mixture])
@@ -37,7 +48,21 @@ def _candidate_distances(rows, nearest, candidates, blocks, count, *, block):
 
 
 @partial(jax.jit, static_argnames="block", donate_argnames=("labels", "distances", "sums", "counts", "moved"))
-def _assign(rows, labels, distances, sums, counts, moved, weights, centres, widths, blocks, count, *, block):
+def _assign(
+    rows: jax.Array,
+    labels: jax.Array,
+    distances: jax.Array,
+    sums: jax.Array,
+    counts: jax.Array,
+    moved: jax.Array,
+    weights: jax.Array,
+    centres: jax.Array,
+    widths: jax.Array,
+    blocks: jax.Array,
+    count: jax.Array,
+    *,
+    block: int,
+) -> tuple[jax.Array, ...]:
     """One assignment: labels and squared distances (N,), sums (M, K, D), counts (M, K), moved (M,).
 
     Sums and counts weigh every row by `weights` (N,).
@@ -45,7 +70,7 @@ def _assign(rows, labels, distances, sums, counts, moved, weights, centres, widt
     number = centres.shape[1]
     column = jnp.arange(number, dtype=jnp.int32)[:, None]
 
-    def body(i, carry):
+    def body(i: jax.Array, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         labels, distances, sums, counts, moved = carry
         start, low, high, mixture = blocks[i]
         x = lax.dynamic_slice_in_dim(rows, start, block)
@@ -69,7 +94,14 @@ def _assign(rows, labels, distances, sums, counts, moved, weights, centres, widt
     return lax.fori_loop(0, count, body, (labels, distances, sums, counts, moved))
 
 
-def _over_blocks(program, shard: Shard, mixtures: np.ndarray, block: int, state, *arguments):
+def _over_blocks(
+    program: Callable[..., tuple[jax.Array, ...]],
+    shard: Shard,
+    mixtures: np.ndarray,
+    block: int,
+    state: tuple[jax.Array, ...],
+    *arguments: np.ndarray | jax.Array,
+) -> tuple[jax.Array, ...]:
     """Run `program` over the blocks of the chosen mixtures, large ones first."""
     rows = shard.rows()
     for size, blocks in zip((block, SMALL_BLOCK), row_blocks(shard, mixtures, block), strict=True):
@@ -164,13 +196,13 @@ def kmeans_plusplus(
     else:
         chosen = [[int(_draw(g, w, [], 1)[0])] for g, w in zip(generators, weights, strict=True)]
     drawn = [np.array(c) for c in chosen]
-    nearest: list[np.ndarray | None] = [None] * mixtures
+    nearest = [np.zeros(0)] * mixtures  # distances to the seeds, once there is one
     for step in range(int(layout.components.max())):
         seeking = layout.components > max(step, 1)
         if not seeking.any():
             break
         candidates = np.zeros((_places(layout), most, layout.padded_dim), shards[0].dtype)
-        for m in np.flatnonzero(seeking):
+        for m in np.flatnonzero(seeking).tolist():
             for t, index in enumerate(drawn[m]):
                 candidates[m, t, : layout.dim] = rows.locate(m, int(index))
         found = [
@@ -187,7 +219,7 @@ def kmeans_plusplus(
             for shard in own(shards)
         ]
         found = all_gather(shards, found, candidates.dtype, (most,))
-        for m in np.flatnonzero(seeking):
+        for m in np.flatnonzero(seeking).tolist():
             distances = rows.weigh(m, rows.gather(m, found)[: len(drawn[m])])
             if step:
                 distances = np.minimum(distances, nearest[m])
@@ -262,7 +294,14 @@ def kmeans(
     return [rows.gather(m, labels) for m in range(mixtures)]
 
 
-def _assign_all(shards, layout, active, state, weights, centres):
+def _assign_all(
+    shards: Sequence[Shard],
+    layout: Layout,
+    active: np.ndarray,
+    state: _State,
+    weights: Sequence[jax.Array],
+    centres: np.ndarray,
+) -> list[np.ndarray]:
     """Assign the active mixtures' rows; renew `state` and return sums, counts, moved over all shards."""
     mixtures, columns = centres.shape[:2]
     places = _places(layout)
@@ -270,7 +309,7 @@ def _assign_all(shards, layout, active, state, weights, centres):
     widths[:mixtures] = layout.components
     placed = np.zeros((places, *centres.shape[1:]), centres.dtype)
     placed[:mixtures] = centres
-    totals = [np.zeros(shape) for shape in (centres.shape, (mixtures, columns), mixtures)]
+    totals: list[np.ndarray] = [np.zeros(centres.shape), np.zeros((mixtures, columns)), np.zeros(mixtures)]
     pending = []
     for s, shard in enumerate(own(shards)):
         start = (
@@ -279,27 +318,29 @@ def _assign_all(shards, layout, active, state, weights, centres):
             zeros((places, columns), shard.dtype, shard.device),
             zeros(places, np.int32, shard.device),
         )
-        *kept, sums, counts, moved = _over_blocks(
+        labels, distances, sums, counts, moved = _over_blocks(
             _assign, shard, active, layout.big_block, start, weights[s], placed, widths
         )
-        state[s] = tuple(kept)
+        state[s] = labels, distances
         pending.append((sums, counts, moved))
     for part in pending:
         totals = [t + np.asarray(value)[:mixtures] for t, value in zip(totals, part, strict=True)]
     return all_reduce(shards[0].devices, totals)
 
 
-def _labels(shards: Sequence[Shard], state) -> list[np.ndarray]:
+def _labels(shards: Sequence[Shard], state: _State) -> list[np.ndarray]:
     """Labels of all shards' rows, from the state of this process's."""
     return all_gather(shards, [np.asarray(labels) for labels, _ in state], np.int32)
 
 
-def _nearest(shards: Sequence[Shard], state) -> list[np.ndarray]:
+def _nearest(shards: Sequence[Shard], state: _State) -> list[np.ndarray]:
     """Squared distances of all shards' rows to their centres, likewise."""
     return all_gather(shards, [np.asarray(distances) for _, distances in state], shards[0].dtype)
 
 
-def _mean_variances(rows, layout, state, sums, counts, centres) -> np.ndarray:
+def _mean_variances(
+    rows: _Rows, layout: Layout, state: _State, sums: np.ndarray, counts: np.ndarray, centres: np.ndarray
+) -> np.ndarray:
     """(M,) mean over features of the samples' variance, from the first assignment's distances."""
     distances = _nearest(rows.shards, state)
     variances = np.zeros(len(layout.sizes))
@@ -314,13 +355,21 @@ def _mean_variances(rows, layout, state, sums, counts, centres) -> np.ndarray:
     return variances
 
 
-def _relocate_empty(rows, layout, state, active, centres, sums, counts) -> None:
+def _relocate_empty(
+    rows: _Rows,
+    layout: Layout,
+    state: _State,
+    active: np.ndarray,
+    centres: np.ndarray,
+    sums: np.ndarray,
+    counts: np.ndarray,
+) -> None:
     """Give every cluster without samples the sample that is farthest from its own centre."""
     empty = active[:, None] & (counts == 0) & (np.arange(centres.shape[1]) < layout.components[:, None])
     if not empty.any():
         return
     labels, distances = _labels(rows.shards, state), _nearest(rows.shards, state)
-    for m in np.flatnonzero(empty.any(axis=1)):
+    for m in np.flatnonzero(empty.any(axis=1)).tolist():
         away, label = rows.gather(m, distances), rows.gather(m, labels)
         farthest = np.argsort(-away, kind="stable")
         for k, index in zip(np.flatnonzero(empty[m]), farthest, strict=False):

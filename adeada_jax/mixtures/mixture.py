@@ -5,6 +5,7 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
@@ -14,6 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from adeada_jax.mixtures import streams
 from adeada_jax.mixtures.em import INITIALISATIONS, Start, check_prior, fit
 from adeada_jax.mixtures.engines import COVARIANCE_TYPES, Options
+from adeada_jax.mixtures.packing import given_parameters
 from adeada_jax.mixtures.range import working_types
 from adeada_jax.mixtures.result import FITTED, TOO_FEW, Mixture
 from adeada_jax.mixtures.sample_weights import checked_weights
@@ -80,25 +82,35 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         "precisions_init": ["array-like", None],
         "covariance_prior": [StrOptions(set(PRIORS))],
     }
+    weights_: np.ndarray
+    means_: np.ndarray
+    covariances_: np.ndarray
+    precisions_: np.ndarray
+    precisions_cholesky_: np.ndarray
+    converged_: bool
+    n_iter_: int
+    lower_bound_: float
+    lower_bounds_: list[float]
+    _online: tuple[int, streams.Parameters | None]  # blocks of online EM since the fit; float64
 
     def __init__(
         self,
-        n_components=1,
+        n_components: int = 1,
         *,
-        covariance_type="full",
-        tol=1e-3,
-        reg_covar=1e-6,
-        max_iter=100,
-        n_init=1,
-        init_params="kmeans",
-        weights_init=None,
-        means_init=None,
-        precisions_init=None,
-        random_state=None,
-        warm_start=False,
-        verbose=0,
-        verbose_interval=10,
-        covariance_prior="",
+        covariance_type: str = "full",
+        tol: float = 1e-3,
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: str = "kmeans",
+        weights_init: ArrayLike | None = None,
+        means_init: ArrayLike | None = None,
+        precisions_init: ArrayLike | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        covariance_prior: str = "",
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -116,7 +128,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self.verbose_interval = verbose_interval
         self.covariance_prior = covariance_prior
 
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(
+        self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> "GaussianMixture":
         """Fit to samples X (N, D), N at least 2 and at least K. `y` is ignored.
 
         Args:
@@ -130,7 +144,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit_predict(self, X, y=None, sample_weight=None):
+    def fit_predict(
+        self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> np.ndarray:
         """Fit as `fit` does to samples X (N, D) and return their components (N,). `y` is ignored.
 
         Warns:
@@ -139,19 +155,19 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         check_prior(self.covariance_prior, self.covariance_type)
         if self.warm_start and hasattr(self, "converged_"):
             self._check_resumable(np.shape(X))
-        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
-        if len(X) < self.n_components:
+        samples: np.ndarray = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        if len(samples) < self.n_components:
             raise ValueError(
                 "Expected n_samples >= n_components but got n_components = "
-                f"{self.n_components}, n_samples = {len(X)}"
+                f"{self.n_components}, n_samples = {len(samples)}"
             )
-        weights = _weights(sample_weight, X)
-        start = self._start(X.shape[1])
+        weights = _weights(sample_weight, samples)
+        start = self._start(samples.shape[1])
         resumed = start.lower_bound is not None
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         options = Options(self.covariance_type, self.reg_covar, self.covariance_prior)
         (fitted,) = fit(
-            [X],
+            [samples],
             [self.n_components],
             options,
             [np.random.default_rng(seed)],
@@ -169,12 +185,15 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             raise ValueError(_FAILED)
         if not fitted.converged and self.max_iter > 0:
             warnings.warn(_UNCONVERGED, ConvergenceWarning, stacklevel=2)
-        (dtype,) = working_types([X], options.device_list())
+        (dtype,) = working_types([samples], options.device_list())
         self._take(fitted, dtype)
+        assert fitted.labels is not None
         return fitted.labels.astype(np.int64)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None, sample_weight=None):
+    def partial_fit(
+        self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> "GaussianMixture":
         """Go on with samples X (N, D) that come later, by online EM. `y` is ignored.
 
         The first block is fitted as `fit` does, unless `fit` was called before. The t-th block after that
@@ -194,15 +213,15 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             )
         if not hasattr(self, "converged_"):
             return self._first_fit(X, sample_weight)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        self._check_resumable(X.shape)
-        weights = None if sample_weight is None else _checked_weight(sample_weight, X)
+        samples = self._samples(X)
+        self._check_resumable(samples.shape)
+        weights = None if sample_weight is None else _checked_weight(sample_weight, samples)
         blocks, parameters = self._online
         if parameters is None:
             parameters = streams.parameters_of(self._mixture(), self.reg_covar)
         step = (blocks + 1 + streams.STEP_OFFSET) ** -streams.STEP_POWER
         parameters, bound = streams.stepped(
-            parameters, X.astype(np.float64), weights, self._fitted_type, self.reg_covar, step
+            parameters, samples.astype(np.float64), weights, self._fitted_type, self.reg_covar, step
         )
         roots = streams.factors(parameters, self._fitted_type, self.reg_covar)
         if roots is None:
@@ -211,15 +230,15 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         dim = parameters.means.shape[1]
         self._take(
             Mixture(
-                FITTED, self._fitted_type, len(X), dim, parameters.weights, parameters.means, roots, False,
-                self.n_iter_ + 1, bounds,
+                FITTED, self._fitted_type, len(samples), dim, parameters.weights, parameters.means, roots,
+                False, self.n_iter_ + 1, bounds,
             ),
             self.means_.dtype,
         )  # fmt: skip
         self._online = (blocks + 1, parameters)
         return self
 
-    def _first_fit(self, X, sample_weight):
+    def _first_fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> "GaussianMixture":
         """Of a stream's first block, where a start that has not converged is no fault."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -255,11 +274,14 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         """Takes over what was fitted, parameters in the type that the samples were worked on in."""
         self._type_of_fit = fitted.covariance_type
         self._online = (0, None)  # blocks of online EM since, and its parameters in float64
-        self.weights_ = fitted.weights.astype(dtype)
-        self.means_ = fitted.means.astype(dtype)
-        self.precisions_cholesky_ = fitted.precisions_cholesky.astype(dtype)
-        self.covariances_ = fitted.covariances.astype(dtype)
-        root = fitted.precisions_cholesky.astype(np.float64)
+        weights, means, factors = given_parameters(fitted)
+        covariances = fitted.covariances
+        assert covariances is not None  # there are factors
+        self.weights_ = weights.astype(dtype)
+        self.means_ = means.astype(dtype)
+        self.precisions_cholesky_ = factors.astype(dtype)
+        self.covariances_ = covariances.astype(dtype)
+        root = factors.astype(np.float64)
         matrix = self.covariance_type in ("full", "tied")
         precisions = np.matmul(root, np.swapaxes(root, -1, -2)) if matrix else root**2
         self.precisions_ = precisions.astype(dtype)
@@ -314,34 +336,39 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             self.precisions_cholesky_ if dtype is None else np.asarray(self.precisions_cholesky_, dtype),
         )
 
-    def _samples(self, X) -> np.ndarray:
+    def _samples(self, X: ArrayLike) -> np.ndarray:
         check_is_fitted(self)
         return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
 
-    def score_samples(self, X):
+    def score_samples(self, X: ArrayLike) -> np.ndarray:
         """Log density (N,) in nats of every sample of X (N, D)."""
-        X = self._samples(X)
-        return self._mixture().score_samples(X).astype(X.dtype)
+        samples = self._samples(X)
+        return self._mixture().score_samples(samples).astype(samples.dtype)
 
-    def score(self, X, y=None, sample_weight=None):
+    def score(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> float:
         """Mean log density in nats of the samples X (N, D), by weight (N,) if given. `y` is ignored."""
         found = self.score_samples(X)
         if sample_weight is None:
             return float(np.mean(found))
         return float(np.average(found, weights=_checked_weight(sample_weight, found)))
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Component (N,) of the highest responsibility for every sample of X (N, D)."""
-        return self._mixture().component_scores(self._samples(X)).argmax(axis=1)
+        return self._component_scores(self._samples(X)).argmax(axis=1)
 
-    def predict_proba(self, X):
+    def _component_scores(self, samples: np.ndarray) -> np.ndarray:
+        scores = self._mixture().component_scores(samples)
+        assert scores is not None  # it is fitted
+        return scores
+
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Responsibilities (N, K) of the components for the samples X (N, D)."""
-        X = self._samples(X)
-        scores = self._mixture().component_scores(X).astype(np.float64)
+        samples = self._samples(X)
+        scores = self._component_scores(samples).astype(np.float64)
         weights = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return (weights / weights.sum(axis=1, keepdims=True)).astype(X.dtype)
+        return (weights / weights.sum(axis=1, keepdims=True)).astype(samples.dtype)
 
-    def sample(self, n_samples=1):
+    def sample(self, n_samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Draw samples: X (n_samples, D) and their components (n_samples,), component by component.
 
         The samples are of the type of the parameters.
@@ -359,6 +386,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         counts = random.multinomial(n_samples, weights / weights.sum())
         # Made anew from the factors: a covariance that was rounded to float32 need not be positive definite.
         covariances = self._mixture(np.float64).covariances
+        assert covariances is not None  # it is fitted
         drawn = []
         for k, count in enumerate(counts):
             if self._fitted_type in ("full", "tied"):
@@ -373,16 +401,16 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         """Free parameters of the model."""
         return self._mixture().num_parameters
 
-    def bic(self, X, sample_weight=None):
+    def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Bayesian information criterion on X (N, D); lower is better. Weights (N,) count samples."""
         total, number = self._total(X, sample_weight)
         return -2 * total + self._n_parameters() * np.log(number)
 
-    def aic(self, X, sample_weight=None):
+    def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Akaike information criterion on X (N, D); lower is better. Weights (N,) count samples."""
         return -2 * self._total(X, sample_weight)[0] + 2 * self._n_parameters()
 
-    def _total(self, X, sample_weight) -> tuple[float, float]:
+    def _total(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[float, float]:
         """Log-likelihood in nats and number of samples, by weight.
 
         It is summed in float64: the difference of two criteria is small beside them.
@@ -394,7 +422,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         return float(found @ weight), float(weight.sum())
 
 
-def _checked_weight(sample_weight, X) -> np.ndarray:
+def _checked_weight(sample_weight: ArrayLike, X: np.ndarray) -> np.ndarray:
     """(N,) float64.
 
     Raises:
@@ -403,7 +431,7 @@ def _checked_weight(sample_weight, X) -> np.ndarray:
     return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
 
 
-def _weights(sample_weight, X) -> list[np.ndarray] | None:
+def _weights(sample_weight: ArrayLike | None, X: np.ndarray) -> list[np.ndarray] | None:
     """As `em.fit` takes them."""
     if sample_weight is None:
         return None
@@ -442,9 +470,9 @@ class _Reporter:
         self.began = self.last = time.perf_counter()
         self.bound = -np.inf
 
-    def __call__(self, attempt: int, iteration: int, bounds) -> None:
+    def __call__(self, attempt: int, iteration: int, bounds: np.ndarray | None) -> None:
         now = time.perf_counter()
-        if iteration == 0:
+        if bounds is None:
             print(f"Initialization {attempt}")
             self.bound = -np.inf
         else:

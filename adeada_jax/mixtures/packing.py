@@ -7,9 +7,11 @@ rows and only listed blocks are computed.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol, overload
 
 import jax
 import numpy as np
+from numpy.typing import DTypeLike
 
 SMALL_BLOCK = 128
 
@@ -104,16 +106,20 @@ class Rows:
         """The array's."""
         return self.array.dtype
 
-    def __getitem__(self, key):
+    @overload
+    def __getitem__(self, key: slice) -> "Rows": ...
+    @overload
+    def __getitem__(self, key: int | np.ndarray) -> np.ndarray: ...
+    def __getitem__(self, key: slice | int | np.ndarray) -> "Rows | np.ndarray":
         if isinstance(key, slice):
             return Rows(self.array, self.rows[key])
         return self.array[self.rows[key]]
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self.array[self.rows], dtype)
 
 
-def zeros(shape: tuple[int, ...] | int, dtype, device: jax.Device) -> jax.Array:
+def zeros(shape: tuple[int, ...] | int, dtype: DTypeLike, device: jax.Device) -> jax.Array:
     """Zeros on a device, without compiling a program for every shape."""
     return jax.device_put(np.zeros(shape, dtype), device, may_alias=False)
 
@@ -127,6 +133,25 @@ def _aligned_zeros(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
 
 
 Samples = np.ndarray | Rows
+
+
+class Given(Protocol):
+    """Parameters to start from: those of a fit, or a start that has all of them."""
+
+    @property
+    def weights(self) -> np.ndarray | None: ...
+    @property
+    def means(self) -> np.ndarray | None: ...
+    @property
+    def precisions_cholesky(self) -> np.ndarray | None: ...
+
+
+def given_parameters(given: Given) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights, means and precisions_cholesky, which are all there."""
+    assert given.weights is not None
+    assert given.means is not None
+    assert given.precisions_cholesky is not None
+    return given.weights, given.means, given.precisions_cholesky
 
 
 def chunks(samples: Samples, rows: int = 4096) -> Iterator[tuple[int, np.ndarray]]:
@@ -205,7 +230,7 @@ def make_shards(
     features: Sequence[Samples],
     layout: Layout,
     centres: np.ndarray,
-    dtype: np.dtype,
+    dtype: DTypeLike,
     *,
     devices: Sequence[jax.Device],
     capacity: int,
@@ -238,7 +263,7 @@ def make_shards(
 
 
 def own_columns(
-    shards: Sequence[Shard], values: Sequence[np.ndarray | None], columns: int, dtype: np.dtype
+    shards: Sequence[Shard], values: Sequence[np.ndarray | None], columns: int, dtype: DTypeLike
 ) -> Iterator[np.ndarray]:
     """For each shard of this process, (columns, capacity) of its rows' values.
 
@@ -288,8 +313,8 @@ def row_blocks(shard: Shard, mixtures: np.ndarray, block: int) -> tuple[np.ndarr
         Two arrays (n, 4) int32 of (start, low, high, mixture) for large and for small blocks: the
         block begins at row `start`, and its rows from `low` to `high` count.
     """
-    lists: tuple[list, list] = ([], [])
-    for m in np.flatnonzero(mixtures):
+    lists: tuple[list[tuple[int, ...]], list[tuple[int, ...]]] = ([], [])
+    for m in np.flatnonzero(mixtures).tolist():
         low, stop = int(shard.starts[m]), int(shard.starts[m + 1])
         while low < stop:
             large = stop - low > block - SMALL_BLOCK and shard.capacity >= block
@@ -297,8 +322,8 @@ def row_blocks(shard: Shard, mixtures: np.ndarray, block: int) -> tuple[np.ndarr
             high = min(low + size, stop)
             lists[0 if large else 1].append((min(low, shard.capacity - size), low, high, m))
             low = high
-    large, small = (np.array(entries, np.int32).reshape(-1, 4) for entries in lists)
-    return large, small
+    of_large, of_small = (np.array(entries, np.int32).reshape(-1, 4) for entries in lists)
+    return of_large, of_small
 
 
 @dataclass(frozen=True)
@@ -359,7 +384,7 @@ def _blocks(owned: Sequence[tuple[int, int, np.ndarray]], size: int, padding: in
     return Tasks(listed.reshape(-1, size), slots, columns)
 
 
-def in_chunks(arrays: Sequence[np.ndarray], capacity: int):
+def in_chunks(arrays: Sequence[np.ndarray], capacity: int) -> Iterator[tuple[np.integer, list[np.ndarray]]]:
     """Yield (count, arrays padded to `capacity` rows), so that every call has one shape."""
     total = len(arrays[0])
     for low in range(0, total, capacity):

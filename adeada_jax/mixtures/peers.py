@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from numpy.typing import DTypeLike
 
 from adeada_jax.mixtures.packing import Samples, Shard
 
@@ -62,7 +63,7 @@ def all_reduce(devices: Sequence[jax.Device], tree: Any) -> Any:
         return tree
     mesh, add = _adder()
 
-    def total(array: Any) -> np.ndarray:
+    def total(array: np.ndarray | jax.Array) -> np.ndarray:
         parts = np.asarray(array)[None]
         parts = multihost_utils.host_local_array_to_global_array(parts, mesh, PartitionSpec(_AXIS))
         return np.asarray(add(parts).addressable_data(0))
@@ -71,7 +72,7 @@ def all_reduce(devices: Sequence[jax.Device], tree: Any) -> Any:
 
 
 def all_gather(
-    shards: Sequence[Shard], values: Sequence[np.ndarray], dtype: np.dtype, leading: tuple[int, ...] = ()
+    shards: Sequence[Shard], values: Sequence[np.ndarray], dtype: DTypeLike, leading: tuple[int, ...] = ()
 ) -> list[np.ndarray]:
     """Arrays over the rows of all shards from those of this process's; call it in all processes.
 

@@ -76,7 +76,17 @@ def _products(left: jax.Array, right: jax.Array) -> jax.Array:
 
 
 @partial(jax.jit, static_argnames="block", donate_argnames=("scores", "exact"))
-def bound_scores(rows, scores, exact, parts, changed, blocks, count, *, block):
+def bound_scores(
+    rows: jax.Array,
+    scores: jax.Array,
+    exact: jax.Array,
+    parts: Components,
+    changed: jax.Array,
+    blocks: jax.Array,
+    count: jax.Array,
+    *,
+    block: int,
+) -> tuple[jax.Array, jax.Array]:
     """Replace the changed components' scores (K, N) by upper bounds from the tails.
 
     Args:
@@ -87,7 +97,7 @@ def bound_scores(rows, scores, exact, parts, changed, blocks, count, *, block):
     columns = scores.shape[0]
     tail, dim = parts.tails.shape[1:]
 
-    def body(i, carry):
+    def body(i: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         scores, exact = carry
         start, low, high, _, first = blocks[i]
         x = lax.dynamic_slice_in_dim(rows, start, block)
@@ -108,7 +118,18 @@ def bound_scores(rows, scores, exact, parts, changed, blocks, count, *, block):
 
 
 @partial(jax.jit, static_argnames="width", donate_argnames=("scores", "exact"))
-def complete_scores(rows, scores, exact, parts, task_rows, components, columns, count, *, width):
+def complete_scores(
+    rows: jax.Array,
+    scores: jax.Array,
+    exact: jax.Array,
+    parts: Components,
+    task_rows: jax.Array,
+    components: jax.Array,
+    columns: jax.Array,
+    count: jax.Array,
+    *,
+    width: int,
+) -> tuple[jax.Array, jax.Array]:
     """Make the listed pairs' scores exact by adding the heads' part of the distance.
 
     Args:
@@ -119,12 +140,12 @@ def complete_scores(rows, scores, exact, parts, task_rows, components, columns, 
     _check_whole(task_rows, width)
     head = parts.heads.shape[1]
 
-    def one(index, component):
+    def one(index: jax.Array, component: jax.Array) -> jax.Array:
         x = jnp.take(rows, index, axis=0, mode="clip")[:, :head] - parts.means[component, :head]
         white = _products(x, parts.heads[component])
         return jnp.sum(white * white, axis=1)
 
-    def body(i, distances):
+    def body(i: jax.Array, distances: jax.Array) -> jax.Array:
         index = lax.dynamic_slice_in_dim(task_rows, i * width, width)
         which = lax.dynamic_slice_in_dim(components, i * width, width)
         found = one(index[0], which[0])[None] if width == 1 else jax.vmap(one)(index, which)
@@ -141,7 +162,9 @@ def complete_scores(rows, scores, exact, parts, task_rows, components, columns, 
 
 
 @jax.jit
-def likely_pairs(scores, exact, responsibilities, widths):
+def likely_pairs(
+    scores: jax.Array, exact: jax.Array, responsibilities: jax.Array, widths: jax.Array
+) -> jax.Array:
     """(K, N) bool of inexact pairs that probably matter: held before, or of the highest bound."""
     column = jnp.arange(scores.shape[0])[:, None]
     valid = column < widths
@@ -150,7 +173,7 @@ def likely_pairs(scores, exact, responsibilities, widths):
 
 
 @jax.jit
-def doubtful_pairs(scores, exact, widths, cutoff):
+def doubtful_pairs(scores: jax.Array, exact: jax.Array, widths: jax.Array, cutoff: jax.Array) -> jax.Array:
     """(K, N) bool of inexact pairs whose bound is within `cutoff` nats of the row's best exact score."""
     valid = jnp.arange(scores.shape[0])[:, None] < widths
     best = jnp.max(jnp.where(valid & exact, scores, lowest(scores.dtype)), axis=0)
@@ -158,7 +181,15 @@ def doubtful_pairs(scores, exact, widths, cutoff):
 
 
 @partial(jax.jit, donate_argnames="responsibilities")
-def normalise(scores, exact, responsibilities, widths, following, cutoff, tolerance):
+def normalise(
+    scores: jax.Array,
+    exact: jax.Array,
+    responsibilities: jax.Array,
+    widths: jax.Array,
+    following: jax.Array,
+    cutoff: jax.Array,
+    tolerance: jax.Array,
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """Log densities and the changes of the responsibilities.
 
     Args:
@@ -186,11 +217,19 @@ def normalise(scores, exact, responsibilities, widths, following, cutoff, tolera
 
 
 @partial(jax.jit, static_argnames="block", donate_argnames="sums")
-def first_moments(rows, responsibilities, sums, blocks, count, *, block):
+def first_moments(
+    rows: jax.Array,
+    responsibilities: jax.Array,
+    sums: jax.Array,
+    blocks: jax.Array,
+    count: jax.Array,
+    *,
+    block: int,
+) -> jax.Array:
     """Add the listed blocks' weighted sums of rows and, last, of ones to sums (C, D + 1)."""
     columns = responsibilities.shape[0]
 
-    def body(i, sums):
+    def body(i: jax.Array, sums: jax.Array) -> jax.Array:
         start, low, high, _, first = blocks[i]
         index = start + jnp.arange(block, dtype=jnp.int32)
         weights = lax.dynamic_slice_in_dim(responsibilities, start, block, axis=1)
@@ -206,7 +245,18 @@ def first_moments(rows, responsibilities, sums, blocks, count, *, block):
 
 
 @partial(jax.jit, static_argnames="width", donate_argnames="moments")
-def accumulate(rows, changes, moments, centres, task_rows, components, columns, count, *, width):
+def accumulate(
+    rows: jax.Array,
+    changes: jax.Array,
+    moments: Moments,
+    centres: jax.Array,
+    task_rows: jax.Array,
+    components: jax.Array,
+    columns: jax.Array,
+    count: jax.Array,
+    *,
+    width: int,
+) -> Moments:
     """Add the listed pairs' changes of responsibility to the moments, in float64.
 
     Args:
@@ -217,7 +267,7 @@ def accumulate(rows, changes, moments, centres, task_rows, components, columns, 
     size = changes.shape[1]
     flat = changes.ravel()
 
-    def one(index, component, column):
+    def one(index: jax.Array, component: jax.Array, column: jax.Array) -> Moments:
         listed = index < size
         weight = jnp.where(listed, flat[column * size + jnp.minimum(index, size - 1)], 0.0).astype(
             jnp.float64
@@ -231,7 +281,7 @@ def accumulate(rows, changes, moments, centres, task_rows, components, columns, 
         distance = jnp.sum(offset * offset, axis=0)
         return Moments(*found, jnp.sum(weighted * distance, axis=1), jnp.sum(weight * distance**2))
 
-    def body(i, moments):
+    def body(i: jax.Array, moments: Moments) -> Moments:
         index = lax.dynamic_slice_in_dim(task_rows, i * width, width)
         which = lax.dynamic_slice_in_dim(components, i * width, width)
         column = lax.dynamic_slice_in_dim(columns, i * width, width)
@@ -246,7 +296,7 @@ def accumulate(rows, changes, moments, centres, task_rows, components, columns, 
     return lax.fori_loop(0, (count + width - 1) // width, body, moments)
 
 
-def _spreads(moments, centres, mixture, dim):
+def _spreads(moments: Moments, centres: jax.Array, mixture: jax.Array, dim: int) -> jax.Array:
     """(C,) for each component the mean variance of a feature over all samples of its mixture."""
     offsets = centres.astype(jnp.float64)
     squares = jnp.trace(moments.squares, axis1=1, axis2=2) + 2 * jnp.sum(offsets * moments.sums, axis=1)
@@ -259,18 +309,41 @@ def _spreads(moments, centres, mixture, dim):
     return jnp.maximum(squares / counts - jnp.sum((sums / counts[:, None]) ** 2, axis=1), 0.0) / dim
 
 
-def _shrunk(prior, covariance, moments, size, shift, spread, number, dim):
+def _shrunk(
+    prior: str,
+    covariance: jax.Array,
+    moments: Moments,
+    size: jax.Array,
+    shift: jax.Array,
+    spread: jax.Array,
+    number: jax.Array,
+    dim: int,
+) -> jax.Array:
     """The covariance (D, D) of a component of `number`, by one of `shrinkage.PRIORS` but the empty one."""
     if prior == "inverse_wishart":
         return inverse_wishart(covariance, size, spread, number, dim)
     if prior == "oas":
         return shrink(covariance, oas(covariance, size, dim), size, spread, dim)
+    assert moments.cubes is not None  # of Ledoit and Wolf's shrinkage
+    assert moments.fourths is not None
     fourth = central_fourth(size, moments.sums, moments.squares, moments.cubes, moments.fourths, shift)
     return shrink(covariance, ledoit_wolf(covariance, size, fourth, dim), size, spread, dim)
 
 
 @partial(jax.jit, static_argnames=("width", "prior"), donate_argnames="parts")
-def update_components(parts, moments, centres, mixture, chosen, count, dim, reg_covar, *, width, prior):
+def update_components(
+    parts: Components,
+    moments: Moments,
+    centres: jax.Array,
+    mixture: jax.Array,
+    chosen: jax.Array,
+    count: jax.Array,
+    dim: int,
+    reg_covar: float,
+    *,
+    width: int,
+    prior: str,
+) -> Components:
     """The M step for the chosen components: means, covariances and their factors from the moments.
 
     Args:
@@ -288,12 +361,12 @@ def update_components(parts, moments, centres, mixture, chosen, count, dim, reg_
     spreads = _spreads(moments, centres, mixture, dim) if prior else None
     numbers = jax.ops.segment_sum(jnp.ones(slots), mixture, slots)[mixture]
 
-    def one(c):
+    def one(c: jax.Array) -> Components:
         size = moments.counts[c] + 10 * jnp.finfo(jnp.float64).eps
         shift = moments.sums[c] / size
         second = moments.squares[c] / size
         covariance = second - shift[:, None] * shift[None, :]
-        if prior:
+        if spreads is not None:
             own = jax.tree.map(lambda sums: sums[c], moments)
             covariance = _shrunk(prior, covariance, own, size, shift, spreads[c], numbers[c], dim)
         inverse, found = regularised_factor(covariance, jnp.diagonal(second), reg_covar, unit)
@@ -304,7 +377,7 @@ def update_components(parts, moments, centres, mixture, chosen, count, dim, reg_
         constant -= 0.5 * dim * jnp.log(2 * jnp.pi)
         return Components(mean, tail, bias, inverse[:head, :head].astype(real), constant.astype(real), ~found)
 
-    def body(i, parts):
+    def body(i: jax.Array, parts: Components) -> Components:
         used = i * width + jnp.arange(width) < count
         which = jnp.where(used, lax.dynamic_slice_in_dim(chosen, i * width, width), slots)
         fresh = jax.vmap(one)(jnp.minimum(which, slots - 1))

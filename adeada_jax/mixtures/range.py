@@ -69,7 +69,7 @@ def centres_of(arrays: Sequence[Samples], devices: Sequence[jax.Device]) -> np.n
     sums = all_reduce(devices, np.stack([total(own_rows(array, devices)) for array in arrays]))
     centres = sums / np.array([[len(array)] for array in arrays])
     sizes = [_size(own_rows(array, devices)) > _LARGE for array in arrays]
-    for i in np.flatnonzero(all_reduce(devices, np.array(sizes, np.int32))):
+    for i in np.flatnonzero(all_reduce(devices, np.array(sizes, np.int32))).tolist():
         rows = np.unique(np.linspace(0, len(arrays[i]) - 1, _ROWS).astype(int))
         some = np.stack([np.asarray(arrays[i][int(row) : int(row) + 1])[0] for row in rows])
         centres[i] = np.median(some.astype(np.float64), axis=0)

@@ -7,9 +7,12 @@ import jax
 import numpy as np
 
 from adeada_jax.mixtures.engines import Options, make_engine, plan_groups
+from adeada_jax.mixtures.packing import Samples, given_parameters
 from adeada_jax.mixtures.peers import all_gather
 from adeada_jax.mixtures.range import check_finite, working_types
 
+# Log densities (N,) of samples and, where they are asked for and there are any, scores (N, K) by component.
+_Scores = tuple[np.ndarray, np.ndarray | None]
 FITTED = "fitted"
 TOO_FEW = "too few samples"
 ILL_DEFINED = "ill-defined covariance"
@@ -58,6 +61,7 @@ class Mixture:
         """Mean log density in nats of the fit's own samples under the final parameters, or NaN."""
         if self.status != FITTED:
             return float("nan")
+        assert self.log_densities is not None
         if self.sample_weight is None:
             return float(np.mean(self.log_densities, dtype=np.float64))
         return float(np.average(self.log_densities, weights=self.sample_weight))
@@ -65,6 +69,7 @@ class Mixture:
     @property
     def num_parameters(self) -> int:
         """Free parameters: of the covariances, the means, and all weights but one."""
+        assert self.means is not None  # there is a density
         number, dim = self.means.shape
         shape = {
             "full": number * dim * (dim + 1) // 2,
@@ -85,18 +90,18 @@ class Mixture:
         roots = np.linalg.inv(factors)
         return np.matmul(np.swapaxes(roots, -1, -2), roots).astype(self.precisions_cholesky.dtype)
 
-    def score_samples(self, features: np.ndarray) -> np.ndarray:
+    def score_samples(self, features: Samples) -> np.ndarray:
         """Log densities (N,) in nats of features (N, D); NaN where there is no density."""
         return score_mixtures([self], [features])[0]
 
-    def component_scores(self, features: np.ndarray) -> np.ndarray:
-        """Log of weight times density (N, K) of features (N, D) under every component."""
+    def component_scores(self, features: Samples) -> np.ndarray | None:
+        """Log of weight times density (N, K) of features (N, D) under every component; None without any."""
         return _score([self], [features], every_pair=True)[0][1]
 
 
 def score_mixtures(
     mixtures: Sequence[Mixture],
-    features: Sequence[np.ndarray],
+    features: Sequence[Samples],
     *,
     devices: Sequence[jax.Device] | None = None,
 ) -> list[np.ndarray]:
@@ -114,7 +119,7 @@ def score_mixtures(
 
 
 def with_absent(
-    mixture: Mixture, features: np.ndarray, weight: np.ndarray, devices: Sequence[jax.Device] | None
+    mixture: Mixture, features: Samples, weight: np.ndarray, devices: Sequence[jax.Device] | None
 ) -> Mixture:
     """A mixture fitted to the samples whose weight is not zero, with the others' densities and labels.
 
@@ -127,6 +132,9 @@ def with_absent(
     if mixture.status != FITTED or not len(absent):
         return mixture
     ((found, scores),) = _score([mixture], [features[absent]], every_pair=True, devices=devices)
+    assert scores is not None
+    assert mixture.log_densities is not None
+    assert mixture.labels is not None
     densities = np.empty(len(weight), mixture.log_densities.dtype)
     labels = np.empty(len(weight), mixture.labels.dtype)
     densities[absent], labels[absent] = found, scores.argmax(axis=1)
@@ -135,9 +143,13 @@ def with_absent(
 
 
 def _score(
-    mixtures, features, *, every_pair: bool, devices=None
-) -> list[tuple[np.ndarray, np.ndarray | None]]:
-    result = [(np.full(len(f), np.nan), None) for f in features]
+    mixtures: Sequence[Mixture],
+    features: Sequence[Samples],
+    *,
+    every_pair: bool,
+    devices: Sequence[jax.Device] | None = None,
+) -> list[_Scores]:
+    result: list[_Scores] = [(np.full(len(f), np.nan), None) for f in features]
     usable = [i for i, m in enumerate(mixtures) if m.status == FITTED and len(features[i])]
     _check_widths(mixtures, features, usable)
     own = list(devices) if devices else jax.local_devices()
@@ -145,7 +157,7 @@ def _score(
     working = dict(zip(usable, working_types([features[i] for i in usable], own), strict=True))
     alike: dict[tuple[str, np.dtype], list[int]] = {}
     for i in usable:
-        dtype = np.result_type(working[i], mixtures[i].precisions_cholesky.dtype)
+        dtype = np.result_type(working[i], given_parameters(mixtures[i])[2].dtype)
         alike.setdefault((mixtures[i].covariance_type, dtype), []).append(i)
     for (kind, dtype), members in alike.items():
         options = Options(kind, devices=tuple(devices) if devices else None)
@@ -153,7 +165,7 @@ def _score(
     return result
 
 
-def _check_widths(mixtures, features, usable) -> None:
+def _check_widths(mixtures: Sequence[Mixture], features: Sequence[Samples], usable: Sequence[int]) -> None:
     widths = {mixtures[i].num_features for i in usable}
     if len(widths) > 1:
         raise ValueError(f"the mixtures must share one number of features, got {sorted(widths)}")
@@ -163,15 +175,24 @@ def _check_widths(mixtures, features, usable) -> None:
             raise ValueError(f"features[{i}] must have shape (N, {wanted}), got {shape}")
 
 
-def _score_alike(members, mixtures, features, dtype, options: Options, every_pair: bool, result) -> None:
+def _score_alike(
+    members: Sequence[int],
+    mixtures: Sequence[Mixture],
+    features: Sequence[Samples],
+    dtype: np.dtype,
+    options: Options,
+    every_pair: bool,
+    result: list[_Scores],
+) -> None:
     """Scores mixtures of one covariance type; puts log densities, and scores by component, into `result`."""
     sizes = [len(features[i]) for i in members]
-    components = [len(mixtures[i].weights) for i in members]
+    components = [len(given_parameters(mixtures[i])[0]) for i in members]
     with jax.enable_x64(True):
         for group in plan_groups(sizes, components, mixtures[members[0]].num_features, dtype, options):
             chosen = [members[i] for i in group.members]
             fitted = [mixtures[i] for i in chosen]
-            centres = np.stack([m.weights @ m.means.astype(np.float64) for m in fitted])
+            parameters = [given_parameters(m) for m in fitted]
+            centres = np.stack([weights @ means.astype(np.float64) for weights, means, _ in parameters])
             engine = make_engine(
                 group, [features[i] for i in chosen], centres, options, every_pair=every_pair
             )
@@ -179,11 +200,11 @@ def _score_alike(members, mixtures, features, dtype, options: Options, every_pai
             engine.step(np.zeros(len(chosen), bool), maximise=False)
             norms = all_gather(engine.everywhere, engine.norms, np.float64)
             norms = group.split(engine.everywhere, norms)
-            scores = [None] * len(chosen)
+            scores: list[np.ndarray] | list[None] = [None] * len(chosen)
             if every_pair:
                 columns = (group.layout.columns,)
-                scores = all_gather(engine.everywhere, engine.scores(), np.float64, columns)
-                scores = group.split(engine.everywhere, scores)
-            for i, norm, score in zip(chosen, norms, scores, strict=True):
-                kept = None if score is None else score[: len(mixtures[i].weights)].T.copy()
+                everywhere = all_gather(engine.everywhere, engine.scores(), np.float64, columns)
+                scores = group.split(engine.everywhere, everywhere)
+            for i, norm, score, (weights, _, _) in zip(chosen, norms, scores, parameters, strict=True):
+                kept = None if score is None else score[: len(weights)].T.copy()
                 result[i] = (np.asarray(norm, np.float64), kept)

@@ -65,7 +65,9 @@ def first_seeds(generators: Sequence[np.random.Generator], weights: Sequence[np.
     return found
 
 
-def chosen_seeds(generator: np.random.Generator, weight: np.ndarray | None, size: int, number: int):
+def chosen_seeds(
+    generator: np.random.Generator, weight: np.ndarray | None, size: int, number: int
+) -> np.ndarray:
     """Indices (number,) of different samples, drawn in proportion to the weights."""
     shares = None if weight is None else weight / weight.sum()
     return generator.choice(size, size=number, replace=False, p=shares)

@@ -5,7 +5,7 @@ so many standard deviations from it that this would cancel what matters, they co
 each component's own mean, which takes longer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -17,8 +17,10 @@ from jax import lax
 from adeada_jax.mixtures.factor import regularised_factor
 from adeada_jax.mixtures.packing import (
     SMALL_BLOCK,
+    Given,
     Layout,
     Shard,
+    given_parameters,
     in_chunks,
     masses_of,
     own_columns,
@@ -41,14 +43,16 @@ class Spreads(NamedTuple):
     whitening of a tied covariance (else (1, 1, 1)); means (C, D).
     """
 
-    precisions: jax.Array
-    shifts: jax.Array
-    offsets: jax.Array
-    transforms: jax.Array
-    means: jax.Array
+    precisions: jax.Array | np.ndarray
+    shifts: jax.Array | np.ndarray
+    offsets: jax.Array | np.ndarray
+    transforms: jax.Array | np.ndarray
+    means: jax.Array | np.ndarray
 
 
-def _scores(x, spreads, first, mixture, columns, tied):
+def _scores(
+    x: jax.Array, spreads: Spreads, first: jax.Array, mixture: jax.Array, columns: int, tied: bool
+) -> jax.Array:
     """Log weighted densities (K, B) of x (B, D), and the log density up to an infinite cutoff."""
     z = jnp.matmul(x, spreads.transforms[mixture], precision=HIGHEST) if tied else x
     precision = lax.dynamic_slice_in_dim(spreads.precisions, first, columns)
@@ -58,7 +62,9 @@ def _scores(x, spreads, first, mixture, columns, tied):
     return offset[:, None] - 0.5 * squared + jnp.matmul(shift, z.T, precision=HIGHEST)
 
 
-def _far_scores(away, spreads, first, mixture, columns, tied):
+def _far_scores(
+    away: jax.Array, spreads: Spreads, first: jax.Array, mixture: jax.Array, columns: int, tied: bool
+) -> jax.Array:
     """Log weighted densities (K, B) from differences away (K, B, D) to the means."""
     z = jnp.matmul(away, spreads.transforms[mixture], precision=HIGHEST) if tied else away
     precision = lax.dynamic_slice_in_dim(spreads.precisions, first, columns)
@@ -67,7 +73,21 @@ def _far_scores(away, spreads, first, mixture, columns, tied):
 
 
 @partial(jax.jit, static_argnames=("block", "columns", "tied", "given", "far"), donate_argnames=("carry",))
-def _sweep(rows, carry, spreads, widths, row_weights, blocks, count, *, block, columns, tied, given, far):
+def _sweep(
+    rows: jax.Array,
+    carry: tuple[jax.Array, ...],
+    spreads: Spreads,
+    widths: jax.Array,
+    row_weights: jax.Array | None,
+    blocks: jax.Array,
+    count: jax.Array,
+    *,
+    block: int,
+    columns: int,
+    tied: bool,
+    given: bool,
+    far: bool,
+) -> tuple[jax.Array, ...]:
     """E step and moments of the listed blocks.
 
     With `far` the distances and moments are those of the differences to the components' means; a tied
@@ -76,20 +96,23 @@ def _sweep(rows, carry, spreads, widths, row_weights, blocks, count, *, block, c
     the scores hold responsibilities, which are used as they are.
     """
 
-    def body(i, carry):
+    def body(i: jax.Array, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         norms, scores, counts, sums, squares = carry
         start, low, high, mixture, first = blocks[i]
         x = lax.dynamic_slice_in_dim(rows, start, block).astype(jnp.float64)
         index = start + jnp.arange(block, dtype=jnp.int32)
         inside = (index >= low) & (index < high)
         old = lax.dynamic_slice_in_dim(scores, start, block, axis=1)
-        place = (spreads, first, mixture, columns, tied)
+
         away = x - lax.dynamic_slice_in_dim(spreads.means, first, columns)[:, None] if far else None
         if given:
             resp = old
         else:
             valid = jnp.arange(columns)[:, None] < widths[mixture]
-            scored = _far_scores(away, *place) if far else _scores(x, *place)
+            if away is not None:
+                scored = _far_scores(away, spreads, first, mixture, columns, tied)
+            else:
+                scored = _scores(x, spreads, first, mixture, columns, tied)
             found = jnp.where(valid, scored, lowest(jnp.float64))
             best = jnp.max(found, axis=0)
             weights = jnp.exp(found - best)
@@ -103,12 +126,12 @@ def _sweep(rows, carry, spreads, widths, row_weights, blocks, count, *, block, c
         if row_weights is not None:
             resp = resp * lax.dynamic_slice_in_dim(row_weights, start, block, axis=1)
 
-        def added(total, new):
+        def added(total: jax.Array, new: jax.Array) -> jax.Array:
             piece = lax.dynamic_slice_in_dim(total, first, columns) + new
             return lax.dynamic_update_slice_in_dim(total, piece, first, axis=0)
 
         counts = added(counts, jnp.sum(resp, axis=1))
-        if far:
+        if away is not None:
             weighted = resp[:, :, None] * away
             sums = added(sums, jnp.sum(weighted, axis=1))
             if not tied:
@@ -124,10 +147,18 @@ def _sweep(rows, carry, spreads, widths, row_weights, blocks, count, *, block, c
 
 
 @partial(jax.jit, static_argnames="block", donate_argnames="grams")
-def _gram(rows, grams, row_weights, blocks, count, *, block):
+def _gram(
+    rows: jax.Array,
+    grams: jax.Array,
+    row_weights: jax.Array | None,
+    blocks: jax.Array,
+    count: jax.Array,
+    *,
+    block: int,
+) -> jax.Array:
     """Add X^T X of the listed blocks to grams (M, D, D); rows count by `row_weights` (1, N) or None."""
 
-    def body(i, grams):
+    def body(i: jax.Array, grams: jax.Array) -> jax.Array:
         start, low, high, mixture, _ = blocks[i]
         index = start + jnp.arange(block, dtype=jnp.int32)
         x = lax.dynamic_slice_in_dim(rows, start, block).astype(jnp.float64)
@@ -141,9 +172,11 @@ def _gram(rows, grams, row_weights, blocks, count, *, block):
 
 
 @jax.jit
-def _factors(covariances, squares, reg_covar, unit):
+def _factors(
+    covariances: jax.Array, squares: jax.Array, reg_covar: float, unit: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """Inverse Cholesky factors (M, D, D), one after the other, and which were found (M,)."""
-    return lax.map(lambda both: regularised_factor(*both, reg_covar, unit), (covariances, squares))
+    return lax.map(lambda both: regularised_factor(both[0], both[1], reg_covar, unit), (covariances, squares))
 
 
 class SharedEngine:
@@ -180,7 +213,7 @@ class SharedEngine:
         self.grams: np.ndarray | None = None
         self.found = np.ones(mixtures, bool)  # whether a tied covariance had a factor
 
-    def start(self, responsibilities: Sequence[np.ndarray]) -> None:
+    def start(self, responsibilities: Sequence[np.ndarray | None]) -> None:
         """Moments and parameters from responsibilities (n_m, K_m) or None, as `full` has it."""
         everything = np.ones(len(responsibilities), bool)
         given_here = own_columns(self.everywhere, responsibilities, self.layout.columns, np.float64)
@@ -196,20 +229,19 @@ class SharedEngine:
             moments = self._sweeps(everything, self._spreads(True), given=True, far=True)
             self._maximise(everything, moments, True)
 
-    def load(self, given: Mapping[int, "object"], centres: np.ndarray) -> None:
+    def load(self, given: Mapping[int, Given], centres: np.ndarray) -> None:
         """Put the parameters (weights, means, precisions_cholesky) of some mixtures in place."""
         dim = self.layout.dim
         for m, parameters in given.items():
             first = self.layout.component_starts[m]
             slots = slice(first, first + self.layout.components[m])
-            self.weights[slots] = parameters.weights
-            self.means[slots, :dim] = parameters.means - centres[m]
+            self.weights[slots], means, factors = given_parameters(parameters)
+            self.means[slots, :dim] = means - centres[m]
             if self.tied:
                 self.factors[m] = np.eye(self.layout.padded_dim)
-                self.factors[m, :dim, :dim] = np.asarray(parameters.precisions_cholesky).T
+                self.factors[m, :dim, :dim] = factors.T
             else:
                 self.factors[slots] = 1.0
-                factors = np.asarray(parameters.precisions_cholesky)
                 self.factors[slots, :dim] = factors if self.kind == "diag" else factors[:, None]
             self.stale[m] = True
             self.bad[m] = False
@@ -225,11 +257,15 @@ class SharedEngine:
                 self._maximise(todo & following, moments, far)
         return mean_densities(self.everywhere, self.norms, self.row_weights, self.masses)
 
-    def _sweeps(self, mixtures: np.ndarray, spreads: Spreads, *, given: bool, far: bool) -> list:
+    def _sweeps(
+        self, mixtures: np.ndarray, spreads: Spreads, *, given: bool, far: bool
+    ) -> list[tuple[jax.Array, ...]]:
         """Moments of each shard's rows of the chosen mixtures."""
         return [self._sweep_shard(s, mixtures, spreads, given, far) for s in range(len(self.shards))]
 
-    def _sweep_shard(self, s: int, mixtures: np.ndarray, spreads: Spreads, given: bool, far: bool):
+    def _sweep_shard(
+        self, s: int, mixtures: np.ndarray, spreads: Spreads, given: bool, far: bool
+    ) -> tuple[jax.Array, ...]:
         shard, slots, dim = self.shards[s], self.layout.slots, self.layout.padded_dim
         widths, rows, weights = self.layout.components.astype(np.int32), shard.rows(), self._placed_weights[s]
         state = (
@@ -263,7 +299,7 @@ class SharedEngine:
             return self.means.shape
         return self.factors.shape if far else (1, 1)
 
-    def _listed(self, shard: Shard, mixtures: np.ndarray):
+    def _listed(self, shard: Shard, mixtures: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         firsts, big = self.layout.component_starts, self.layout.big_block
         for block, blocks in zip((big, SMALL_BLOCK), row_blocks(shard, mixtures, big), strict=True):
             yield block, np.column_stack([blocks, firsts[blocks[:, 3]]]).astype(np.int32)
@@ -283,7 +319,7 @@ class SharedEngine:
         """Parameters in the E step's form."""
         mixture = np.minimum(self.mixture_of, len(self.layout.sizes) - 1)
         if self.tied:
-            roots = np.ones((self.layout.slots, 1))
+            roots: np.ndarray = np.ones((self.layout.slots, 1))
             white = np.einsum("cij,cj->ci", self.factors[mixture], self.means)
             log_det = np.log(np.maximum(np.einsum("mii->mi", self.factors), 1e-300)).sum(axis=1)[mixture]
             precisions, transforms = np.ones_like(self.means), self.factors.transpose(0, 2, 1)
@@ -298,12 +334,12 @@ class SharedEngine:
         transforms = np.ascontiguousarray(transforms)
         return Spreads(precisions, white * roots, offsets, transforms, self.means)
 
-    def _maximise(self, mixtures: np.ndarray, moments, far: bool) -> None:
+    def _maximise(self, mixtures: np.ndarray, moments: Sequence[tuple[jax.Array, ...]], far: bool) -> None:
         """The M step of the chosen mixtures from the moments about zero or, with `far`, about the means."""
         rows, dim = self.means.shape
         shapes = ((rows,), (rows, dim), self._squares_shape(far))
-        totals = [sum((np.asarray(m[i]) for m in moments), np.zeros(s)) for i, s in enumerate(shapes)]
-        counts, sums, squares = all_reduce(self.everywhere[0].devices, totals)
+        parts = [sum((np.asarray(m[i]) for m in moments), np.zeros(s)) for i, s in enumerate(shapes)]
+        counts, sums, squares = all_reduce(self.everywhere[0].devices, parts)
         slots = np.append(mixtures, False)[self.mixture_of]
         totals = np.bincount(self.mixture_of, counts, len(mixtures) + 1)
         counts = counts + 10 * np.finfo(np.float64).eps
@@ -311,9 +347,9 @@ class SharedEngine:
         self.weights = np.where(slots, counts / np.maximum(totals[self.mixture_of], 1e-300), self.weights)
         self.means = np.where(slots[:, None], self.means + shifts if far else shifts, self.means)
         if self.tied:
-            if not far and self.grams is None:
-                self.grams = self._all_grams()
-            self._update_tied(mixtures, counts, shifts, squares if far else self.grams)
+            if not far:
+                squares = self.grams = self._all_grams() if self.grams is None else self.grams
+            self._update_tied(mixtures, counts, shifts, squares)
         else:
             second = squares / counts[:, None]
             variances = (second - shifts**2)[:, : self.layout.dim]
@@ -329,7 +365,9 @@ class SharedEngine:
             self.factors = np.where(slots[:, None], roots, self.factors)
         self.stale |= mixtures
 
-    def _update_tied(self, mixtures: np.ndarray, counts: np.ndarray, shifts, grams: np.ndarray) -> None:
+    def _update_tied(
+        self, mixtures: np.ndarray, counts: np.ndarray, shifts: np.ndarray, grams: np.ndarray
+    ) -> None:
         """Factors of the chosen mixtures, from moments and shifts about the same centre or centres."""
         unit = np.arange(self.layout.padded_dim) >= self.layout.dim
         covariances = np.zeros_like(grams)

@@ -16,7 +16,7 @@ import numpy as np
 from adeada_jax.mixtures.em import fit_mixtures
 from adeada_jax.mixtures.engines import COVARIANCE_TYPES
 from adeada_jax.mixtures.factor import regularised_factor
-from adeada_jax.mixtures.packing import bucket, chunks
+from adeada_jax.mixtures.packing import bucket, chunks, given_parameters
 from adeada_jax.mixtures.programs import HIGHEST
 from adeada_jax.mixtures.result import FITTED, ILL_DEFINED, Mixture
 
@@ -43,7 +43,9 @@ class Statistics(NamedTuple):
 
 
 @partial(jax.jit, static_argnames="matrix")
-def _expected(x, weight, means, roots, constants, *, matrix):
+def _expected(
+    x: jax.Array, weight: jax.Array, means: jax.Array, roots: jax.Array, constants: jax.Array, *, matrix: bool
+) -> tuple[tuple[jax.Array, ...], jax.Array, jax.Array]:
     """Statistics of a block, the log densities (B,) and the likeliest components (B,)."""
     away = x[:, None] - means
     white = jnp.einsum("bkd,kde->bke", away, roots, precision=HIGHEST) if matrix else away * roots
@@ -55,16 +57,16 @@ def _expected(x, weight, means, roots, constants, *, matrix):
         squares = jnp.einsum("bkd,bke->kde", weighted, away, precision=HIGHEST)
     else:
         squares = jnp.sum(weighted * away, axis=0)
-    found = Statistics(jnp.sum(norms * weight), resp.sum(axis=0), weighted.sum(axis=0), squares)
+    found = (jnp.sum(norms * weight), resp.sum(axis=0), weighted.sum(axis=0), squares)
     return found, norms, jnp.argmax(scores, axis=1)
 
 
 @jax.jit
-def _factored(covariances, reg_covar):
+def _factored(covariances: jax.Array, reg_covar: float) -> tuple[jax.Array, jax.Array]:
     """U with U U^T the precision of each regularised covariance (M, D, D), and which were found (M,)."""
     unit = jnp.zeros(covariances.shape[1], bool)
 
-    def one(covariance):
+    def one(covariance: jax.Array) -> tuple[jax.Array, jax.Array]:
         return regularised_factor(covariance, jnp.diagonal(covariance), reg_covar, unit)
 
     inverses, found = jax.lax.map(one, covariances)
@@ -104,8 +106,8 @@ def expected(
     x[:size], by[:size] = samples, 1 if weight is None else weight
     constants -= 0.5 * dim * np.log(2 * np.pi)
     with jax.enable_x64(True):
-        found, norms, labels = _expected(x, by, parameters.means, roots, constants, matrix=matrix)
-        found = Statistics(*(np.asarray(part) for part in found))
+        sums, norms, labels = _expected(x, by, parameters.means, roots, constants, matrix=matrix)
+        found = Statistics(*(np.asarray(part) for part in sums))
     return found, np.asarray(norms)[:size], np.asarray(labels)[:size]
 
 
@@ -163,15 +165,15 @@ def _statistics(parameters: Parameters, kind: str) -> Statistics:
 
 def parameters_of(mixture: Mixture, reg_covar: float) -> Parameters:
     """A fitted mixture's parameters in float64, its covariances without what was added to them."""
-    wide = np.asarray(mixture.precisions_cholesky, np.float64)
+    weights, means, factors = given_parameters(mixture)
+    wide = np.asarray(factors, np.float64)
     covariances = Mixture(
         FITTED, mixture.covariance_type, 0, mixture.num_features, precisions_cholesky=wide
     ).covariances
     matrix = mixture.covariance_type in ("full", "tied")
     added = reg_covar * np.eye(mixture.num_features) if matrix else reg_covar
-    return Parameters(
-        np.asarray(mixture.weights, np.float64), np.asarray(mixture.means, np.float64), covariances - added
-    )
+    assert covariances is not None  # there are factors
+    return Parameters(np.asarray(weights, np.float64), np.asarray(means, np.float64), covariances - added)
 
 
 @dataclass(frozen=True)
@@ -223,18 +225,27 @@ def fit_blocks(
         raise ValueError(f"covariance_type must be one of {COVARIANCE_TYPES}, got {covariance_type!r}")
     if start is None:
         first = next(iter(blocks), np.zeros((0, 1)))
-        options = dict(covariance_type=covariance_type, reg_covar=reg_covar)
-        (start,) = fit_mixtures([first], n_components, tol=tol, max_iter=max_iter, seed=[seed], **options)
+        (start,) = fit_mixtures(
+            [first],
+            n_components,
+            tol=tol,
+            max_iter=max_iter,
+            seed=[seed],
+            covariance_type=covariance_type,
+            reg_covar=reg_covar,
+        )
     if start.status != FITTED:
         return start
-    given = (len(start.weights), start.covariance_type)
+    given = (len(given_parameters(start)[0]), start.covariance_type)
     if given != (n_components, covariance_type):
         asked = (n_components, covariance_type)
         raise ValueError(f"start's number of components and covariance type are {given}, not {asked}")
     return _iterated(blocks, start, tol, reg_covar, max_iter)
 
 
-def _iterated(blocks, start: Mixture, tol: float, reg_covar: float, max_iter: int) -> Mixture:
+def _iterated(
+    blocks: Iterable[np.ndarray], start: Mixture, tol: float, reg_covar: float, max_iter: int
+) -> Mixture:
     kind, dim = start.covariance_type, start.num_features
     parameters, roots = parameters_of(start, reg_covar), np.asarray(start.precisions_cholesky, np.float64)
     bounds: list[float] = []
@@ -247,18 +258,22 @@ def _iterated(blocks, start: Mixture, tol: float, reg_covar: float, max_iter: in
         bounds.append(float(total.density) / size)
         converged = len(bounds) > 1 and abs(bounds[-1] - bounds[-2]) < tol
         parameters = maximised(total, parameters.means, kind)
-        roots = factors(parameters, kind, reg_covar)
-        if roots is None:
+        found = factors(parameters, kind, reg_covar)
+        if found is None:
             return Mixture(ILL_DEFINED, kind, size, dim)
+        roots = found
     return Mixture(
         FITTED, kind, size, dim, parameters.weights, parameters.means, roots, converged, len(bounds),
         np.array(bounds), norms, labels.astype(np.int32),
     )  # fmt: skip
 
 
-def _pass(blocks, parameters: Parameters, roots: np.ndarray, kind: str):
+def _pass(
+    blocks: Iterable[np.ndarray], parameters: Parameters, roots: np.ndarray, kind: str
+) -> tuple[Statistics, np.ndarray, np.ndarray]:
     """Statistics of all blocks, and all samples' log densities and likeliest components."""
-    total, norms, labels = None, [], []
+    total: Statistics | None = None
+    norms, labels = [], []
     for i, block in enumerate(blocks):
         samples = np.asarray(block, np.float64)
         if samples.ndim != 2 or samples.shape[1] != parameters.means.shape[1]:
@@ -271,6 +286,6 @@ def _pass(blocks, parameters: Parameters, roots: np.ndarray, kind: str):
         total = found if total is None else Statistics(*map(np.add, total, found))
         norms.append(norm)
         labels.append(label)
-    if not sum(map(len, norms)):
+    if total is None or not sum(map(len, norms)):
         raise ValueError("blocks hold no samples")
     return total, np.concatenate(norms), np.concatenate(labels)

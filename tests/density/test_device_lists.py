@@ -58,7 +58,7 @@ def test_lists_are_the_hosts(number):
         there[: COMPONENTS[m], low:high] = True
     assert counts.sum() == (mask & there).sum()
     for ours, expected in zip(found, pair_tasks(mask, shard, layout), strict=True):
-        used = int(ours.count)
+        used = int(ours.number)
         assert used == len(expected.rows) <= len(ours.rows)
         np.testing.assert_array_equal(ours.rows[:used], expected.rows)
         np.testing.assert_array_equal(ours.components[:used], expected.components)

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
+from adeada_jax.mixtures.packing import Samples
+
 # Why a class has no density in a domain, where the density itself says so.
 Failure = str
 
@@ -22,8 +24,8 @@ class Density(Protocol):
 
     def fit(
         self,
-        source: Sequence[np.ndarray],
-        target: Sequence[np.ndarray],
+        source: Sequence[Samples],
+        target: Sequence[Samples],
         *,
         seeds: Sequence[Sequence[tuple[int, ...]]],
         devices: Sequence[jax.Device] | None,
@@ -45,7 +47,7 @@ class Density(Protocol):
         ...
 
     def log_density(
-        self, fits: Sequence[Any], features: Sequence[np.ndarray], *, devices: Sequence[jax.Device] | None
+        self, fits: Sequence[Any], features: Sequence[Samples], *, devices: Sequence[jax.Device] | None
     ) -> list[np.ndarray]:
         """`(n,)` finite log densities in nats of each `(n, D)` samples under the fit in the same place.
 

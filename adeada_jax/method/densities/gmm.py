@@ -1,6 +1,6 @@
 """Gaussian mixtures (Eq. 1), as the paper has them: as many components as the target's regions allow."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from adeada_jax.method.densities.contract import Failure
 from adeada_jax.mixtures import Mixture, fit_mixtures, score_mixtures
+from adeada_jax.mixtures.packing import Samples
 from adeada_jax.mixtures.result import FITTED
 
 _DOMAINS = ("source", "target")
@@ -41,8 +42,8 @@ class Gmm:
 
     def fit(
         self,
-        source: Sequence[np.ndarray],
-        target: Sequence[np.ndarray],
+        source: Sequence[Samples],
+        target: Sequence[Samples],
         *,
         seeds: Sequence[Sequence[tuple[int, ...]]],
         devices: Sequence[jax.Device] | None,
@@ -54,31 +55,34 @@ class Gmm:
             """A target's mixture is asked for its own samples' densities only, which it holds."""
             return mixture if index < len(source) else replace(mixture, precisions_cholesky=None)
 
+        shares = None
         if weights is not None:  # with a mean of one: for a prior there are as many samples as regions
-            weights = [pixels / pixels.mean() for domain in weights for pixels in domain]
+            shares = [pixels / pixels.mean() for domain in weights for pixels in domain]
         fits = fit_mixtures(
             [*source, *target], components * 2, seed=[*seeds[0], *seeds[1]], finish=without_parameters,
-            devices=devices, sample_weight=weights, **self._options,
+            devices=devices, sample_weight=shares, **self._options,
         )  # fmt: skip
         told = [mixture if mixture.status == FITTED else mixture.status for mixture in fits]
         return list(zip(told[: len(source)], told[len(source) :], strict=True))
 
     def log_density(
-        self, fits: Sequence[Mixture], features: Sequence[np.ndarray], *, devices: Sequence[jax.Device] | None
+        self, fits: Sequence[Mixture], features: Sequence[Samples], *, devices: Sequence[jax.Device] | None
     ) -> list[np.ndarray]:
-        if all(fit.precisions_cholesky is None for fit in fits):
-            return [fit.log_densities.astype(np.float64) for fit in fits]
+        held = [fit.log_densities for fit in fits if fit.precisions_cholesky is None]
+        known = [found.astype(np.float64) for found in held if found is not None]
+        if len(known) == len(fits):
+            return known
         return score_mixtures(fits, features, devices=devices)
 
     def facts(self, fits: tuple[Mixture, Mixture] | None, num_target: int) -> Mapping[str, Any]:
-        def each(read) -> dict[str, Any]:
+        def each(read: Callable[[Mixture], Any]) -> dict[str, Any]:
             read_all = [read(fit) for fit in fits] if fits else [None, None]
             return dict(zip(_DOMAINS, read_all, strict=True))
 
-        prior = self._options.get("covariance_prior", "")
+        prior, weights = self._options.get("covariance_prior", ""), fits[0].weights if fits else None
         return {
             **({"covariance_prior": prior} if prior else {}),
-            "components": len(fits[0].weights) if fits else None,
+            "components": len(weights) if weights is not None else None,
             "components_wanted": self.wanted(num_target),
             "iterations": each(lambda fit: fit.n_iter),
             "converged": each(lambda fit: fit.converged),

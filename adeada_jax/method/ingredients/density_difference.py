@@ -20,6 +20,7 @@ from adeada_jax.method.densities.contract import Density
 from adeada_jax.method.ingredients.ingredient import Compared, Context
 from adeada_jax.method.regions import Regions
 from adeada_jax.mixtures import Rows
+from adeada_jax.mixtures.packing import Samples
 
 FITTED = "fitted"
 TOO_FEW_REGIONS = "too few regions"
@@ -108,7 +109,7 @@ def density_difference(
     shared = range(num_classes) if shared_classes is None else shared_classes
     status = [TOO_FEW_REGIONS if c in shared else NOT_SHARED for c in range(num_classes)]
     usable = [c for c in shared if min(len(source[c]), len(target[c])) >= 2]
-    weighted = {}
+    weighted: dict[str, Any] = {}
     if pixels is not None:
         domains = zip((source, target), reversed(pixels), strict=True)
         weighted["weights"] = [[of[rows[c].rows] for c in usable] for rows, of in domains]
@@ -155,7 +156,7 @@ def divergence(importance: np.ndarray, classes: np.ndarray, num_classes: int) ->
 
 
 def _log_densities(
-    density: Density, fits: Mapping[int, Any], samples: Mapping[int, np.ndarray],
+    density: Density, fits: Mapping[int, Any], samples: Mapping[int, Samples],
     devices: Sequence[jax.Device] | None,
 ) -> dict[int, np.ndarray]:  # fmt: skip
     """By class the log densities of its samples, float64.

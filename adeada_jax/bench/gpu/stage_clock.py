@@ -139,7 +139,7 @@ HOST: tuple[tuple[Any, str, str], ...] = (
     (full, "pair_tasks", "task lists"),
     (full, "row_blocks", "block lists"),
     (full.FullEngine, "_tolerances", "tolerances"),
-    (full.FullEngine, "_means", "means of log densities"),
+    (full, "mean_densities", "means of log densities"),
     (full.FullEngine, "_slots", "slots"),
     (packing.Shard, "rows", "samples to the device"),
     (kmeans, "kmeans_plusplus", "seeding"),

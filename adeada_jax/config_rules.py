@@ -88,9 +88,12 @@ _NOT_NEGATIVE = _number(lambda value: value >= 0, "must be finite and not negati
 _BELOW_ONE = _number(lambda value: 0 <= value < 1, "must be at least 0 and less than 1", -0.1, 1.0)
 _SHARE = _number(lambda value: 0 <= value <= 1, "must lie between 0 and 1", -0.1, 1.1)
 _BUDGET = _number(
-    lambda value: 0 < value <= 1, "is a fraction of the target training pixels: more than 0, at most 1",
-    0.0, -0.1, 1.5,
-)  # fmt: skip
+    lambda value: 0 < value <= 1,
+    "is a fraction of the target training pixels: more than 0, at most 1",
+    0.0,
+    -0.1,
+    1.5,
+)
 _FLAG = Rule(bool, lambda value: True, "", ())
 _DIRECTORY = _text("must be the name of a directory")
 _CHECKPOINT = _text("must be the name of a directory, or empty for none", empty=True, wrong=["absurd"])
@@ -190,9 +193,12 @@ RULES: dict[str, Rule] = {
 
 # Seams, and the project's own parts; another's, but for data sets, may read more keys beside its name's.
 _PARTS: dict[Seam, Mapping[str, Any]] = {
-    **dict.fromkeys(seams.DATA_SETS.values(), data_sets.KNOWN), seams.PARTITION: KINDS,
-    seams.STRATEGY: STRATEGIES, seams.DENSITY: DENSITIES, seams.ANNOTATOR: ANNOTATORS,
-}  # fmt: skip
+    **dict.fromkeys(seams.DATA_SETS.values(), data_sets.KNOWN),
+    seams.PARTITION: KINDS,
+    seams.STRATEGY: STRATEGIES,
+    seams.DENSITY: DENSITIES,
+    seams.ANNOTATOR: ANNOTATORS,
+}
 # Those whose parts read no keys.
 _NETWORKS: dict[Seam, Mapping[str, Any]] = {seams.BACKBONE: BACKBONES, seams.HEAD: HEADS}
 
@@ -207,11 +213,14 @@ def check(config: config_dict.ConfigDict) -> None:
     complaints = (
         sorted(_unknown(values))
         or [f"config.{key}: missing" for key in RULES if key not in values]
-        or [f"config.{key}: {complaint}" for key, rule in RULES.items()
-            if (complaint := rule.complaint(values[key]))]
+        or [
+            f"config.{key}: {complaint}"
+            for key, rule in RULES.items()
+            if (complaint := rule.complaint(values[key]))
+        ]
         or list(_unresolved(values))
         or list(_together(config))
-    )  # fmt: skip
+    )
     if len(complaints) == 1:
         raise InputError(complaints[0])
     if complaints:

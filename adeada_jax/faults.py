@@ -9,15 +9,33 @@ from collections.abc import Iterator
 
 # What an OSError says about the disk, the directory or the limits of a process.
 DISK = (
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE,
-    errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EMFILE, errno.ENFILE,
-)  # fmt: skip
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ESTALE,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+    errno.EMFILE,
+    errno.ENFILE,
+)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # The same in words: libraries (tensorstore, array_record, safetensors, SQLite) pass on what the system said.
 _DISK_WORDS = (
-    "No space left on device", "Disk quota exceeded", "File too large", "Read-only file system",
-    "Permission denied", "Operation not permitted", "Input/output error", "database or disk is full",
-)  # fmt: skip
+    "No space left on device",
+    "Disk quota exceeded",
+    "File too large",
+    "Read-only file system",
+    "Permission denied",
+    "Operation not permitted",
+    "Input/output error",
+    "database or disk is full",
+)
 _FULL_WORDS = ("No space left on device", "Disk quota exceeded", "database or disk is full")
 _PATH = re.compile(r"""["'`](/[^"'`\\]+)""")
 

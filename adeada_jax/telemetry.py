@@ -62,8 +62,15 @@ def track(
       note: what else is to be said on a line, such as the loss; '' for nothing.
     """
     lines, shown = _Lines(description, total, done, note), console.is_terminal
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-               _RateColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())  # fmt: skip
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, disable=not shown) as progress:
         task = progress.add_task(description, total=total, completed=done)
         for item in iterable:

@@ -171,9 +171,11 @@ class Transaction:
             )
         closing = self._connection.execute("SELECT last FROM closings ORDER BY number LIMIT 1").fetchone()
         return Rows(
-            self._since("answers", known.answers), self._since("opinions", known.opinions),
-            closing and closing[0], store,
-        )  # fmt: skip
+            self._since("answers", known.answers),
+            self._since("opinions", known.opinions),
+            closing and closing[0],
+            store,
+        )
 
     def _since(self, table: str, known: tuple[tuple[int, Given], ...]) -> tuple[tuple[int, Given], ...]:
         found = self._connection.execute(
@@ -343,9 +345,17 @@ def state_of(asked: Sequence[Key], rows: Rows) -> State:
     clicks = [given.clicks for given in everything if given.clicks is not None]
     seconds = [given.seconds for given in everything if given.seconds is not None]
     return State(
-        settled, open_questions, extra, returned or set(), returned is not None, last,
-        sum(clicks) if clicks else None, sum(seconds) if seconds else None, rows.store, _opinions(rows),
-    )  # fmt: skip
+        settled,
+        open_questions,
+        extra,
+        returned or set(),
+        returned is not None,
+        last,
+        sum(clicks) if clicks else None,
+        sum(seconds) if seconds else None,
+        rows.store,
+        _opinions(rows),
+    )
 
 
 def _opinions(rows: Rows) -> tuple[tuple[Given, Given], ...]:

@@ -73,15 +73,22 @@ class People:
             return {"clicks": None, "seconds": None, "refused": 0, "agreement": None}
         state, read = self._state, {**self._read, self._request.round: self._state}
         found = agreement_of(self._request, state)
-        return {"clicks": state.clicks, "seconds": state.seconds, "refused": state.refused,
-                "agreement": found and found.kappa,
-                "last": {str(n): one.last for n, one in read.items()},
-                "stores": {str(n): one.store for n, one in read.items()}}  # fmt: skip
+        return {
+            "clicks": state.clicks,
+            "seconds": state.seconds,
+            "refused": state.refused,
+            "agreement": found and found.kappa,
+            "last": {str(n): one.last for n, one in read.items()},
+            "stores": {str(n): one.store for n, one in read.items()},
+        }
 
     def amendments(self, round: int) -> Iterator[Amendment]:
         """Images whose answers of earlier rounds are no longer those that the run has on the disk."""
-        requests = {n: read_request(path) for n in range(1, round)
-                    if (path := request_path(self._job.round_directory(n))).exists()}  # fmt: skip
+        requests = {
+            n: read_request(path)
+            for n in range(1, round)
+            if (path := request_path(self._job.round_directory(n))).exists()
+        }
         self._read = {n: answers_to(request).state() for n, request in requests.items()}
         changed: dict[str, np.ndarray | None] = {}
         for n, request in requests.items():

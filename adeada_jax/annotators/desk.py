@@ -103,8 +103,14 @@ def status(workdir: str | Path, number: int | None = None) -> None:
     table.add_column("")
     for one in rounds:
         state = one.answers.state()
-        counts = (len(one.request.images), len(one.request.regions), len(state.settled) - state.refused,
-                  state.refused, len(state.unsure), len(state.unanswered(one.request.keys)))  # fmt: skip
+        counts = (
+            len(one.request.images),
+            len(one.request.regions),
+            len(state.settled) - state.refused,
+            state.refused,
+            len(state.unsure),
+            len(state.unanswered(one.request.keys)),
+        )
         table.add_row(one.title, *(f"{count:,}" for count in counts), _situation(one, state))
     console.print(table)
 

@@ -114,9 +114,13 @@ def import_folder(
 
 
 def _answers(
-    request: AskedRound, state: State, labels: Mapping[str, np.ndarray], who: str, accept_extra: bool,
+    request: AskedRound,
+    state: State,
+    labels: Mapping[str, np.ndarray],
+    who: str,
+    accept_extra: bool,
     report: Report,
-) -> Iterator[Given]:  # fmt: skip
+) -> Iterator[Given]:
     """What is new in the labels, region by region; the report is filled by the way."""
     for name, regions in request.by_image.items():
         if name not in labels:

@@ -158,18 +158,27 @@ def write_request(
         shapes = _shapes(divided.regions(index[name]), [question.region for question in own])
         regions |= {(name, region): shape for region, shape in shapes.items()}
     rows = [
-        {"image": one.image, "region": one.region, "pixels": one.pixels, **regions[one.image, one.region],
-         "suggestion": one.suggestion, "probability": one.probability}
+        {
+            "image": one.image,
+            "region": one.region,
+            "pixels": one.pixels,
+            **regions[one.image, one.region],
+            "suggestion": one.suggestion,
+            "probability": one.probability,
+        }
         for one in questions
-    ]  # fmt: skip
+    ]
     classes = [
         {"name": name, "color": [int(value) for value in color]}
         for name, color in zip(class_names, palette, strict=True)
     ]
     content: dict[str, Any] = {
-        "round": questions[0].round, "partition": partition, "classes": classes, "images": images,
+        "round": questions[0].round,
+        "partition": partition,
+        "classes": classes,
+        "images": images,
         "regions": rows,
-    }  # fmt: skip
+    }
     marks = [divided.images.marks[index[name]] for name in asked]
     identity = json.dumps([content, marks], sort_keys=True).encode()
     write_json_atomic(path, {"id": digest(identity), **content})
@@ -186,11 +195,15 @@ def read_request(path: Path) -> AskedRound:
     try:
         images = {entry["name"]: ImageCopy(**entry) for entry in content["images"]}
         return AskedRound(
-            path, content["id"], content["round"], content["partition"],
+            path,
+            content["id"],
+            content["round"],
+            content["partition"],
             tuple(entry["name"] for entry in content["classes"]),
             np.array([entry["color"] for entry in content["classes"]], np.uint8),
-            images, tuple(_asked(entry) for entry in content["regions"]),
-        )  # fmt: skip
+            images,
+            tuple(_asked(entry) for entry in content["regions"]),
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"'{path}' is no request ({type(error).__name__}: {error}); was it changed by hand?"

@@ -15,9 +15,11 @@ from adeada_jax.errors import InputError
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run that asks.", required=True)
 _ROUND = flags.DEFINE_integer(
-    "round", None, "Of the questions; unless given, the last that are not all answered. 0: the evaluation's.",
+    "round",
+    None,
+    "Of the questions; unless given, the last that are not all answered. 0: the evaluation's.",
     lower_bound=0,
-)  # fmt: skip
+)
 _STATUS = flags.DEFINE_bool("status", False, "Print how far the answers are.")
 _CLOSE = flags.DEFINE_bool(
     "close_round", False, "Give what is not answered back to the pool, unpaid, and let the run go on."

@@ -70,8 +70,12 @@ def run_contender(scratch: Path, name: str, label: str, cache: Path, repeats: in
     print(f"{label} ...", file=sys.stderr, flush=True)
     done = subprocess.run(
         [*command, str(scratch), name, str(out), str(repeats)],
-        env=environment, stderr=subprocess.PIPE, encoding="utf-8", errors="replace", check=False,
-    )  # fmt: skip
+        env=environment,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
     if done.returncode:
         words = (done.stderr.strip().splitlines() or ["no message"])[-1]
         killed = done.returncode == -9
@@ -121,9 +125,14 @@ def main(argv: list[str]) -> None:
     output.mkdir(parents=True, exist_ok=True)
     target, source, classes = read_domains()
     problem = make_problem(
-        target, source, num_classes=classes, seed=_SEED.value,
-        reg_covar=_REG_COVAR.value, tol=1e-3, max_iter=_MAX_ITER.value,
-    )  # fmt: skip
+        target,
+        source,
+        num_classes=classes,
+        seed=_SEED.value,
+        reg_covar=_REG_COVAR.value,
+        tol=1e-3,
+        max_iter=_MAX_ITER.value,
+    )
     with tempfile.TemporaryDirectory(dir=output) as scratch:
         problem.save(Path(scratch))
         runs = run_all(Path(scratch))

@@ -40,9 +40,12 @@ def main(argv: list[str]) -> None:
     config = prediction.config_of(checkpoint, given=config)
     config = prediction.with_passes(config, window=_WINDOW.value, stride=_STRIDE.value, flip=_FLIP.value)
     scores = scoring.evaluate_split(
-        config, checkpoint, split=_SPLIT.value, dataset=_DATASET.value or config.target.dataset,
+        config,
+        checkpoint,
+        split=_SPLIT.value,
+        dataset=_DATASET.value or config.target.dataset,
         data_dir=_DATA_DIR.value or config.target.dir,
-    )  # fmt: skip
+    )
     console.print(score_table(scores))
     scoring.write_scores(_OUTPUT.value, scores)
     print(_OUTPUT.value)

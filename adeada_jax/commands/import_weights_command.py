@@ -39,8 +39,9 @@ def main(argv: list[str]) -> None:
     print(f"{found['file']}: SHA-256 {found['sha256']}")
     for step in found["unwrapped"]:
         print(f"unwrapped: {step}")
-    kinds = Counter("num_batches_tracked" if key.endswith("num_batches_tracked") else key
-                    for key in found["left_out"])  # fmt: skip
+    kinds = Counter(
+        "num_batches_tracked" if key.endswith("num_batches_tracked") else key for key in found["left_out"]
+    )
     if kinds:
         print("left out: " + ", ".join(f"{count} x {k}" if count > 1 else k for k, count in kinds.items()))
     if found["model"]:

@@ -23,9 +23,10 @@ _WAIT = flags.DEFINE_bool(
     "wait", False, "Look again and again where the run waits for labels, instead of ending with status 75."
 )
 _ACCEPT_UPDATE = flags.DEFINE_bool(
-    "accept_update", False,
+    "accept_update",
+    False,
     "Go on with images that were added to the target's training split since: they join the pool.",
-)  # fmt: skip
+)
 _COORDINATOR = flags.DEFINE_string(
     "coordinator", "", "host:port of process 0, where several processes make one run."
 )

@@ -22,16 +22,19 @@ _COMPACTNESS = flags.DEFINE_float(
 )
 _JOBS = flags.DEFINE_integer("jobs", None, "Processes; one a core, at most 16, unless given.", lower_bound=1)
 _BEAM_OPTIONS = flags.DEFINE_string(
-    "beam_options", None, "Make labels and regions by an Apache Beam pipeline with these options, e.g. "
-    "'--runner=DirectRunner'; its workers must see both directories."
-)  # fmt: skip
+    "beam_options",
+    None,
+    "Make labels and regions by an Apache Beam pipeline with these options, e.g. "
+    "'--runner=DirectRunner'; its workers must see both directories.",
+)
 _UPDATE = flags.DEFINE_bool(
     "update", False, "Prepare anew what changed in --source_dir since; else a change is an error."
 )
 _WRITE_CLASSES = flags.DEFINE_bool(
-    "write_classes", False,
+    "write_classes",
+    False,
     "Write a classes.yaml of the ids or colours in the labels of --dataset=folder, to be looked through.",
-)  # fmt: skip
+)
 
 
 def main(argv: list[str]) -> None:

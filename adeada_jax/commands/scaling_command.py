@@ -37,11 +37,19 @@ def main(argv: list[str]) -> None:
     batches = _whole_numbers("batch", _BATCH.value)
     points = list(
         experiment.points(
-            stages=_stages(), devices=_devices(), batches=batches, regions=_REGIONS.value,
-            dtypes=_DTYPES.value, model=_MODEL.value, backbone=_BACKBONE.value, height=_HEIGHT.value,
-            width=_WIDTH.value, freeze_batch_norm=_FREEZE.value, steps=_STEPS.value,
+            stages=_stages(),
+            devices=_devices(),
+            batches=batches,
+            regions=_REGIONS.value,
+            dtypes=_DTYPES.value,
+            model=_MODEL.value,
+            backbone=_BACKBONE.value,
+            height=_HEIGHT.value,
+            width=_WIDTH.value,
+            freeze_batch_norm=_FREEZE.value,
+            steps=_STEPS.value,
         )
-    )  # fmt: skip
+    )
     _check(points)
     directory, results = Path(_OUTPUT.value), []
     for point in track(points, total=len(points), description="points"):

@@ -26,10 +26,12 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the study; an unfi
 _STRATEGIES = flags.DEFINE_list("strategies", [], "Strategies to compare, import paths included.")
 _SEEDS = flags.DEFINE_list("seeds", ["0"], "Seeds; every setting runs once with each.")
 _JOBS = flags.DEFINE_integer(
-    "jobs", 1,
+    "jobs",
+    1,
     "Runs at a time; each gets as many cores as the others. Numbers depend on the cores in their last bits, "
-    "so resume with the same.", lower_bound=1,
-)  # fmt: skip
+    "so resume with the same.",
+    lower_bound=1,
+)
 _REFERENCES = flags.DEFINE_list(
     "references", [], "Any of source_only, adaptation_only, target_only: one training as long as a run's."
 )
@@ -75,8 +77,12 @@ def check_flags() -> None:
     """
     study = {"config": _CONFIG.value, "workdir": _WORKDIR.value}
     if _ANALYSE.value:
-        study |= {"strategies": _STRATEGIES.value, "references": _REFERENCES.value,
-                  "ablations": _ABLATIONS.value, "settings": _SETTINGS.value}  # fmt: skip
+        study |= {
+            "strategies": _STRATEGIES.value,
+            "references": _REFERENCES.value,
+            "ablations": _ABLATIONS.value,
+            "settings": _SETTINGS.value,
+        }
         if given := [name for name, value in study.items() if value]:
             raise InputError(f"--{given[0]}: is a study's; --analyse takes --output and --density alone")
         return
@@ -100,8 +106,12 @@ def run() -> None:
     keep_compiled_programs()
     config = resolve(config)
     plan = make_plan(
-        config, strategies=_STRATEGIES.value, seeds=_SEEDS.value, references=_REFERENCES.value,
-        ablations=_ABLATIONS.value, settings=_SETTINGS.value,
-    )  # fmt: skip
+        config,
+        strategies=_STRATEGIES.value,
+        seeds=_SEEDS.value,
+        references=_REFERENCES.value,
+        ablations=_ABLATIONS.value,
+        settings=_SETTINGS.value,
+    )
     complete = run_study(config, plan, workdir, jobs=_JOBS.value, command=sys.argv)
     sys.exit(0 if complete else 1)

@@ -13,8 +13,11 @@ from adeada_jax.data.builders.layout import DataSet
 from adeada_jax.data.builders.synthia import Synthia
 
 ON_DISK: dict[str, type[DataSet]] = {
-    "gta5": Gta5, "synthia": Synthia, "cityscapes": Cityscapes, "folder": Folder,
-}  # fmt: skip
+    "gta5": Gta5,
+    "synthia": Synthia,
+    "cityscapes": Cityscapes,
+    "folder": Folder,
+}
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,20 @@ class Source(Protocol):
 
 
 def training_batches(
-    source: Source, *, batch_size: int, seed: int, height: int, width: int, augment: bool = True,
-    start_step: int = 0, threads: int = 1, prefetch: int = 16, workers: int = 0, process_index: int = 0,
+    source: Source,
+    *,
+    batch_size: int,
+    seed: int,
+    height: int,
+    width: int,
+    augment: bool = True,
+    start_step: int = 0,
+    threads: int = 1,
+    prefetch: int = 16,
+    workers: int = 0,
+    process_index: int = 0,
     process_count: int = 1,
-) -> Batches:  # fmt: skip
+) -> Batches:
     """Endless shuffled batches, made by background threads or processes.
 
     The batch of step t is a pure function of the source, the options and (seed, t), however many threads or

@@ -29,11 +29,15 @@ def advice(summary: Mapping[str, Any]) -> list[str]:
     ]
     if best != rounds[-1]["round"]:
         lines[0] += ", and not the last round: --round=best predicts with it"
-    gains = [after["miou"] - before["miou"] if None not in (after["miou"], before["miou"]) else None
-             for before, after in itertools.pairwise(rounds)]  # fmt: skip
+    gains = [
+        after["miou"] - before["miou"] if None not in (after["miou"], before["miou"]) else None
+        for before, after in itertools.pairwise(rounds)
+    ]
     if gains[-1] is not None:
-        lines.append(f"round {rounds[-1]['round']} gained {gains[-1]:+.2f} points"
-                     f"{_between(rounds[-1], 'gain_interval')}")  # fmt: skip
+        lines.append(
+            f"round {rounds[-1]['round']} gained {gains[-1]:+.2f} points"
+            f"{_between(rounds[-1], 'gain_interval')}"
+        )
     if len(gains) > 1 and all(map(_within_chance, gains[-2:], rounds[-2:])):
         lines.append(
             "each of the last two rounds gained less than half the width of its interval, which may be "

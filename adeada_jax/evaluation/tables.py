@@ -16,11 +16,26 @@ _LEAST_KNOWN = 0.5
 
 # How the paper's Table 8 heads its columns; other names stand as they are.
 HEADINGS = {
-    "road": "Road", "sidewalk": "SW", "building": "Build", "wall": "Wall", "fence": "Fence", "pole": "Pole",
-    "traffic light": "TL", "traffic sign": "TS", "vegetation": "Veg.", "terrain": "Terrain", "sky": "Sky",
-    "person": "PR", "rider": "Rider", "car": "Car", "truck": "Truck", "bus": "Bus", "train": "Train",
-    "motorcycle": "Motor", "bicycle": "Bike",
-}  # fmt: skip
+    "road": "Road",
+    "sidewalk": "SW",
+    "building": "Build",
+    "wall": "Wall",
+    "fence": "Fence",
+    "pole": "Pole",
+    "traffic light": "TL",
+    "traffic sign": "TS",
+    "vegetation": "Veg.",
+    "terrain": "Terrain",
+    "sky": "Sky",
+    "person": "PR",
+    "rider": "Rider",
+    "car": "Car",
+    "truck": "Truck",
+    "bus": "Bus",
+    "train": "Train",
+    "motorcycle": "Motor",
+    "bicycle": "Bike",
+}
 
 
 def round_name(entry: Mapping[str, Any]) -> str:
@@ -65,8 +80,14 @@ def means(summary: Mapping[str, Any]) -> dict[str, str]:
 def round_columns(summary: Mapping[str, Any]) -> tuple[str, ...]:
     """The headings of `round_rows`."""
     interval = ("95% interval",) if has_intervals(summary) else ()
-    return ("round", "% labelled", *(f"{name} %" for name in means(summary).values()), *interval, "change",
-            "over warm-up")  # fmt: skip
+    return (
+        "round",
+        "% labelled",
+        *(f"{name} %" for name in means(summary).values()),
+        *interval,
+        "change",
+        "over warm-up",
+    )
 
 
 def has_intervals(summary: Mapping[str, Any]) -> bool:
@@ -86,9 +107,16 @@ def round_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
     for entry, before in zip(entries, befores, strict=False):
         first = entries[0]["miou"] if entry is not entries[0] else None
         miou = entry["miou"]
-        rows.append((round_name(entry), f"{100 * entry['labelled_fraction']:.2f}",
-                     *(number(entry[key]) for key in means(summary)), *_interval(summary, entry),
-                     gain(miou, before), gain(miou, first)))  # fmt: skip
+        rows.append(
+            (
+                round_name(entry),
+                f"{100 * entry['labelled_fraction']:.2f}",
+                *(number(entry[key]) for key in means(summary)),
+                *_interval(summary, entry),
+                gain(miou, before),
+                gain(miou, first),
+            )
+        )
     return rows
 
 

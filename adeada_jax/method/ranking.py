@@ -5,8 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def ranked(score: np.ndarray, candidates: np.ndarray, image_names: Sequence[str], image: np.ndarray,
-           region: np.ndarray) -> np.ndarray:  # fmt: skip
+def ranked(
+    score: np.ndarray,
+    candidates: np.ndarray,
+    image_names: Sequence[str],
+    image: np.ndarray,
+    region: np.ndarray,
+) -> np.ndarray:
     """Candidates by descending score, ties by image name, then region id.
 
     Args:

@@ -35,9 +35,13 @@ class Regions:
 
     @classmethod
     def unbought(
-        cls, names: Sequence[str], image: np.ndarray, region: np.ndarray, pixels: np.ndarray,
+        cls,
+        names: Sequence[str],
+        image: np.ndarray,
+        region: np.ndarray,
+        pixels: np.ndarray,
         **columns: np.ndarray,
-    ) -> "Regions":  # fmt: skip
+    ) -> "Regions":
         """Regions of which none is bought yet, in order of image and region id."""
         return cls(tuple(names), image, region, pixels, np.zeros(len(image), np.int32), columns)
 

@@ -37,7 +37,14 @@ def purchases_to_csv(purchases: Iterable[Purchase]) -> str:
 def purchases_from_csv(text: str) -> list[Purchase]:
     """Reads what `purchases_to_csv` wrote."""
     return [
-        Purchase(int(row["round"]), row["image"], int(row["region"]), int(row["pixels"]), row["class"],
-                 row["method"], float(row["score"]))
+        Purchase(
+            int(row["round"]),
+            row["image"],
+            int(row["region"]),
+            int(row["pixels"]),
+            row["class"],
+            row["method"],
+            float(row["score"]),
+        )
         for row in csv.DictReader(io.StringIO(text))
-    ]  # fmt: skip
+    ]

@@ -230,11 +230,19 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         dim = parameters.means.shape[1]
         self._take(
             Mixture(
-                FITTED, self._fitted_type, len(samples), dim, parameters.weights, parameters.means, roots,
-                False, self.n_iter_ + 1, bounds,
+                FITTED,
+                self._fitted_type,
+                len(samples),
+                dim,
+                parameters.weights,
+                parameters.means,
+                roots,
+                False,
+                self.n_iter_ + 1,
+                bounds,
             ),
             self.means_.dtype,
-        )  # fmt: skip
+        )
         self._online = (blocks + 1, parameters)
         return self
 

@@ -263,9 +263,19 @@ def _iterated(
             return Mixture(ILL_DEFINED, kind, size, dim)
         roots = found
     return Mixture(
-        FITTED, kind, size, dim, parameters.weights, parameters.means, roots, converged, len(bounds),
-        np.array(bounds), norms, labels.astype(np.int32),
-    )  # fmt: skip
+        FITTED,
+        kind,
+        size,
+        dim,
+        parameters.weights,
+        parameters.means,
+        roots,
+        converged,
+        len(bounds),
+        np.array(bounds),
+        norms,
+        labels.astype(np.int32),
+    )
 
 
 def _pass(

@@ -28,9 +28,14 @@ def convolve(
 
 
 def _is_ours(
-    kernel: jax.Array, strides: tuple[int, ...], padding: Padding, *, rhs_dilation: Sequence[int] = (1, 1),
-    feature_group_count: int = 1, **_: object,
-) -> bool:  # fmt: skip
+    kernel: jax.Array,
+    strides: tuple[int, ...],
+    padding: Padding,
+    *,
+    rhs_dilation: Sequence[int] = (1, 1),
+    feature_group_count: int = 1,
+    **_: object,
+) -> bool:
     """Whether it is a 3x3 kernel, dilated alike both ways, not in groups, that keeps the image's size."""
     dilation = rhs_dilation[0]
     keeps_size = strides == (1, 1) and list(padding) == [(dilation, dilation)] * 2

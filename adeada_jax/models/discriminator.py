@@ -15,8 +15,12 @@ SLOPE = 0.2
 
 # What AdaptSegNet calls its layers, and D2ADA after it.
 RENAMES = (
-    ("conv0", "conv1"), ("conv1", "conv2"), ("conv2", "conv3"), ("conv3", "conv4"), ("conv4", "classifier"),
-)  # fmt: skip
+    ("conv0", "conv1"),
+    ("conv1", "conv2"),
+    ("conv2", "conv3"),
+    ("conv3", "conv4"),
+    ("conv4", "classifier"),
+)
 
 
 class DiscriminatorNetwork(nnx.Module):
@@ -25,8 +29,15 @@ class DiscriminatorNetwork(nnx.Module):
     def __init__(self, num_classes: int, dtype: jnp.dtype, rngs: nnx.Rngs):
         features = (num_classes, *CHANNELS, 1)
         for i in range(len(features) - 1):
-            layer = nnx.Conv(features[i], features[i + 1], (4, 4), strides=2, padding=[(1, 1), (1, 1)],
-                             dtype=dtype, rngs=rngs)  # fmt: skip
+            layer = nnx.Conv(
+                features[i],
+                features[i + 1],
+                (4, 4),
+                strides=2,
+                padding=[(1, 1), (1, 1)],
+                dtype=dtype,
+                rngs=rngs,
+            )
             setattr(self, f"conv{i}", layer)
 
     def __call__(self, maps: jax.Array) -> jax.Array:

@@ -67,16 +67,29 @@ def stage_geometry(strides: Sequence[int], stride: int, output_stride: int) -> l
 
 
 def conv(
-    in_features: int, out_features: int, size: int, *, stride: int = 1, dilation: int = 1,
-    dtype: jnp.dtype, rngs: nnx.Rngs,
-) -> nnx.Conv:  # fmt: skip
+    in_features: int,
+    out_features: int,
+    size: int,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+    dtype: jnp.dtype,
+    rngs: nnx.Rngs,
+) -> nnx.Conv:
     """A square convolution padded as torch's `padding=dilation * (size // 2)`."""
     padding = dilation * (size // 2)
     return nnx.Conv(
-        in_features, out_features, (size, size), strides=stride, kernel_dilation=dilation,
-        padding=[(padding, padding)] * 2, use_bias=False, dtype=dtype, rngs=rngs,
+        in_features,
+        out_features,
+        (size, size),
+        strides=stride,
+        kernel_dilation=dilation,
+        padding=[(padding, padding)] * 2,
+        use_bias=False,
+        dtype=dtype,
+        rngs=rngs,
         conv_general_dilated=spatial if size > 1 else _pointwise,
-    )  # fmt: skip
+    )
 
 
 def classifier(in_features: int, num_classes: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> nnx.Conv:
@@ -112,8 +125,16 @@ class BatchNorm(nnx.Module):
     affine map, and no gradient reaches its parameters; the optimiser must not change them either.
     """
 
-    def __init__(self, features: int, *, epsilon: float = EPSILON, frozen: bool, axis_name: str | None,
-                 dtype: jnp.dtype, rngs: nnx.Rngs):  # fmt: skip
+    def __init__(
+        self,
+        features: int,
+        *,
+        epsilon: float = EPSILON,
+        frozen: bool,
+        axis_name: str | None,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+    ):
         self.frozen = frozen
         self.norm = nnx.BatchNorm(
             features, momentum=MOMENTUM, epsilon=epsilon, axis_name=axis_name, dtype=dtype, rngs=rngs

@@ -94,9 +94,17 @@ class Segmenter:
     """
 
     def __init__(
-        self, name: str, *, backbone: str, num_classes: int, output_stride: int = 16, dtype: str = "float32",
-        freeze_batch_norm: bool = True, axis_name: str | None = None, remat: bool = False,
-    ):  # fmt: skip
+        self,
+        name: str,
+        *,
+        backbone: str,
+        num_classes: int,
+        output_stride: int = 16,
+        dtype: str = "float32",
+        freeze_batch_norm: bool = True,
+        axis_name: str | None = None,
+        remat: bool = False,
+    ):
         """
         Args:
           name: of the head, as of `seams.HEAD`.
@@ -178,9 +186,14 @@ class Segmenter:
         return draw(self.shapes[0], first_value, seed), draw(self.shapes[1], statistic, seed)
 
     def apply(
-        self, params: Any, batch_stats: Any, images: jax.Array, *, train: bool,
+        self,
+        params: Any,
+        batch_stats: Any,
+        images: jax.Array,
+        *,
+        train: bool,
         draw: Draw | None = None,
-    ) -> tuple[Segmentation, Any]:  # fmt: skip
+    ) -> tuple[Segmentation, Any]:
         """Runs the network.
 
         Args:

@@ -23,13 +23,19 @@ from adeada_jax.errors import InputError
 _DTYPES = {
     name: np.dtype(dtype)
     for *names, dtype in (
-        ("DoubleStorage", "F64", np.float64), ("FloatStorage", "F32", np.float32),
-        ("HalfStorage", "F16", np.float16), ("BFloat16Storage", "BF16", jnp.bfloat16),
-        ("LongStorage", "I64", np.int64), ("IntStorage", "I32", np.int32), ("ShortStorage", "I16", np.int16),
-        ("CharStorage", "I8", np.int8), ("ByteStorage", "U8", np.uint8), ("BoolStorage", "BOOL", np.bool_),
+        ("DoubleStorage", "F64", np.float64),
+        ("FloatStorage", "F32", np.float32),
+        ("HalfStorage", "F16", np.float16),
+        ("BFloat16Storage", "BF16", jnp.bfloat16),
+        ("LongStorage", "I64", np.int64),
+        ("IntStorage", "I32", np.int32),
+        ("ShortStorage", "I16", np.int16),
+        ("CharStorage", "I8", np.int8),
+        ("ByteStorage", "U8", np.uint8),
+        ("BoolStorage", "BOOL", np.bool_),
     )
     for name in names
-}  # fmt: skip
+}
 
 # What torch pickled first before 1.6.
 _OLD_MAGIC = 0x1950A86A20F9469CFC6C

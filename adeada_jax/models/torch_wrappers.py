@@ -10,9 +10,19 @@ from adeada_jax.models.torch_files import StoredTensor
 # Keys under which networks are saved; where a file has several, the first of these counts: averaged weights
 # before the others, as timm loads them.
 _CONTAINERS = (
-    "state_dict_ema", "model_ema", "ema_state_dict", "ema", "state_dict", "model_state_dict", "model_state",
-    "model", "net", "network", "weights", "params",
-)  # fmt: skip
+    "state_dict_ema",
+    "model_ema",
+    "ema_state_dict",
+    "ema",
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "net",
+    "network",
+    "weights",
+    "params",
+)
 # Beside the network's tensors, of torch.optim.swa_utils.AveragedModel.
 _COUNTER = "n_averaged"
 

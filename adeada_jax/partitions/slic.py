@@ -75,9 +75,13 @@ def _oversegmented(image: np.ndarray, num_segments: int, compactness: float) -> 
     """SLIC's connected patches, numbered from 0: at least `num_segments`, which the image has pixels for."""
     for attempt in range(_ATTEMPTS):
         segments = slic(
-            image, n_segments=num_segments * _SURPLUS * 2**attempt, compactness=compactness, start_label=0,
-            enforce_connectivity=True, channel_axis=-1,
-        )  # fmt: skip
+            image,
+            n_segments=num_segments * _SURPLUS * 2**attempt,
+            compactness=compactness,
+            start_label=0,
+            enforce_connectivity=True,
+            channel_axis=-1,
+        )
         _, regions = np.unique(segments, return_inverse=True)
         if regions.max() + 1 >= num_segments:
             return regions.reshape(segments.shape)

@@ -156,9 +156,10 @@ class DividedImages:
             if beam_options is not None:
                 on_beam(functools.partial(_try_to_make, make), items, beam_options)
             maps = track(
-                ordered_map(make, items, processes=jobs), total=len(items),
+                ordered_map(make, items, processes=jobs),
+                total=len(items),
                 description=f"dividing {images.dataset} into regions",
-            )  # fmt: skip
+            )
             try:
                 write_json_atomic(self.index, {"settings": self._settings, "maps": list(maps)})
             except BrokenProcessPool as error:

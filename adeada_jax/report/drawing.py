@@ -47,8 +47,16 @@ def new_axes(width: float, height: float) -> tuple[Figure, Axes]:
 def legend(figure: Figure, axes: Axes) -> None:
     """Names the lines above the axes, where there is more than one."""
     if len(axes.get_legend_handles_labels()[0]) > 1:
-        figure.legend(loc="outside upper center", frameon=False, ncols=6, fontsize=8, handlelength=1,
-                      columnspacing=0.9, handletextpad=0.4, labelcolor=SOFT)  # fmt: skip
+        figure.legend(
+            loc="outside upper center",
+            frameon=False,
+            ncols=6,
+            fontsize=8,
+            handlelength=1,
+            columnspacing=0.9,
+            handletextpad=0.4,
+            labelcolor=SOFT,
+        )
 
 
 def hex_color(color: np.ndarray) -> str:
@@ -63,7 +71,10 @@ def svg(figure: Figure, name: str, alt: str) -> Markup:
     content = text.getvalue()
     content = content[content.index("<svg") :]
     content = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{name}-", content)
-    content = re.sub("#0[0-9a-f]{5}", lambda match: f"var(--{_VARIABLES[match[0]]})" if match[0] in _VARIABLES
-                     else match[0], content)  # fmt: skip
+    content = re.sub(
+        "#0[0-9a-f]{5}",
+        lambda match: f"var(--{_VARIABLES[match[0]]})" if match[0] in _VARIABLES else match[0],
+        content,
+    )
     label = html.escape(alt, quote=True)
     return Markup(content.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))

@@ -16,8 +16,24 @@ from adeada_jax.report.profile import PARTS, time_by_part
 _RAMP = matplotlib.colormaps["plasma"]
 
 # The parts of a run's time: hues that people with any colour vision tell apart, on white and on black.
-PART_COLORS = dict(zip(PARTS, ("#e69f00", "#d55e00", "#2a7fc4", "#56b4e9", "#009e73", "#c9b52e", "#9c6b3f",
-                               "#cc79a7", "#8a6fc0", "#8b94a3"), strict=True))  # fmt: skip
+PART_COLORS = dict(
+    zip(
+        PARTS,
+        (
+            "#e69f00",
+            "#d55e00",
+            "#2a7fc4",
+            "#56b4e9",
+            "#009e73",
+            "#c9b52e",
+            "#9c6b3f",
+            "#cc79a7",
+            "#8a6fc0",
+            "#8b94a3",
+        ),
+        strict=True,
+    )
+)
 _TIME_UNITS = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
 
 
@@ -56,9 +72,13 @@ def bought_overlay(
 def label_curve(summary: Mapping[str, Any]) -> Markup | None:
     """mIoU over the share of labelled target pixels (the paper's Fig. 3); None with fewer than two points."""
     return _miou_curve(
-        summary, lambda entry: 100 * entry["labelled_fraction"], name="curve",
-        axis="labelled target pixels (%)", over="labelled pixels", unit="%",
-    )  # fmt: skip
+        summary,
+        lambda entry: 100 * entry["labelled_fraction"],
+        name="curve",
+        axis="labelled target pixels (%)",
+        over="labelled pixels",
+        unit="%",
+    )
 
 
 def effort_curve(summary: Mapping[str, Any]) -> Markup | None:
@@ -68,23 +88,35 @@ def effort_curve(summary: Mapping[str, Any]) -> Markup | None:
         return None
     scale, unit = next((s, name) for s, name in _TIME_UNITS if most >= 2 * s or s == 1)
     return _miou_curve(
-        summary, lambda entry: (entry.get("seconds") or 0.0) / scale, name="effort",
-        axis=f"people's time for labels to train on ({unit})", over="people's time", unit=f" {unit}",
-    )  # fmt: skip
+        summary,
+        lambda entry: (entry.get("seconds") or 0.0) / scale,
+        name="effort",
+        axis=f"people's time for labels to train on ({unit})",
+        over="people's time",
+        unit=f" {unit}",
+    )
 
 
 def _miou_curve(
-    summary: Mapping[str, Any], position: Callable[[Mapping[str, Any]], float], *, name: str, axis: str,
-    over: str, unit: str,
-) -> Markup | None:  # fmt: skip
+    summary: Mapping[str, Any],
+    position: Callable[[Mapping[str, Any]], float],
+    *,
+    name: str,
+    axis: str,
+    over: str,
+    unit: str,
+) -> Markup | None:
     """mIoU, with its 95% intervals where they are known, over something that grows with the rounds."""
     entries = [entry for entry in summary["rounds"] if entry["miou"] is not None]
     if len(entries) < 2:
         return None
     places = [position(entry) for entry in entries]
     mious = [entry["miou"] for entry in entries]
-    sure = [(x, *entry["miou_interval"]) for x, entry in zip(places, entries, strict=True)
-            if entry.get("miou_interval")]  # fmt: skip
+    sure = [
+        (x, *entry["miou_interval"])
+        for x, entry in zip(places, entries, strict=True)
+        if entry.get("miou_interval")
+    ]
     with matplotlib.rc_context(STYLE):
         figure, axes = new_axes(4.6, 3.1)
         if sure:
@@ -108,8 +140,13 @@ def iou_chart(summary: Mapping[str, Any]) -> Markup | None:
     classes = list(entries[0]["iou"])
     if len(entries) < 2 or not classes:
         return None
-    values = np.array([[np.nan if entry["iou"].get(name) is None else entry["iou"][name] for name in classes]
-                       for entry in entries], float)  # fmt: skip
+    values = np.array(
+        [
+            [np.nan if entry["iou"].get(name) is None else entry["iou"][name] for name in classes]
+            for entry in entries
+        ],
+        float,
+    )
     if np.isnan(values).all():
         return None
     with matplotlib.rc_context(STYLE):
@@ -119,8 +156,16 @@ def iou_chart(summary: Mapping[str, Any]) -> Markup | None:
         colors = [SOFT, *map(hex_color, round_palette(entries[-1]["round"])[-len(entries) + 1 :])]
         for k, (entry, row, color) in enumerate(zip(entries, values, colors, strict=True)):
             size, face = (5.5, color) if k == len(entries) - 1 else (4, CARD if k == 0 else color)
-            axes.plot(row, rows, linestyle="", marker="o", markersize=size, color=color,
-                      markerfacecolor=face, label=_legend_name(entry))  # fmt: skip
+            axes.plot(
+                row,
+                rows,
+                linestyle="",
+                marker="o",
+                markersize=size,
+                color=color,
+                markerfacecolor=face,
+                label=_legend_name(entry),
+            )
         axes.set_yticks(rows, classes)
         axes.set(xlabel="IoU (%)", xlim=(-2, 102), ylim=(len(classes) - 0.4, -0.6))
         axes.tick_params(axis="y", length=0, labelcolor=INK)
@@ -175,8 +220,9 @@ def loss_curve(events: Sequence[Mapping[str, Any]]) -> Markup | None:
     alt = f"Training loss; at the end of each training: {_ends(curves)}"
     if mixed:
         alt += f"; of mixed images: {_ends(mixed)}"
-    return _training_chart("losses", "cross entropy" + (", mixed images dotted" if mixed else ""), alt,
-                           curves, mixed)  # fmt: skip
+    return _training_chart(
+        "losses", "cross entropy" + (", mixed images dotted" if mixed else ""), alt, curves, mixed
+    )
 
 
 def sure_curve(events: Sequence[Mapping[str, Any]]) -> Markup | None:
@@ -199,8 +245,15 @@ def _training_chart(name: str, axis: str, alt: str, curves: _Curves, dotted: _Cu
         for (number, stage), points in curves.items():
             steps, values = zip(*points, strict=True)
             label = "warm-up" if stage == "warmup" else f"round {number}" if number else stage
-            axes.plot(np.add(steps, start), values, color=colors[number], linewidth=1.6, label=label,
-                      marker="o" if len(points) == 1 else "", markersize=3)  # fmt: skip
+            axes.plot(
+                np.add(steps, start),
+                values,
+                color=colors[number],
+                linewidth=1.6,
+                label=label,
+                marker="o" if len(points) == 1 else "",
+                markersize=3,
+            )
             if others := dotted.get((number, stage)):
                 steps, values = zip(*others, strict=True)
                 axes.plot(np.add(steps, start), values, color=colors[number], linewidth=1.4, linestyle=":")

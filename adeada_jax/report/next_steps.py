@@ -49,13 +49,16 @@ def _answering(waiting: AnsweredRound, workdir: Path) -> list[Step]:
             f"of {waiting.name} are open. Label them on a page:",
             (annotate,),
         ),
-        Step("Or take them out as PNGs, label them with another tool and give them back:",
-             (f"{annotate} {what} --export=png --output=DIR",
-              f"{annotate} {what} --import=DIR --format=png")),
-        Step("See how far it is, or go on without the rest:",
-             (f"{annotate} --status", f"{annotate} {what} --close_round")),
+        Step(
+            "Or take them out as PNGs, label them with another tool and give them back:",
+            (f"{annotate} {what} --export=png --output=DIR", f"{annotate} {what} --import=DIR --format=png"),
+        ),
+        Step(
+            "See how far it is, or go on without the rest:",
+            (f"{annotate} --status", f"{annotate} {what} --close_round"),
+        ),
         Step("Then start the run again, with the command that it was started with:", (_main(workdir),)),
-    ]  # fmt: skip
+    ]
 
 
 def _another_round(last: int, workdir: Path) -> Step:

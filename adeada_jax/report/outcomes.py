@@ -62,8 +62,18 @@ def people_matrix(rounds: Sequence[AnsweredRound]) -> Matrix | None:
     if not rounds:
         return None
     doubled = any(one.doubled for one in rounds)
-    columns = ("asked", "answered", "refused", "unsure", "back in the pool", "open", "as suggested",
-               *(["by two people", "kappa"] if doubled else []), "clicks", "time")  # fmt: skip
+    columns = (
+        "asked",
+        "answered",
+        "refused",
+        "unsure",
+        "back in the pool",
+        "open",
+        "as suggested",
+        *(["by two people", "kappa"] if doubled else []),
+        "clicks",
+        "time",
+    )
     return Matrix(columns, tuple((one.name, _cells(one, doubled)) for one in rounds))
 
 
@@ -72,10 +82,15 @@ def _cells(one: AnsweredRound, doubled: bool) -> tuple[Cell, ...]:
     known = [outcome for outcome in one.outcomes if None not in (outcome.suggested, outcome.given)]
     taken = sum(outcome.suggested == outcome.given for outcome in known)
     texts = [
-        f"{len(one.outcomes):,}", *kinds[:2], f"{one.unsure:,}", *kinds[2:], _percent(taken, len(known)),
+        f"{len(one.outcomes):,}",
+        *kinds[:2],
+        f"{one.unsure:,}",
+        *kinds[2:],
+        _percent(taken, len(known)),
         *([f"{one.doubled:,}", _kappa(one.agreement)] if doubled else []),
-        f"{one.clicks:,}" if one.clicks else "-", effort(one.seconds),
-    ]  # fmt: skip
+        f"{one.clicks:,}" if one.clicks else "-",
+        effort(one.seconds),
+    ]
     return tuple(map(Cell, texts))
 
 
@@ -102,8 +117,10 @@ def class_matrix(
     ]
     rows = []
     for c in present:
-        numbers = [Cell(f"{count[c]:,}" if count[c] else "-", round(count[c] / max(top, 1), 3))
-                   for count, top in zip(counts, tops, strict=True)]  # fmt: skip
+        numbers = [
+            Cell(f"{count[c]:,}" if count[c] else "-", round(count[c] / max(top, 1), 3))
+            for count, top in zip(counts, tops, strict=True)
+        ]
         suggested = Counter(suggestion for answer, suggestion in asked if answer == c)
         total, taken = suggested.total(), suggested.pop(c, 0)
         share = Cell(_percent(taken, total), round(taken / max(total, 1), 3))

@@ -76,33 +76,37 @@ def write_report(
     """
     colors = dict(zip(class_names, map(hex_color, palette), strict=True))
     last = summary["rounds"][-1]["round"]
-    page = environment().get_template("page.html").render(
-        title=sections.title(config),
-        subtitle=sections.subtitle(config),
-        headlines=sections.headlines(summary, selections),
-        warnings=unknown_label_warnings(summary),
-        steps=next_steps(config, summary, Path(path).parent, answered),
-        curve=figures.label_curve(summary),
-        effort=figures.effort_curve(summary),
-        losses=figures.loss_curve(events),
-        sure=figures.sure_curve(events),
-        iou=sections.iou_section(summary),
-        classes=figures.iou_chart(summary),
-        people=outcomes.people_matrix(answered),
-        given=outcomes.class_matrix(answered, class_names, kappas),
-        purchases=figures.purchase_chart(selections, class_names),
-        methods=sections.method_rows(selections),
-        budgets=sections.budget_matrix(densities, class_names),
-        divergences=sections.divergence_matrix(densities, class_names),
-        fits=sections.fit_rows(densities, class_names),
-        time=sections.time_section(summary, events),
-        times=figures.time_chart(summary, events),
-        part_colors=figures.PART_COLORS,
-        galleries=[embedded(gallery) for gallery in galleries],
-        colors=colors,
-        round_colors=[hex_color(color) for color in figures.round_palette(last)],
-        config=sections.flat(config),
-    )  # fmt: skip
+    page = (
+        environment()
+        .get_template("page.html")
+        .render(
+            title=sections.title(config),
+            subtitle=sections.subtitle(config),
+            headlines=sections.headlines(summary, selections),
+            warnings=unknown_label_warnings(summary),
+            steps=next_steps(config, summary, Path(path).parent, answered),
+            curve=figures.label_curve(summary),
+            effort=figures.effort_curve(summary),
+            losses=figures.loss_curve(events),
+            sure=figures.sure_curve(events),
+            iou=sections.iou_section(summary),
+            classes=figures.iou_chart(summary),
+            people=outcomes.people_matrix(answered),
+            given=outcomes.class_matrix(answered, class_names, kappas),
+            purchases=figures.purchase_chart(selections, class_names),
+            methods=sections.method_rows(selections),
+            budgets=sections.budget_matrix(densities, class_names),
+            divergences=sections.divergence_matrix(densities, class_names),
+            fits=sections.fit_rows(densities, class_names),
+            time=sections.time_section(summary, events),
+            times=figures.time_chart(summary, events),
+            part_colors=figures.PART_COLORS,
+            galleries=[embedded(gallery) for gallery in galleries],
+            colors=colors,
+            round_colors=[hex_color(color) for color in figures.round_palette(last)],
+            config=sections.flat(config),
+        )
+    )
     write_text_atomic(path, page)
 
 
@@ -134,6 +138,9 @@ def _shrunk(image: np.ndarray) -> np.ndarray:
 def environment(*directories: Path) -> jinja2.Environment:
     """What renders pages: templates of these directories, then this one's style and parts."""
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader([*directories, Path(__file__).parent]), autoescape=True,
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=jinja2.FileSystemLoader([*directories, Path(__file__).parent]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

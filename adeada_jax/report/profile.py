@@ -5,16 +5,37 @@ from typing import Any
 
 # The parts in the order shown. A stage's own part has its time without what counts as data, compile or
 # checkpoint wherever it is spent.
-PARTS = ("data", "compile", "train", "inference", "density", "selection", "labels", "evaluation",
-         "checkpoint", "other")  # fmt: skip
+PARTS = (
+    "data",
+    "compile",
+    "train",
+    "inference",
+    "density",
+    "selection",
+    "labels",
+    "evaluation",
+    "checkpoint",
+    "other",
+)
 _COUNTED = ("data", "compile", "checkpoint")
 _PART_OF = {
-    "regions_target": "data", "regions_source": "data", "pool": "data", "source_classes": "data",
-    "warmup": "train", "finetune": "train", "statistics": "train", "source_statistics": "train",
-    "inference_target": "inference", "inference_source": "inference",
-    "density": "density", "edges": "selection", "selection": "selection", "labels": "labels",
-    "evaluation": "evaluation", "checkpoint": "checkpoint",
-}  # fmt: skip
+    "regions_target": "data",
+    "regions_source": "data",
+    "pool": "data",
+    "source_classes": "data",
+    "warmup": "train",
+    "finetune": "train",
+    "statistics": "train",
+    "source_statistics": "train",
+    "inference_target": "inference",
+    "inference_source": "inference",
+    "density": "density",
+    "edges": "selection",
+    "selection": "selection",
+    "labels": "labels",
+    "evaluation": "evaluation",
+    "checkpoint": "checkpoint",
+}
 
 
 def time_by_part(events: Sequence[Mapping[str, Any]]) -> dict[int, dict[str, float]]:

@@ -176,10 +176,15 @@ def method_rows(selections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
         pixels[key] += int(row["pixels"])
         totals[key[0]] += int(row["pixels"])
     return [
-        {"round": key[0], "method": key[1], "regions": regions[key], "pixels": pixels[key],
-         "share": pixels[key] / max(totals[key[0]], 1)}
+        {
+            "round": key[0],
+            "method": key[1],
+            "regions": regions[key],
+            "pixels": pixels[key],
+            "share": pixels[key] / max(totals[key[0]], 1),
+        }
         for key in regions
-    ]  # fmt: skip
+    ]
 
 
 def fit_rows(densities: Mapping[int, Mapping[str, Any]], class_names: Sequence[str]) -> dict[str, Any] | None:
@@ -216,8 +221,9 @@ def time_section(summary: Mapping[str, Any], events: Sequence[Mapping[str, Any]]
 
     def row(name: str, parts: Sequence[str]) -> tuple[str, tuple[Cell, ...]]:
         values = [sum(column[part] for part in parts) for column in columns]
-        shares = [value / max(sum(column.values()), 1e-9)
-                  for value, column in zip(values, columns, strict=True)]  # fmt: skip
+        shares = [
+            value / max(sum(column.values()), 1e-9) for value, column in zip(values, columns, strict=True)
+        ]
         cells = (Cell(duration(value), _clip(share)) for value, share in zip(values, shares, strict=True))
         return name, (*cells, Cell(f"{100 * shares[-1]:.1f}%"))
 
@@ -261,16 +267,24 @@ def _values(densities: Mapping[int, Mapping[str, Any]], class_names: Sequence[st
 
 
 def _matrix(
-    densities: Mapping[int, Any], class_names: Sequence[str], values: np.ndarray, heat: np.ndarray,
+    densities: Mapping[int, Any],
+    class_names: Sequence[str],
+    values: np.ndarray,
+    heat: np.ndarray,
     form: Callable[[float], str],
-) -> Matrix | None:  # fmt: skip
+) -> Matrix | None:
     if not np.isfinite(values).any():
         return None
     rows = tuple(
-        (name, tuple(Cell("-") if np.isnan(value) else Cell(form(value), _clip(share))
-                     for value, share in zip(row, shares, strict=True)))
+        (
+            name,
+            tuple(
+                Cell("-") if np.isnan(value) else Cell(form(value), _clip(share))
+                for value, share in zip(row, shares, strict=True)
+            ),
+        )
         for name, row, shares in zip(class_names, values, heat, strict=True)
-    )  # fmt: skip
+    )
     return Matrix(tuple(f"round {k}" for k in sorted(densities)), rows)
 
 

@@ -102,11 +102,16 @@ def infer(experiment: Experiment, number: int, domain: str) -> Stage:
     def measure(indices: Sequence[int]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         weights, discriminator = network()
         table = inference.infer_regions(
-            experiment.segmenter, weights.params, weights.batch_stats, Subset(images, indices),
-            **experiment.size, batch_size=experiment.config.inference.batch_size,
-            description=f"round {number}: {domain} regions", ingredients=ingredients,
+            experiment.segmenter,
+            weights.params,
+            weights.batch_stats,
+            Subset(images, indices),
+            **experiment.size,
+            batch_size=experiment.config.inference.batch_size,
+            description=f"round {number}: {domain} regions",
+            ingredients=ingredients,
             discriminator=discriminator,
-        )  # fmt: skip
+        )
         return arrays_of(table), {"names": table.names}
 
     def join(pieces: Sequence[Path]) -> None:
@@ -117,9 +122,13 @@ def infer(experiment: Experiment, number: int, domain: str) -> Stage:
         return {path: regions * survey.row_bytes}
 
     return Stage(
-        f"inference_{domain}", number, Divided(len(images), _IMAGES_A_PIECE, measure, join),
-        reads=tuple(reads), writes=(path,), cost=Cost(images=len(images), files=files),
-    )  # fmt: skip
+        f"inference_{domain}",
+        number,
+        Divided(len(images), _IMAGES_A_PIECE, measure, join),
+        reads=tuple(reads),
+        writes=(path,),
+        cost=Cost(images=len(images), files=files),
+    )
 
 
 def compare_domains(experiment: Experiment, number: int, ingredient: OfDomains) -> Stage:
@@ -131,9 +140,11 @@ def compare_domains(experiment: Experiment, number: int, ingredient: OfDomains) 
     path = workdir.comparison(number, ingredient.name)
     tables = tuple(workdir.region_table(number, domain) for domain in ("target", "source"))
     context = Context(
-        experiment.class_names, shared_classes(experiment), experiment.seed(number, ingredient.name),
+        experiment.class_names,
+        shared_classes(experiment),
+        experiment.seed(number, ingredient.name),
         jax.devices() if processes.count() > 1 else None,
-    )  # fmt: skip
+    )
 
     def make(_: int) -> Compared:
         target, source = map(load_regions, tables)
@@ -230,23 +241,32 @@ def ask_for_labels(experiment: Experiment, number: int) -> Stage:
 
     def make() -> Outcome:
         done = label(
-            experiment.annotator, _questions(experiment, number), experiment.divided["target"],
+            experiment.annotator,
+            _questions(experiment, number),
+            experiment.divided["target"],
             experiment.config.num_classes,
-            directory=workdir.labels(number), answered=workdir.answered(number),
-        )  # fmt: skip
+            directory=workdir.labels(number),
+            answered=workdir.answered(number),
+        )
         return Outcome.DONE if done else Outcome.WAITING
 
     def files(survey: Survey) -> dict[Path, int]:
         share = experiment.config.acquisition.budget if number else 1.0
         images = min(survey.target_images, max(1, round(share * survey.target_regions)))
         pixels = images * survey.target_pixels / survey.target_images
-        return {workdir.labels(number): round(pixels * _LABEL_BYTES_A_PIXEL),
-                **request_bytes(experiment, number, pixels)}  # fmt: skip
+        return {
+            workdir.labels(number): round(pixels * _LABEL_BYTES_A_PIXEL),
+            **request_bytes(experiment, number, pixels),
+        }
 
     return Stage(
-        "labels", number, Alone(make), reads=(workdir.selection(number),), writes=(workdir.answered(number),),
+        "labels",
+        number,
+        Alone(make),
+        reads=(workdir.selection(number),),
+        writes=(workdir.answered(number),),
         cost=Cost(files=files),
-    )  # fmt: skip
+    )
 
 
 def request_bytes(experiment: Experiment, number: int, pixels: float) -> dict[Path, int]:
@@ -267,11 +287,18 @@ def _questions(experiment: Experiment, number: int) -> list[Question]:
         keys = zip(table.image.tolist(), table.region.tolist(), best.tolist(), strict=True)
         probabilities = {(table.names[image], region): value for image, region, value in keys}
     return [
-        Question(number, one.image, one.region, one.pixels, classes.get(one.class_name),
-                 probabilities.get((one.image, one.region)))
-        if experiment.knows_classes(number) else Question(number, one.image, one.region, one.pixels)
+        Question(
+            number,
+            one.image,
+            one.region,
+            one.pixels,
+            classes.get(one.class_name),
+            probabilities.get((one.image, one.region)),
+        )
+        if experiment.knows_classes(number)
+        else Question(number, one.image, one.region, one.pixels)
         for one in purchases
-    ]  # fmt: skip
+    ]
 
 
 def table_of(experiment: Experiment, number: int) -> Regions:
@@ -349,11 +376,17 @@ def _purchases(experiment: Experiment, number: int) -> list[Purchase]:
     if "density" in [one.name for one in experiment.compared]:
         _write_density(experiment, number, selection)
     return [
-        Purchase(number, regions.names[regions.image[pick.index]], int(regions.region[pick.index]),
-                 int(regions.pixels[pick.index]), experiment.class_names[classes[pick.index]],
-                 pick.method, pick.score)
+        Purchase(
+            number,
+            regions.names[regions.image[pick.index]],
+            int(regions.region[pick.index]),
+            int(regions.pixels[pick.index]),
+            experiment.class_names[classes[pick.index]],
+            pick.method,
+            pick.score,
+        )
         for pick in selection.picks
-    ]  # fmt: skip
+    ]
 
 
 def _write_density(experiment: Experiment, number: int, selection: Selection) -> None:

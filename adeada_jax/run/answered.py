@@ -61,9 +61,13 @@ def outcomes_of(one: Answered) -> AnsweredRound:
     state, found = one.state, agreement_of(one.request, one.state)
     agreed = (found.regions, found.kappa) if found else (0, None)
     return AnsweredRound(
-        one.request.round, tuple(_outcome(asked, state) for asked in one.request.regions), len(state.unsure),
-        state.clicks or 0, state.seconds or 0.0, *agreed,
-    )  # fmt: skip
+        one.request.round,
+        tuple(_outcome(asked, state) for asked in one.request.regions),
+        len(state.unsure),
+        state.clicks or 0,
+        state.seconds or 0.0,
+        *agreed,
+    )
 
 
 def kappas(rounds: Sequence[Answered]) -> tuple[float | None, ...]:
@@ -127,11 +131,15 @@ def _strip(one: Answered, asked: Asked, given: Given, suggested: int) -> Strip:
     several = given.kind == "mask"
     panels = (
         (caption, outlined(image, inside)),
-        (f"suggested: {request.class_names[suggested]}{_sure(asked)}",
-         painted(image, inside, np.full_like(label, suggested), request.palette)),
-        (f"given: mostly {said}" if several else f"given: {said}",
-         painted(image, inside, label, request.palette)),
-    )  # fmt: skip
+        (
+            f"suggested: {request.class_names[suggested]}{_sure(asked)}",
+            painted(image, inside, np.full_like(label, suggested), request.palette),
+        ),
+        (
+            f"given: mostly {said}" if several else f"given: {said}",
+            painted(image, inside, label, request.palette),
+        ),
+    )
     return Strip(f"{asked.image}, region {asked.region}, round {request.round}", panels)
 
 

@@ -20,6 +20,9 @@ def divide(experiment: Experiment, domain: str) -> Stage:
         return {divided.index: divided.bytes}
 
     return Stage(
-        f"regions_{domain}", 0, Alone(divided.make), writes=(divided.index,),
+        f"regions_{domain}",
+        0,
+        Alone(divided.make),
+        writes=(divided.index,),
         cost=Cost(divided=len(divided), files=files),
-    )  # fmt: skip
+    )

@@ -18,7 +18,7 @@ from adeada_jax.run.experiment import Experiment, create_experiment
 from adeada_jax.run.forecast import Plan, Split
 from adeada_jax.run.ignored import ignored_keys
 from adeada_jax.run.main import check_update
-from adeada_jax.run.preflight import (  # fmt: skip
+from adeada_jax.run.preflight import (
     bytes_text,
     device_bytes,
     device_memory,
@@ -174,8 +174,11 @@ def _network_table(experiment: Experiment, plan: Plan) -> Table:
     batch = config.data.batch_size
     table = _table("Network and devices", "", "", left=2)
     table.show_header = False
-    table.add_row("network", f"{config.model.name}, {config.model.backbone}, {config.num_classes} classes, "
-                  f"{plan.parameters / 1e6:.2f} M parameters")  # fmt: skip
+    table.add_row(
+        "network",
+        f"{config.model.name}, {config.model.backbone}, {config.num_classes} classes, "
+        f"{plan.parameters / 1e6:.2f} M parameters",
+    )
     if plan.discriminator_parameters:
         table.add_row("discriminator", f"{plan.discriminator_parameters / 1e6:.2f} M parameters")
     start = config.warmup.checkpoint or pretrained.name_of(config.model) or "random weights"
@@ -193,16 +196,25 @@ def _training_table(experiment: Experiment, plan: Plan) -> Table:
         assert training.cost is not None  # of a whole plan
         flops = training.cost.flops and training.cost.flops * devices
         table.add_row(
-            training.name, str(training.times), f"{training.steps:,}", f"{training.examples:,}",
-            flops_text(flops), flops_text(flops and flops * training.times * training.steps),
+            training.name,
+            str(training.times),
+            f"{training.steps:,}",
+            f"{training.examples:,}",
+            flops_text(flops),
+            flops_text(flops and flops * training.times * training.steps),
             f"> {bytes_text(device_bytes(training.cost))}",
-        )  # fmt: skip
+        )
     assert plan.forward is not None
     flops = plan.forward.flops and plan.forward.flops / experiment.config.inference.batch_size
     table.add_row(
-        "inference", "", "", f"{plan.inferred:,}", "", flops_text(flops and flops * plan.passes),
+        "inference",
+        "",
+        "",
+        f"{plan.inferred:,}",
+        "",
+        flops_text(flops and flops * plan.passes),
         f"> {bytes_text(device_bytes(plan.forward))}",
-    )  # fmt: skip
+    )
     return table
 
 
@@ -219,9 +231,11 @@ def _hours_table(experiment: Experiment, plan: Plan, times: Times) -> Table:
     for training in plan.trainings:
         seconds = times.of(training).seconds
         table.add_row(
-            training.name, f"{training.times:,} x {training.steps:,} steps", f"{seconds:.3g}",
+            training.name,
+            f"{training.times:,} x {training.steps:,} steps",
+            f"{seconds:.3g}",
             hours_text(training.times * training.steps * seconds / 3600),
-        )  # fmt: skip
+        )
     if plan.inferred:
         hours = hours_text(plan.passes * times.image / 3600)
         table.add_row("inference", f"{plan.inferred:,} images", f"{times.image:.3g}", hours)

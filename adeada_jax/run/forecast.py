@@ -260,9 +260,13 @@ def supervised_cost(experiment: Experiment, *, flops: bool = True) -> StepCost:
     """Of a fine-tuning step, or one of a reference's; `flops` as of `step_cost`."""
     options = experiment.config.finetune
     initial_state, step = trainings.supervised_training(
-        experiment.segmenter, experiment.config.optimizer.to_json(), options.learning_rate, options.steps,
-        options.learning_rate_steps, experiment.config.training.accumulation,
-    )  # fmt: skip
+        experiment.segmenter,
+        experiment.config.optimizer.to_json(),
+        options.learning_rate,
+        options.steps,
+        options.learning_rate_steps,
+        experiment.config.training.accumulation,
+    )
     state = jax.eval_shape(initial_state, *experiment.segmenter.shapes)
     return step_cost(step, state, _batch(experiment, "image", "label", "place"), _key(), flops=flops)
 
@@ -387,7 +391,10 @@ def _row_bytes(experiment: Experiment) -> int:
     size = (1, experiment.config.data.height, experiment.config.data.width)
     measure = inference.make_measure(experiment.segmenter, tuple(experiment.needed("OfModel")))
     sums = jax.eval_shape(
-        partial(measure, num_regions=1), *experiment.segmenter.shapes, None,
-        jax.ShapeDtypeStruct((*size, 3), jnp.uint8), jax.ShapeDtypeStruct(size, jnp.int32),
-    )  # fmt: skip
+        partial(measure, num_regions=1),
+        *experiment.segmenter.shapes,
+        None,
+        jax.ShapeDtypeStruct((*size, 3), jnp.uint8),
+        jax.ShapeDtypeStruct(size, jnp.int32),
+    )
     return 4 + 4 + 8 + sum(4 * int(np.prod(s.shape[2:])) for name, s in sums.items() if name != "pixels")

@@ -23,9 +23,13 @@ PROVENANCE = "import.json"
 
 
 def import_weights(
-    weights: str, output: str | Path, *, name: str | None = None, backbone: str | None = None,
+    weights: str,
+    output: str | Path,
+    *,
+    name: str | None = None,
+    backbone: str | None = None,
     sha256: str | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Reads a weights file and writes a checkpoint.
 
     A backbone alone is for `model.pretrained`; a whole segmenter for `warmup.checkpoint`, with the warm-up's

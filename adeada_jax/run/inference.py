@@ -80,15 +80,23 @@ def make_measure(
     """A jitted function from a batch of images and region maps to sums by name, `(B, R, ...)`."""
 
     @partial(jax.jit, static_argnames="num_regions")
-    def measure(params: Any, batch_stats: Any, discriminator_params: Any, images: jax.Array,
-                regions: jax.Array, *, num_regions: int) -> dict[str, jax.Array]:  # fmt: skip
+    def measure(
+        params: Any,
+        batch_stats: Any,
+        discriminator_params: Any,
+        images: jax.Array,
+        regions: jax.Array,
+        *,
+        num_regions: int,
+    ) -> dict[str, jax.Array]:
         segmentation, _ = segmenter.apply(params, batch_stats, normalize(images), train=False)
         size = regions.shape[1:]
         outputs = Outputs(
-            segmentation.features, segmentation.logits,
+            segmentation.features,
+            segmentation.logits,
             jax.nn.log_softmax(upsample(segmentation.logits, *size)),
             _target_probability(discriminator, discriminator_params, segmentation.logits, images),
-        )  # fmt: skip
+        )
         maps = {ingredient.name: ingredient.maps(outputs) for ingredient in ingredients}
         return _sums(maps, regions, num_regions)
 

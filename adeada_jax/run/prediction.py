@@ -124,8 +124,10 @@ def checkpoint_of(workdir: str | Path, round: str = "last") -> Path:
     else:
         raise InputError(f"--round: '{round}'; give best, last or a number")
     if not directory.checkpoint(number).exists():
-        raise InputError(f"--round: {number} of the run in '{workdir}' has no checkpoint; the last is "
-                         f"{int(last.parent.name)}")  # fmt: skip
+        raise InputError(
+            f"--round: {number} of the run in '{workdir}' has no checkpoint; the last is "
+            f"{int(last.parent.name)}"
+        )
     return directory.checkpoint(number)
 
 
@@ -261,9 +263,12 @@ def _is_done(output: Path, name: str, kinds: Sequence[str]) -> bool:
 
 
 def _check_record(
-    path: Path, config: config_dict.ConfigDict, checkpoint: Path, class_names: tuple[str, ...],
+    path: Path,
+    config: config_dict.ConfigDict,
+    checkpoint: Path,
+    class_names: tuple[str, ...],
     palette: np.ndarray,
-) -> None:  # fmt: skip
+) -> None:
     """Writes whose predictions lie in a directory, or refuses to add another model's."""
     record = {
         "checkpoint": str(Path(checkpoint).resolve()),

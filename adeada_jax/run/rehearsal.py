@@ -63,9 +63,12 @@ def rehearse(experiment: Experiment) -> None:
         one: Any = OneImage(target.images, target.divide(0))
         evaluated: Any = OneImage(validation, validation[0]) if experiment.validation else None
         small = replace(
-            experiment, workdir=Workdir(directory), metrics=metrics, divided={"target": one},
+            experiment,
+            workdir=Workdir(directory),
+            metrics=metrics,
+            divided={"target": one},
             validation=evaluated,
-        )  # fmt: skip
+        )
         write_results(small, min(recipe.rounds(recipe.stages(experiment)), _ROUNDS))
         summary = read_json(small.workdir.summary)
         publish.write(small, summary, _guess(small, 0), _guess(small, 1))
@@ -116,8 +119,15 @@ def _result(experiment: Experiment, number: int, iou: np.ndarray) -> dict[str, A
     iou[0] = np.nan
     scores = confusion.scores(iou, experiment.class_names, experiment.config.shared_classes)
     people = {} if experiment.annotator.reads_labels else {"seconds": 60.0 * number, "suggestions_taken": 0.5}
-    return {"round": number, **scores, "labelled_pixels": 2 * number, "known_pixels": number,
-            "target_pixels": 10, "labelled_fraction": number / 5, **people}  # fmt: skip
+    return {
+        "round": number,
+        **scores,
+        "labelled_pixels": 2 * number,
+        "known_pixels": number,
+        "target_pixels": 10,
+        "labelled_fraction": number / 5,
+        **people,
+    }
 
 
 def _write_purchases(experiment: Experiment, number: int) -> None:
@@ -127,9 +137,10 @@ def _write_purchases(experiment: Experiment, number: int) -> None:
     method = "density" if number == 1 else "entropy"
     rows = [
         Purchase(number, name, int(region), 10, class_name, method, 0.5)
-        for region, class_name in zip(np.resize(np.unique(regions), len(experiment.class_names)),
-                                      experiment.class_names, strict=True)
-    ]  # fmt: skip
+        for region, class_name in zip(
+            np.resize(np.unique(regions), len(experiment.class_names)), experiment.class_names, strict=True
+        )
+    ]
     write_text_atomic(experiment.workdir.selection(number), purchases_to_csv(rows))
     labels = (regions % len(experiment.class_names)).astype(np.uint8)
     write_png_atomic(experiment.workdir.labels(number) / f"{name}.png", labels)
@@ -141,12 +152,23 @@ def _write_answer(experiment: Experiment, number: int) -> None:
     name, (height, width) = experiment.divided["target"].names[0], example["regions"].shape
     file, classes = f"images/{name}.png", zip(experiment.class_names, experiment.palette, strict=True)
     content = {
-        "id": "made up", "round": number, "partition": "",
+        "id": "made up",
+        "round": number,
+        "partition": "",
         "classes": [{"name": class_name, "color": color.tolist()} for class_name, color in classes],
         "images": [{"name": name, "file": file, "height": height, "width": width}],
-        "regions": [{"image": name, "region": 0, "pixels": height * width, "box": [0, 0, width, height],
-                     "runs": [0, height * width], "suggestion": 0, "probability": 0.5}],
-    }  # fmt: skip
+        "regions": [
+            {
+                "image": name,
+                "region": 0,
+                "pixels": height * width,
+                "box": [0, 0, width, height],
+                "runs": [0, height * width],
+                "suggestion": 0,
+                "probability": 0.5,
+            }
+        ],
+    }
     write_png_atomic(directory / file, example["image"])
     write_json_atomic(directory / "request.json", content)
     answer = Given(f"{number}", name, 0, "", 0.0, 60.0, 1, "class", len(experiment.class_names) - 1)
@@ -157,5 +179,12 @@ def _write_answer(experiment: Experiment, number: int) -> None:
 def _density(class_name: str) -> tuple[str, dict[str, Any]]:
     """A class's entry of density.json."""
     pair = {"source": 100, "target": 50}
-    return class_name, {"regions": pair, "components": 2, "iterations": pair, "log_likelihood": pair,
-                        "kl": 10.0, "budget": 1000, "status": "fitted"}  # fmt: skip
+    return class_name, {
+        "regions": pair,
+        "components": 2,
+        "iterations": pair,
+        "log_likelihood": pair,
+        "kl": 10.0,
+        "budget": 1000,
+        "status": "fitted",
+    }

@@ -32,16 +32,28 @@ def draw(experiment: Experiment) -> Stage:
         generator = np.random.default_rng(experiment.seed(0, "evaluation sample"))
         chosen = np.sort(generator.choice(len(regions), count, replace=False))
         rows = [
-            Purchase(0, regions.names[regions.image[i]], int(regions.region[i]), int(regions.pixels[i]), "",
-                     "evaluation", 0.0)
+            Purchase(
+                0,
+                regions.names[regions.image[i]],
+                int(regions.region[i]),
+                int(regions.pixels[i]),
+                "",
+                "evaluation",
+                0.0,
+            )
             for i in chosen
-        ]  # fmt: skip
+        ]
         write_text_atomic(path, purchases_to_csv(rows))
 
     return Stage(
-        "evaluation_sample", 0, Alone(make), reads=(divided.index,), writes=(path,), timed=False,
+        "evaluation_sample",
+        0,
+        Alone(make),
+        reads=(divided.index,),
+        writes=(path,),
+        timed=False,
         cost=Cost(files=lambda _: {path: 100 * experiment.config.evaluation.regions}),
-    )  # fmt: skip
+    )
 
 
 def ask(experiment: Experiment) -> Stage:
@@ -53,9 +65,13 @@ def ask(experiment: Experiment) -> Stage:
         rows = purchases_from_csv(workdir.evaluation_sample.read_text(encoding="utf-8"))
         questions = [Question(0, row.image, row.region, row.pixels) for row in rows]
         done = label(
-            evaluator, questions, divided, experiment.config.num_classes,
-            directory=workdir.evaluation_labels, answered=workdir.evaluation_answered,
-        )  # fmt: skip
+            evaluator,
+            questions,
+            divided,
+            experiment.config.num_classes,
+            directory=workdir.evaluation_labels,
+            answered=workdir.evaluation_answered,
+        )
         return Outcome.DONE if done else Outcome.WAITING
 
     def files(_: Survey) -> dict[Path, int]:
@@ -65,9 +81,14 @@ def ask(experiment: Experiment) -> Stage:
         return {workdir.evaluation_labels: images * _LABEL_BYTES, **copied}
 
     return Stage(
-        "evaluation_labels", 0, Alone(make), reads=(workdir.evaluation_sample,),
-        writes=(workdir.evaluation_answered,), cost=Cost(files=files), timed=False,
-    )  # fmt: skip
+        "evaluation_labels",
+        0,
+        Alone(make),
+        reads=(workdir.evaluation_sample,),
+        writes=(workdir.evaluation_answered,),
+        cost=Cost(files=files),
+        timed=False,
+    )
 
 
 def sampled_examples(experiment: Experiment) -> PurchasedLabels:

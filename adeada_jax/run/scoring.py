@@ -45,9 +45,15 @@ def evaluate_split(
     own = is_source and trainings.adapts_statistics(config, segmenter)
     weights = load_weights(segmenter, checkpoint, _source_statistics(checkpoint) if own else None)
     matrix = confusion.evaluate(
-        segmenter, weights.params, weights.batch_stats, source, height=config.data.height,
-        width=config.data.width, batch_size=config.inference.batch_size, passes=passes_of(config.inference),
-    ).matrix  # fmt: skip
+        segmenter,
+        weights.params,
+        weights.batch_stats,
+        source,
+        height=config.data.height,
+        width=config.data.width,
+        batch_size=config.inference.batch_size,
+        passes=passes_of(config.inference),
+    ).matrix
     passes = passes_of(config.inference)
     return {
         "checkpoint": str(checkpoint),

@@ -83,9 +83,13 @@ def _supervised(experiment: Experiment) -> StepTime:
     """Of fine-tuning, on images of one domain alone: of the target's no labels are known beforehand."""
     options = experiment.config.finetune
     initial_state, step = trainings.supervised_training(
-        experiment.segmenter, experiment.config.optimizer.to_json(), options.learning_rate, options.steps,
-        options.learning_rate_steps, experiment.config.training.accumulation,
-    )  # fmt: skip
+        experiment.segmenter,
+        experiment.config.optimizer.to_json(),
+        options.learning_rate,
+        options.steps,
+        options.learning_rate_steps,
+        experiment.config.training.accumulation,
+    )
     state = initial_state(*experiment.segmenter.init(seed=0))
     return _time(experiment, step, state, _labelled_batches(experiment))
 
@@ -174,9 +178,15 @@ def _inference(experiment: Experiment) -> float:
         for _ in range(2):  # The first one compiles.
             begun = _clock()
             inference.infer_regions(
-                experiment.segmenter, params, batch_stats, images, **experiment.size,
-                batch_size=config.inference.batch_size, ingredients=ingredients, discriminator=discriminator,
-            )  # fmt: skip
+                experiment.segmenter,
+                params,
+                batch_stats,
+                images,
+                **experiment.size,
+                batch_size=config.inference.batch_size,
+                ingredients=ingredients,
+                discriminator=discriminator,
+            )
     return (_clock() - begun) / count
 
 

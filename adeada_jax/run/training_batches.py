@@ -132,10 +132,16 @@ def batches_of(
     assert examples is not None  # a run without a source has no stage that asks for it
     config = experiment.config
     return lambda step: loader.training_batches(
-        examples, batch_size=config.data.batch_size // share, seed=experiment.seed(number, purpose),
-        augment=config.training.augment, start_step=step, process_index=processes.index(),
-        process_count=processes.count(), workers=config.training.workers, **experiment.size,
-    )  # fmt: skip
+        examples,
+        batch_size=config.data.batch_size // share,
+        seed=experiment.seed(number, purpose),
+        augment=config.training.augment,
+        start_step=step,
+        process_index=processes.index(),
+        process_count=processes.count(),
+        workers=config.training.workers,
+        **experiment.size,
+    )
 
 
 def source_batches(experiment: Experiment, start: int) -> loader.Batches:

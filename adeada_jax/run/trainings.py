@@ -61,10 +61,15 @@ def adaptation(experiment: Experiment, options: config_dict.ConfigDict, title: s
     """Adversarial training on the source's labels and the target's images; leaves the discriminator, too."""
     workdir = experiment.workdir
     return _training(
-        experiment, 0, "warmup", title, options,
+        experiment,
+        0,
+        "warmup",
+        title,
+        options,
         partial(_train_adversarially, experiment, options),
-        writes=(workdir.discriminator(), workdir.checkpoint(0)), kind="adversarial",
-    )  # fmt: skip
+        writes=(workdir.discriminator(), workdir.checkpoint(0)),
+        kind="adversarial",
+    )
 
 
 def on_source(experiment: Experiment, options: config_dict.ConfigDict, name: str, title: str) -> Stage:
@@ -144,9 +149,14 @@ def source_statistics(experiment: Experiment, number: int) -> Stage:
         ).batch_stats
 
     return Stage(
-        "source_statistics", number, Together(make, partial(checkpoints.save, path)), reads=(checkpoint,),
-        writes=(path,), cost=Cost(files=lambda survey: {path: survey.statistics_bytes}), timed=False,
-    )  # fmt: skip
+        "source_statistics",
+        number,
+        Together(make, partial(checkpoints.save, path)),
+        reads=(checkpoint,),
+        writes=(path,),
+        cost=Cost(files=lambda survey: {path: survey.statistics_bytes}),
+        timed=False,
+    )
 
 
 def load_weights(experiment: Experiment, number: int, domain: str) -> Weights:
@@ -188,16 +198,26 @@ def _untrained(experiment: Experiment) -> Stage:
         return _adapted_to_target(experiment, 0, experiment.initial_weights()).tree()
 
     return Stage(
-        "warmup", 0, Together(make, partial(checkpoints.save, path)), writes=(path,),
+        "warmup",
+        0,
+        Together(make, partial(checkpoints.save, path)),
+        writes=(path,),
         cost=Cost(files=lambda survey: {path: survey.weights_bytes}),
-    )  # fmt: skip
+    )
 
 
 def _training(
-    experiment: Experiment, number: int, name: str, title: str, options: config_dict.ConfigDict,
-    train: Callable[[int], tuple[Any, ...]], *, reads: tuple[Path, ...] = (),
-    writes: tuple[Path, ...] | None = None, kind: str = "supervised",
-) -> Stage:  # fmt: skip
+    experiment: Experiment,
+    number: int,
+    name: str,
+    title: str,
+    options: config_dict.ConfigDict,
+    train: Callable[[int], tuple[Any, ...]],
+    *,
+    reads: tuple[Path, ...] = (),
+    writes: tuple[Path, ...] | None = None,
+    kind: str = "supervised",
+) -> Stage:
     """A stage that trains to a checkpoint; `train` gives weights and perhaps a discriminator."""
     workdir = experiment.workdir
     progress = workdir.training_progress(number)
@@ -215,11 +235,15 @@ def _training(
         return sizes | {path: survey.discriminator_bytes for path in writes if path not in sizes}
 
     return Stage(
-        name, number,
+        name,
+        number,
         Together(train, lambda result: write(*result), checkpoints.Progress(progress).latest_step),
-        reads=reads, writes=writes, temporary=(progress,), timed=False,
+        reads=reads,
+        writes=writes,
+        temporary=(progress,),
+        timed=False,
         cost=Cost(title=title, steps=options.steps, kind=kind, files=files),
-    )  # fmt: skip
+    )
 
 
 def _train_supervised(
@@ -232,9 +256,13 @@ def _train_supervised(
     start: int,
 ) -> tuple[Weights]:
     initial_state, step = supervised_training(
-        experiment.segmenter, experiment.config.optimizer.to_json(), options.learning_rate, options.steps,
-        options.learning_rate_steps, experiment.config.training.accumulation,
-    )  # fmt: skip
+        experiment.segmenter,
+        experiment.config.optimizer.to_json(),
+        options.learning_rate,
+        options.steps,
+        options.learning_rate_steps,
+        experiment.config.training.accumulation,
+    )
     state = initial_state(weights.params, weights.batch_stats)
     state = _run(experiment, number, name, step, state, batches, options.steps, start)
     return (_adapted_to_target(experiment, number, Weights(state.params, state.batch_stats)),)
@@ -313,16 +341,23 @@ def adversarial_training(
     """
     config = experiment.config
     optimizer = optimizers.segmenter_optimizer(
-        experiment.segmenter, config.optimizer, learning_rate=options.learning_rate, steps=options.steps,
+        experiment.segmenter,
+        config.optimizer,
+        learning_rate=options.learning_rate,
+        steps=options.steps,
         warmup_steps=options.learning_rate_steps,
-    )  # fmt: skip
+    )
     discriminator_optimizer = optimizers.discriminator_optimizer(
         config.optimizer, learning_rate=options.discriminator_learning_rate, steps=options.steps
     )
     step = adversarial_step(
-        experiment.segmenter.apply, experiment.discriminator().apply, optimizer, discriminator_optimizer,
-        adversarial_weight=options.adversarial_weight, parts=config.training.accumulation,
-    )  # fmt: skip
+        experiment.segmenter.apply,
+        experiment.discriminator().apply,
+        optimizer,
+        discriminator_optimizer,
+        adversarial_weight=options.adversarial_weight,
+        parts=config.training.accumulation,
+    )
 
     def initial_state(params: Any, batch_stats: Any, discriminator: Any) -> AdversarialState:
         state = create_train_state(params, batch_stats, optimizer)
@@ -356,20 +391,26 @@ def _run(
 ) -> Any:
     """Trains from the newest checkpoint of this stage, if a killed run left one."""
     options = LoopOptions(
-        description=f"round {number}: fine-tuning" if number else _DESCRIPTIONS[name], steps=steps,
+        description=f"round {number}: fine-tuning" if number else _DESCRIPTIONS[name],
+        steps=steps,
         log_every=experiment.config.training.log_every,
-        checkpoint_every=experiment.config.training.checkpoint_every, seed=experiment.seed(number, name),
-    )  # fmt: skip
+        checkpoint_every=experiment.config.training.checkpoint_every,
+        seed=experiment.seed(number, name),
+    )
     directory = experiment.workdir.training_progress(number)
     with checkpoints.Progress(directory) as progress, closing(batches(start)) as stream:
         if start:
             state = progress.restore(start, state)
         experiment.metrics.rewind(number, name, start)
         return run_steps(
-            step, state, stream, options, start=start,
+            step,
+            state,
+            stream,
+            options,
+            start=start,
             log=lambda done, values: experiment.metrics.write(round=number, stage=name, step=done, **values),
             save=progress.save if processes.is_writer() else lambda *_: None,
-        )  # fmt: skip
+        )
 
 
 def _adapted_to_target(experiment: Experiment, number: int, weights: Weights) -> Weights:
@@ -385,9 +426,12 @@ def _adapt_statistics(experiment: Experiment, number: int, weights: Weights, dom
     batches = batches_of(experiment, images, number, name)
     steps = experiment.config.training.target_statistics_steps
     options = LoopOptions(
-        description=f"{domain} statistics", steps=steps, log_every=steps, checkpoint_every=steps,
+        description=f"{domain} statistics",
+        steps=steps,
+        log_every=steps,
+        checkpoint_every=steps,
         seed=experiment.seed(number, name),
-    )  # fmt: skip
+    )
     step, state = _statistics(experiment.segmenter), (weights.params, weights.batch_stats)
     with experiment.stage(number, name), closing(batches(0)) as stream:
         state = run_steps(step, state, stream, options, log=lambda *_: None, save=lambda *_: None)

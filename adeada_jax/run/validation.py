@@ -40,10 +40,15 @@ def _scores(experiment: Experiment, number: int) -> Stage:
             _examples(experiment, indices),
         )
         counts = confusion.evaluate(
-            experiment.segmenter, weights.params, weights.batch_stats, examples, **experiment.size,
-            batch_size=experiment.config.inference.batch_size, passes=experiment.passes,
+            experiment.segmenter,
+            weights.params,
+            weights.batch_stats,
+            examples,
+            **experiment.size,
+            batch_size=experiment.config.inference.batch_size,
+            passes=experiment.passes,
             description=f"round {number}: evaluation",
-        )  # fmt: skip
+        )
         return {"matrix": counts.matrix, "by_image": counts.by_image}, {"names": examples.names}
 
     def join(pieces: Sequence[Path]) -> None:
@@ -58,10 +63,13 @@ def _scores(experiment: Experiment, number: int) -> Stage:
         write_json_atomic(workdir.evaluation(number), result)
 
     return Stage(
-        "evaluation", number, Divided(len(images), len(images), measure, join),
-        reads=tuple(reads), writes=(workdir.evaluation(number),),
+        "evaluation",
+        number,
+        Divided(len(images), len(images), measure, join),
+        reads=tuple(reads),
+        writes=(workdir.evaluation(number),),
         cost=Cost(images=len(images), work=experiment.passes.work(**experiment.size)),
-    )  # fmt: skip
+    )
 
 
 def _intervals(experiment: Experiment, number: int) -> dict[str, Any]:
@@ -95,9 +103,13 @@ def _unscored(experiment: Experiment, number: int) -> Stage:
         write_json_atomic(workdir.evaluation(number), round_entry(experiment, number, unknown))
 
     return Stage(
-        "evaluation", number, Alone(make), reads=(workdir.checkpoint(number), workdir.pool),
-        writes=(workdir.evaluation(number),), timed=False,
-    )  # fmt: skip
+        "evaluation",
+        number,
+        Alone(make),
+        reads=(workdir.checkpoint(number), workdir.pool),
+        writes=(workdir.evaluation(number),),
+        timed=False,
+    )
 
 
 def round_entry(experiment: Experiment, number: int, iou: np.ndarray) -> dict[str, Any]:

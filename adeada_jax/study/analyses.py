@@ -47,10 +47,12 @@ def analyse(
         "mispredicted": mispredictions(truth, predicted, bought, class_names),
         "regions": bought_regions(truth, pool.pixels, bought),
         "labels": bought_labels(truth, bought, class_names),
-        "overlap": {"first_round": overlap(pool.pixels, bought, until=1),
-                    "all_rounds": overlap(pool.pixels, bought)},
+        "overlap": {
+            "first_round": overlap(pool.pixels, bought, until=1),
+            "all_rounds": overlap(pool.pixels, bought),
+        },
         "kl": divergences(active, class_names),
-    }  # fmt: skip
+    }
 
 
 def mispredictions(

@@ -61,8 +61,12 @@ class Board:
         """mIoU by round, mean and spread over the seeds so far, and the round each seed is at."""
         plan = self._plan
         last = max((run.last_round for run in plan.runs), default=0)
-        columns = ["run", "warm-up", *(str(k) for k in range(1, last + 1)),
-                   *(f"seed {seed}" for seed in plan.seeds)]  # fmt: skip
+        columns = [
+            "run",
+            "warm-up",
+            *(str(k) for k in range(1, last + 1)),
+            *(f"seed {seed}" for seed in plan.seeds),
+        ]
         rows = [self._row(name, last) for name in dict.fromkeys(run.name for run in plan.runs)]
         return table(Text("mIoU (%) by round, mean ± standard deviation over seeds"), columns, rows)
 

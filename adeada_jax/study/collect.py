@@ -58,11 +58,14 @@ def read_run(run: Run, directory: Path) -> Result:
     workdir = Workdir(directory / run.directory)
     numbers = range(1, run.last_round + 1)
     return Result(
-        setting=run.name, run=run.name, seed=run.seed, rounds=tuple(entries(run, directory)),
+        setting=run.name,
+        run=run.name,
+        seed=run.seed,
+        rounds=tuple(entries(run, directory)),
         purchases=tuple(workdir.purchases(run.last_round)) if run.last_round else (),
         densities={k: read_json(workdir.density(k)) for k in numbers if workdir.density(k).exists()},
         workdir=workdir,
-    )  # fmt: skip
+    )
 
 
 def times(run: Run, directory: Path) -> dict[str, Any]:
@@ -81,11 +84,17 @@ def times(run: Run, directory: Path) -> dict[str, Any]:
 def run_records(plan: Plan, directory: Path, failures: Mapping[tuple[str, int], str]) -> list[dict[str, Any]]:
     """Every run as study.json has it: where it lies, what became of it, its time, its rounds."""
     return [
-        {"run": run.name, "seed": run.seed, "directory": run.directory,
-         "status": "finished" if is_finished(run, directory) else "failed",
-         "error": failures.get(run.key), **times(run, directory), "rounds": entries(run, directory)}
+        {
+            "run": run.name,
+            "seed": run.seed,
+            "directory": run.directory,
+            "status": "finished" if is_finished(run, directory) else "failed",
+            "error": failures.get(run.key),
+            **times(run, directory),
+            "rounds": entries(run, directory),
+        }
         for run in plan.runs
-    ]  # fmt: skip
+    ]
 
 
 def rounds_csv(results: Sequence[Result]) -> str:
@@ -98,18 +107,25 @@ def rounds_csv(results: Sequence[Result]) -> str:
     for result in results:
         for entry in result.rounds:
             numbers = [*(entry[key] for key in means), *(entry["iou"].get(name) for name in classes)]
-            writer.writerow([
-                result.setting, result.run, result.seed, entry["round"],
-                f"{100 * entry['labelled_fraction']:.4f}",
-                *("" if value is None else f"{value:.4f}" for value in numbers),
-            ])  # fmt: skip
+            writer.writerow(
+                [
+                    result.setting,
+                    result.run,
+                    result.seed,
+                    entry["round"],
+                    f"{100 * entry['labelled_fraction']:.4f}",
+                    *("" if value is None else f"{value:.4f}" for value in numbers),
+                ]
+            )
     return text.getvalue()
 
 
 def _shortened(result: Result, setting: str, rounds: int) -> Result:
     """The first rounds of a run, under the name of a setting."""
     return replace(
-        result, setting=setting, rounds=result.rounds[: rounds + 1],
+        result,
+        setting=setting,
+        rounds=result.rounds[: rounds + 1],
         purchases=tuple(row for row in result.purchases if row.round <= rounds),
         densities={k: content for k, content in result.densities.items() if k <= rounds},
-    )  # fmt: skip
+    )

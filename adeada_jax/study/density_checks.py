@@ -111,11 +111,17 @@ def density_checks(
     """
     density = _Kept(create_density(options))
     found = density_difference(
-        target["features"], target.classes, source["features"], source.classes, density=density,
-        num_classes=len(context.class_names), shared_classes=context.shared_classes, seed=context.seed,
+        target["features"],
+        target.classes,
+        source["features"],
+        source.classes,
+        density=density,
+        num_classes=len(context.class_names),
+        shared_classes=context.shared_classes,
+        seed=context.seed,
         devices=context.devices,
         pixels=(target.pixels, source.pixels) if options.get("weight", "regions") == "pixels" else None,
-    )  # fmt: skip
+    )
     described = {}
     for c, fit in _fits(found, density.fits, context).items():
         own = np.flatnonzero(judged.predicted == c)

@@ -42,8 +42,14 @@ def separability_sheet(content: Mapping[str, Any]) -> Sheet:
         "Area under the ROC curve of a cross-validated logistic regression that tells source from target by "
         "z: 0.5 where they are alike, 1 where every region gives its domain away."
     )
-    return _by_class(content, "Source and target told apart", text, lambda entry: entry["domains"],
-                     lambda one: one["separability"], low=0.5)  # fmt: skip
+    return _by_class(
+        content,
+        "Source and target told apart",
+        text,
+        lambda entry: entry["domains"],
+        lambda one: one["separability"],
+        low=0.5,
+    )
 
 
 def dead_sheet(content: Mapping[str, Any]) -> Sheet:
@@ -89,26 +95,40 @@ def correlation_sheet(content: Mapping[str, Any], kind: str, key: str) -> Sheet:
     """One rank correlation of pi by class and round."""
     text = f"Density '{kind}': Spearman's rank correlation within the class, over its target regions."
     return _by_class(
-        content, f"pi with {COMPANY[key]}: {kind}", text, lambda entry: entry["densities"].get(kind, {}),
-        partial(_with, key), form="{:+.2f}",
-    )  # fmt: skip
+        content,
+        f"pi with {COMPANY[key]}: {kind}",
+        text,
+        lambda entry: entry["densities"].get(kind, {}),
+        partial(_with, key),
+        form="{:+.2f}",
+    )
 
 
 def inversion_sheet(content: Mapping[str, Any], kind: str) -> Sheet | None:
     """log p_T against the size of the own component, by class and round; None of other than mixtures."""
     text = f"Density '{kind}': Spearman's rank correlation within the class; below 0 it is upside down."
     sheet = _by_class(
-        content, f"log p_T with the size of the own component: {kind}", text,
-        lambda entry: entry["densities"].get(kind, {}), _inversion, form="{:+.2f}",
-    )  # fmt: skip
+        content,
+        f"log p_T with the size of the own component: {kind}",
+        text,
+        lambda entry: entry["densities"].get(kind, {}),
+        _inversion,
+        form="{:+.2f}",
+    )
     known = any(cell.text != "-" for _, cells in sheet.matrix.rows for cell in cells)
     return sheet if known else None
 
 
 def _by_class(
-    content: Mapping[str, Any], title: str, text: str, classes: Reading, reading: Reading, *,
-    form: str = "{:.2f}", low: float = 0.0,
-) -> Sheet:  # fmt: skip
+    content: Mapping[str, Any],
+    title: str,
+    text: str,
+    classes: Reading,
+    reading: Reading,
+    *,
+    form: str = "{:.2f}",
+    low: float = 0.0,
+) -> Sheet:
     """One number a class and round, shaded from `low` to 1."""
     rounds = content["rounds"].values()
     names = classes_in(content, classes)

@@ -21,13 +21,19 @@ def merged(contents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     numbers = sorted({entry["round"] for content in contents for entry in content["rounds"]})
     kept = ("all", "bought", "rankings", "domains", "densities")
     rounds = {
-        str(number): _merged([
-            {**{key: entry[key] for key in kept},
-             "by_class": {key: entry["by_class"][key] for key in ("all", "bought")}}
-            for content in contents for entry in content["rounds"] if entry["round"] == number
-        ])
+        str(number): _merged(
+            [
+                {
+                    **{key: entry[key] for key in kept},
+                    "by_class": {key: entry["by_class"][key] for key in ("all", "bought")},
+                }
+                for content in contents
+                for entry in content["rounds"]
+                if entry["round"] == number
+            ]
+        )
         for number in numbers
-    }  # fmt: skip
+    }
     return {key: contents[0][key] for key in ("class_names", "rare", "new")} | {"rounds": rounds}
 
 

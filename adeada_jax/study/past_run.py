@@ -82,9 +82,13 @@ def open_run(root: str | Path) -> PastRun:
     places = {domain: {**config[domain], "dir": data[domain]["dir"]} for domain in names}
     rounds, left_out = _rounds(workdir, config["acquisition"]["rounds"])
     return PastRun(
-        workdir, {**config, **places}, tuple(names["target"] or names.get("source", ())),
-        tuple(names.get("source", ())), rounds, left_out,
-    )  # fmt: skip
+        workdir,
+        {**config, **places},
+        tuple(names["target"] or names.get("source", ())),
+        tuple(names.get("source", ())),
+        rounds,
+        left_out,
+    )
 
 
 def _rounds(workdir: Workdir, last: int) -> tuple[tuple[int, ...], dict[int, str]]:
@@ -149,8 +153,10 @@ def table_before(run: PastRun, number: int) -> tuple[Regions, Request]:
     """What a round's strategy was given: the table, with every column that there is, and the request."""
     workdir = run.workdir
     pool = acquisition.pool_before(workdir, number, partial(_covered, run))
-    paths = [*(workdir.root / "columns").glob("*.safetensors"),
-             *(workdir.round(number) / "columns").glob("*.safetensors")]  # fmt: skip
+    paths = [
+        *(workdir.root / "columns").glob("*.safetensors"),
+        *(workdir.round(number) / "columns").glob("*.safetensors"),
+    ]
     made = {path.stem: load_arrays(path)[0]["values"] for path in sorted(paths)}
     table = pool.with_columns_of(load_regions(workdir.region_table(number, "target"))).with_columns(**made)
     request = acquisition.request_of(pool, number, run.config["acquisition"], run.config["seed"])

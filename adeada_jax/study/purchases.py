@@ -39,10 +39,16 @@ def recall_sheet(content: Mapping[str, Any], strategies: Sequence[str], when: st
     recalled = {n: [content[n]["recalled"][s][when] for s in strategies] for n in [*names, ALL_CLASSES]}
     top = max((s["mean"] or 0.0 for n in names for s in recalled[n]), default=0.0)
     rows = tuple(
-        (name, (Cell(f"{content[name]['regions']:,}"), cell(content[name]["predicted_as_another"], "{:.0f}"),
-                *heated(recalled[name], "{:.0f}", low=0.0, high=top or 1.0)))
+        (
+            name,
+            (
+                Cell(f"{content[name]['regions']:,}"),
+                cell(content[name]["predicted_as_another"], "{:.0f}"),
+                *heated(recalled[name], "{:.0f}", low=0.0, high=top or 1.0),
+            ),
+        )
         for name in recalled
-    )  # fmt: skip
+    )
     text = (
         "Regions of which most pixels are of a class; how many percent of them the warm-up predicted as "
         f"another class; and which share of those, in percent, each strategy bought in {words}. Mean ± "
@@ -55,11 +61,17 @@ def recall_sheet(content: Mapping[str, Any], strategies: Sequence[str], when: st
 def region_sheet(content: Mapping[str, Any], strategies: Sequence[str]) -> Sheet:
     """Classes a bought region (Sec. 4.3)."""
     rows = tuple(
-        ("all regions" if name == "pool" else name,
-         (cell(content[name]["count"], "{:.0f}"), cell(content[name]["pixels"], "{:.0f}"),
-          cell(content[name]["classes"]), cell(content[name]["fewer_than_two"], "{:.1f}")))
+        (
+            "all regions" if name == "pool" else name,
+            (
+                cell(content[name]["count"], "{:.0f}"),
+                cell(content[name]["pixels"], "{:.0f}"),
+                cell(content[name]["classes"]),
+                cell(content[name]["fewer_than_two"], "{:.1f}"),
+            ),
+        )
         for name in ("pool", *strategies)
-    )  # fmt: skip
+    )
     text = "Regions bought in all rounds, their size, and how many classes their ground truth holds."
     columns = ("regions", "pixels a region", "classes a region", "% with fewer than two")
     return Sheet("Classes a region", text, "strategy", Matrix(columns, rows))

@@ -76,9 +76,14 @@ def judge(regions: Regions, truth: Truth, rare: np.ndarray, lacking: np.ndarray)
     if new is None and lacking.any():
         new = truth.counts[:, lacking].sum(axis=1, dtype=np.int64)
     return Judged(
-        pixels=np.asarray(regions.pixels), predicted=regions.classes, counts=truth.counts, rare=rare, new=new,
-        entropy=np.asarray(regions["entropy"], np.float64), impurity=impurity(regions),
-    )  # fmt: skip
+        pixels=np.asarray(regions.pixels),
+        predicted=regions.classes,
+        counts=truth.counts,
+        rare=rare,
+        new=new,
+        entropy=np.asarray(regions["entropy"], np.float64),
+        impurity=impurity(regions),
+    )
 
 
 def rare_classes(counts: np.ndarray) -> np.ndarray:

@@ -65,12 +65,17 @@ def settings_sheet(contents: Mapping[str, Mapping[str, Any]], key: str) -> Sheet
     """One measure, settings in rows and rounds in columns; for the arguments see `study_sheets`."""
     numbers = dict.fromkeys(number for content in contents.values() for number in content["rounds"])
     rows = tuple(
-        (name, tuple(
-            _pair(content["rounds"][n]["bought"][key], content["rounds"][n]["all"][key], key)
-            if n in content["rounds"] else Cell("-") for n in numbers
-        ))
+        (
+            name,
+            tuple(
+                _pair(content["rounds"][n]["bought"][key], content["rounds"][n]["all"][key], key)
+                if n in content["rounds"]
+                else Cell("-")
+                for n in numbers
+            ),
+        )
         for name, content in contents.items()
-    )  # fmt: skip
+    )
     text = f"Of what each bought in a round, before its labels were known; {_BASE}. {_SPREAD}"
     heading, unit = MEASURES[key]
     title = f"Quality of purchases: {heading}, {unit}"
@@ -106,10 +111,13 @@ def class_sheet(content: Mapping[str, Any], strategy: str) -> Sheet:
 
     def row(name: str) -> tuple[Cell, ...]:
         return tuple(
-            _pair(entry["by_class"]["bought"].get(name, {}).get("wrong_regions", NONE),
-                  entry["by_class"]["all"].get(name, {}).get("wrong_regions", NONE), "wrong_regions")
+            _pair(
+                entry["by_class"]["bought"].get(name, {}).get("wrong_regions", NONE),
+                entry["by_class"]["all"].get(name, {}).get("wrong_regions", NONE),
+                "wrong_regions",
+            )
             for entry in rounds
-        )  # fmt: skip
+        )
 
     text = f"Of the regions that {strategy} bought, by the class predicted for them; {_BASE} of the class."
     rows = tuple((name, row(name)) for name in names)
@@ -124,14 +132,16 @@ def definitions(content: Mapping[str, Any]) -> str:
         "classes": f"New: classes that the source has none of ({', '.join(new['classes'])}).",
         None: "",
     }
-    return " ".join([
-        "Wrong regions: most of their pixels are of another class than the one predicted for them.",
-        "Wrong pixels: of another class than the one predicted for their region.",
-        f"Rare: classes below {rare['below_percent']:g}% of the target's pixels"
-        f" ({', '.join(rare['classes']) or 'none'}).",
-        *filter(None, [things[new["things"]]]),
-        "Entropy and impurity: means over regions.",
-    ])  # fmt: skip
+    return " ".join(
+        [
+            "Wrong regions: most of their pixels are of another class than the one predicted for them.",
+            "Wrong pixels: of another class than the one predicted for their region.",
+            f"Rare: classes below {rare['below_percent']:g}% of the target's pixels"
+            f" ({', '.join(rare['classes']) or 'none'}).",
+            *filter(None, [things[new["things"]]]),
+            "Entropy and impurity: means over regions.",
+        ]
+    )
 
 
 def _measured(content: Mapping[str, Any]) -> list[str]:

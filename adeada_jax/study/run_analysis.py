@@ -108,10 +108,15 @@ def _round(run: PastRun, number: int, truth: Truth, density: str, others: bool) 
     measures = {name: quality.measure(judged, mask) for name, mask in masks.items()}
     classes = {name: quality.by_class(judged, mask, run.class_names) for name, mask in masks.items()}
     return {
-        "round": number, "budget": request.budget,
-        "all": measures.pop("all"), "bought": measures.pop("bought"), "rankings": measures,
-        "missing": missing, "by_class": classes, **compared,
-    }  # fmt: skip
+        "round": number,
+        "budget": request.budget,
+        "all": measures.pop("all"),
+        "bought": measures.pop("bought"),
+        "rankings": measures,
+        "missing": missing,
+        "by_class": classes,
+        **compared,
+    }
 
 
 def _compared(run: PastRun, number: int, table: Regions, judged: Judged, density: str) -> dict[str, Any]:

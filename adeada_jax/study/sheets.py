@@ -43,9 +43,12 @@ def cell(values: Mapping[str, Any], form: str = "{:.2f}", heat: float = 0.0) -> 
 
 
 def heated(
-    summaries: Sequence[Mapping[str, Any]], form: str = "{:.2f}", *, low: float | None = None,
+    summaries: Sequence[Mapping[str, Any]],
+    form: str = "{:.2f}",
+    *,
+    low: float | None = None,
     high: float | None = None,
-) -> tuple[Cell, ...]:  # fmt: skip
+) -> tuple[Cell, ...]:
     """Cells shaded by their means, from `low` (the least if None) to `high` (the greatest if None)."""
     means = [values["mean"] for values in summaries if values["mean"] is not None]
     bottom = min(means, default=0.0) if low is None else low

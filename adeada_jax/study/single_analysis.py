@@ -86,10 +86,18 @@ def write_page(path: Path, run: PastRun, sheets: Sequence[Sheet]) -> None:
     target = run.config["target"]
     _, palette = prepared.classes(target["dataset"], target["dir"])
     colors = zip(run.class_names, map(hex_color, palette), strict=False)
-    page = environment(Path(__file__).parent).get_template("analysis.html").render(
-        title=title(run.config), subtitle=subtitle(run.config), sheets=sheets, colors=dict(colors),
-        left_out=run.left_out, config=flat(run.config),
-    )  # fmt: skip
+    page = (
+        environment(Path(__file__).parent)
+        .get_template("analysis.html")
+        .render(
+            title=title(run.config),
+            subtitle=subtitle(run.config),
+            sheets=sheets,
+            colors=dict(colors),
+            left_out=run.left_out,
+            config=flat(run.config),
+        )
+    )
     write_text_atomic(path, page)
 
 

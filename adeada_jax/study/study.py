@@ -49,17 +49,22 @@ def run_study(
 
 
 def write_outcome(
-    config: config_dict.ConfigDict, plan: Plan, directory: Path, failures: Mapping[tuple[str, int], str],
+    config: config_dict.ConfigDict,
+    plan: Plan,
+    directory: Path,
+    failures: Mapping[tuple[str, int], str],
     call: Mapping[str, Any],
-) -> None:  # fmt: skip
+) -> None:
     """Writes what the finished runs say: study.csv, study.json, study.md and study.html."""
     results = collect.collect(plan, directory)
     runs = collect.run_records(plan, directory, failures)
     write_text_atomic(directory / "study.csv", collect.rounds_csv(results))
     content: dict[str, Any] = {
-        **call, "config": config.to_dict(),
-        "settings": {name: vars(setting) for name, setting in plan.settings.items()}, "runs": runs,
-    }  # fmt: skip
+        **call,
+        "config": config.to_dict(),
+        "settings": {name: vars(setting) for name, setting in plan.settings.items()},
+        "runs": runs,
+    }
     if not results:
         write_json_atomic(directory / "study.json", content)
         return
@@ -70,9 +75,15 @@ def write_outcome(
         analyses["quality"] = qualities(content["config"], results, directory)
     write_json_atomic(directory / "study.json", {**content, "analyses": analyses})
     study = page.Study(
-        config=content["config"], plan=plan, results=results, runs=runs, analyses=analyses,
-        class_names=images.class_names, palette=images.palette, command=call["command"],
-    )  # fmt: skip
+        config=content["config"],
+        plan=plan,
+        results=results,
+        runs=runs,
+        analyses=analyses,
+        class_names=images.class_names,
+        palette=images.palette,
+        command=call["command"],
+    )
     models = compared(results, plan.strategies, plan.seeds[0])
     write_text_atomic(directory / "study.md", page.markdown(study))
     page.write_page(directory / "study.html", study, [evaluation_strips(config, models)] if models else [])

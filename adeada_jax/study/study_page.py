@@ -53,24 +53,28 @@ class Study:
 def write_page(path: Path, study: Study, galleries: Sequence[Gallery]) -> None:
     """Writes the page; it asks nothing of the network and holds no script."""
     plan, task = study.plan, published.task_of(study.config)
-    content = environment(Path(__file__).parent).get_template("study.html").render(
-        title=title(study.config),
-        subtitle=subtitle(study),
-        headlines=headlines(study),
-        chart=figures.miou_chart(study.results, plan.strategies, plan.references),
-        results=result_sheets(study.config, plan, study.results),
-        purchases=purchase_sheets(study.analyses, [*plan.strategies]),
-        quality=study_sheets(study.analyses.get("quality", {}), OURS),
-        galleries=[embedded(gallery) for gallery in galleries],
-        colors=dict(zip(study.class_names, map(hex_color, study.palette), strict=True)),
-        paper=[published_task(name) for name in published.published()["tasks"]],
-        task=task,
-        facts=published_facts(),
-        citation=published.published()["paper"],
-        runs=study.runs,
-        command=" ".join(study.command),
-        config=flat(study.config),
-    )  # fmt: skip
+    content = (
+        environment(Path(__file__).parent)
+        .get_template("study.html")
+        .render(
+            title=title(study.config),
+            subtitle=subtitle(study),
+            headlines=headlines(study),
+            chart=figures.miou_chart(study.results, plan.strategies, plan.references),
+            results=result_sheets(study.config, plan, study.results),
+            purchases=purchase_sheets(study.analyses, [*plan.strategies]),
+            quality=study_sheets(study.analyses.get("quality", {}), OURS),
+            galleries=[embedded(gallery) for gallery in galleries],
+            colors=dict(zip(study.class_names, map(hex_color, study.palette), strict=True)),
+            paper=[published_task(name) for name in published.published()["tasks"]],
+            task=task,
+            facts=published_facts(),
+            citation=published.published()["paper"],
+            runs=study.runs,
+            command=" ".join(study.command),
+            config=flat(study.config),
+        )
+    )
     write_text_atomic(path, content)
 
 
@@ -87,9 +91,11 @@ def subtitle(study: Study) -> list[str]:
     config, plan = study.config, study.plan
     seeds = f"{len(plan.seeds)} seed" + ("s" if len(plan.seeds) > 1 else "")
     return [
-        f"{len(plan.strategies)} strategies", seeds, f"{config['acquisition']['rounds']} rounds",
+        f"{len(plan.strategies)} strategies",
+        seeds,
+        f"{config['acquisition']['rounds']} rounds",
         f"{config['model']['name']} with {config['model']['backbone']}",
-    ]  # fmt: skip
+    ]
 
 
 def headlines(study: Study) -> list[tuple[str, str]]:
@@ -161,17 +167,27 @@ def published_task(name: str) -> dict[str, Any]:
         "caption": f"mIoU over labels ({strategies['citation']}), DeepLabV3+",
         "tables": [
             *(_miou_lines(task[key], key) for key in _MIOU_TABLES if key in task),
-            {"caption": f"Warm-up ({task['warm_up']['citation']})", "head": "network", "columns": ["mIoU"],
-             "rows": [(published.NETWORKS[network], [f"{value:.2f}"])
-                      for network, value in task["warm_up"]["miou"].items()]},
+            {
+                "caption": f"Warm-up ({task['warm_up']['citation']})",
+                "head": "network",
+                "columns": ["mIoU"],
+                "rows": [
+                    (published.NETWORKS[network], [f"{value:.2f}"])
+                    for network, value in task["warm_up"]["miou"].items()
+                ],
+            },
         ],
         "class_tables": [
             _class_lines(task["classes"], "ADeADA's IoU by class", "labels", classes, "{:.2f}"),
-            _class_lines(methods, "Methods", "method",
-                         [(f"{row['group']}: {row['method']}", row["values"]) for row in methods["rows"]],
-                         "{:.1f}"),
+            _class_lines(
+                methods,
+                "Methods",
+                "method",
+                [(f"{row['group']}: {row['method']}", row["values"]) for row in methods["rows"]],
+                "{:.1f}",
+            ),
         ],
-    }  # fmt: skip
+    }
 
 
 def _miou_lines(table: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -185,14 +201,19 @@ def _miou_lines(table: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def _class_lines(
-    table: Mapping[str, Any], caption: str, head: str, lines: Sequence[tuple[str, Sequence[float | None]]],
+    table: Mapping[str, Any],
+    caption: str,
+    head: str,
+    lines: Sequence[tuple[str, Sequence[float | None]]],
     form: str,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """A table of IoU by class as printed."""
     return {
         "caption": f"{caption} ({table['citation']})",
         "head": head,
         "columns": [HEADINGS.get(column, column) for column in table["columns"]],
-        "rows": [(name, ["-" if value is None else form.format(value) for value in values])
-                 for name, values in lines],
-    }  # fmt: skip
+        "rows": [
+            (name, ["-" if value is None else form.format(value) for value in values])
+            for name, values in lines
+        ],
+    }

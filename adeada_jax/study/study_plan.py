@@ -40,18 +40,41 @@ TAUGHT = {f"teacher_{name}": name for name in ("random", "entropy", "adeada")}
 # ours: `shares`, what a class's budget goes by, and how its regions are chosen; `teacher`, what is learned
 # from.
 ABLATIONS: dict[str, dict[str, str]] = {
-    "table2": {"(a)": "uncertainty", "(b)": "density_unbalanced", "(c)": "density", "(d)": "even",
-               "(e)": "half"},
-    "table4": {"0": "alpha_0", "0.25": "alpha_0.25", "0.5": "alpha_0.5", "0.75": "alpha_0.75",
-               "1": "alpha_1"},
-    "table5": {"Uncertainty": "uncertainty", "Density": "density", "Even Distribution": "even",
-               "Linear Decay": "linear", "Half Decay": "half"},
-    "shares": {"Eq. 6, by pi": "density", "equal, by pi": "density_unbalanced",
-               "by rarity, by pi": "rare_density", "Eq. 6, at random": "kl_random",
-               "equal, at random": "equal_random", "by rarity, at random": "rare"},
-    "teacher": {row: name for taught, name in TAUGHT.items()
-                for row, name in ((f"{name}, labels alone", name), (f"{name}, teacher", taught))},
-}  # fmt: skip
+    "table2": {
+        "(a)": "uncertainty",
+        "(b)": "density_unbalanced",
+        "(c)": "density",
+        "(d)": "even",
+        "(e)": "half",
+    },
+    "table4": {
+        "0": "alpha_0",
+        "0.25": "alpha_0.25",
+        "0.5": "alpha_0.5",
+        "0.75": "alpha_0.75",
+        "1": "alpha_1",
+    },
+    "table5": {
+        "Uncertainty": "uncertainty",
+        "Density": "density",
+        "Even Distribution": "even",
+        "Linear Decay": "linear",
+        "Half Decay": "half",
+    },
+    "shares": {
+        "Eq. 6, by pi": "density",
+        "equal, by pi": "density_unbalanced",
+        "by rarity, by pi": "rare_density",
+        "Eq. 6, at random": "kl_random",
+        "equal, at random": "equal_random",
+        "by rarity, at random": "rare",
+    },
+    "teacher": {
+        row: name
+        for taught, name in TAUGHT.items()
+        for row, name in ((f"{name}, labels alone", name), (f"{name}, teacher", taught))
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -119,9 +142,14 @@ class Plan:
 
 
 def make_plan(
-    config: config_dict.ConfigDict, *, strategies: Sequence[str], seeds: Sequence[str | int],
-    references: Sequence[str] = (), ablations: Sequence[str] = (), settings: Sequence[str] = (),
-) -> Plan:  # fmt: skip
+    config: config_dict.ConfigDict,
+    *,
+    strategies: Sequence[str],
+    seeds: Sequence[str | int],
+    references: Sequence[str] = (),
+    ablations: Sequence[str] = (),
+    settings: Sequence[str] = (),
+) -> Plan:
     """Lists the runs of a study.
 
     Args:
@@ -147,8 +175,11 @@ def make_plan(
                 f"config.{key}.kind: '{config[key].kind}'; a study compares strategies that each buy "
                 f"other labels and are scored alike, so all labels must be there: use '{needed}'"
             )
-    for names, known, flag in ((references, REFERENCES, "references"), (ablations, ABLATIONS, "ablations"),
-                               (settings, SETTINGS | TAUGHT, "settings")):  # fmt: skip
+    for names, known, flag in (
+        (references, REFERENCES, "references"),
+        (ablations, ABLATIONS, "ablations"),
+        (settings, SETTINGS | TAUGHT, "settings"),
+    ):
         for name in names:
             if name not in known:
                 raise InputError(f"--{flag}: unknown '{name}'; known: {', '.join(known)}")
@@ -165,10 +196,13 @@ def make_plan(
     chosen = resolve(list(dict.fromkeys(asked)), config.acquisition.to_dict())
     numbers = _seeds(seeds)
     return Plan(
-        settings=chosen, strategies=tuple(dict.fromkeys(strategies)), seeds=numbers,
-        references=tuple(dict.fromkeys(references)), ablations=tuple(dict.fromkeys(ablations)),
+        settings=chosen,
+        strategies=tuple(dict.fromkeys(strategies)),
+        seeds=numbers,
+        references=tuple(dict.fromkeys(references)),
+        ablations=tuple(dict.fromkeys(ablations)),
         runs=tuple(run for seed in numbers for run in _runs(config, seed, chosen, references)),
-    )  # fmt: skip
+    )
 
 
 def resolve(names: Sequence[str], acquisition: Mapping[str, Any]) -> dict[str, Setting]:

@@ -137,9 +137,13 @@ def cpu_sets(jobs: int) -> list[list[int]]:
 
 
 def _start_ready(
-    waiting: list[Run], working: list[_Job], failures: dict[tuple[str, int], str], directory: Path, jobs: int,
+    waiting: list[Run],
+    working: list[_Job],
+    failures: dict[tuple[str, int], str],
+    directory: Path,
+    jobs: int,
     report: Report,
-) -> None:  # fmt: skip
+) -> None:
     """Fills free slots with the first runs that wait for no warm-up."""
     unfinished = {run.key for run in waiting} | {job.run.key for job in working}
     for run in list(waiting):
@@ -169,9 +173,13 @@ def _start(run: Run, directory: Path, slot: int, jobs: int) -> _Job:
     with open(log, "ab") as output:
         # In a session of its own: Ctrl-C is for the study, which ends its workers itself.
         process = subprocess.Popen(
-            WORKER, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=environment,
+            WORKER,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
             start_new_session=True,
-        )  # fmt: skip
+        )
     assert process.stdin is not None  # it is a pipe
     request = {"config": run.config, "workdir": str(workdir.root), "cpus": cpu_sets(jobs)[slot]}
     try:

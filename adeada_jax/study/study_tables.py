@@ -15,8 +15,13 @@ from adeada_jax.study.study_plan import ABLATIONS, WARM_UP, Plan
 OURS = "adeada"
 
 # Table 2's components: uncertainty, density aware, category balance, dynamic scheduling.
-COMPONENTS = {"(a)": (1, 0, 0, 0), "(b)": (0, 1, 0, 0), "(c)": (0, 1, 1, 0), "(d)": (1, 1, 1, 0),
-              "(e)": (1, 1, 1, 1)}  # fmt: skip
+COMPONENTS = {
+    "(a)": (1, 0, 0, 0),
+    "(b)": (0, 1, 0, 0),
+    "(c)": (0, 1, 1, 0),
+    "(d)": (1, 1, 1, 0),
+    "(e)": (1, 1, 1, 1),
+}
 _COMPONENT_NAMES = ("uncertainty", "density", "balance", "schedule")
 _MEASURED = "Mean ± standard deviation over seeds"
 
@@ -83,8 +88,10 @@ def advantage_sheet(config: Mapping[str, Any], plan: Plan, results: Sequence[Res
         )
         for k in range(1, rounds)
     )
-    text = ("Points of mIoU more than the other strategy with the same seed, mean ± standard deviation, and "
-            "in how many of the seeds it is ahead.")  # fmt: skip
+    text = (
+        "Points of mIoU more than the other strategy with the same seed, mean ± standard deviation, and "
+        "in how many of the seeds it is ahead."
+    )
     return Sheet("ADeADA's advantage over each strategy", text, "% labels", Matrix(tuple(others), rows))
 
 

@@ -128,9 +128,12 @@ class Canvas:
         self.world_polygon(corners, color, label)
 
     def ellipse(
-        self, center: tuple[float, float, float], radii: tuple[float, float], color: Color,
+        self,
+        center: tuple[float, float, float],
+        radii: tuple[float, float],
+        color: Color,
         label: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Fills an ellipse that faces the camera; radii (horizontal, vertical) in metres."""
         middle = self.camera.project(np.asarray([center], np.float64))[0]
         limit = 8 * self.image.shape[1]

@@ -41,8 +41,12 @@ def _box(
         canvas.side(side, y, (place.z, place.z + length), shade(color, 0.8), label)
     if y[1] < canvas.camera.height:
         far = place.z + length
-        roof = [(place.x - half, y[1], place.z), (place.x + half, y[1], place.z),
-                (place.x + half, y[1], far), (place.x - half, y[1], far)]  # fmt: skip
+        roof = [
+            (place.x - half, y[1], place.z),
+            (place.x + half, y[1], place.z),
+            (place.x + half, y[1], far),
+            (place.x - half, y[1], far),
+        ]
         canvas.world_polygon(roof, shade(color, 1.1), label)
     canvas.upright((place.x - half, place.x + half), y, place.z, color, label)
     return side
@@ -79,8 +83,10 @@ def paint_car(canvas: Canvas, style: Style, rng: np.random.Generator, place: Pla
     canvas.set_depth(place.z, new=is_new("car", kind))
     color, label = choose_color(rng, kind), CLASS["car"]
     half, length, belt, top = {
-        "saloon": (0.9, 4.4, 0.9, 1.45), "van": (1.0, 5.0, 1.25, 2.15), "offroad": (1.0, 4.6, 1.1, 1.85),
-    }[kind]  # fmt: skip
+        "saloon": (0.9, 4.4, 0.9, 1.45),
+        "van": (1.0, 5.0, 1.25, 2.15),
+        "offroad": (1.0, 4.6, 1.1, 1.85),
+    }[kind]
     _shadow(canvas, place, half, length)
     side = _box(canvas, place, half, length, (0.3, belt), color, label)
     start, end = (0.7, 0.82 * length) if kind == "saloon" else (0.0, 0.8 * length)

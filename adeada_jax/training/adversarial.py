@@ -54,9 +54,16 @@ def adversarial_step(
         def part(batch_stats: Any, images: dict[str, jax.Array]) -> tuple[Any, Any]:
             def segmenter_loss(params: Any) -> tuple[jax.Array, Any]:
                 return _segmenter_loss(
-                    apply, params, batch_stats, partial(discriminate, state.discriminator), images,
-                    dropout_key, counts=counts, adversarial_weight=adversarial_weight, parts=parts,
-                )  # fmt: skip
+                    apply,
+                    params,
+                    batch_stats,
+                    partial(discriminate, state.discriminator),
+                    images,
+                    dropout_key,
+                    counts=counts,
+                    adversarial_weight=adversarial_weight,
+                    parts=parts,
+                )
 
             grads, (values, new_stats, maps) = jax.grad(segmenter_loss, has_aux=True)(state.segmenter.params)
             values["discriminator_loss"], own_grads = jax.value_and_grad(_discriminator_loss)(
@@ -80,9 +87,17 @@ def adversarial_step(
 
 
 def _segmenter_loss(
-    apply: Callable[..., Any], params: Any, batch_stats: Any, discriminate: Callable[..., Any],
-    batch: dict[str, jax.Array], key: jax.Array, *, counts: jax.Array, adversarial_weight: float, parts: int,
-) -> tuple[jax.Array, Any]:  # fmt: skip
+    apply: Callable[..., Any],
+    params: Any,
+    batch_stats: Any,
+    discriminate: Callable[..., Any],
+    batch: dict[str, jax.Array],
+    key: jax.Array,
+    *,
+    counts: jax.Array,
+    adversarial_weight: float,
+    parts: int,
+) -> tuple[jax.Array, Any]:
     """This part's share of the segmenter's loss; also both losses, the statistics, both softmax maps."""
     labels = batch["label"]
     images = normalize(jnp.concatenate([batch["image"], batch["target_image"]]))

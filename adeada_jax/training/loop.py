@@ -77,9 +77,12 @@ def run_steps(
             log(done, {**means, **timers.between(since, logged)})
 
     steps = track(
-        range(start, options.steps), total=options.steps, description=options.description, done=start,
+        range(start, options.steps),
+        total=options.steps,
+        description=options.description,
+        done=start,
         note=lambda: said,
-    )  # fmt: skip
+    )
     for t in steps:
         with timers.timed("data"):
             batch = next(batches)

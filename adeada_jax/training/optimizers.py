@@ -87,9 +87,12 @@ def segmenter_optimizer(
 
     def rule(rate: float) -> optax.GradientTransformation:
         schedule = polynomial_decay(
-            rate, steps, power=options["decay_power"], end=options["end_learning_rate"],
+            rate,
+            steps,
+            power=options["decay_power"],
+            end=options["end_learning_rate"],
             warmup_steps=warmup_steps,
-        )  # fmt: skip
+        )
         return sgd(schedule, options, _by_path(segmenter.decays))
 
     rules = {

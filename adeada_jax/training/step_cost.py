@@ -81,8 +81,11 @@ def peak_bytes(program: jex.Jaxpr) -> int:
 
 def _inner(equation: jex.JaxprEqn) -> list[jex.Jaxpr]:
     """The programs an equation calls."""
-    values: list[Any] = [item for value in equation.params.values()
-              for item in (value if isinstance(value, (list, tuple)) else [value])]  # fmt: skip
+    values: list[Any] = [
+        item
+        for value in equation.params.values()
+        for item in (value if isinstance(value, (list, tuple)) else [value])
+    ]
     kinds = (jex.ClosedJaxpr, jex.Jaxpr)  # one and the same from jax 0.11 on
     programs: list[Any] = [value for value in values if isinstance(value, kinds)]
     return [getattr(program, "jaxpr", program) for program in programs]

@@ -69,10 +69,19 @@ def answer_of(entry: Any, request: AskedRound, who: str) -> Sent:
     if kind == "mask":
         kind, class_id, mask = _of_mask(_mask(entry.get("runs"), asked, request), asked)
     given = Given(
-        _uuid(entry.get("uuid")), asked.image, asked.region, who, time.time(),
-        _number(entry.get("seconds"), _MOST_SECONDS), _clicks(entry.get("clicks")), kind, class_id, mask,
-        None if entry.get("replaces") is None else _uuid(entry["replaces"]), "page",
-    )  # fmt: skip
+        _uuid(entry.get("uuid")),
+        asked.image,
+        asked.region,
+        who,
+        time.time(),
+        _number(entry.get("seconds"), _MOST_SECONDS),
+        _clicks(entry.get("clicks")),
+        kind,
+        class_id,
+        mask,
+        None if entry.get("replaces") is None else _uuid(entry["replaces"]),
+        "page",
+    )
     return Sent(given, role)
 
 

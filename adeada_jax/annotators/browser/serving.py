@@ -75,9 +75,15 @@ def serve(workdir: str | Path, place: Place) -> None:
         if place.opens:
             webbrowser.open_new_tab(link)
         config = uvicorn.Config(
-            server, log_level="warning", access_log=False, ssl_certfile=place.cert, ssl_keyfile=place.key,
-            timeout_graceful_shutdown=3, server_header=False, lifespan="off",
-        )  # fmt: skip
+            server,
+            log_level="warning",
+            access_log=False,
+            ssl_certfile=place.cert,
+            ssl_keyfile=place.key,
+            timeout_graceful_shutdown=3,
+            server_header=False,
+            lifespan="off",
+        )
         uvicorn.Server(config).run(sockets=[listener])
 
 

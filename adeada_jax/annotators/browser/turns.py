@@ -34,9 +34,14 @@ def is_doubled(request: AskedRound, key: Key, share: float) -> bool:
 
 
 def turns_of(
-    who: str, request: AskedRound, state: State, disputed: Mapping[Key, tuple[Given, Given]], share: float,
-    others: Mapping[Key, str], people: Set[str],
-) -> Iterator[Turn]:  # fmt: skip
+    who: str,
+    request: AskedRound,
+    state: State,
+    disputed: Mapping[Key, tuple[Given, Given]],
+    share: float,
+    others: Mapping[Key, str],
+    people: Set[str],
+) -> Iterator[Turn]:
     """What a person can do, the best first.
 
     Args:
@@ -49,8 +54,11 @@ def turns_of(
       people: everybody who is at work.
     """
     undecided = {_key(one) for _, one in state.opinions if one.who == who and one.kind == "unsure"}
-    looks = [Turn(request.by_key[key], "third", pair) for key, pair in disputed.items()
-             if _is_free(who, key, pair, others) and key not in undecided]  # fmt: skip
+    looks = [
+        Turn(request.by_key[key], "third", pair)
+        for key, pair in disputed.items()
+        if _is_free(who, key, pair, others) and key not in undecided
+    ]
     yield from (turn for turn in looks if who not in {given.who for given in turn.given})
     seen_twice = {_key(one) for _, one in state.opinions}
     for key, first in state.settled.items():

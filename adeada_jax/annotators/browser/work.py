@@ -91,18 +91,31 @@ class Work:
             round = self._now()
             if round is None:
                 return {
-                    "me": who, "request": None, "requests": [], "people": people, "situation": "nothing",
-                }  # fmt: skip
+                    "me": who,
+                    "request": None,
+                    "requests": [],
+                    "people": people,
+                    "situation": "nothing",
+                }
             request, state = round.request, round.state()
             left, seconds = state.unanswered(request.keys), _median_seconds(round.rows)
-            classes = [{"name": name, "color": color} for name, color in
-                       zip(request.class_names, request.palette.tolist(), strict=True)]  # fmt: skip
+            classes = [
+                {"name": name, "color": color}
+                for name, color in zip(request.class_names, request.palette.tolist(), strict=True)
+            ]
             return {
-                "me": who, "request": request.id, "requests": list(self._rounds),
-                "round": request.round, "title": round.open.title,
-                "classes": classes, "regions": len(request.regions),
-                "answered": len(state.settled) - state.refused, "refused": state.refused,
-                "unsure": len(state.unsure), "open": len(left), "people": people,
+                "me": who,
+                "request": request.id,
+                "requests": list(self._rounds),
+                "round": request.round,
+                "title": round.open.title,
+                "classes": classes,
+                "regions": len(request.regions),
+                "answered": len(state.settled) - state.refused,
+                "refused": state.refused,
+                "unsure": len(state.unsure),
+                "open": len(left),
+                "people": people,
                 "for_others": waiting_for_others(who, request, state),
                 "disputed": len(round.disputes(state)),
                 "pixels": sum(asked.pixels for asked in request.regions),
@@ -110,7 +123,7 @@ class Work:
                 "median_seconds": seconds,
                 "seconds_left": None if seconds is None else seconds * len(left) / max(len(people), 1),
                 "situation": _situation(round, state),
-            }  # fmt: skip
+            }
 
     def tasks(self, who: str, id: str, page: str, held: Sequence[Key], count: int) -> list[dict[str, Any]]:
         """New regions for a person's tab, which keeps those of `held` that are still its own."""
@@ -119,9 +132,12 @@ class Work:
             round = self._of(id)
             state = round.state()
             others = round.leases.of_others(page)
-            turns = {(turn.asked.image, turn.asked.region): turn for turn in
-                     turns_of(who, round.request, state, round.disputes(state), self.share, others,
-                              self._at_work())}  # fmt: skip
+            turns = {
+                (turn.asked.image, turn.asked.region): turn
+                for turn in turns_of(
+                    who, round.request, state, round.disputes(state), self.share, others, self._at_work()
+                )
+            }
             if not round.request.round and round.open.gone_on:
                 turns = {}
             kept = [key for key in held if key in turns]
@@ -297,10 +313,13 @@ def _described(request: AskedRound, asked: Asked) -> dict[str, Any]:
     """A region as the page takes it."""
     copy = request.images[asked.image]
     return {
-        "image": asked.image, "number": list(request.images).index(asked.image),
-        "size": [copy.width, copy.height], **shape_of(asked), "suggestion": asked.suggestion,
+        "image": asked.image,
+        "number": list(request.images).index(asked.image),
+        "size": [copy.width, copy.height],
+        **shape_of(asked),
+        "suggestion": asked.suggestion,
         "probability": asked.probability,
-    }  # fmt: skip
+    }
 
 
 def _is_correctable(given: Given, state: State, opinions: set[str]) -> bool:

@@ -59,10 +59,15 @@ def about() -> dict[str, Any]:
             versions[name] = importlib.metadata.version(name)
     memory = (device.memory_stats() or {}).get("bytes_limit")
     return {
-        "device": device.device_kind, "platform": device.platform, "devices": jax.local_device_count(),
-        "memory_limit": memory, "cores": os.cpu_count(), "python": platform.python_version(),
-        "versions": versions, "driver": _driver(),
-    }  # fmt: skip
+        "device": device.device_kind,
+        "platform": device.platform,
+        "devices": jax.local_device_count(),
+        "memory_limit": memory,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": versions,
+        "driver": _driver(),
+    }
 
 
 def _driver() -> str | None:
@@ -137,6 +142,9 @@ def transfers(size: int) -> dict[str, Any]:
     jax.block_until_ready(fresh)
     down = median_seconds(fetch, repeat=repeat)
     return {
-        "bytes": size, "to_device_seconds": up, "to_host_seconds": down,
-        "to_device_bytes_a_second": size / up, "to_host_bytes_a_second": size / down,
-    }  # fmt: skip
+        "bytes": size,
+        "to_device_seconds": up,
+        "to_host_seconds": down,
+        "to_device_bytes_a_second": size / up,
+        "to_host_bytes_a_second": size / down,
+    }

@@ -47,9 +47,13 @@ def measure(ledger: Ledger) -> None:
     problem = found.get("problem")
     if problem is None:
         return
-    ledger.note(regions=[len(c) for c in problem.classes], mixtures=len(problem.jobs),
-                components=2 * int(problem.components.sum()), dim=problem.features[0].shape[1],
-                full_iteration_flops=sum(problem.flops(*job) for job in problem.jobs))  # fmt: skip
+    ledger.note(
+        regions=[len(c) for c in problem.classes],
+        mixtures=len(problem.jobs),
+        components=2 * int(problem.components.sum()),
+        dim=problem.features[0].shape[1],
+        full_iteration_flops=sum(problem.flops(*job) for job in problem.jobs),
+    )
     problem.save(ledger.scratch)
     ledger.row("fit", "2 iterations, compiling", lambda: keep("first", fit, problem, np.float32, 2))
     ledger.row("fit", "float32", lambda: keep("fitted", fit, problem, np.float32, 200))
@@ -162,8 +166,16 @@ def fit(
             phases.append(clock.take())
 
     begin = time.perf_counter()
-    mixtures = em.fit(samples, components, Options(), generators, tol=1e-3, max_iter=iterations,
-                      starts=starts, report=report)  # fmt: skip
+    mixtures = em.fit(
+        samples,
+        components,
+        Options(),
+        generators,
+        tol=1e-3,
+        max_iter=iterations,
+        starts=starts,
+        report=report,
+    )
     end = time.perf_counter()
     # The first mark is after the checks and the centres, the second after the samples' way to the device, the
     # start and the first iteration. On an accelerator all mixtures are one group, so there is one start.
@@ -277,29 +289,35 @@ def errors(problem: Problem, mixtures: list[Mixture]) -> dict[str, Any]:
         if len(pi) > 2:
             correlations.append(float(spearmanr(pi, exact).statistic))
     values |= {
-        "log_density_error_nats": largest, "log_likelihood_relative_error": worst,
-        "pi_error_nats": max(pi_errors), "pi_lowest_rank_correlation": min(correlations),
-    }  # fmt: skip
+        "log_density_error_nats": largest,
+        "log_likelihood_relative_error": worst,
+        "pi_error_nats": max(pi_errors),
+        "pi_lowest_rank_correlation": min(correlations),
+    }
     return values
 
 
 def differences(problem: Problem, found: dict[str, Any]) -> dict[str, Any]:
     """Of two fits from one start, in float32 and float64: log-likelihoods, iterations, pi."""
-    pairs = [(a, b) for a, b in zip(found["fitted"], found["wide"], strict=True)
-             if a.status == b.status == FITTED]  # fmt: skip
+    pairs = [
+        (a, b) for a, b in zip(found["fitted"], found["wide"], strict=True) if a.status == b.status == FITTED
+    ]
     losses = [(b.log_likelihood - a.log_likelihood) / abs(b.log_likelihood) for a, b in pairs]
     half = len(problem.jobs) // 2
     targets = [problem.samples(*job) for job in problem.jobs[half:]]
     values = {
-        "largest_loss": max(losses), "largest_gain": -min(losses),
+        "largest_loss": max(losses),
+        "largest_gain": -min(losses),
         "other_iterations": sum(a.n_iter != b.n_iter for a, b in pairs),
-    }  # fmt: skip
+    }
     pis = []
     for name in ("fitted", "wide"):
         mixtures = found[name]
         under = score_mixtures(mixtures[:half], targets)
-        own = [m.log_densities if m.log_densities is not None else np.full(len(s), np.nan)
-               for m, s in zip(mixtures[half:], targets, strict=True)]  # fmt: skip
+        own = [
+            m.log_densities if m.log_densities is not None else np.full(len(s), np.nan)
+            for m, s in zip(mixtures[half:], targets, strict=True)
+        ]
         pis.append([o - u for o, u in zip(own, under, strict=True)])
     known = [(a, b) for a, b in zip(*pis, strict=True) if np.isfinite(a).all() and len(a) > 2]
     values["pi_largest_difference_nats"] = max(float(np.abs(a - b).max()) for a, b in known)

@@ -28,8 +28,11 @@ def measure(ledger: Ledger) -> None:
     if (ledger.scratch / "problem.json").exists():
         problem = Problem.load(ledger.scratch)
         for name, contender in {"scikit-learn on torch": scikit_torch, "torchgmm": torchgmm}.items():
-            ledger.row("the preset's mixtures one after another, an iteration", name,
-                       partial(one_by_one, ledger, problem, contender))  # fmt: skip
+            ledger.row(
+                "the preset's mixtures one after another, an iteration",
+                name,
+                partial(one_by_one, ledger, problem, contender),
+            )
     one_mixture(ledger)
 
 
@@ -47,8 +50,14 @@ def one_by_one(ledger: Ledger, problem: Problem, contender: Callable[..., dict[s
         if ledger.left() <= end:
             break
     whole = sum(problem.flops(*job) for job in jobs)
-    return {"seconds": seconds, "mixtures": done, "of_mixtures": len(jobs), "flops": flops,
-            "of_preset_flops": flops / whole, "device": found["device"]}  # fmt: skip
+    return {
+        "seconds": seconds,
+        "mixtures": done,
+        "of_mixtures": len(jobs),
+        "flops": flops,
+        "of_preset_flops": flops / whole,
+        "device": found["device"],
+    }
 
 
 def one_mixture(ledger: Ledger) -> None:
@@ -93,11 +102,15 @@ def ours(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
             times.append(timed(step)[0])
             flops.append(engine.work.flops - before)
     return {
-        "seconds": float(np.median(times)), "log_likelihood": bounds[-1], "flops": float(np.median(flops)),
+        "seconds": float(np.median(times)),
+        "log_likelihood": bounds[-1],
+        "flops": float(np.median(flops)),
         "of_full_flops": float(np.median(flops)) / _full(features, start),
-        "start_compiling_seconds": compiling, "smallest_cluster": int(start.sum(0).min()),
-        "failed": int(np.asarray(engine.parts.failed).sum()), "log_likelihoods": bounds,
-    }  # fmt: skip
+        "start_compiling_seconds": compiling,
+        "smallest_cluster": int(start.sum(0).min()),
+        "failed": int(np.asarray(engine.parts.failed).sum()),
+        "log_likelihoods": bounds,
+    }
 
 
 def _full(features: Any, start: Any) -> float:
@@ -116,8 +129,12 @@ def plain(features: np.ndarray, start: np.ndarray, precision: str = "highest") -
 
     compiling, _ = timed(step)
     seconds = median_seconds(step, repeat=_STEPS)
-    return {"seconds": seconds, "log_likelihood": float(bounds[-1]), "flops": _full(features, start),
-            "compiling_seconds": compiling}  # fmt: skip
+    return {
+        "seconds": seconds,
+        "log_likelihood": float(bounds[-1]),
+        "flops": _full(features, start),
+        "compiling_seconds": compiling,
+    }
 
 
 def scikit_numpy(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
@@ -175,11 +192,22 @@ def torchgmm(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
     rows = torch.from_numpy(features)
 
     def fit(iterations: int) -> Any:
-        trainer = {"max_epochs": iterations, "accelerator": device, "devices": 1, "logger": False,
-                   "enable_progress_bar": False, "enable_model_summary": False,
-                   "enable_checkpointing": False}  # fmt: skip
-        model = GaussianMixture(start.shape[1], covariance_type="full", convergence_tolerance=0.0,
-                                covariance_regularization=1e-6, trainer_params=trainer)  # fmt: skip
+        trainer = {
+            "max_epochs": iterations,
+            "accelerator": device,
+            "devices": 1,
+            "logger": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "enable_checkpointing": False,
+        }
+        model = GaussianMixture(
+            start.shape[1],
+            covariance_type="full",
+            convergence_tolerance=0.0,
+            covariance_regularization=1e-6,
+            trainer_params=trainer,
+        )
         torch.manual_seed(0)
         model.fit(rows)
         return model
@@ -189,8 +217,12 @@ def torchgmm(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
         fit(1)
         short, _ = timed(lambda: [fit(1), None][1])
         long, _ = timed(lambda: [fit(1 + _STEPS), None][1])
-    found = {"seconds": (long - short) / _STEPS, "fit_of_one_seconds": short, "device": device,
-             "flops": _full(features, start)}  # fmt: skip
+    found = {
+        "seconds": (long - short) / _STEPS,
+        "fit_of_one_seconds": short,
+        "device": device,
+        "flops": _full(features, start),
+    }
     _release(torch)
     return found
 

@@ -7,8 +7,13 @@ from typing import Any
 from adeada_jax.evaluation.tables import markdown
 
 # What a share of the device's rates is taken of: by stage of EM the row of the products' rates.
-_PRODUCTS = {"tails": "float32 highest", "heads": "float32 highest", "centres": "float32 highest",
-             "moments": "float64", "factors": "float64"}  # fmt: skip
+_PRODUCTS = {
+    "tails": "float32 highest",
+    "heads": "float32 highest",
+    "centres": "float32 highest",
+    "moments": "float64",
+    "factors": "float64",
+}
 # Stages that are sums, or whose bytes go between host and device.
 _NO_FLOOR = ("all", "device to host")
 
@@ -76,9 +81,11 @@ def _sum_floors(rows: list[dict[str, Any]]) -> None:
 def _table(kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """A table of all columns that any of the rows has; lists stay in the JSON."""
     columns = dict.fromkeys(
-        key for row in rows for key, value in row.items()
+        key
+        for row in rows
+        for key, value in row.items()
         if key not in ("kind", "name") and not isinstance(value, list | dict)
-    )  # fmt: skip
+    )
     cells = [[str(row["name"]), *(_cell(row.get(column)) for column in columns)] for row in rows]
     return markdown([kind, *(column.replace("_", " ") for column in columns)], cells)
 

@@ -102,8 +102,9 @@ def summarise(events: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], list[di
     """
     events = list(events)
     processes = {e["pid"]: e["args"].get("name", "") for e in events if e.get("name") == "process_name"}
-    threads = {(e["pid"], e.get("tid")): e["args"].get("name", "")
-               for e in events if e.get("name") == "thread_name"}  # fmt: skip
+    threads = {
+        (e["pid"], e.get("tid")): e["args"].get("name", "") for e in events if e.get("name") == "thread_name"
+    }
     complete = [e for e in events if e.get("ph") == "X" and e.get("dur", 0) > 0]
 
     def on_device(event: dict[str, Any]) -> bool:
@@ -125,12 +126,23 @@ def summarise(events: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], list[di
         times[event["name"]].append(event["dur"])
     total = sum(map(sum, times.values()))
     longest = sorted(times, key=lambda name: -sum(times[name]))[:_LONGEST]
-    rows = [{"kernel": name[:120], "calls": len(times[name]), "seconds": sum(times[name]) / 1e6,
-             "share": sum(times[name]) / total} for name in longest]  # fmt: skip
+    rows = [
+        {
+            "kernel": name[:120],
+            "calls": len(times[name]),
+            "seconds": sum(times[name]) / 1e6,
+            "share": sum(times[name]) / total,
+        }
+        for name in longest
+    ]
     values = {
-        "where": where, "kernels": len(kernels), "names": len(times), "busy_seconds": busy / 1e6,
-        "span_seconds": span / 1e6, "idle_within_span": 1 - busy / span if span else None,
-    }  # fmt: skip
+        "where": where,
+        "kernels": len(kernels),
+        "names": len(times),
+        "busy_seconds": busy / 1e6,
+        "span_seconds": span / 1e6,
+        "idle_within_span": 1 - busy / span if span else None,
+    }
     return values, rows
 
 

@@ -19,8 +19,14 @@ from adeada_jax.training.supervised import supervised_step
 
 CLASSES, RATE, STRIDE = 19, 2.5e-4, 16
 # The paper's, as `config.paper_defaults` has them.
-OPTIONS = {"momentum": 0.9, "weight_decay": 5e-4, "decay_power": 0.9, "end_learning_rate": 1e-6,
-           "head_multiplier": 10.0, "clip_norm": 0.0}  # fmt: skip
+OPTIONS = {
+    "momentum": 0.9,
+    "weight_decay": 5e-4,
+    "decay_power": 0.9,
+    "end_learning_rate": 1e-6,
+    "head_multiplier": 10.0,
+    "clip_norm": 0.0,
+}
 ADVERSARIAL_WEIGHT = 0.0005
 
 
@@ -97,8 +103,10 @@ def compile_case(case: Case, weights: tuple[Any, Any] | None = None) -> Compiled
 def _memory(compiled: Any) -> dict[str, int] | None:
     try:
         planned = compiled.memory_analysis()
-        sizes = {name: int(getattr(planned, f"{name}_size_in_bytes"))
-                 for name in ("argument", "output", "alias", "temp")}  # fmt: skip
+        sizes = {
+            name: int(getattr(planned, f"{name}_size_in_bytes"))
+            for name in ("argument", "output", "alias", "temp")
+        }
     except Exception:  # not every backend says
         return None
     sizes["all"] = sizes["argument"] + sizes["output"] - sizes["alias"] + sizes["temp"]
@@ -124,9 +132,13 @@ def _training(case: Case, weights: tuple[Any, Any] | None) -> tuple[Any, Callabl
         discriminator = Discriminator(CLASSES, dtype=case.dtype)
         of_discriminator = optimizers.discriminator_optimizer(OPTIONS, learning_rate=RATE, steps=100_000)
         step = adversarial_step(
-            segmenter.apply, discriminator.apply, optimizer, of_discriminator,
-            adversarial_weight=ADVERSARIAL_WEIGHT, parts=case.parts,
-        )  # fmt: skip
+            segmenter.apply,
+            discriminator.apply,
+            optimizer,
+            of_discriminator,
+            adversarial_weight=ADVERSARIAL_WEIGHT,
+            parts=case.parts,
+        )
 
     def state() -> Any:
         first = create_train_state(params, stats, optimizer)

@@ -131,7 +131,9 @@ def against(expected_file: Path, found_file: Path) -> dict[str, Any]:
     away = np.abs(found["density"] - expected["density"])
     differing = sorted(own ^ other)
     values: dict[str, Any] = {
-        "bought": len(own), "bought_by_cpu": len(other), "differing": len(differing),
+        "bought": len(own),
+        "bought_by_cpu": len(other),
+        "differing": len(differing),
         "same_order": bool(np.array_equal(found["picked"], expected["picked"])),
         "classes_differing": int(np.sum(classes != others)),
         "features_error": _relative(found["features"], expected["features"]),
@@ -139,7 +141,7 @@ def against(expected_file: Path, found_file: Path) -> dict[str, Any]:
         "pi_largest_difference_nats": float(away[known].max()) if known.any() else None,
         "pi_median_difference_nats": float(np.median(away[known])) if known.any() else None,
         "differing_regions": [_region(i, found, expected, own) for i in differing[:40]],
-    }  # fmt: skip
+    }
     weights = [name for name in expected.files if name.startswith("weights") and name in found.files]
     if weights:
         values["weights_error"] = max(_relative(found[name], expected[name]) for name in weights)

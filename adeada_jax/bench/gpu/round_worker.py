@@ -26,8 +26,14 @@ from adeada_jax.training.supervised import supervised_step
 
 HEIGHT, WIDTH, CLASSES, BATCH, BUDGET = 96, 192, 19, 4, 0.02
 # As configs/toy.py has them.
-OPTIONS = {"momentum": 0.9, "weight_decay": 5e-4, "decay_power": 0.9, "end_learning_rate": 1e-6,
-           "head_multiplier": 1.0, "clip_norm": 0.0}  # fmt: skip
+OPTIONS = {
+    "momentum": 0.9,
+    "weight_decay": 5e-4,
+    "decay_power": 0.9,
+    "end_learning_rate": 1e-6,
+    "head_multiplier": 1.0,
+    "clip_norm": 0.0,
+}
 RATE, RISE = 0.02, 20
 
 
@@ -49,8 +55,13 @@ class Streets:
 
 def make_segmenter() -> Segmenter:
     """The toy's network."""
-    return Segmenter("deeplabv3plus", backbone="resnet18_half", num_classes=CLASSES, freeze_batch_norm=False,
-                     axis_name=parallel.AXIS)  # fmt: skip
+    return Segmenter(
+        "deeplabv3plus",
+        backbone="resnet18_half",
+        num_classes=CLASSES,
+        freeze_batch_norm=False,
+        axis_name=parallel.AXIS,
+    )
 
 
 class Trainer:
@@ -83,8 +94,11 @@ class Trainer:
             loss = float(losses["loss"])
             times.append(time.perf_counter() - begin)
         weights = jax.device_get((state.params, state.batch_stats))
-        return weights, {"first_step_seconds": times[0], "step_seconds": float(np.median(times[1:])),
-                         "loss": loss}  # fmt: skip
+        return weights, {
+            "first_step_seconds": times[0],
+            "step_seconds": float(np.median(times[1:])),
+            "loss": loss,
+        }
 
 
 def select(weights: tuple[Any, Any], domains: Mapping[str, Streets]) -> dict[str, np.ndarray]:
@@ -94,13 +108,22 @@ def select(weights: tuple[Any, Any], domains: Mapping[str, Streets]) -> dict[str
         infer_regions(segmenter, *weights, domains[name], height=HEIGHT, width=WIDTH, batch_size=8)
         for name in ("rendered", "filmed")
     )
-    found = density_difference(target["features"], target.classes, source["features"], source.classes,
-                               density=Gmm(), num_classes=CLASSES)  # fmt: skip
+    found = density_difference(
+        target["features"],
+        target.classes,
+        source["features"],
+        source.classes,
+        density=Gmm(),
+        num_classes=CLASSES,
+    )
     target = target.with_columns(density=found.importance)
     picks = Adeada().select(target, Request(1, target.budget(BUDGET), 0)).picks
-    return {**_columns(target), "source_features": source["features"],
-            "picked": np.array([pick.index for pick in picks], np.int64),
-            "by_density": np.array([pick.method == "density" for pick in picks], bool)}  # fmt: skip
+    return {
+        **_columns(target),
+        "source_features": source["features"],
+        "picked": np.array([pick.index for pick in picks], np.int64),
+        "by_density": np.array([pick.method == "density" for pick in picks], bool),
+    }
 
 
 def _columns(table: Regions) -> dict[str, np.ndarray]:
@@ -110,8 +133,10 @@ def _columns(table: Regions) -> dict[str, np.ndarray]:
 
 def flat(weights: Any) -> dict[str, np.ndarray]:
     """Arrays of a pytree by path."""
-    return {f"weights{jax.tree_util.keystr(path)}": np.asarray(leaf)
-            for path, leaf in jax.tree_util.tree_leaves_with_path(weights)}  # fmt: skip
+    return {
+        f"weights{jax.tree_util.keystr(path)}": np.asarray(leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(weights)
+    }
 
 
 def unflat(arrays: Mapping[str, np.ndarray], like: Any) -> Any:

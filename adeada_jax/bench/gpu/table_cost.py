@@ -103,8 +103,9 @@ def tables(source: InMemory, model: str, backbone: str, dtype: str, batch: int) 
     weights = jax.device_put(segmenter.init(0), jax.local_devices()[0])
     height, width = source.regions.shape
     params, batch_stats = weights
-    infer = partial(inference.infer_regions, segmenter, params, batch_stats, height=height, width=width,
-                    batch_size=batch)  # fmt: skip
+    infer = partial(
+        inference.infer_regions, segmenter, params, batch_stats, height=height, width=width, batch_size=batch
+    )
     first, _ = timed(lambda: infer(InMemory(source.images, source.regions, batch)).pixels)
     seconds, found = timed(lambda: [infer(source)])
     measure_batch = inference.make_measure(segmenter)
@@ -112,9 +113,13 @@ def tables(source: InMemory, model: str, backbone: str, dtype: str, batch: int) 
     maps = jax.device_put(np.repeat(source.regions[None], batch, axis=0))
     bucket = -(-REGIONS // inference.REGION_BUCKET) * inference.REGION_BUCKET
     program = median_seconds(lambda: measure_batch(*weights, None, images, maps, num_regions=bucket))
-    return {"images_a_second": len(source) / seconds, "program_images_a_second": batch / program,
-            "first_seconds": first, "regions": len(found[0]),
-            "finite": bool(np.isfinite(found[0]["features"]).all())}  # fmt: skip
+    return {
+        "images_a_second": len(source) / seconds,
+        "program_images_a_second": batch / program,
+        "first_seconds": first,
+        "regions": len(found[0]),
+        "finite": bool(np.isfinite(found[0]["features"]).all()),
+    }
 
 
 def _upsampled(features: jax.Array, regions: jax.Array) -> jax.Array:

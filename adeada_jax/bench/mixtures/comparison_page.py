@@ -89,8 +89,10 @@ def as_table(rows: list[dict[str, Any]]) -> str:
         padded = [c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
         lines.append("  ".join(padded))
     lines.insert(1, "-" * len(lines[0]))
-    lines.append("* of the 4 N K D^2 FLOPs that an iteration done in full would take; loss, pi and bought: "
-                 f"against {REFERENCE}")  # fmt: skip
+    lines.append(
+        "* of the 4 N K D^2 FLOPs that an iteration done in full would take; loss, pi and bought: "
+        f"against {REFERENCE}"
+    )
     return "\n".join(line.rstrip() for line in lines)
 
 

@@ -21,9 +21,14 @@ Result = dict[str, Any]
 
 
 def points(
-    *, stages: Sequence[str], devices: Sequence[int], batches: Sequence[int], regions: int,
-    dtypes: Sequence[str], **common: Any,
-) -> Iterator[Point]:  # fmt: skip
+    *,
+    stages: Sequence[str],
+    devices: Sequence[int],
+    batches: Sequence[int],
+    regions: int,
+    dtypes: Sequence[str],
+    **common: Any,
+) -> Iterator[Point]:
     """All points: each batch over all devices (strong) or a device (weak); of densities, `regions`."""
     for stage in stages:
         density = stage == "density"
@@ -55,8 +60,10 @@ def measure(point: Point, *, simulate: bool) -> Result:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(visible[: point.devices])
     done = subprocess.run(
         [sys.executable, "-m", "adeada_jax.bench.scaling.point_worker", json.dumps(asdict(point))],
-        env=environment, capture_output=True, encoding="utf-8",
-    )  # fmt: skip
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+    )
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.strip()] or [f"status {done.returncode}"]
         return {**asdict(point), "error": said[-1]}
@@ -99,8 +106,20 @@ def share_of_peak(result: Mapping[str, Any]) -> float | None:
     return result["flops"] / result["seconds"] / result["peak"]
 
 
-_COLUMNS = ("stage", "dtype", "scaling", "n", "batch", "s/step", "1/s", "eff.", "compile", "GB", "peak",
-            "TFLOP/s")  # fmt: skip
+_COLUMNS = (
+    "stage",
+    "dtype",
+    "scaling",
+    "n",
+    "batch",
+    "s/step",
+    "1/s",
+    "eff.",
+    "compile",
+    "GB",
+    "peak",
+    "TFLOP/s",
+)
 LEGEND = (
     "n devices; batch in all; 1/s images (of density, regions) a second; eff. the rate a device over that "
     "of the fewest devices; compile in seconds; GB at most, of the device or the process; peak and TFLOP/s "
@@ -118,11 +137,18 @@ def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
             continue
         share = share_of_peak(result)
         speed = result["flops"] / result["seconds"] / 1e12 if result["flops"] else None
-        cells.append((
-            *name, f"{result['seconds']:.3f}", f"{result['rate']:.1f}", f"{result['efficiency']:.2f}",
-            f"{result['compile_seconds']:.1f}", f"{result['memory'] / 1e9:.1f}",
-            "" if share is None else f"{100 * share:.0f} %", "" if speed is None else f"{speed:.3f}",
-        ))  # fmt: skip
+        cells.append(
+            (
+                *name,
+                f"{result['seconds']:.3f}",
+                f"{result['rate']:.1f}",
+                f"{result['efficiency']:.2f}",
+                f"{result['compile_seconds']:.1f}",
+                f"{result['memory'] / 1e9:.1f}",
+                "" if share is None else f"{100 * share:.0f} %",
+                "" if speed is None else f"{speed:.3f}",
+            )
+        )
     return cells
 
 

@@ -64,9 +64,13 @@ def make_workload(point: Point) -> Workload:
     if point.stage == "density":
         return _density(point)
     segmenter = Segmenter(
-        point.model, backbone=point.backbone, num_classes=_CLASSES, dtype=point.dtype,
-        freeze_batch_norm=point.freeze_batch_norm, axis_name=parallel.AXIS,
-    )  # fmt: skip
+        point.model,
+        backbone=point.backbone,
+        num_classes=_CLASSES,
+        dtype=point.dtype,
+        freeze_batch_norm=point.freeze_batch_norm,
+        axis_name=parallel.AXIS,
+    )
     rng = np.random.default_rng(0)
     size = (point.batch, point.height, point.width)
     images = rng.integers(0, 256, (*size, 3)).astype(np.uint8)
@@ -96,9 +100,12 @@ def _warmup(segmenter: Segmenter, batch: dict[str, np.ndarray], dtype: str) -> W
         steps=options.warmup.steps,
     )
     step = adversarial_step(
-        segmenter.apply, discriminator.apply, optimizer, discriminator_optimizer,
+        segmenter.apply,
+        discriminator.apply,
+        optimizer,
+        discriminator_optimizer,
         adversarial_weight=options.warmup.adversarial_weight,
-    )  # fmt: skip
+    )
     state = create_train_state(*segmenter.init(0), optimizer)
     return _training(
         parallel.parallelize(step),

@@ -46,9 +46,15 @@ class Cityscapes:
             splits[split], missing = pair(_without_city(images), _without_city(labels))
             problems += missing if labels or not images else [_no_labels(root / "gtFine" / split)]
         return Content(
-            title="Cityscapes", source_dir=Path(source_dir), splits=splits, read_label=_LABELS,
-            class_names=CLASS_NAMES, palette=PALETTE, expected=_SPLITS, problems=tuple(problems),
-        )  # fmt: skip
+            title="Cityscapes",
+            source_dir=Path(source_dir),
+            splits=splits,
+            read_label=_LABELS,
+            class_names=CLASS_NAMES,
+            palette=PALETTE,
+            expected=_SPLITS,
+            problems=tuple(problems),
+        )
 
 
 def _no_labels(directory: Path) -> str:

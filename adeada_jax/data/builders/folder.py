@@ -16,9 +16,19 @@ _IMAGES = (".png", ".jpg", ".jpeg")
 _SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 # Names of the folder of labels, in any case.
 _LABELS = (
-    "labels", "label", "masks", "mask", "annotations", "annotation", "gt", "ground_truth", "groundtruth",
-    "segmentation", "segmentations", "segmentationclass",
-)  # fmt: skip
+    "labels",
+    "label",
+    "masks",
+    "mask",
+    "annotations",
+    "annotation",
+    "gt",
+    "ground_truth",
+    "groundtruth",
+    "segmentation",
+    "segmentations",
+    "segmentationclass",
+)
 
 
 class Folder:
@@ -56,13 +66,18 @@ class Folder:
         if labels and labelled and not classes:
             problems.insert(0, _unexplained(labels))
         return Content(
-            title="folder", source_dir=Path(source_dir), splits=splits,
-            read_label=_reader(classes, labelled), class_names=classes.names if classes else (),
-            palette=classes.palette if classes else np.zeros((0, 3), np.uint8), expected={},
-            problems=tuple(problems), notes=(*_label_notes(labels, labelled), *_partly(splits), *unused),
+            title="folder",
+            source_dir=Path(source_dir),
+            splits=splits,
+            read_label=_reader(classes, labelled),
+            class_names=classes.names if classes else (),
+            palette=classes.palette if classes else np.zeros((0, 3), np.uint8),
+            expected={},
+            problems=tuple(problems),
+            notes=(*_label_notes(labels, labelled), *_partly(splits), *unused),
             others=tuple(root / name for name in NAMES if (root / name).is_file()),
             ids_given=classes.ids_given if classes else False,
-        )  # fmt: skip
+        )
 
 
 def _places(images: Path) -> dict[str, Path]:

@@ -52,11 +52,15 @@ class FilesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
     def _info(self) -> tfds.core.DatasetInfo:
         content = self.content
         return base.dataset_info(
-            self, description=content.title, class_names=content.class_names, palette=content.palette,
-            source_dir=str(content.source_dir.resolve()), unlabelled=[
+            self,
+            description=content.title,
+            class_names=content.class_names,
+            palette=content.palette,
+            source_dir=str(content.source_dir.resolve()),
+            unlabelled=[
                 split for split, items in content.splits.items() if not any(item.label for item in items)
             ],
-        )  # fmt: skip
+        )
 
     def _shard_iterators_per_split(
         self, dl_manager: tfds.download.DownloadManager
@@ -95,9 +99,17 @@ def builder_of(data_set: DataSet) -> type[FilesBuilder]:
 
 
 def prepare(
-    data_set: DataSet, content: Content, data_dir: Path, *, staging: Path, parts: Path, former: Path,
-    jobs: int | None, beam_options: Sequence[str] | None, bar: Bar,
-) -> Path:  # fmt: skip
+    data_set: DataSet,
+    content: Content,
+    data_dir: Path,
+    *,
+    staging: Path,
+    parts: Path,
+    former: Path,
+    jobs: int | None,
+    beam_options: Sequence[str] | None,
+    bar: Bar,
+) -> Path:
     """Checks what lies on disk, makes the labels and writes the records.
 
     Args:

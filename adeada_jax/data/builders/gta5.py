@@ -36,7 +36,13 @@ class Gta5:
         root = find_root("GTA5", source_dir, ("images", "labels"))
         items, problems = pair(find_files(root / "images", (".png",)), find_files(root / "labels", (".png",)))
         return Content(
-            title="GTA5", source_dir=Path(source_dir), splits={"train": items}, read_label=_LABELS,
-            class_names=CLASS_NAMES, palette=PALETTE, expected={"train": 24966}, problems=tuple(problems),
+            title="GTA5",
+            source_dir=Path(source_dir),
+            splits={"train": items},
+            read_label=_LABELS,
+            class_names=CLASS_NAMES,
+            palette=PALETTE,
+            expected={"train": 24966},
+            problems=tuple(problems),
             drop_mismatched=True,
-        )  # fmt: skip
+        )

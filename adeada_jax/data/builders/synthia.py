@@ -37,6 +37,12 @@ class Synthia:
         root = find_root("SYNTHIA", source_dir, ("RGB", "GT/LABELS"), inside="RAND_CITYSCAPES")
         items, problems = pair(find_files(root / "RGB", (".png",)), find_files(root / "GT/LABELS", (".png",)))
         return Content(
-            title="SYNTHIA", source_dir=Path(source_dir), splits={"train": items}, read_label=_LABELS,
-            class_names=CLASS_NAMES, palette=PALETTE, expected={"train": 9400}, problems=tuple(problems),
-        )  # fmt: skip
+            title="SYNTHIA",
+            source_dir=Path(source_dir),
+            splits={"train": items},
+            read_label=_LABELS,
+            class_names=CLASS_NAMES,
+            palette=PALETTE,
+            expected={"train": 9400},
+            problems=tuple(problems),
+        )

@@ -17,9 +17,13 @@ from adeada_jax.errors import InputError
 
 
 def dataset_info(
-    builder: tfds.core.DatasetBuilder, *, description: str, class_names: tuple[str, ...],
-    palette: np.ndarray, **metadata: Any,
-) -> tfds.core.DatasetInfo:  # fmt: skip
+    builder: tfds.core.DatasetBuilder,
+    *,
+    description: str,
+    class_names: tuple[str, ...],
+    palette: np.ndarray,
+    **metadata: Any,
+) -> tfds.core.DatasetInfo:
     """The `DatasetInfo` of a builder: records of `name`, `image` and `label`.
 
     The metadata holds class names, palette and what else is given, and, once generated, of each split in the

@@ -78,9 +78,15 @@ def write_toy_streets(domain: str, data_dir: Path, progress: bool, **options: An
 
 
 def write_from_files(
-    data_set: DataSet, directory: Path, data_dir: Path, progress: bool, *,
-    source_dir: str | Path = "", jobs: int | None = None, beam_options: Sequence[str] | None = None,
-) -> None:  # fmt: skip
+    data_set: DataSet,
+    directory: Path,
+    data_dir: Path,
+    progress: bool,
+    *,
+    source_dir: str | Path = "",
+    jobs: int | None = None,
+    beam_options: Sequence[str] | None = None,
+) -> None:
     """Makes a data set from what was downloaded; goes on where a killed preparation stopped.
 
     One that is there is replaced at the end, and what did not change is taken over from it.
@@ -104,9 +110,16 @@ def write_from_files(
         return _bar(description, total, visible=progress)
 
     made = from_files.prepare(
-        data_set, content, Path(data_dir), staging=_staging_directory(directory),
-        parts=parts_directory(directory), former=directory, jobs=jobs, beam_options=beam_options, bar=bar,
-    )  # fmt: skip
+        data_set,
+        content,
+        Path(data_dir),
+        staging=_staging_directory(directory),
+        parts=parts_directory(directory),
+        former=directory,
+        jobs=jobs,
+        beam_options=beam_options,
+        bar=bar,
+    )
     put_in_place(made, directory)
 
 

@@ -10,9 +10,14 @@ from adeada_jax.method.densities.contract import Density
 from adeada_jax.method.densities.gmm import Gmm
 
 _GMM = (
-    "max_components", "regions_per_component", "covariance_type", "covariance_prior", "reg_covar", "tol",
+    "max_components",
+    "regions_per_component",
+    "covariance_type",
+    "covariance_prior",
+    "reg_covar",
+    "tol",
     "max_iter",
-)  # fmt: skip
+)
 
 # What they are made by, from `config.density`.
 DENSITIES: dict[str, Callable[[Mapping[str, Any]], Density]] = {

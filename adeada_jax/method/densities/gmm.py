@@ -59,9 +59,14 @@ class Gmm:
         if weights is not None:  # with a mean of one: for a prior there are as many samples as regions
             shares = [pixels / pixels.mean() for domain in weights for pixels in domain]
         fits = fit_mixtures(
-            [*source, *target], components * 2, seed=[*seeds[0], *seeds[1]], finish=without_parameters,
-            devices=devices, sample_weight=shares, **self._options,
-        )  # fmt: skip
+            [*source, *target],
+            components * 2,
+            seed=[*seeds[0], *seeds[1]],
+            finish=without_parameters,
+            devices=devices,
+            sample_weight=shares,
+            **self._options,
+        )
         told = [mixture if mixture.status == FITTED else mixture.status for mixture in fits]
         return list(zip(told[: len(source)], told[len(source) :], strict=True))
 

@@ -45,10 +45,17 @@ class Importance:
 
     def compare(self, target: Regions, source: Regions, context: Context) -> Compared:
         found = density_difference(
-            target["features"], target.classes, source["features"], source.classes, density=self._density,
-            num_classes=len(context.class_names), shared_classes=context.shared_classes, seed=context.seed,
-            devices=context.devices, pixels=(target.pixels, source.pixels) if self._by_pixels else None,
-        )  # fmt: skip
+            target["features"],
+            target.classes,
+            source["features"],
+            source.classes,
+            density=self._density,
+            num_classes=len(context.class_names),
+            shared_classes=context.shared_classes,
+            seed=context.seed,
+            devices=context.devices,
+            pixels=(target.pixels, source.pixels) if self._by_pixels else None,
+        )
         named = zip(context.class_names, found.records, strict=True)
         return Compared(found.importance, {name: {"class": name, **record} for name, record in named})
 
@@ -104,8 +111,10 @@ def density_difference(
       InputError: the density gives no finite number a region, or facts under names that are taken.
     """
     sides = {"source": (source_features, source_classes), "target": (target_features, target_classes)}
-    source, target = ([Rows(features, rows) for rows in _rows_by_class(domain, features, of, num_classes)]
-                      for domain, (features, of) in sides.items())  # fmt: skip
+    source, target = (
+        [Rows(features, rows) for rows in _rows_by_class(domain, features, of, num_classes)]
+        for domain, (features, of) in sides.items()
+    )
     shared = range(num_classes) if shared_classes is None else shared_classes
     status = [TOO_FEW_REGIONS if c in shared else NOT_SHARED for c in range(num_classes)]
     usable = [c for c in shared if min(len(source[c]), len(target[c])) >= 2]
@@ -114,10 +123,12 @@ def density_difference(
         domains = zip((source, target), reversed(pixels), strict=True)
         weighted["weights"] = [[of[rows[c].rows] for c in usable] for rows, of in domains]
     pairs = density.fit(
-        [source[c] for c in usable], [target[c] for c in usable],
-        seeds=[[(seed, domain, c) for c in usable] for domain in (0, 1)], devices=devices,
+        [source[c] for c in usable],
+        [target[c] for c in usable],
+        seeds=[[(seed, domain, c) for c in usable] for domain in (0, 1)],
+        devices=devices,
         **weighted,
-    )  # fmt: skip
+    )
     fits = {}
     for c, pair in zip(usable, pairs, strict=True):
         status[c] = _status(pair)
@@ -133,10 +144,14 @@ def density_difference(
         importance[own.rows] = under_target[c] - under_source[c]
     kl = divergence(importance, np.asarray(target_classes), num_classes)
     records = [
-        {"status": status[c], "regions": {"source": len(source[c]), "target": len(target[c])},
-         **_facts(density, fits.get(c), len(target[c])), "kl": None if np.isnan(kl[c]) else float(kl[c])}
+        {
+            "status": status[c],
+            "regions": {"source": len(source[c]), "target": len(target[c])},
+            **_facts(density, fits.get(c), len(target[c])),
+            "kl": None if np.isnan(kl[c]) else float(kl[c]),
+        }
         for c in range(num_classes)
-    ]  # fmt: skip
+    ]
     return DensityDifference(importance, kl, records)
 
 
@@ -156,9 +171,11 @@ def divergence(importance: np.ndarray, classes: np.ndarray, num_classes: int) ->
 
 
 def _log_densities(
-    density: Density, fits: Mapping[int, Any], samples: Mapping[int, Samples],
+    density: Density,
+    fits: Mapping[int, Any],
+    samples: Mapping[int, Samples],
     devices: Sequence[jax.Device] | None,
-) -> dict[int, np.ndarray]:  # fmt: skip
+) -> dict[int, np.ndarray]:
     """By class the log densities of its samples, float64.
 
     Raises:

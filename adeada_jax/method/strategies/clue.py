@@ -27,9 +27,12 @@ class Clue:
             return Selection(())
         weights = regions["entropy"][order].astype(np.float64)
         number, found = affordable_clusters(
-            regions["features"][order], weights, pixels, budget=request.budget,
+            regions["features"][order],
+            weights,
+            pixels,
+            budget=request.budget,
             seed=(request.seed, request.round),
-        )  # fmt: skip
+        )
         turn = turns(found.labels, found.distances)
         mass = np.bincount(found.labels, weights, minlength=number)[found.labels]
         # Regions of the first turn before those of the second; within a turn the heaviest cluster first.

@@ -93,8 +93,18 @@ class Block(nnx.Module):
     Differs from the original's training: no block is dropped at random.
     """
 
-    def __init__(self, in_features: int, features: int, expansion: int, size: int, stride: int, dilation: int,
-                 norm: NormFactory, dtype: jnp.dtype, rngs: nnx.Rngs):  # fmt: skip
+    def __init__(
+        self,
+        in_features: int,
+        features: int,
+        expansion: int,
+        size: int,
+        stride: int,
+        dilation: int,
+        norm: NormFactory,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+    ):
         inner = in_features * expansion
         widened = conv(in_features, inner, 1, dtype=dtype, rngs=rngs) if expansion > 1 else None
         self.expand = ConvNorm(widened, inner, norm) if widened else None
@@ -141,15 +151,25 @@ class EfficientNetLite(Backbone):
         table = stages(*scale)
         norm, dtype, rngs = build.norm, build.dtype, build.rngs
         self.remat = build.remat
-        stem = nnx.Conv(3, STEM_FEATURES, (3, 3), strides=2, padding="SAME", use_bias=False, dtype=dtype,
-                        rngs=rngs)  # fmt: skip
+        stem = nnx.Conv(
+            3, STEM_FEATURES, (3, 3), strides=2, padding="SAME", use_bias=False, dtype=dtype, rngs=rngs
+        )
         self.stem = ConvNorm(stem, STEM_FEATURES, norm)
         geometry = stage_geometry([stage[2] for stage in table], 2, build.output_stride)
         features, count, ends = STEM_FEATURES, 0, []
         for (blocks, size, _, expansion, out), (stride, *dilations) in zip(table, geometry, strict=True):
             for j in range(blocks):
-                block = Block(features, out, expansion, size, stride if j == 0 else 1, dilations[min(j, 1)],
-                              norm, dtype, rngs)  # fmt: skip
+                block = Block(
+                    features,
+                    out,
+                    expansion,
+                    size,
+                    stride if j == 0 else 1,
+                    dilations[min(j, 1)],
+                    norm,
+                    dtype,
+                    rngs,
+                )
                 setattr(self, f"block{count}", block)
                 features, count = out, count + 1
             ends.append(count - 1)

@@ -64,8 +64,15 @@ class BasicBlock(nnx.Module):
 
     expansion = 1
 
-    def __init__(self, in_features: int, width: int, stride: int, dilation: int, make_conv: ConvFactory,
-                 norm: NormFactory):  # fmt: skip
+    def __init__(
+        self,
+        in_features: int,
+        width: int,
+        stride: int,
+        dilation: int,
+        make_conv: ConvFactory,
+        norm: NormFactory,
+    ):
         self.conv1 = make_conv(in_features, width, 3, stride=stride, dilation=dilation)
         self.bn1 = norm(width)
         self.conv2 = make_conv(width, width, 3, dilation=dilation)
@@ -83,8 +90,15 @@ class Bottleneck(nnx.Module):
 
     expansion = 4
 
-    def __init__(self, in_features: int, width: int, stride: int, dilation: int, make_conv: ConvFactory,
-                 norm: NormFactory):  # fmt: skip
+    def __init__(
+        self,
+        in_features: int,
+        width: int,
+        stride: int,
+        dilation: int,
+        make_conv: ConvFactory,
+        norm: NormFactory,
+    ):
         self.conv1 = make_conv(in_features, width, 1)
         self.bn1 = norm(width)
         self.conv2 = make_conv(width, width, 3, stride=stride, dilation=dilation)
@@ -111,8 +125,18 @@ def _shortcut(
 class Stage(nnx.Module):
     """A stage's blocks, named block0, block1, ...; only the first has the stride, and its own dilation."""
 
-    def __init__(self, in_features: int, width: int, blocks: int, stride: int, dilations: Sequence[int],
-                 spec: ResNetSpec, make_conv: ConvFactory, norm: NormFactory, remat: bool):  # fmt: skip
+    def __init__(
+        self,
+        in_features: int,
+        width: int,
+        blocks: int,
+        stride: int,
+        dilations: Sequence[int],
+        spec: ResNetSpec,
+        make_conv: ConvFactory,
+        norm: NormFactory,
+        remat: bool,
+    ):
         self.remat = remat
         block = Bottleneck if spec.bottleneck else BasicBlock
         self.names = tuple(f"block{i}" for i in range(blocks))
@@ -152,8 +176,17 @@ class ResNet(Backbone):
         self.bn1 = build.norm(spec.width)
         features, channels = spec.width, []
         for i, (stride, *dilations) in enumerate(stage_geometry((1, 2, 2, 2), 4, build.output_stride)):
-            stage = Stage(features, spec.width * 2**i, spec.blocks[i], stride, dilations, spec, make_conv,
-                          build.norm, build.remat)  # fmt: skip
+            stage = Stage(
+                features,
+                spec.width * 2**i,
+                spec.blocks[i],
+                stride,
+                dilations,
+                spec,
+                make_conv,
+                build.norm,
+                build.remat,
+            )
             setattr(self, f"layer{i + 1}", stage)
             features = stage.features
             channels.append(features)

@@ -64,7 +64,7 @@ class Given:
       who: a name.
       time: seconds since 1970.
       seconds: that it took; None where nobody measured.
-      clicks: likewise, and keys.
+      clicks: and key presses, of the same.
       kind: of KINDS: one class, a mask of several, nothing to label here, not known, or taken back.
       class_id: of kind 'class'.
       mask: of kind 'mask': a PNG of class ids, of the region's box or, where `region` is None, of the image;

@@ -21,7 +21,7 @@ class Agreement:
       regions: that two people labelled.
       disputed: of these, where they disagree, whether or not somebody has looked a third time.
       kappa: of the pixels to which both gave a class; None where it is undefined.
-      by_class: of each class against all others, likewise.
+      by_class: of each class against all others.
     """
 
     regions: int

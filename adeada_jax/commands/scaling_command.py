@@ -17,7 +17,7 @@ _DEVICES = flags.DEFINE_list("devices", None, "Numbers of devices; by default 1,
 _SIMULATE = flags.DEFINE_bool("simulate", False, "Simulate devices on the CPU; they share its cores.")
 _DTYPES = flags.DEFINE_list("dtypes", "float32,bfloat16", "Of the computation.")
 _BATCH = flags.DEFINE_list("batch", ["8"], "Numbers of images: in all (strong scaling), a device (weak).")
-_REGIONS = flags.DEFINE_integer("regions", 20_000, "Regions of a fit, likewise.", lower_bound=100)
+_REGIONS = flags.DEFINE_integer("regions", 20_000, "Regions of a fit.", lower_bound=100)
 _MODEL = flags.DEFINE_string("model", "deeplabv3plus", "deeplabv2 or deeplabv3plus.")
 _BACKBONE = flags.DEFINE_string("backbone", "resnet101", "Of the segmenter.")
 _HEIGHT = flags.DEFINE_integer("height", 1024, "Height of the images in pixels.", lower_bound=32)

@@ -49,7 +49,7 @@ def whole_image_batches(
       map_key: 'regions' or 'label'.
       batch_size: images a batch; a batch that would be smaller repeats its first image.
       height: of the network's input, in pixels.
-      width: likewise.
+      width: in pixels.
 
     Yields:
       `{"index": (n,) positions in the source, "image": (batch_size, height, width, 3) uint8,

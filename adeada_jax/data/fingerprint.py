@@ -92,7 +92,7 @@ def partition_differences(former: Mapping[str, Any], now: Mapping[str, Any]) -> 
     Args:
       former: JSON `settings`, and by image's name `marks` of what else the maps are made of and checksums of
         the `maps`; empty where there are none, or not yet.
-      now: likewise.
+      now: the same as they are now.
     """
     if former["settings"] != now["settings"]:
         return [f"the regions' settings {former['settings']} became {now['settings']}"]

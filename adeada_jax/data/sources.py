@@ -88,7 +88,7 @@ class ImageSource:
       partly_labelled: whether it has, but not of all images.
       sizes: height and width of each image in pixels.
       marks: checksum of each image's encoded bytes.
-      label_marks: likewise of its label; '' where it has none.
+      label_marks: the same of its label; '' where it has none.
       dataset: its name.
       data_dir: where it was prepared.
       split: its name.

@@ -24,7 +24,7 @@ def labels_of(scores: np.ndarray, height: int, width: int) -> np.ndarray:
     Args:
       scores: `(h, w, C)` float32, C up to 255.
       height: of the result, in pixels.
-      width: likewise.
+      width: in pixels.
 
     Returns:
       `(height, width)` uint8.
@@ -55,7 +55,7 @@ def entropy_of(scores: np.ndarray, height: int, width: int) -> np.ndarray:
     Args:
       scores: `(h, w, C)` float32.
       height: of the result, in pixels.
-      width: likewise.
+      width: in pixels.
 
     Returns:
       `(height, width)` float32.

@@ -27,7 +27,7 @@ def mask_weights(regions: jax.Array, num_regions: int, height: int, width: int) 
       regions: `(H, W)` integers below `num_regions`.
       num_regions: R.
       height: h, of the feature grid.
-      width: w, likewise.
+      width: w, the grid's.
 
     Returns:
       `(R, h * w)` float32; row r sums to the number of r's pixels.

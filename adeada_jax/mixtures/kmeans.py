@@ -334,7 +334,7 @@ def _labels(shards: Sequence[Shard], state: _State) -> list[np.ndarray]:
 
 
 def _nearest(shards: Sequence[Shard], state: _State) -> list[np.ndarray]:
-    """Squared distances of all shards' rows to their centres, likewise."""
+    """Squared distances of all shards' rows to their centres."""
     return all_gather(shards, [np.asarray(distances) for _, distances in state], shards[0].dtype)
 
 

@@ -18,7 +18,7 @@ def depthwise(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> ja
       x: `(B, H, W, C)`.
       kernel: `(k, k, 1, C)` float32.
       stride: in both directions.
-      dilation: likewise.
+      dilation: in both directions.
 
     Returns:
       `(B, ceil(H / stride), ceil(W / stride), C)` in the type of `x`, summed in float32. The padding is

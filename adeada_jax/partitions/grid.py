@@ -23,7 +23,7 @@ def grid_regions(height: int, width: int, number: int) -> np.ndarray:
 
     Args:
       height: in pixels.
-      width: likewise.
+      width: in pixels.
       number: of rectangles at least, at most one a pixel.
 
     Returns:

@@ -16,9 +16,9 @@ def window(box: tuple[slice, slice], height: int, width: int) -> tuple[slice, sl
     """The part of an image that shows a region and what is around, as slices of its rows and columns.
 
     Args:
-      box: of the region, likewise.
+      box: of the region, in the same form.
       height: of the image in pixels.
-      width: likewise.
+      width: in pixels.
     """
     rows, columns = box
     tall = max(_MARGIN * (rows.stop - rows.start), _MARGIN * (columns.stop - columns.start) / _SHAPE, _LEAST)

@@ -226,7 +226,7 @@ def loss_curve(events: Sequence[Mapping[str, Any]]) -> Markup | None:
 
 
 def sure_curve(events: Sequence[Mapping[str, Any]]) -> Markup | None:
-    """The share of pseudo-labels that are sure, likewise; None where there are none."""
+    """The share of pseudo-labels that are sure, over steps; None where there are none."""
     curves = _values(events, "sure_pixels", scale=100.0)
     alt = f"Percent of the pseudo-labels that are sure; at the end of each training: {_ends(curves)}"
     return _training_chart("sure", "sure pseudo-labels (%)", alt, curves, {}) if curves else None

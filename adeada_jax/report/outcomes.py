@@ -34,7 +34,7 @@ class AnsweredRound:
       outcomes: of its regions, in the order asked.
       unsure: regions of which somebody was unsure and that nobody settled.
       clicks: of all answers.
-      seconds: likewise; 0 where it was not measured.
+      seconds: spent on them; 0 where it was not measured.
       doubled: regions that two people labelled.
       agreement: Cohen's kappa of the two; None where there are none, or it is undefined.
     """

@@ -12,8 +12,8 @@ class Survey:
     Attributes:
       target_images: of the pool.
       target_regions: of the pool, at least about.
-      target_pixels: likewise.
-      source_regions: likewise.
+      target_pixels: of the pool.
+      source_regions: of the source, at least about.
       weights_bytes: of a segmenter's checkpoint.
       statistics_bytes: of its batch-norm statistics.
       discriminator_bytes: of the discriminator's.

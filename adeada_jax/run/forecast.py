@@ -93,7 +93,7 @@ class Plan:
       budget: pixels a round; 0 where none are bought.
       rounds: rounds of bought labels.
       asked: regions whose labels are bought in all rounds, or for a reference, at least about.
-      sample: regions to evaluate on, likewise; 0 where none are asked for.
+      sample: regions to evaluate on; 0 where none are asked for.
       parameters: of the segmenter.
       discriminator_parameters: of the warm-up's discriminator; 0 where there is none.
       trainings: in their order.

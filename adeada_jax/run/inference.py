@@ -43,7 +43,7 @@ def infer_regions(
       batch_stats: its batch-norm statistics.
       source: random access to images with region maps, which may have any size.
       height: of the network's input, in pixels.
-      width: likewise.
+      width: in pixels.
       batch_size: images a forward pass.
       description: the progress bar's words.
       ingredients: the columns.

@@ -57,7 +57,7 @@ def scorer(
       segmenter: the network.
       weights: of it.
       height: of the network's input, in pixels; images are resized to it.
-      width: likewise.
+      width: in pixels.
       passes: how they go through the network.
     """
     scores = make_scores(segmenter, passes)
@@ -205,7 +205,7 @@ def uncertainty_map(scores: np.ndarray, height: int, width: int) -> np.ndarray:
     Args:
       scores: `(h, w, C)`, of `scorer`.
       height: of the image, in pixels.
-      width: likewise.
+      width: in pixels.
     """
     share = entropy_of(scores, height, width)
     share *= 65535 / np.log(max(scores.shape[-1], 2))  # a single class is certain

@@ -95,7 +95,7 @@ def _supervised(experiment: Experiment) -> StepTime:
 
 
 def _with_teacher(experiment: Experiment) -> StepTime:
-    """Likewise, each batch with as many images of the target, of which nothing is bought."""
+    """The same, each batch with as many images of the target, of which nothing is bought."""
     initial_state, step = trainings.teacher_training(experiment)
     state = initial_state(*experiment.segmenter.init(seed=0))
     target = _target_batches_of(experiment, IGNORE_LABEL)

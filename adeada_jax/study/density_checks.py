@@ -58,7 +58,7 @@ def domains(target: Regions, source: Regions, context: Context) -> dict[str, dic
 
     Args:
       target: a round's table, with `features` `(N, D)` and `probabilities`.
-      source: likewise.
+      source: the same of the source.
       context: of the comparison.
 
     Returns:
@@ -99,7 +99,7 @@ def density_checks(
 
     Args:
       target: a round's table.
-      source: likewise.
+      source: the same of the source.
       judged: of the target's regions.
       options: `config.density`.
       context: with the seed that the run compares its domains by.

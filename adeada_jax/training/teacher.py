@@ -53,7 +53,7 @@ def teacher_step(
 
     Returns:
       `step(state, batch, key) -> (state, values)`. The batch has b labelled images on this device, "image"
-      (b, H, W, 3) uint8, "label" (b, H, W) and "place" (b,), and as many target images, likewise
+      (b, H, W, 3) uint8, "label" (b, H, W) and "place" (b,), and as many target images, with the same fields
       "target_image", "target_label" (as of `pseudo_labels`) and "target_place". Places are
       those in the whole batch of both. Values are "loss", the labels' cross entropy; "mixed_loss"; and
       "sure_pixels", the share of the pixels with pseudo-labels that are sure.

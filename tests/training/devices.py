@@ -70,7 +70,7 @@ def supervised(segmenter: Segmenter, parts: int) -> tuple[Any, Any]:
 
 
 def adversarial(segmenter: Segmenter, parts: int) -> tuple[Any, Any]:
-    """Likewise."""
+    """The same with a discriminator."""
     optimizer = _optimizer(segmenter)
     discriminator, discriminator_optimizer = Discriminator(3), optax.adam(0.001, eps=1e-3)
     params = discriminator.init(1)
@@ -88,7 +88,7 @@ def adversarial(segmenter: Segmenter, parts: int) -> tuple[Any, Any]:
 
 
 def teacher(segmenter: Segmenter, parts: int) -> tuple[Any, Any]:
-    """Likewise; all pseudo-labels are sure, so that none is on this side or that by rounding alone."""
+    """The same; all pseudo-labels are sure, so that none is on this side or that by rounding alone."""
     optimizer = _optimizer(segmenter)
     state = create_teacher_state(create_train_state(*segmenter.init(0), optimizer))
     return state, teacher_step(segmenter.apply, optimizer, decay=0.999, threshold=0.0, parts=parts)

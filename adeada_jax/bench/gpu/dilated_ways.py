@@ -152,7 +152,7 @@ def with_gradients(weight: str, input_: str = "XLA's own") -> Callable[..., jax.
 
     Args:
         weight: way of WAYS to the weights' gradient.
-        input_: likewise to the input's.
+        input_: the way to the input's.
     """
 
     @partial(jax.custom_vjp, nondiff_argnums=(2,))

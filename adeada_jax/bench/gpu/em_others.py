@@ -184,7 +184,7 @@ def _scikit(rows: Any, given: Any, wait: Callable[[], Any]) -> dict[str, Any]:
 
 
 def torchgmm(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
-    """torchgmm's, likewise, from its own k-means, whose time falls out of the difference."""
+    """torchgmm's, from its own k-means, whose time falls out of the difference."""
     import torch
     from torchgmm.bayes import GaussianMixture
 

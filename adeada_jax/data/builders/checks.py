@@ -232,7 +232,7 @@ def _not_turned(turn: int) -> str:
     if turn < 5:
         return ""
     return (
-        f", which is the image's size before its EXIF orientation ({turn}) turns it; turn the label likewise "
+        f", which is the image's size before its EXIF orientation ({turn}) turns it; turn the label as well "
         "or take the orientation out of the image (exiftool -Orientation= FILE)"
     )
 

@@ -33,8 +33,8 @@ class Item:
       image: its file.
       label: the file of its label; None where there is none.
       image_digest: checksum of the image's file, once it is checked.
-      label_digest: likewise.
-      size: height and width of the image, upright, likewise.
+      label_digest: the same of the label.
+      size: height and width of the image, upright.
     """
 
     name: str

@@ -34,7 +34,7 @@ class Density(Protocol):
 
         Args:
           source: of each class `(n, D)`, at least two.
-          target: likewise; the classes in the same order.
+          target: the same of the target; the classes in the same order.
           seeds: of what is drawn, by domain (source first) and class.
           devices: to compute on, other processes' included, which all call this at the same time; None = own.
 

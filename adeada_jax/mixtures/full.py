@@ -258,8 +258,11 @@ class FullEngine:
 
     @staticmethod
     def _weighed(state: State, changes: jax.Array) -> jax.Array:
-        """Responsibilities (K, N) or their changes as the moments count them: times the rows' weights."""
-        return changes if state.weights is None else _times(changes, state.weights)
+        """Responsibilities (K, N) or their changes as the moments count them: times the rows' weights.
+
+        In float64 always, so that one program serves the start and what follows.
+        """
+        return changes.astype(jnp.float64) if state.weights is None else _times(changes, state.weights)
 
     def _tolerances(self, state: State) -> np.ndarray:
         """(K, N) or scalar: changes up to this are left for later, none of a light component."""

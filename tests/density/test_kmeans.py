@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
+from adeada_jax.mixtures import fit_mixtures
 from adeada_jax.mixtures.engines import Options, plan_groups
-from adeada_jax.mixtures.kmeans import kmeans, kmeans_plusplus
+from adeada_jax.mixtures.kmeans import _assign, _candidate_distances, kmeans, kmeans_plusplus
 from adeada_jax.mixtures.packing import make_shards, mean
 
 
@@ -81,3 +82,15 @@ def test_seeds_are_distinct_samples():
     features, truth = blobs(6, 5, 300)
     (seeds,) = clusters([features], [5], run=kmeans_plusplus)
     assert sorted(truth[seeds].tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_groups_of_a_call_share_their_programs():
+    rng = np.random.default_rng(0)
+    samples = [rng.normal(size=(60 + i, 5)) for i in range(12)]
+    components = [4, 4, 4, 4, 4, 4, 4, 3, 3, 3, 2, 2]
+    groups = plan_groups([len(s) for s in samples], components, 5, np.dtype(np.float64), Options())
+    assert [len(group.members) for group in groups] == [9, 3]
+    before = [program._cache_size() for program in (_assign, _candidate_distances)]
+    fit_mixtures(samples, components, max_iter=2)
+    after = [program._cache_size() for program in (_assign, _candidate_distances)]
+    assert [new - old for old, new in zip(before, after, strict=True)] == [1, 1]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
+from scipy.special import stdtrit
 
 
 def mean(values: Iterable[float | None]) -> float | None:
@@ -15,6 +16,17 @@ def deviation(values: Iterable[float | None]) -> float | None:
     """The standard deviation (n - 1) of the numbers among the values; None for fewer than two."""
     numbers = _numbers(values)
     return float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None
+
+
+def interval(values: Iterable[float | None], confidence: float = 0.95) -> tuple[float, float] | None:
+    """Bounds of the mean's interval by Student's t, the numbers being independent; None for fewer than two."""
+    numbers = _numbers(values)
+    if len(numbers) < 2:
+        return None
+    half = float(
+        stdtrit(len(numbers) - 1, 0.5 + confidence / 2) * np.std(numbers, ddof=1) / len(numbers) ** 0.5
+    )
+    return float(np.mean(numbers)) - half, float(np.mean(numbers)) + half
 
 
 def spread(values: Iterable[float | None], digits: int = 2) -> str:

@@ -9,7 +9,7 @@ from adeada_jax.study import published
 from adeada_jax.study.analyses import advantage, by_round
 from adeada_jax.study.collect import Result
 from adeada_jax.study.sheets import Sheet, cell, heated, plain
-from adeada_jax.study.spread import summary
+from adeada_jax.study.spread import interval, mean, summary
 from adeada_jax.study.study_plan import ABLATIONS, WARM_UP, Plan
 
 OURS = "adeada"
@@ -78,8 +78,10 @@ def advantage_sheet(config: Mapping[str, Any], plan: Plan, results: Sequence[Res
 
     def points(differences: Sequence[float]) -> Cell:
         wins = sum(value > 0 for value in differences)
-        text = cell(summary(differences), "{:+.1f}").text.replace("± +", "± ")
-        return Cell(f"{text} ({wins}/{len(differences)})", 0.8 * wins / max(len(differences), 1))
+        bounds = interval(differences)
+        inside = f" [{bounds[0]:+.1f}, {bounds[1]:+.1f}]" if bounds else ""
+        text = f"{mean(differences):+.1f}{inside} ({wins}/{len(differences)})"
+        return Cell(text, 0.8 * wins / max(len(differences), 1))
 
     rows = tuple(
         (
@@ -89,8 +91,8 @@ def advantage_sheet(config: Mapping[str, Any], plan: Plan, results: Sequence[Res
         for k in range(1, rounds)
     )
     text = (
-        "Points of mIoU more than the other strategy with the same seed, mean ± standard deviation, and "
-        "in how many of the seeds it is ahead."
+        "Points of mIoU more than the other strategy with the same seed: the mean, its 95% interval (Student's "
+        "t over seeds), and in how many of the seeds it is ahead."
     )
     return Sheet("ADeADA's advantage over each strategy", text, "% labels", Matrix(tuple(others), rows))
 

@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from adeada_jax.study.published import published
+from adeada_jax.study.spread import interval
 from adeada_jax.study.study_tables import result_sheets, strategies_sheet
 
 
@@ -31,9 +34,16 @@ def test_strategies_by_share_of_labels(sheets):
 
 def test_advantage_is_paired(sheets):
     assert texts(sheets["ADeADA's advantage over each strategy"]) == {
-        "30%": ["+6.0 ± 0.0 (2/2)", "+4.0 ± 1.4 (2/2)"],
-        "60%": ["+3.0 ± 4.2 (1/2)", "+0.5 ± 2.1 (1/2)"],
+        "30%": ["+6.0 [+6.0, +6.0] (2/2)", "+4.0 [-8.7, +16.7] (2/2)"],
+        "60%": ["+3.0 [-35.1, +41.1] (1/2)", "+0.5 [-18.6, +19.6] (1/2)"],
     }
+
+
+def test_the_interval_is_students():
+    values = [1.0, 2.5, -0.5, 4.0, 2.0]
+    expected = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
+    np.testing.assert_allclose(interval([*values, None]), expected)
+    assert interval([3.0]) is None
 
 
 def test_references_and_shares_of_full_supervision(sheets):

@@ -91,8 +91,8 @@ def advantage_sheet(config: Mapping[str, Any], plan: Plan, results: Sequence[Res
         for k in range(1, rounds)
     )
     text = (
-        "Points of mIoU more than the other strategy with the same seed: the mean, its 95% interval (Student's "
-        "t over seeds), and in how many of the seeds it is ahead."
+        "Points of mIoU more than the other strategy with the same seed: the mean, its 95% interval "
+        "(Student's t over seeds), and in how many of the seeds it is ahead."
     )
     return Sheet("ADeADA's advantage over each strategy", text, "% labels", Matrix(tuple(others), rows))
 

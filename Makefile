@@ -1,6 +1,6 @@
 # Two commands set everything up on a machine with Python 3.11 or later:
 #   make toy    runs the whole method on the embedded toy streets (minutes on two CPU cores)
-#   make test   passes the tests
+#   make test   runs the tests
 # A third shows how people label, on a page in a browser:
 #   make annotate-demo
 PYTHON ?= python3

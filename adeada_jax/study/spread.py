@@ -19,7 +19,7 @@ def deviation(values: Iterable[float | None]) -> float | None:
 
 
 def interval(values: Iterable[float | None], confidence: float = 0.95) -> tuple[float, float] | None:
-    """Bounds of the mean's interval by Student's t, the numbers being independent; None for fewer than two."""
+    """Bounds of the mean's interval by Student's t; None for fewer than two numbers."""
     numbers = _numbers(values)
     if len(numbers) < 2:
         return None

@@ -133,7 +133,7 @@ def _name(error: BaseException) -> str | None:
 
 
 def printable(name: str) -> str:
-    """A name in quotes, with its bytes that are no UTF-8 as Python writes them: 'Stra\\xdfe.png'."""
+    """A name in quotes, with its bytes that are no UTF-8 as Python escapes them."""
     return repr(os.fsencode(name))[1:] if not is_utf8(name) else f"'{name}'"
 
 

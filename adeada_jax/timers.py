@@ -1,5 +1,4 @@
-"""Where this process's time goes: its seconds of waiting for data, of compiling, of reading and writing
-checkpoints.
+"""Where this process's time goes: waiting for data, compiling, reading and writing checkpoints.
 
 They are counted from the process's start; who wants those of a stage takes the difference of two `now()`.
 No second counts twice: a part within another is the inner one's.
@@ -55,8 +54,11 @@ def waited(iterable: Iterable[T]) -> Iterator[T]:
 
 
 def now() -> dict[str, float]:
-    """Seconds so far: `seconds` of a clock that only differences of mean anything, `data_seconds`,
-    `compile_seconds`, `checkpoint_seconds`."""
+    """Seconds so far.
+
+    `seconds` of a clock of which only differences mean anything, `data_seconds`, `compile_seconds`,
+    `checkpoint_seconds`.
+    """
     return {"seconds": _clock(), **{f"{part}_seconds": _seconds[part] for part in PARTS}}
 
 

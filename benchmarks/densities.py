@@ -84,7 +84,7 @@ def cross_fitted(
 
 
 def neighbours(source: np.ndarray, target: np.ndarray, seed: int, *, number: int = 5) -> Pair:
-    """k / (N V r^D), with r the distance to the k-th nearest other region and V the unit ball's volume."""
+    """K / (N V r^D), with r the distance to the k-th nearest other region and V the unit ball's volume."""
     del seed
     dim = target.shape[1]
     volume = 0.5 * dim * np.log(np.pi) - gammaln(0.5 * dim + 1)

@@ -1,10 +1,10 @@
 """The README's table: active runs against fully labelled ones, mean and spread over seeds.
 
-    for seed in 0 1 2; do
-      python scripts/main.py --config=configs/toy.py --config.seed=$seed --workdir=runs/active-$seed
-      python scripts/main.py --config=configs/toy.py:target_only --config.seed=$seed --workdir=runs/full-$seed
-    done
-    python benchmarks/toy_results.py --active=runs/active-0,runs/active-1,runs/active-2 \
+for seed in 0 1 2; do
+python scripts/main.py --config=configs/toy.py --config.seed=$seed --workdir=runs/active-$seed
+python scripts/main.py --config=configs/toy.py:target_only --config.seed=$seed --workdir=runs/full-$seed
+done
+python benchmarks/toy_results.py --active=runs/active-0,runs/active-1,runs/active-2 \
         --reference=runs/full-0,runs/full-1,runs/full-2
 """
 

@@ -1,4 +1,4 @@
-"""The EM of this package against scikit-learn's: python scripts/compare_gmm.py --preset=quick --output=DIR"""
+"""The mixtures against scikit-learn's: python scripts/compare_gmm.py --preset=quick --output=DIR."""
 
 from adeada_jax.commands.start import start
 

@@ -231,7 +231,8 @@ class Answers:
     """
 
     def __init__(self, path: Path, request_id: str, asked: Sequence[Key]):
-        """
+        """Initialises the object.
+
         Args:
           path: of the file, which is made when something is first read or written.
           request_id: of the request that it answers.

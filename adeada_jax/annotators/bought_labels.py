@@ -112,7 +112,8 @@ class PurchasedLabels:
     """
 
     def __init__(self, images: Images, store: LabelStore, num_classes: int):
-        """
+        """Initialises the object.
+
         Args:
           images: of the target, without labels.
           num_classes: C.
@@ -163,7 +164,8 @@ class PoolLabels:
     def __init__(
         self, labels: PurchasedLabels, divided: "DividedImages", bought: Mapping[str, Sequence[int]]
     ):
-        """
+        """Initialises the object.
+
         Args:
           labels: that are known.
           divided: all images with their regions.

@@ -64,9 +64,9 @@ class People:
         return self._answers(self._request, self._state)
 
     def facts(self) -> Mapping[str, Any]:
-        """Clicks, seconds and refused regions of the round, None where nobody measured; `agreement` is the
-        kappa of second opinions, None where there are none.
+        """What the round's answers took: clicks, seconds, refused regions, agreement.
 
+        None where nobody measured; `agreement` is the kappa of second opinions, None where there are none.
         `last` says up to which row of each round's answers counted, and `stores` of which database.
         """
         if self._request is None or self._state is None:

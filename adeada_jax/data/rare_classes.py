@@ -54,7 +54,8 @@ class RareClassImages:
     """
 
     def __init__(self, source: LabelledImages, shares: np.ndarray, *, temperature: float, seed: int):
-        """
+        """Initialises the object.
+
         Args:
           source: of examples.
           shares: `(N, C)`, of `class_shares`, of all its images.

@@ -15,7 +15,8 @@ class Records:
     """The records of a split, of which only some fields are ever parsed; safe to read by several threads."""
 
     def __init__(self, info: tfds.core.DatasetInfo, split: str, fields: Sequence[str]):
-        """
+        """Initialises the object.
+
         Args:
           info: of the data set.
           split: with records in it.

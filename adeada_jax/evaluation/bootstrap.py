@@ -48,7 +48,7 @@ def gain_interval(
 
 
 def _value(by_image: np.ndarray, classes: Sequence[int] | None) -> float:
-    """mIoU of all images in percent."""
+    """MIoU of all images in percent."""
     return float(_weighted(by_image, classes, np.ones((1, len(by_image))))[0])
 
 

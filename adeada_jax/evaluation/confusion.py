@@ -52,7 +52,7 @@ def iou(matrix: np.ndarray) -> np.ndarray:
 
 
 def mean_iou(values: np.ndarray, classes: Sequence[int] | None = None) -> float:
-    """mIoU in percent over the classes that occur (of `classes`, if given); NaN if none does."""
+    """MIoU in percent over the classes that occur (of `classes`, if given); NaN if none does."""
     chosen = np.asarray(values)[list(classes)] if classes is not None else np.asarray(values)
     present = chosen[~np.isnan(chosen)]
     return 100.0 * float(present.mean()) if len(present) else float("nan")

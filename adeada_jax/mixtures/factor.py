@@ -89,7 +89,6 @@ def regularised_factor(
         squares: (D,) mean squares from which the variances came by subtraction, for their rounding.
         unit: (D,) bool, padded features, which get variance one.
     """
-
     floor = 4 * jnp.finfo(covariance.dtype).eps * squares
 
     def attempt(state: _Attempt) -> _Attempt:

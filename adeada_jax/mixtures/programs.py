@@ -71,7 +71,7 @@ def _check_whole(listed: jax.Array, width: int) -> None:
 
 
 def _products(left: jax.Array, right: jax.Array) -> jax.Array:
-    """left @ right.T in full precision on every kind of device."""
+    """Left @ right.T in full precision on every kind of device."""
     return lax.dot_general(left, right, (((left.ndim - 1,), (right.ndim - 1,)), ((), ())), precision=HIGHEST)
 
 

@@ -40,8 +40,10 @@ def central_fourth(
 
 
 def ledoit_wolf(covariance: jax.Array, size: jax.Array, fourth: jax.Array, dim: int | jax.Array) -> jax.Array:
-    """Shrinkage s of Ledoit and Wolf (2004), "A well-conditioned estimator for large-dimensional covariance
-    matrices", section 3.3: s = b^2 / d^2, with each sum over samples weighted:
+    """Shrinkage s of Ledoit and Wolf (2004).
+
+    "A well-conditioned estimator for large-dimensional covariance matrices", section 3.3: s = b^2 / d^2, with
+    each sum over samples weighted:
 
         d^2 = |S - mu I|^2 / D
         b^2 = min(d^2, 1 / (n^2 D) sum_i w_i |(x_i - mean)(x_i - mean)' - S|^2)
@@ -62,8 +64,10 @@ def ledoit_wolf(covariance: jax.Array, size: jax.Array, fourth: jax.Array, dim: 
 
 
 def oas(covariance: jax.Array, size: jax.Array, dim: int | jax.Array) -> jax.Array:
-    """Shrinkage s of Chen, Wiesel, Eldar and Hero (2010), "Shrinkage algorithms for MMSE covariance
-    estimation", Eq. 23, without its terms in 2 / D, as scikit-learn has it:
+    """Shrinkage s of Chen, Wiesel, Eldar and Hero (2010).
+
+    "Shrinkage algorithms for MMSE covariance estimation", Eq. 23, without its terms in 2 / D, as scikit-learn
+    has it:
 
         s = min(1, (|S|^2 + tr(S)^2) / ((n + 1) (|S|^2 - tr(S)^2 / D)))
 
@@ -78,8 +82,10 @@ def oas(covariance: jax.Array, size: jax.Array, dim: int | jax.Array) -> jax.Arr
 def inverse_wishart(
     covariance: jax.Array, size: jax.Array, spread: jax.Array, number: jax.Array, dim: int | jax.Array
 ) -> jax.Array:
-    """The likeliest covariance (D, D) after a prior, as Fraley and Raftery (2007), "Bayesian regularization
-    for normal mixture estimation and model-based clustering", have it, without their prior of the means:
+    """The likeliest covariance (D, D) after a prior of Fraley and Raftery (2007).
+
+    "Bayesian regularization for normal mixture estimation and model-based clustering", without their prior of
+    the means:
 
         (lambda I + n S) / (n + nu + D + 1), with nu = D + 2 and lambda = v / K^(2 / D)
 

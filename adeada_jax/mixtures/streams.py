@@ -33,8 +33,11 @@ class Parameters(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """Sums over samples by weight: their log densities, responsibilities (K,), and by these the differences
-    to the means (K, D) and their squares, (K, D, D) for full and tied covariances, else (K, D)."""
+    """Sums over samples by weight.
+
+    Their log densities, responsibilities (K,), and by these the differences to the means (K, D) and their
+    squares, (K, D, D) for full and tied covariances, else (K, D).
+    """
 
     density: np.ndarray
     counts: np.ndarray
@@ -133,8 +136,10 @@ def stepped(
     reg_covar: float,
     step: float,
 ) -> tuple[Parameters, float]:
-    """Online EM of Cappé and Moulines (2009), "On-line expectation-maximization algorithm for latent data
-    models", Eq. 6 and 7: the statistics move to those of a block by `step`, then comes an M step.
+    """A step of the online EM of Cappé and Moulines (2009).
+
+    "On-line expectation-maximization algorithm for latent data models", Eq. 6 and 7: the statistics move to
+    those of a block by `step`, then comes an M step.
 
     Returns:
         The parameters, and the mean log density of the block before the step.

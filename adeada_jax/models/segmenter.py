@@ -105,7 +105,8 @@ class Segmenter:
         axis_name: str | None = None,
         remat: bool = False,
     ):
-        """
+        """Initialises the object.
+
         Args:
           name: of the head, as of `seams.HEAD`.
           backbone: as of `seams.BACKBONE`.

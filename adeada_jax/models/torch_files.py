@@ -136,8 +136,11 @@ def _entry(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _read_old(path: Path) -> Any:
-    """The format before torch 1.6: five pickles (the fourth is the content, the fifth the storages' keys),
-    then each storage's size and numbers."""
+    """Reads the format before torch 1.6.
+
+    Five pickles, the fourth of which is the content and the fifth the storages' keys, then each storage's
+    size and numbers.
+    """
     places: dict[str, int] = {}
     order = "<"
 

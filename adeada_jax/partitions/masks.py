@@ -21,7 +21,8 @@ class Masks:
     """
 
     def __init__(self, options: Mapping[str, Any]):
-        """
+        """Initialises the object.
+
         Args:
           options: `config.regions`.
 

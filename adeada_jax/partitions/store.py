@@ -55,7 +55,8 @@ class DividedImages:
     """
 
     def __init__(self, images: sources.Images, options: Mapping[str, Any]):
-        """
+        """Initialises the object.
+
         Args:
           images: the split.
           options: `config.regions`.

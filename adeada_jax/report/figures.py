@@ -70,7 +70,7 @@ def bought_overlay(
 
 
 def label_curve(summary: Mapping[str, Any]) -> Markup | None:
-    """mIoU over the share of labelled target pixels (the paper's Fig. 3); None with fewer than two points."""
+    """MIoU over the share of labelled target pixels (the paper's Fig. 3); None with fewer than two points."""
     return _miou_curve(
         summary,
         lambda entry: 100 * entry["labelled_fraction"],
@@ -82,7 +82,7 @@ def label_curve(summary: Mapping[str, Any]) -> Markup | None:
 
 
 def effort_curve(summary: Mapping[str, Any]) -> Markup | None:
-    """mIoU over the time that people took; None with fewer than two points, or where it was not measured."""
+    """MIoU over the time that people took; None with fewer than two points, or where it was not measured."""
     most = max((entry.get("seconds") or 0.0) for entry in summary["rounds"])
     if not most:
         return None

@@ -58,7 +58,7 @@ class Board:
             self._print(run, status)
 
     def table(self) -> Table:
-        """mIoU by round, mean and spread over the seeds so far, and the round each seed is at."""
+        """MIoU by round, mean and spread over the seeds so far, and the round each seed is at."""
         plan = self._plan
         last = max((run.last_round for run in plan.runs), default=0)
         columns = [

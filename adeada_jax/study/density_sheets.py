@@ -105,7 +105,7 @@ def correlation_sheet(content: Mapping[str, Any], kind: str, key: str) -> Sheet:
 
 
 def inversion_sheet(content: Mapping[str, Any], kind: str) -> Sheet | None:
-    """log p_T against the size of the own component, by class and round; None of other than mixtures."""
+    """Log p_T against the size of the own component, by class and round; None of other than mixtures."""
     text = f"Density '{kind}': Spearman's rank correlation within the class; below 0 it is upside down."
     sheet = _by_class(
         content,

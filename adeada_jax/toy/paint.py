@@ -70,7 +70,8 @@ class Canvas:
     """
 
     def __init__(self, height: int, width: int, camera: Camera, *, haze: Color, visibility: float):
-        """
+        """Initialises the object.
+
         Args:
           height: in pixels.
           width: in pixels.

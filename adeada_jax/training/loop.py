@@ -101,8 +101,11 @@ def run_steps(
 
 
 def _keys(seed: int, start: int, stop: int) -> np.ndarray:
-    """The numbers of fold_in(key(seed), t) for every step t, made before any: what several processes hand to
-    a step passes through the host, which would wait there for a device that is at work."""
+    """The numbers of fold_in(key(seed), t) for every step t, made before any.
+
+    What several processes hand to a step passes through the host, which would wait there for a device that is
+    at work.
+    """
     key = jax.random.key(seed)
     keys = jax.vmap(lambda t: jax.random.fold_in(key, t))(np.arange(start, stop, dtype=np.uint32))
     return np.asarray(jax.random.key_data(keys))

@@ -13,7 +13,7 @@ AXIS = "devices"
 
 
 def parallelize(step: Callable[..., Any]) -> jax.stages.Wrapped:
-    """pmaps `step(state, batch, key) -> (state, metrics)`.
+    """Pmaps `step(state, batch, key) -> (state, metrics)`.
 
     State and metrics are neither stacked nor copied to the host: they enter and leave without a device
     axis (`in_axes=None`, `out_axes=None`), so a step must return the same on every device. The old

@@ -20,7 +20,8 @@ class Leases:
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic):
-        """
+        """Initialises the object.
+
         Args:
           path: of the file; one that cannot be read is as none.
           clock: seconds since any moment.

@@ -32,14 +32,15 @@ class Ledger:
         small: bool,
         names: Sequence[str] = (),
     ):
-        """
+        """Initialises the object.
+
         Args:
-            part: the file's name.
-            output: directory of the file.
-            scratch: directory for what nobody keeps.
-            seconds: until the part should end by itself.
-            small: whether sizes are small.
-            names: what is asked for of the part.
+          part: the file's name.
+          output: directory of the file.
+          scratch: directory for what nobody keeps.
+          seconds: until the part should end by itself.
+          small: whether sizes are small.
+          names: what is asked for of the part.
         """
         self.names = tuple(names)
         self.small, self.output, self.scratch = small, output, scratch

@@ -68,10 +68,11 @@ class Trainer:
     """The supervised step of the toy, compiled once."""
 
     def __init__(self, source: Streets, steps: int):
-        """
+        """Initialises the object.
+
         Args:
-            source: what it learns.
-            steps: of a training.
+          source: what it learns.
+          steps: of a training.
         """
         self._source, self._steps = source, steps
         self._segmenter = make_segmenter()

@@ -42,7 +42,7 @@ Outcome = tuple[list[Fit], Callable[[], np.ndarray]]
 
 
 def importance_of(problem: Problem, models: Mapping[tuple[int, int], Any], dtype: DTypeLike) -> np.ndarray:
-    """pi (N_T,) from models by (domain, class) with `score_samples`; NaN where one is None or missing."""
+    """Pi (N_T,) from models by (domain, class) with `score_samples`; NaN where one is None or missing."""
     pi = np.full(len(problem.classes[1]), np.nan)
     for c in np.flatnonzero(problem.components).tolist():
         source, target = models.get((0, c)), models.get((1, c))

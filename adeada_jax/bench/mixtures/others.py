@@ -46,7 +46,7 @@ def _fit_each(problem: Problem, fit: Callable[[np.ndarray, np.ndarray], _Fitted]
 
 
 def fit_gmmx(problem: Problem, directory: Path) -> Outcome:
-    """gmmx (JAX)."""
+    """Gmmx (JAX)."""
     from gmmx import EMFitter, GaussianMixtureModelJax
 
     fitter = EMFitter(**problem.options)
@@ -62,7 +62,7 @@ def fit_gmmx(problem: Problem, directory: Path) -> Outcome:
 
 
 def fit_pomegranate(problem: Problem, directory: Path) -> Outcome:
-    """pomegranate (PyTorch), from the start's means and covariances; it does not count its iterations."""
+    """Pomegranate (PyTorch), from the start's means and covariances; it does not count its iterations."""
     import torch
     from pomegranate.distributions import Normal
     from pomegranate.gmm import GeneralMixtureModel

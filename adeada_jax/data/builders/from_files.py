@@ -38,7 +38,8 @@ class FilesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
     """
 
     def __init__(self, *, content: Content, labels: LabelMaps, **kwargs: Any):
-        """
+        """Initialises the object.
+
         Args:
           content: what lies on disk.
           labels: of the images.

@@ -54,7 +54,8 @@ class ToyStreets(tfds.core.GeneratorBasedBuilder):
     ]
 
     def __init__(self, *, settings: ToySettings | None = None, **kwargs: Any):
-        """
+        """Initialises the object.
+
         Args:
           settings: instead of the config's own.
           **kwargs: as of every TFDS builder: `config`, `data_dir`, ...

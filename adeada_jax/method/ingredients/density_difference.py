@@ -36,7 +36,8 @@ class Importance:
     name = "density"
 
     def __init__(self, options: Mapping[str, Any]):
-        """
+        """Initialises the object.
+
         Args:
           options: `config.density`.
         """

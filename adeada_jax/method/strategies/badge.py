@@ -61,7 +61,8 @@ class Embeddings:
     """
 
     def __init__(self, probabilities: np.ndarray, features: np.ndarray):
-        """
+        """Initialises the object.
+
         Args:
           probabilities: `(N, C)`.
           features: `(N, D)`.

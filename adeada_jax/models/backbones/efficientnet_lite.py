@@ -140,7 +140,8 @@ class EfficientNetLite(Backbone):
     unused = (r"(_conv_head|_bn1|_fc)\..*",)
 
     def __init__(self, scale: tuple[float, float], build: Build):
-        """
+        """Initialises the object.
+
         Args:
           scale: one of SCALES.
           build: see there.

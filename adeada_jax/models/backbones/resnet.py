@@ -163,7 +163,8 @@ class ResNet(Backbone):
     unused = (r"fc\.(weight|bias)",)
 
     def __init__(self, spec: ResNetSpec, build: Build):
-        """
+        """Initialises the object.
+
         Args:
           spec: one of RESNETS.
           build: see there.

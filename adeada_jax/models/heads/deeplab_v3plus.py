@@ -69,7 +69,8 @@ class DeepLabV3PlusHead(Head):
     )
 
     def __init__(self, channels: tuple[int, ...], num_classes: int, build: Build):
-        """
+        """Initialises the object.
+
         Raises:
           InputError: the backbone gives features on one grid only.
         """

@@ -195,7 +195,7 @@ def with_packaged_configs(arguments: Sequence[str]) -> list[str]:
 def _config_file(value: str) -> str:
     """A config flag's value, FILE[:WORDS] or NAME[:WORDS], with a file."""
     name, colon, words = value.partition(":")
-    if not name or name.endswith(".py") or "/" in name or os.path.exists(name):
+    if not name or name.endswith(".py") or "/" in name or os.path.isfile(name):
         return value
     known = configurations()
     if name not in known:

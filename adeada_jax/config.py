@@ -5,6 +5,7 @@
 "D2ADA:" and a file of the authors' implementation.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -204,6 +205,26 @@ def choose(file: str, words: str, *groups: Sequence[str]) -> tuple[str, ...]:
             raise InputError(f"{file}:{words}: '{chosen[number]}' or '{word}', not both")
         chosen[number] = word
     return tuple(chosen.get(i, group[0]) for i, group in enumerate(groups))
+
+
+def completed(
+    stored: dict[str, Any], now: dict[str, Any], defaults: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """A stored configuration with the keys of today's that it lacks, as an earlier version did not know them.
+
+    Their defaults are what that version did.
+
+    Args:
+      stored: as it was written.
+      now: the configuration that it is compared with.
+      defaults: those of `paper_defaults` unless given.
+    """
+    defaults = json.loads(paper_defaults().to_json()) if defaults is None else defaults
+    found = {**{key: defaults[key] for key in now if key in defaults}, **stored}
+    for key, value in stored.items():
+        if isinstance(value, dict) and isinstance(now.get(key), dict):
+            found[key] = completed(value, now[key], defaults.get(key) or {})
+    return found
 
 
 def differing_keys(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> list[str]:

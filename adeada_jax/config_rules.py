@@ -291,6 +291,8 @@ def _together(config: config_dict.ConfigDict) -> Iterator[str]:
     batch_size = config.data.batch_size
     if config.finetune.mixing == "half" and batch_size % 2:
         yield f"config.data.batch_size: {batch_size} must be even for finetune.mixing='half'"
+    if config.finetune.method == "teacher" and min(config.data.height, config.data.width) < 5:
+        yield "config.data.height, .width: finetune.method='teacher' blurs images; use at least 5 pixels"
     if config.source.dataset and not config.source.dir.strip():
         yield f"config.source.dir: {config.source.dir!r} must be the name of a directory"
     if not config.source.dataset and config.experiment not in ("active", "target_only"):

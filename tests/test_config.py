@@ -1,6 +1,8 @@
 """The configuration: the paper's numbers, and how two are compared."""
 
-from adeada_jax.config import differing_keys, paper_defaults
+import json
+
+from adeada_jax.config import completed, differing_keys, paper_defaults
 
 
 def test_the_papers_settings_are_the_papers():
@@ -17,3 +19,12 @@ def test_differing_keys_are_dotted_and_sorted():
     theirs = {"seed": 1, "data": {"height": 1, "width": 3}, "new": 1}
     assert differing_keys(ours, theirs) == ["data.width", "new", "old", "seed"]
     assert differing_keys(ours, ours) == []
+
+
+def test_a_stored_configuration_is_completed_by_what_keys_it_lacks_stood_for():
+    stored = json.loads(paper_defaults().to_json())
+    del stored["finetune"]["method"], stored["inference"]
+    stored["seed"] = 5
+    now = json.loads(paper_defaults().to_json())
+    assert differing_keys(completed(stored, now), now) == ["seed"]
+    assert "inference" not in stored

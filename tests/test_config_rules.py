@@ -116,6 +116,9 @@ def test_keys_that_do_not_go_together_are_refused():
     with pytest.raises(InputError, match=r"data\.height: 31 must be at least 32"):
         check(changed(load("gta"), "data.height", 31))
     check(changed(changed(load("gta"), "data.height", 31), "warmup.method", "source_only"))
+    small = changed(changed(load("gta"), "data.height", 4), "warmup.method", "source_only")
+    with pytest.raises(InputError, match=r"'teacher' blurs images; use at least 5 pixels"):
+        check(changed(small, "finetune.method", "teacher"))
     shrunk = changed(load("gta"), "density.covariance_prior", "oas")
     check(shrunk)
     with pytest.raises(InputError, match=r"covariance_prior: 'oas' shrinks full covariances only; .*='diag'"):

@@ -65,5 +65,7 @@ def test_configurations_are_found_by_name(monkeypatch, tmp_path):
     assert with_packaged_configs(["--config.seed=toy"]) == ["--config.seed=toy"]
     with pytest.raises(InputError, match="--config: 'tou' is neither a file nor one of folder, gta, "):
         with_packaged_configs(["--config=tou"])
+    (tmp_path / "toy").mkdir()  # a directory is no configuration
+    assert with_packaged_configs(["--config=toy"]) == [f"--config={toy}"]
     (tmp_path / "tou").touch()
     assert with_packaged_configs(["--config=tou:a"]) == ["--config=tou:a"]

@@ -1,10 +1,12 @@
 """Whose run a directory is, and that only one process works in it."""
 
+import copy
 import json
 import subprocess
 
 import pytest
 
+from adeada_jax.config import paper_defaults
 from adeada_jax.errors import InputError
 from adeada_jax.run.workdir import Workdir
 from tests.warm_start import PYTHON
@@ -202,3 +204,16 @@ def test_the_same_configuration_keeps_what_is_there(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("")
     workdir.write_config({"seed": 0, "names": ("a",)})
     assert (tmp_path / "metrics.jsonl").exists()
+
+
+def test_a_run_of_before_a_key_was_there_goes_on(tmp_path):
+    workdir = Workdir(tmp_path)
+    config = json.loads(paper_defaults().to_json())
+    former = copy.deepcopy(config)
+    del former["finetune"]["method"], former["density"]["weight"]
+    (tmp_path / "config.json").write_text(json.dumps(former), encoding="utf-8")
+    workdir.write_data(content())
+    workdir.check_config(config, begun=True)
+    config["density"]["weight"] = "pixels"
+    with pytest.raises(InputError, match=r"differs in: density\.weight\."):
+        workdir.check_config(config, begun=True)

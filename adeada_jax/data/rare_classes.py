@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from adeada_jax.data.sources import LabelledImages
+from adeada_jax.errors import InputError
 from adeada_jax.types import IGNORE_LABEL
 
 # An image has a class if that has this share of its pixels: DAFormer's 3,000 pixels of GTA5's 1914x1052.
@@ -40,9 +41,18 @@ def class_probabilities(shares: np.ndarray, temperature: float) -> np.ndarray:
 
     Returns:
       `(C,)` float64; 0 for a class that no image has, see LEAST_SHARE.
+
+    Raises:
+      InputError: no image has any.
     """
     exponents = (1 - shares.mean(axis=0)) / temperature
-    exponents = np.where((shares >= LEAST_SHARE).any(axis=0), exponents, -np.inf)
+    there = (shares >= LEAST_SHARE).any(axis=0)
+    if not there.any():
+        raise InputError(
+            f"config.finetune.rare_class_sampling: no source image has {100 * LEAST_SHARE:.2g}% of its "
+            "pixels or more labelled with one class, so none can be drawn by its classes; use 0"
+        )
+    exponents = np.where(there, exponents, -np.inf)
     weights = np.exp(exponents - exponents.max())
     return weights / weights.sum()
 

@@ -50,7 +50,7 @@ WHOLE = Passes()
 
 def passes_of(options: Mapping[str, Any]) -> Passes:
     """What `config.inference` says."""
-    return Passes(options["window"], options["stride"], options["flip"])
+    return Passes(options["window"], options["stride"] if options["window"] else 0, options["flip"])
 
 
 def class_scores(

@@ -111,7 +111,16 @@ def _divided(size: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _held_out(fits: list[Mixture], samples: Rows, weight: np.ndarray | None) -> list[float]:
-    """Mean log density of the samples under each fit."""
+    """Mean log density of the samples under each fit.
+
+    Raises:
+        ValueError: none of the samples has a weight.
+    """
+    if weight is not None and not weight.any():
+        raise ValueError(
+            "criterion='held_out': all samples that were held out have the sample_weight zero; use another "
+            "seed, or leave samples without weight out"
+        )
     found = score_mixtures(fits, [samples] * len(fits))
     return [
         float(np.average(values, weights=weight)) if fit.status == FITTED else -np.inf

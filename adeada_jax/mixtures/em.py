@@ -112,10 +112,8 @@ def fit_mixtures(
     arrays = [_samples(f, i) for i, f in enumerate(features)]
     components = _numbers(n_components, arrays)
     weights = None if sample_weight is None else checked_weights(sample_weight, arrays)
-    _check(covariance_type, tol, reg_covar, max_iter, n_init, init_params)
+    check_options(covariance_type, tol, reg_covar, max_iter, n_init, init_params)
     check_prior(covariance_prior, covariance_type)
-    if not reg_covar > 0:
-        raise ValueError(f"reg_covar must be positive, got {reg_covar!r}")
     if len({a.shape[1] for a in arrays}) > 1:
         raise ValueError(f"features must share one width, got {sorted({a.shape[1] for a in arrays})}")
     spread = tuple(devices) if devices else None
@@ -171,9 +169,10 @@ def _numbers(n_components: int | Sequence[int], arrays: Sequence[Samples]) -> li
     return [int(n) for n in numbers]
 
 
-def _check(
+def check_options(
     covariance_type: str, tol: float, reg_covar: float, max_iter: int, n_init: int, init_params: str
 ) -> None:
+    """Raises ValueError, naming it, where an argument of `fit_mixtures` is out of its range."""
     if covariance_type not in COVARIANCE_TYPES:
         raise ValueError(f"covariance_type must be one of {COVARIANCE_TYPES}, got {covariance_type!r}")
     if init_params not in INITIALISATIONS:
@@ -181,6 +180,8 @@ def _check(
     for name, value, least in (("tol", tol, 0), ("max_iter", max_iter, 1), ("n_init", n_init, 1)):
         if not value >= least:
             raise ValueError(f"{name} must be at least {least}, got {value!r}")
+    if not reg_covar > 0:
+        raise ValueError(f"reg_covar must be positive, got {reg_covar!r}")
 
 
 def check_prior(covariance_prior: str, covariance_type: str) -> None:

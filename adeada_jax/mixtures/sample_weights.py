@@ -69,5 +69,8 @@ def chosen_seeds(
     generator: np.random.Generator, weight: np.ndarray | None, size: int, number: int
 ) -> np.ndarray:
     """Indices (number,) of different samples, drawn in proportion to the weights."""
-    shares = None if weight is None else weight / weight.sum()
+    if weight is None or (weight == weight[0]).all():  # as without weights, whatever others have
+        return generator.choice(size, size=number, replace=False)
+    (shares,) = scaled([weight])
+    shares = shares / shares.sum()
     return generator.choice(size, size=number, replace=False, p=shares)

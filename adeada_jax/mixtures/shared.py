@@ -216,6 +216,7 @@ class SharedEngine:
     def start(self, responsibilities: Sequence[np.ndarray | None]) -> None:
         """Moments and parameters from responsibilities (n_m, K_m) or None, as `full` has it."""
         everything = np.ones(len(responsibilities), bool)
+        self.bad[:], self.found[:] = False, True  # what a start before this one left
         given_here = own_columns(self.everywhere, responsibilities, self.layout.columns, np.float64)
         for s, (shard, given) in enumerate(zip(self.shards, given_here, strict=True)):
             self.row_scores[s] = jax.device_put(given, shard.device)

@@ -13,8 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adeada_jax.mixtures.em import fit_mixtures
-from adeada_jax.mixtures.engines import COVARIANCE_TYPES
+from adeada_jax.mixtures.em import check_options, fit_mixtures
 from adeada_jax.mixtures.factor import regularised_factor
 from adeada_jax.mixtures.packing import bucket, chunks, given_parameters
 from adeada_jax.mixtures.programs import HIGHEST
@@ -226,10 +225,9 @@ def fit_blocks(
             "blocks must be iterable more than once: a list, an array, or an object whose __iter__ starts "
             f"anew; a {type(blocks).__name__} ends after one pass"
         )
-    if covariance_type not in COVARIANCE_TYPES:
-        raise ValueError(f"covariance_type must be one of {COVARIANCE_TYPES}, got {covariance_type!r}")
+    check_options(covariance_type, tol, reg_covar, max_iter, 1, "kmeans")
     if start is None:
-        first = next(iter(blocks), np.zeros((0, 1)))
+        first = _first_samples(blocks, max(2, n_components))
         (start,) = fit_mixtures(
             [first],
             n_components,
@@ -246,6 +244,19 @@ def fit_blocks(
         asked = (n_components, covariance_type)
         raise ValueError(f"start's number of components and covariance type are {given}, not {asked}")
     return _iterated(blocks, start, tol, reg_covar, max_iter)
+
+
+def _first_samples(blocks: Iterable[np.ndarray], least: int) -> np.ndarray:
+    """The first blocks that have at least so many samples together, all of them where there are fewer."""
+    held: list[np.ndarray] = []
+    for block in blocks:
+        if len(block):
+            held.append(np.asarray(block))
+        if sum(map(len, held)) >= least:
+            break
+    if not held:
+        raise ValueError("blocks must hold samples; they are empty")
+    return held[0] if len(held) == 1 else np.concatenate(held)
 
 
 def _iterated(

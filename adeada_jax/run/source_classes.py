@@ -3,7 +3,7 @@
 import numpy as np
 
 from adeada_jax.arrays import load_arrays, save_arrays
-from adeada_jax.data.rare_classes import class_shares
+from adeada_jax.data.rare_classes import class_probabilities, class_shares
 from adeada_jax.run.costs import Cost
 from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.runner import Alone, Stage
@@ -18,7 +18,10 @@ def count(experiment: Experiment) -> Stage:
 
     def make() -> None:
         indices = track(range(len(source)), total=len(source), description="counting the source's classes")
-        save_arrays(path, {"shares": class_shares(source, indices, experiment.config.num_classes)}, {})
+        shares = class_shares(source, indices, experiment.config.num_classes)
+        # What cannot be drawn from is found before anything is bought.
+        class_probabilities(shares, experiment.config.finetune.rare_class_sampling)
+        save_arrays(path, {"shares": shares}, {})
 
     return Stage("source_classes", 0, Alone(make), writes=(path,), cost=Cost(files=lambda _: {path: size}))
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from adeada_jax.config import differing_keys
+from adeada_jax.config import completed, differing_keys
 from adeada_jax.data.fingerprint import added_images, differences, partition_differences
 from adeada_jax.errors import InputError
 from adeada_jax.files import read_json, write_json_atomic
@@ -182,10 +182,13 @@ class Workdir:
         """
         if not self.config.exists() or not (self.begun if begun is None else begun):
             return
-        former, now = read_json(self.config), json.loads(json.dumps(config))
+        stored, now = read_json(self.config), json.loads(json.dumps(config))
+        keys = differing_keys(stored, now)
+        if keys and not _goes_on(stored, now, keys):
+            self._check_layout()
+        former = completed(stored, now)
         keys = differing_keys(former, now)
         if keys and not _goes_on(former, now, keys):
-            self._check_layout()
             raise InputError(
                 f"workdir '{self.root}' holds a run whose configuration differs in: {', '.join(keys)}. "
                 "Give the same configuration to resume it, or another --workdir"
@@ -197,7 +200,8 @@ class Workdir:
         Another configuration, of a run that got nowhere, is replaced, and one of fewer rounds.
         """
         if self.config.exists():
-            former, now = read_json(self.config), json.loads(json.dumps(config))
+            now = json.loads(json.dumps(config))
+            former = completed(read_json(self.config), now)
             goes_on = _goes_on(former, now, differing_keys(former, now))
             if former == now or (self.begun and not goes_on):
                 return

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from adeada_jax.config import differing_keys
+from adeada_jax.config import completed, differing_keys
 from adeada_jax.files import read_json, write_text_atomic
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.study.study_plan import WARM_UP, Plan, Run
@@ -93,7 +93,8 @@ def is_finished(run: Run, directory: Path) -> bool:
     if not (workdir.config.exists() and workdir.report.exists()):
         return False
     # As it would be read back: JSON knows no tuples.
-    if differing_keys(read_json(workdir.config), json.loads(json.dumps(run.config))):
+    now = json.loads(json.dumps(run.config))
+    if differing_keys(completed(read_json(workdir.config), now), now):
         return False
     return len(entries(run, directory)) == run.last_round + 1
 

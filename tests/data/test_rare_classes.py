@@ -7,6 +7,7 @@ import pytest
 
 from adeada_jax.data import rare_classes
 from adeada_jax.data.rare_classes import RareClassImages
+from adeada_jax.errors import InputError
 
 
 class Labels:
@@ -71,3 +72,8 @@ def test_a_seed_always_draws_the_same_and_another_another(source):
     one, same, other = (RareClassImages(source, shares, temperature=0.5, seed=s) for s in (1, 1, 2))
     assert one.indices.tolist() == same.indices.tolist() == pickle.loads(pickle.dumps(one)).indices.tolist()
     assert one.indices.tolist() != other.indices.tolist()
+
+
+def test_labels_too_sparse_to_draw_by_are_refused():
+    with pytest.raises(InputError, match=r"finetune\.rare_class_sampling: no source image has 0\.15% of its"):
+        rare_classes.class_probabilities(np.full((3, 2), 0.001), 0.01)

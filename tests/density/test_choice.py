@@ -63,3 +63,17 @@ def test_bad_input_is_named(arguments, words):
     options = {"candidates": [1, 2], **arguments}
     with pytest.raises(ValueError, match=words):
         choose_components(three_groups(), options.pop("candidates"), **options)
+
+
+def test_samples_held_out_without_weight_are_named():
+    weight = np.zeros(60)
+    weight[[0, 1]] = 1
+    for seed in range(20):  # most hold out neither
+        try:
+            choose_components(
+                three_groups(60), [1], criterion="held_out", sample_weight=weight, seed=seed, max_iter=1
+            )
+        except ValueError as error:
+            if "held out have the sample_weight zero" in str(error):
+                return
+    pytest.fail("nothing was refused")

@@ -2,6 +2,7 @@
 
 import warnings
 
+import jax
 import numpy as np
 import pytest
 import scipy.stats
@@ -9,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Reference
 
 from adeada_jax.mixtures import fit_mixtures, score_mixtures
+from adeada_jax.mixtures.engines import Options, make_engine, plan_groups
 
 KINDS = ("full", "tied", "diag", "spherical")
 
@@ -276,3 +278,16 @@ def test_bad_input_is_named(arguments, words):
     options = {"features": [np.random.default_rng(0).random((10, 3))], "n_components": 1, **arguments}
     with pytest.raises(ValueError, match=words):
         fit_mixtures(options.pop("features"), **options)
+
+
+@pytest.mark.parametrize("kind", ["tied", "diag", "spherical"])
+def test_a_start_that_failed_does_not_spoil_the_next(kind):
+    X = np.array([[0.0, 0], [0, 0], [1, 2], [2, 1], [2, 2]])
+    options = Options(kind, reg_covar=0.0)
+    (group,) = plan_groups([5], [2], 2, np.dtype(np.float64), options)
+    with jax.enable_x64(True):
+        engine = make_engine(group, [X], np.zeros((1, 2)), options)
+        engine.start([np.eye(2)[[0, 0, 1, 1, 1]] if kind != "tied" else np.full((5, 2), np.nan)])
+        assert engine.failed().tolist() == [True]
+        engine.start([np.eye(2)[[0, 1, 0, 1, 0]]])
+        assert engine.failed().tolist() == [False]

@@ -150,3 +150,13 @@ def test_too_little_weight_is_refused_or_no_density():
     for bad in (-np.ones(SIZE), np.full(SIZE, np.inf), np.zeros(SIZE)):
         with pytest.raises(ValueError, match=r"[Nn]egative|infinity|zero"):
             GaussianMixture().fit(features, sample_weight=bad)
+
+
+def test_random_samples_are_drawn_alike_whatever_weights_others_have():
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    options = {"init_params": "random_from_data", "max_iter": 2}
+    alone = fit_mixtures([X, X], [3, 3], **options)[0]
+    beside = fit_mixtures([X, X], [3, 3], sample_weight=[None, np.arange(40.0)], **options)[0]
+    np.testing.assert_allclose(beside.lower_bounds, alone.lower_bounds)
+    large = fit_mixtures([X], [3], sample_weight=[np.linspace(1, 2, 40) * 8e307], **options)[0]
+    assert large.status == "fitted"

@@ -129,3 +129,17 @@ def test_what_a_stream_cannot_go_on_with_is_refused():
     (start,) = fit_mixtures([groups()], 2, covariance_type="diag")
     with pytest.raises(ValueError, match=r"are \(2, 'diag'\), not \(3, 'full'\)"):
         fit_blocks([groups()], 3, start=start)
+
+
+def test_blocks_that_begin_small_are_gathered_for_the_start():
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    whole = fit_blocks([X], 2, tol=0, max_iter=3)
+    for blocks in ([np.zeros((0, 2)), X], [X[:1], X[1:]]):
+        found = fit_blocks(blocks, 2, tol=0, max_iter=3)
+        assert (found.status, found.num_samples) == (whole.status, 50)
+        np.testing.assert_allclose(found.lower_bounds, whole.lower_bounds, rtol=1e-9)
+    for wrong in ({"tol": -1.0}, {"max_iter": 0}, {"reg_covar": 0.0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            fit_blocks([X], 2, start=whole, **wrong)
+    with pytest.raises(ValueError, match="must hold samples"):
+        fit_blocks([], 2)

@@ -10,7 +10,7 @@ from scipy.special import log_softmax, softmax
 
 from adeada_jax.data.subset import Subset
 from adeada_jax.evaluation import confusion
-from adeada_jax.evaluation.passes import WHOLE, Passes, class_scores
+from adeada_jax.evaluation.passes import WHOLE, Passes, class_scores, passes_of
 from adeada_jax.models import Segmenter, normalize
 from adeada_jax.run.prediction import uncertainty_map
 
@@ -144,3 +144,7 @@ def test_uncertainty_is_the_entropy_of_the_enlarged_scores(classes):
     assert (found.shape, found.dtype) == ((50, 80), np.uint16)
     np.testing.assert_allclose(found, 65535 * share, atol=2)
     assert (found.max() == 65535) == (classes > 1)
+
+
+def test_a_stride_without_a_window_is_none():
+    assert passes_of({"window": 0, "stride": 5, "flip": False}) == WHOLE

@@ -48,7 +48,7 @@ _ANALYSE = flags.DEFINE_string(
     "analyse", None, "Directory of one run, finished or not, whose purchases are measured; stands alone."
 )
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "With --analyse: where analysis.json and analysis.html go; RUN/analysis unless given."
+    "output", None, "With --analyse: where analysis.json and analysis.html go; RUN itself unless given."
 )
 _DENSITY = flags.DEFINE_string(
     "density", "", "With --analyse: another density to look at, too; a kind or package.module:Name."

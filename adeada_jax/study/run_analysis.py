@@ -24,8 +24,6 @@ from adeada_jax.study.rankings import DENSITY, bought_by, density_alone, ranking
 from adeada_jax.study.truth import Truth
 from adeada_jax.telemetry import track
 
-# Of a run's directory, where all of it lies.
-FOLDER = "analysis"
 # Counts up when what is measured changes, so that what was kept is measured anew.
 _LAYOUT = 2
 

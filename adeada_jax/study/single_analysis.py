@@ -18,7 +18,7 @@ from adeada_jax.study.density_sheets import company_sheet
 from adeada_jax.study.merging import merged
 from adeada_jax.study.past_run import PastRun, check_target, check_truth, open_run
 from adeada_jax.study.quality_sheets import definitions, run_sheets
-from adeada_jax.study.run_analysis import FOLDER, analysed
+from adeada_jax.study.run_analysis import analysed
 from adeada_jax.study.sheets import Sheet
 from adeada_jax.study.truth import read_truth
 from adeada_jax.telemetry import console, say
@@ -29,7 +29,7 @@ def analyse_directory(root: str | Path, output: str | Path | None = None, *, den
 
     Args:
       root: the run's directory.
-      output: where the files go; unless given, `analysis` in the run's directory.
+      output: where the files go; unless given, the run's directory.
       density: another `config.density.kind` to look at, too.
 
     Returns:
@@ -42,7 +42,7 @@ def analyse_directory(root: str | Path, output: str | Path | None = None, *, den
     run = open_run(root)
     check_density(run, density)
     check_target(run)
-    directory = Path(output) if output else run.workdir.root / FOLDER
+    directory = Path(output) if output else run.workdir.root
     truth = read_truth(run.config, load_regions(run.workdir.pool), directory / "truth.safetensors")
     check_truth(run, truth)
     content = analysed(run, truth, directory / "analysis.json", density=density)

@@ -9,7 +9,7 @@ from adeada_jax.run.region_file import load_regions
 from adeada_jax.study.collect import Result
 from adeada_jax.study.merging import merged
 from adeada_jax.study.past_run import open_run
-from adeada_jax.study.run_analysis import FOLDER, analysed
+from adeada_jax.study.run_analysis import analysed
 from adeada_jax.study.study_tables import OURS
 from adeada_jax.study.truth import read_truth
 from adeada_jax.telemetry import say
@@ -35,7 +35,7 @@ def qualities(config: Mapping[str, Any], results: Sequence[Result], directory: P
         except InputError as error:
             say(f"{result.setting}, seed {result.seed}: the quality of purchases is left out. {error}")
             continue
-        path = result.workdir.root / FOLDER / "analysis.json"
+        path = result.workdir.root / "analysis.json"
         content = analysed(run, truth, path, others=result.setting == OURS)
         last = result.rounds[-1]["round"]  # a setting may be the beginning of another's run
         rounds = [entry for entry in content["rounds"] if entry["round"] <= last]

@@ -204,12 +204,13 @@ def fit_blocks(
     """Fit a mixture to samples that are too many to be held: EM with one pass over all blocks an iteration.
 
     Only a block is held at a time, and a log density and a label for every sample. Without `start` the
-    parameters come from a fit to the first block, so that should be a fair sample of all.
+    parameters come from a fit to the first block (to the first that hold enough samples together, where they
+    are small), so that should be a fair sample of all.
 
     Args:
         blocks: arrays (n, D) that can be gone through again and again: a list, an object whose `__iter__`
             starts anew, or one array (N, D), such as one mapped from a file, which is read piece by piece.
-        n_components: K, at most the samples of the first block unless `start` is given.
+        n_components: K.
         covariance_type, tol, reg_covar, max_iter: as of `fit_mixtures`.
         start: a fitted mixture whose parameters EM starts from.
         seed: of the start from the first block.

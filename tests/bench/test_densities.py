@@ -43,7 +43,7 @@ def test_a_row_a_method_and_size(run):
     for _, absent, size, seconds in rows:
         assert 0 <= float(absent.split(" ± ")[0]) <= 1
         assert -1 <= float(size.split(" ± ")[0]) <= 1
-        assert float(seconds) > 0
+        assert float(seconds) >= 0  # a clock may stand still for the quickest
     assert "Left out" not in printed
 
 

@@ -1,4 +1,4 @@
-"""Dilated convolutions are XLA's own; the gradient of their weights is another sum of the same products."""
+"""Dilated convolutions have XLA's values and gradients, with fewer products where they are padded."""
 
 import jax
 import jax.numpy as jnp
@@ -43,12 +43,28 @@ def gradients(convolve, x, kernel, weights, dilation):
 @pytest.mark.parametrize(("dtype", "error"), [("float32", 1e-5), ("bfloat16", 2e-2)])
 def test_values_and_both_gradients_are_xlas(shape, dilation, dtype, error):
     x, kernel, weights = arrays(shape, 6, dtype)
-    assert (ours(x, kernel, dilation) == xla(x, kernel, dilation)).all()
-    found, expected = (gradients(way, x, kernel, weights, dilation) for way in (ours, xla))
+    found, expected = (
+        (way(x, kernel, dilation), *gradients(way, x, kernel, weights, dilation)) for way in (ours, xla)
+    )
     for own, other in zip(found, expected, strict=True):
         assert (own.dtype, own.shape) == (dtype, other.shape)
         own, other = np.asarray(own, np.float32), np.asarray(other, np.float32)
         np.testing.assert_allclose(own, other, atol=error * np.abs(other).max())
+
+
+# For a dilation of 6.
+@pytest.mark.parametrize(
+    ("size", "taps"),
+    [((7, 7), (3, 3)), ((7, 6), (3, 1)), ((6, 7), (1, 3)), ((6, 6), (1, 1)), ((1, 20), (1, 3))],
+)
+def test_taps_that_lie_in_the_padding_are_left_out(size, taps):
+    x, kernel, weights = arrays((1, *size, 8), 5, "float32")
+    program = str(jax.make_jaxpr(ours, static_argnums=2)(x, kernel, 6))
+    operation = "dot_general" if taps == (1, 1) else "conv_general_dilated"
+    assert f"f32[{taps[0]},{taps[1]},8,5]" in program
+    assert operation in program
+    gradient = gradients(ours, x, kernel, weights, 6)[1]
+    assert (np.asarray(gradient) != 0).all(axis=(2, 3)).sum() == taps[0] * taps[1]
 
 
 def products(convolve, *arguments):

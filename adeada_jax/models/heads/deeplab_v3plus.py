@@ -9,8 +9,9 @@ from flax import nnx
 
 from adeada_jax.errors import InputError
 from adeada_jax.models.dropout import Draw, dropout
-from adeada_jax.models.layers import classifier, conv, relu, upsample
+from adeada_jax.models.layers import classifier, conv, relu
 from adeada_jax.models.parts import Build, Head
+from adeada_jax.models.upsampled import convolve_joined
 
 FEATURES = 256
 LOW_LEVEL_FEATURES = 48
@@ -50,6 +51,18 @@ class Aspp(nnx.Module):
         return dropout(y, DROPOUT, draw)
 
 
+class Decoder(ConvNorm):
+    """3x3 on the low-level features joined with ASPP's, batch norm, ReLU."""
+
+    def __init__(self, build: Build):
+        super().__init__(LOW_LEVEL_FEATURES + FEATURES, FEATURES, 3, build)
+
+    def join(self, low_level: jax.Array, x: jax.Array, train: bool) -> jax.Array:
+        """`(B, H, W, 48)` and `(B, h, w, 256)` to `(B, H, W, 256)`."""
+        kernel = self.conv.kernel[...].astype(x.dtype)
+        return relu(self.bn(convolve_joined(low_level, x, kernel), train))
+
+
 class DeepLabV3PlusHead(Head):
     """ASPP on the backbone's last features, joined with its first, on whose grid the output is."""
 
@@ -81,15 +94,14 @@ class DeepLabV3PlusHead(Head):
             )
         self.aspp = Aspp(channels[-1], build)
         self.low_level = ConvNorm(channels[0], LOW_LEVEL_FEATURES, 1, build)
-        self.fuse = ConvNorm(FEATURES + LOW_LEVEL_FEATURES, FEATURES, 3, build)
+        self.fuse = Decoder(build)
         self.classifier = classifier(FEATURES, num_classes, dtype=build.dtype, rngs=build.rngs)
 
     def __call__(
         self, features: tuple[jax.Array, ...], train: bool, draw: Draw | None
     ) -> tuple[jax.Array, jax.Array]:
         low_level = self.low_level(features[0], train)
-        x = upsample(self.aspp(features[-1], train, draw), *low_level.shape[1:3])
-        x = self.fuse(jnp.concatenate([low_level, x], axis=-1), train)
+        x = self.fuse.join(low_level, self.aspp(features[-1], train, draw), train)
         return self.classifier(x), x
 
 

@@ -2,8 +2,8 @@
 
 Taps that lie wholly in the padding are left out: on a small image most of ASPP's.
 
-XLA writes the gradient as a convolution whose window moves in steps of the dilation. On a GPU (jaxlib 0.11) no
-library has such a one, so it is computed without tensor cores: 3.5 ms on an H200 for one of ASPP's at
+XLA writes the gradient as a convolution whose window moves in steps of the dilation. On a GPU (jaxlib 0.11)
+no library has such a one, so it is computed without tensor cores: 3.5 ms on an H200 for one of ASPP's at
 1024x2048, where the product takes 0.15 (docs/measurements/gpu.md). On a CPU they are about as quick as each
 other, the product more so the larger the image. `benchmarks/gpu.py --parts=convolutions` measures both.
 """

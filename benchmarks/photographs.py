@@ -2,9 +2,9 @@
 
     python benchmarks/photographs.py --cityscapes=REPOSITORY --idd=REPOSITORY --output=DIR
 
-A repository is a clone or a git directory of it; docs/photos.md says which, and on what terms. DIR/source
-becomes Cityscapes in small, DIR/target IDD-lite, both with IDD's seven classes. The same input gives the same
-bytes.
+A repository is a clone or a git directory of it; docs/photographs_study.md says which, and on what terms.
+DIR/source becomes Cityscapes in small, DIR/target IDD-lite, both with IDD's seven classes. The same input
+gives the same bytes.
 """
 
 from pathlib import Path

@@ -42,10 +42,10 @@ def get_config(words: str = "") -> config_dict.ConfigDict:
     config.target.update({"dataset": "folder", "dir": "data/target"})
     config.data.update({"height": 256, "width": 384, "batch_size": 4})
     config.model.update({"name": model, "backbone": "efficientnet_lite0", "pretrained": "auto"})
-    # Tried in trainings of 60 to 80 steps on photographs (docs/photos.md) of 128x176, batch norm frozen. With
-    # clipping to 1, DeepLabV2 learns alike with 0.0025 and 0.005, and a little less with 0.001. Without,
-    # 0.001 makes it jump, 0.0025 ends in NaN, and 0.00025, the paper's, is as good as 0.0025 with it.
-    # DeepLabV3+ learns with 0.0025 and clipping, and diverges without.
+    # Tried in trainings of 60 to 80 steps on photographs (docs/photographs_study.md) of 128x176, batch norm
+    # frozen. With clipping to 1, DeepLabV2 learns alike with 0.0025 and 0.005, and a little less with 0.001.
+    # Without, 0.001 makes it jump, 0.0025 ends in NaN, and 0.00025, the paper's, is as good as 0.0025 with
+    # it. DeepLabV3+ learns with 0.0025 and clipping, and diverges without.
     config.optimizer.clip_norm = 1.0
     config.warmup.update({"steps": 1_000, "learning_rate": 2.5e-3, "learning_rate_steps": 100})
     # As much of the target as of the source in a batch: in a union of a few hundred images each, those with a

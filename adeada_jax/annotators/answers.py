@@ -231,7 +231,7 @@ class Answers:
     """
 
     def __init__(self, path: Path, request_id: str, asked: Sequence[Key]):
-        """Initialises the object.
+        """Remembers where the database is, without opening or making it.
 
         Args:
           path: of the file, which is made when something is first read or written.

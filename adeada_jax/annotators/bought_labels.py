@@ -112,7 +112,7 @@ class PurchasedLabels:
     """
 
     def __init__(self, images: Images, store: LabelStore, num_classes: int):
-        """Initialises the object.
+        """Reads and checks every bought label, and keeps the images that have a known pixel.
 
         Args:
           images: of the target, without labels.
@@ -164,7 +164,7 @@ class PoolLabels:
     def __init__(
         self, labels: PurchasedLabels, divided: "DividedImages", bought: Mapping[str, Sequence[int]]
     ):
-        """Initialises the object.
+        """Joins the known labels with the regions that were bought, to tell NO_CLASS from IGNORE_LABEL.
 
         Args:
           labels: that are known.

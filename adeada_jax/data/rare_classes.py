@@ -64,7 +64,7 @@ class RareClassImages:
     """
 
     def __init__(self, source: LabelledImages, shares: np.ndarray, *, temperature: float, seed: int):
-        """Initialises the object.
+        """Draws the images.
 
         Args:
           source: of examples.

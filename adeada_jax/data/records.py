@@ -15,7 +15,7 @@ class Records:
     """The records of a split, of which only some fields are ever parsed; safe to read by several threads."""
 
     def __init__(self, info: tfds.core.DatasetInfo, split: str, fields: Sequence[str]):
-        """Initialises the object.
+        """Opens all files of the split.
 
         Args:
           info: of the data set.

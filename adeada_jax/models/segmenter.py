@@ -105,7 +105,7 @@ class Segmenter:
         axis_name: str | None = None,
         remat: bool = False,
     ):
-        """Initialises the object.
+        """Builds both parts once to learn their shapes; no weight is drawn.
 
         Args:
           name: of the head, as of `seams.HEAD`.

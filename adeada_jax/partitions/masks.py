@@ -21,7 +21,7 @@ class Masks:
     """
 
     def __init__(self, options: Mapping[str, Any]):
-        """Initialises the object.
+        """Looks whether the folder is there.
 
         Args:
           options: `config.regions`.

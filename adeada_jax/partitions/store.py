@@ -55,7 +55,7 @@ class DividedImages:
     """
 
     def __init__(self, images: sources.Images, options: Mapping[str, Any]):
-        """Initialises the object.
+        """Makes the partition and finds where its maps lie; reads no image.
 
         Args:
           images: the split.

@@ -70,7 +70,7 @@ class Canvas:
     """
 
     def __init__(self, height: int, width: int, camera: Camera, *, haze: Color, visibility: float):
-        """Initialises the object.
+        """Starts with a black image and no label.
 
         Args:
           height: in pixels.

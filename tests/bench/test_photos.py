@@ -228,7 +228,7 @@ def test_another_content_of_the_target_is_refused_by_name(label, words, tmp_path
 def test_other_repositories_are_refused_by_name(repositories, tmp_path):
     for folder, words in (
         (tmp_path / "absent", "--cityscapes: '.*absent' is no clone or git directory with a commit"),
-        (repositories / "idd", "idd' holds no 'cityscapes/train/NUMBER.jpg'; see docs/photos.md"),
+        (repositories / "idd", "idd' holds no 'cityscapes/train/NUMBER.jpg'; see docs/photographs_study.md"),
     ):
         with pytest.raises(InputError, match=words):
             photo_pair.lay_out_source(folder, tmp_path / "source", 1)

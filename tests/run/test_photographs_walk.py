@@ -19,7 +19,7 @@ from tests import small_network
 from tests.warm_start import PYTHON
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/photographs.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/own_photographs.md").read_text(encoding="utf-8")
 # What makes the page's run one of seconds; all else is done as it stands there. Warm-up and fine-tuning learn
 # alike, so that one program serves both.
 SMALL = {

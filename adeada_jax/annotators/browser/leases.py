@@ -20,7 +20,7 @@ class Leases:
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic):
-        """Initialises the object.
+        """Takes over what the file holds, all of it as if it had just been given out.
 
         Args:
           path: of the file; one that cannot be read is as none.

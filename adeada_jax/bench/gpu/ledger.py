@@ -32,7 +32,7 @@ class Ledger:
         small: bool,
         names: Sequence[str] = (),
     ):
-        """Initialises the object.
+        """Starts the part's clock, with nothing measured yet.
 
         Args:
           part: the file's name.

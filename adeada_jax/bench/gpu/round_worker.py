@@ -68,7 +68,7 @@ class Trainer:
     """The supervised step of the toy, compiled once."""
 
     def __init__(self, source: Streets, steps: int):
-        """Initialises the object.
+        """Builds the network, its optimiser and the pmapped step.
 
         Args:
           source: what it learns.

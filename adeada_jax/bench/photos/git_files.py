@@ -25,7 +25,8 @@ def listed(repository: Path, flag: str) -> dict[str, str]:
     except subprocess.CalledProcessError as error:
         why = (error.stderr.decode("utf-8", "replace").strip() or "no reason given").splitlines()[-1]
         raise InputError(
-            f"{flag}: '{repository}' is no clone or git directory with a commit ({why}); see docs/photos.md"
+            f"{flag}: '{repository}' is no clone or git directory with a commit ({why}); see "
+            "docs/photographs_study.md"
         ) from error
     rows = [row.split("\t", 1) for row in done.stdout.decode("utf-8", "surrogateescape").split("\0") if row]
     return {path: head.split()[2] for head, path in rows}

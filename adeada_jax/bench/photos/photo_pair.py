@@ -56,7 +56,9 @@ def lay_out_source(repository: Path, folder: Path, every: int) -> int:
         if (match := re.fullmatch(r"cityscapes/train/(\d+)\.jpg", path))
     }
     if not found:
-        raise InputError(f"{flag}: '{repository}' holds no 'cityscapes/train/NUMBER.jpg'; see docs/photos.md")
+        raise InputError(
+            f"{flag}: '{repository}' holds no 'cityscapes/train/NUMBER.jpg'; see docs/photographs_study.md"
+        )
     chosen = [(number, *found[number]) for number in sorted(found)[::every]]
     with _whole(folder) as part:
         contents = git_files.contents(repository, [(path, blob) for _, path, blob in chosen], flag)
@@ -104,7 +106,8 @@ def _target_pairs(repository: Path) -> list[tuple[str, str, tuple[str, str], tup
             pairs.append((split, f"{drive}_{frame}", (path, blob), (label, files[label])))
     if missing := {"train", "val"} - {pair[0] for pair in pairs}:
         raise InputError(
-            f"--idd: '{repository}' holds no 'idd20k_lite/leftImg8bit/{min(missing)}'; see docs/photos.md"
+            f"--idd: '{repository}' holds no 'idd20k_lite/leftImg8bit/{min(missing)}'; see "
+            "docs/photographs_study.md"
         )
     return sorted(pairs)
 

@@ -38,7 +38,7 @@ class FilesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
     """
 
     def __init__(self, *, content: Content, labels: LabelMaps, **kwargs: Any):
-        """Initialises the object.
+        """Sets up a builder of files that were found and of labels that are made already.
 
         Args:
           content: what lies on disk.

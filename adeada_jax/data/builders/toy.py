@@ -54,7 +54,7 @@ class ToyStreets(tfds.core.GeneratorBasedBuilder):
     ]
 
     def __init__(self, *, settings: ToySettings | None = None, **kwargs: Any):
-        """Initialises the object.
+        """Sets up a builder of the streets, those of a TFDS configuration unless settings are given.
 
         Args:
           settings: instead of the config's own.

@@ -19,7 +19,7 @@ class Gmm:
     """A mixture a class and domain, all fitted in one go by `mixtures.fit_mixtures`."""
 
     def __init__(self, *, max_components: int = 10, regions_per_component: int = 100, **options: Any):
-        """Initialises the object.
+        """Checks how many components a class may have; the rest is checked when mixtures are fitted.
 
         Args:
           max_components: most components of a mixture.

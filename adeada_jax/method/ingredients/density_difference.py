@@ -36,7 +36,7 @@ class Importance:
     name = "density"
 
     def __init__(self, options: Mapping[str, Any]):
-        """Initialises the object.
+        """Makes the density that `density.kind` names.
 
         Args:
           options: `config.density`.

@@ -61,7 +61,7 @@ class Embeddings:
     """
 
     def __init__(self, probabilities: np.ndarray, features: np.ndarray):
-        """Initialises the object.
+        """Brings a = p - onehot(argmax p) and z to the device.
 
         Args:
           probabilities: `(N, C)`.

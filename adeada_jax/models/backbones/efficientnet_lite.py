@@ -140,7 +140,7 @@ class EfficientNetLite(Backbone):
     unused = (r"(_conv_head|_bn1|_fc)\..*",)
 
     def __init__(self, scale: tuple[float, float], build: Build):
-        """Initialises the object.
+        """Builds the stem and the blocks, at the output stride of `build`.
 
         Args:
           scale: one of SCALES.

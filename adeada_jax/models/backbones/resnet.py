@@ -163,7 +163,7 @@ class ResNet(Backbone):
     unused = (r"fc\.(weight|bias)",)
 
     def __init__(self, spec: ResNetSpec, build: Build):
-        """Initialises the object.
+        """Builds the stem and the four stages, at the output stride of `build`.
 
         Args:
           spec: one of RESNETS.

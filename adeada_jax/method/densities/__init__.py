@@ -46,7 +46,7 @@ def create_density(options: Mapping[str, Any]) -> Density:
         )
     if options.get("warm_start", False) and not ("starts" in taken and isinstance(density, Restartable)):
         raise InputError(
-            "config.density.warm_start: True needs a density whose `fit` takes `starts` and that has a method "
-            f"`components`; that of density.kind='{options['kind']}' is none. Use False"
+            "config.density.warm_start: True needs a density whose `fit` takes `starts` and that has a "
+            f"method `components`; that of density.kind='{options['kind']}' is none. Use False"
         )
     return density

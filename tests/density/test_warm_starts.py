@@ -1,5 +1,7 @@
 """`density.warm_start`: mixtures that start where their regions were a round before."""
 
+import shutil
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,8 +15,12 @@ from adeada_jax.method.ingredients.ingredient import Before, Context
 from adeada_jax.method.regions import Regions
 from adeada_jax.mixtures import fit_mixtures, memberships, start_from
 from adeada_jax.run import acquisition, runner
+from adeada_jax.run.experiment import derived_seed
 from adeada_jax.run.region_file import load_regions, save_regions
 from adeada_jax.run.workdir import Workdir
+from adeada_jax.study import quality, run_analysis
+from adeada_jax.study.past_run import PastRun
+from adeada_jax.study.truth import Truth
 
 NAMES = ("few", "same", "more")
 # Regions of each class by round and domain. With 20 to a component the last has one first, then three.
@@ -44,6 +50,7 @@ def table(images, sizes, seed):
     generator, number = np.random.default_rng(seed), sum(sizes)
     return Regions.from_counts(images, [np.ones(60, int)] * len(images)).with_columns(
         features=generator.normal(size=(number, 3)).astype(np.float32),
+        entropy=np.zeros(number, np.float32),
         probabilities=np.eye(3, dtype=np.float32)[generator.permutation(np.repeat(np.arange(3), sizes))],
     )
 
@@ -52,7 +59,7 @@ def compared(directory, warm_start):
     """The stages of a run's first two comparisons, made."""
     workdir, options = Workdir(directory), {**OPTIONS, "warm_start": warm_start}
     experiment = SimpleNamespace(
-        workdir=workdir, class_names=NAMES, source_classes=(0, 1, 2), seed=lambda number, _: number,
+        workdir=workdir, class_names=NAMES, source_classes=(0, 1, 2), seed=partial(derived_seed, 0),
         config=SimpleNamespace(density=options, shared_classes="all"),
     )  # fmt: skip
     for seed, (key, sizes) in enumerate(SIZES.items()):
@@ -141,6 +148,24 @@ def test_without_it_nothing_is_read_kept_or_told_of_the_round_before(warm, cold)
     assert len(cold[1].reads) == 2
     # The first rounds, which both begin from k-means, are the same.
     np.testing.assert_array_equal(told(warm[0])[0]["values"], told(cold[0])[0]["values"])
+
+
+def test_an_analysis_starts_the_same_mixtures_where_the_run_did(warm, tmp_path):
+    shutil.copytree(warm[0].writes[0].parents[3], tmp_path, dirs_exist_ok=True)
+    config = {"density": {**OPTIONS, "warm_start": True}, "seed": 0, "shared_classes": "all"}
+    run = PastRun(Workdir(tmp_path), config, NAMES, NAMES, (1, 2), {})
+    arrays, records = told(warm[1])
+    regions = load_regions(run.workdir.region_table(2, "target"))
+    judged = quality.judge(regions, Truth(np.ones((180, 3), np.int32)), np.zeros(3, bool), np.zeros(3, bool))
+    described = partial(
+        run_analysis._compared, run, 2, regions.with_columns(density=arrays["values"]), judged, ""
+    )
+    found = described()["densities"]["gmm"]
+    assert {name: one["kl"] for name, one in found.items()} == pytest.approx(
+        {name: records[name]["kl"] for name in NAMES}, rel=1e-9
+    )
+    run.workdir.region_table(1, "source").unlink()
+    assert described()["densities"] == {}
 
 
 class Own:

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
-from adeada_jax.mixtures import Mixture, Rows, fit_mixtures, memberships, start_from
+from adeada_jax.mixtures import Mixture, Rows, fit_mixtures
+from adeada_jax.mixtures.warm_starts import memberships, start_from
 from adeada_jax.run.region_file import load_regions
 
 _RUN = flags.DEFINE_string("run", None, "Workdir of a run.", required=True)

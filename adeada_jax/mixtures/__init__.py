@@ -7,7 +7,6 @@ from adeada_jax.mixtures.em import fit_mixtures
 from adeada_jax.mixtures.packing import Rows
 from adeada_jax.mixtures.result import Mixture, score_mixtures
 from adeada_jax.mixtures.streams import fit_blocks
-from adeada_jax.mixtures.warm_starts import memberships, start_from
 
 if TYPE_CHECKING:
     from adeada_jax.mixtures.mixture import GaussianMixture
@@ -20,9 +19,7 @@ __all__ = [
     "choose_components",
     "fit_blocks",
     "fit_mixtures",
-    "memberships",
     "score_mixtures",
-    "start_from",
 ]
 
 

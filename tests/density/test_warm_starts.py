@@ -13,7 +13,8 @@ from adeada_jax.errors import InputError
 from adeada_jax.method.ingredients.density_difference import Importance
 from adeada_jax.method.ingredients.ingredient import Before, Context
 from adeada_jax.method.regions import Regions
-from adeada_jax.mixtures import fit_mixtures, memberships, start_from
+from adeada_jax.mixtures import fit_mixtures
+from adeada_jax.mixtures.warm_starts import memberships, start_from
 from adeada_jax.run import acquisition, runner
 from adeada_jax.run.experiment import derived_seed
 from adeada_jax.run.region_file import load_regions, save_regions

@@ -8,9 +8,10 @@ import jax
 import numpy as np
 
 from adeada_jax.method.densities.contract import Failure
-from adeada_jax.mixtures import Mixture, fit_mixtures, score_mixtures, start_from
+from adeada_jax.mixtures import Mixture, fit_mixtures, score_mixtures
 from adeada_jax.mixtures.packing import Samples
 from adeada_jax.mixtures.result import FITTED
+from adeada_jax.mixtures.warm_starts import start_from
 
 _DOMAINS = ("source", "target")
 

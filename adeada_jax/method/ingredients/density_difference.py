@@ -19,8 +19,9 @@ from adeada_jax.method.densities import create_density
 from adeada_jax.method.densities.contract import Density, Restartable
 from adeada_jax.method.ingredients.ingredient import Before, Compared, Context
 from adeada_jax.method.regions import Regions
-from adeada_jax.mixtures import Rows, memberships
+from adeada_jax.mixtures import Rows
 from adeada_jax.mixtures.packing import Samples
+from adeada_jax.mixtures.warm_starts import memberships
 
 FITTED = "fitted"
 TOO_FEW_REGIONS = "too few regions"

@@ -146,6 +146,7 @@ def _add_acquisition(config: config_dict.ConfigDict) -> None:
             "reg_covar": 1e-6,
             "tol": 1e-3,
             "max_iter": 200,
+            "warm_start": False,  # k-means in every round, as in the paper; or from the round before
         }
     )
     # Who labels what is bought: here the data set's own labels do, as in the paper.

@@ -173,6 +173,7 @@ RULES: dict[str, Rule] = {
     "density.reg_covar": _POSITIVE,
     "density.tol": _NOT_NEGATIVE,
     "density.max_iter": _whole(1),
+    "density.warm_start": _FLAG,
     "oracle.kind": _PART,
     "oracle.seconds_a_region": _POSITIVE,
     "oracle.second_opinions": _SHARE,

@@ -15,6 +15,7 @@ import numpy as np
 from absl import app, flags
 
 from adeada_jax.mixtures import Mixture, Rows, fit_mixtures
+from adeada_jax.mixtures.warm_starts import memberships, start_from
 from adeada_jax.run.region_file import load_regions
 
 _RUN = flags.DEFINE_string("run", None, "Workdir of a run.", required=True)
@@ -45,14 +46,6 @@ def components(samples: Mapping[Key, Rows]) -> list[int]:
     return [min(wanted[c], len(samples["source", c]), len(samples["target", c])) for _, c in samples]
 
 
-def started(rows: np.ndarray, number: int, before: np.ndarray | None) -> np.ndarray | None:
-    """Responsibilities (n, K) from the regions' components before, -1 where it was in another class."""
-    if before is None:
-        return None
-    given = (before[rows][:, None] == np.arange(number)).astype(np.float32)
-    return given if before.max() + 1 == number and given.any(axis=0).all() else None
-
-
 def timed(
     samples: Mapping[Key, Rows], numbers: list[int], starts: Sequence[np.ndarray | None] | None
 ) -> tuple[list[Mixture], float]:
@@ -79,7 +72,7 @@ def main(argv: list[str]) -> None:
         cold, seconds = timed(samples, numbers, None)
         if before:
             starts = [
-                started(rows.rows, number, before.get(key))
+                start_from(memberships(before[key], rows.rows) if key in before else None, number)
                 for (key, rows), number in zip(samples.items(), numbers, strict=True)
             ]
             warm, other = timed(samples, numbers, starts)

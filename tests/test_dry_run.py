@@ -155,8 +155,9 @@ def test_it_names_what_was_set_for_kinds_that_were_not_chosen(toy_dir):
     shares = {"acquisition__class_shares": "equal"}
     assert ignored(acquisition__strategy="entropy", **shares) == []
     assert ignored(acquisition__strategy="bvsb", **shares) == ["acquisition.class_shares"]
-    assert ignored(density__weight="pixels") == []
-    assert ignored(acquisition__strategy="entropy", density__weight="pixels") == ["density.weight"]
+    fits = {"density__warm_start": True, "density__weight": "pixels"}
+    assert ignored(**fits) == []
+    assert ignored(acquisition__strategy="entropy", **fits) == ["density.warm_start", "density.weight"]
     assert ignored(model__output_stride=8) == []
     taught = {"finetune__teacher_decay": 0.9, "finetune__keep": "teacher"}
     assert ignored(**taught) == ["finetune.teacher_decay", "finetune.keep"]

@@ -139,6 +139,17 @@ class Regions:
             bought[position] = purchase.round
         return replace(self, bought=bought)
 
+    def rows_in(self, other: "Regions") -> np.ndarray:
+        """`(N,)` int64: the row of each region in another table, -1 where it is not there."""
+        if not len(other):
+            return np.full(len(self), -1)
+        index = {name: i for i, name in enumerate(other.names)}
+        image = np.array([index.get(name, -1) for name in self.names], np.int64)[self.image]
+        span = 1 + max(int(self.region.max(initial=0)), int(other.region.max()))
+        keys, known = image * span + self.region, other.image.astype(np.int64) * span + other.region
+        rows = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+        return np.where(known[rows] == keys, rows, -1)
+
     def with_known(self, known: Mapping[str, Iterable[int]]) -> "Regions":
         """The regions, of which some are labelled that nobody bought: by image name their ids."""
         images, bought = {name: i for i, name in enumerate(self.names)}, self.bought.copy()

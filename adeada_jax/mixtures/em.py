@@ -257,6 +257,8 @@ def fit(
                     report=report,
                 )
                 for i, mixture in zip(members, fitted, strict=True):
+                    if starts is not None and starts[i].responsibilities is not None:
+                        mixture = replace(mixture, from_given=True)
                     if given is not None:
                         mixture = with_absent(mixture, everything[i], given[i], options.devices)
                     results[i] = finish(i, mixture) if finish else mixture

@@ -39,6 +39,7 @@ class Mixture:
         labels: (N,) int32 component of the highest responsibility.
         padded_share: share of the fit's products that was spent on padding (of its whole group).
         sample_weight: (N,) of the fit's samples, or None where each counts as one.
+        from_given: whether it started from responsibilities that were given.
     """
 
     status: str
@@ -55,6 +56,7 @@ class Mixture:
     labels: np.ndarray | None = None
     padded_share: float = 0.0
     sample_weight: np.ndarray | None = None
+    from_given: bool = False
 
     @property
     def log_likelihood(self) -> float:

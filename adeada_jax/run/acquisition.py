@@ -1,6 +1,7 @@
 """What a round does between two trainings, as stages: region tables, densities, the selection, its labels."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from adeada_jax.method.regions import Regions
 from adeada_jax.method.selection_csv import Purchase, purchases_to_csv
 from adeada_jax.method.strategy import Request, Selection
 from adeada_jax.partitions.store import DividedImages
-from adeada_jax.run import inference, trainings
+from adeada_jax.run import former_components, inference, trainings
 from adeada_jax.run.costs import Cost, Survey
 from adeada_jax.run.experiment import Experiment, derived_seed
 from adeada_jax.run.region_file import arrays_of, join_regions, load_regions, save_regions
@@ -138,6 +139,8 @@ def compare_domains(experiment: Experiment, number: int, ingredient: OfDomains) 
     """
     workdir = experiment.workdir
     path = workdir.comparison(number, ingredient.name)
+    options = experiment.config.density if ingredient.name == "density" else {}
+    former = former_components.files_before(workdir, number, options)
     tables = tuple(workdir.region_table(number, domain) for domain in ("target", "source"))
     context = Context(
         experiment.class_names,
@@ -148,15 +151,27 @@ def compare_domains(experiment: Experiment, number: int, ingredient: OfDomains) 
 
     def make(_: int) -> Compared:
         target, source = map(load_regions, tables)
-        found = ingredient.compare(target, source, context)
+        before = former_components.before(workdir, number, options, {"target": target, "source": source})
+        found = ingredient.compare(target, source, replace(context, before=before))
         _check_length(ingredient, found.values, len(target))
         return found
 
     def write(found: Compared) -> None:
-        save_arrays(path, {"values": found.values}, {"classes": found.classes})
+        kept = former_components.kept(found.components)
+        save_arrays(path, {"values": found.values, **kept}, {"classes": found.classes})
 
-    cost = Cost(files=lambda survey: {path: 8 * survey.target_regions})
-    return Stage(ingredient.name, number, Together(make, write), reads=tables, writes=(path,), cost=cost)
+    def files(survey: Survey) -> dict[Path, int]:
+        regions = survey.target_regions + survey.source_regions if options.get("warm_start", False) else 0
+        return {path: 8 * survey.target_regions + 4 * regions}
+
+    return Stage(
+        ingredient.name,
+        number,
+        Together(make, write),
+        reads=(*tables, *former),
+        writes=(path,),
+        cost=Cost(files=files),
+    )
 
 
 def shared_classes(experiment: Experiment) -> Sequence[int]:

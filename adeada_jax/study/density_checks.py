@@ -4,10 +4,9 @@ All of it from a round's two tables of regions: densities are fitted again, whic
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 from scipy.stats import ConstantInputWarning, spearmanr
 from sklearn.linear_model import LogisticRegression
@@ -18,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from adeada_jax.method.densities import create_density
 from adeada_jax.method.densities.contract import Density
-from adeada_jax.method.ingredients.density_difference import FITTED, DensityDifference, density_difference
+from adeada_jax.method.ingredients.density_difference import density_difference
 from adeada_jax.method.ingredients.ingredient import Context
 from adeada_jax.method.regions import Regions
 from adeada_jax.mixtures import Mixture
@@ -31,26 +30,6 @@ _FOLDS = 3
 _MOST = 1000
 # A class with fewer regions in a domain is not described.
 _LEAST = 2 * _FOLDS
-
-
-class _Kept:
-    """A density that keeps its fits, to be looked at afterwards."""
-
-    def __init__(self, density: Density):
-        self._density = density
-        self.fits: list[tuple[Any, Any]] = []
-
-    def fit(self, source: Any, target: Any, **options: Any) -> list[tuple[Any, Any]]:
-        self.fits = self._density.fit(source, target, **options)
-        return self.fits
-
-    def log_density(
-        self, fits: Sequence[Any], features: Any, *, devices: Sequence[jax.Device] | None
-    ) -> list[np.ndarray]:
-        return self._density.log_density(fits, features, devices=devices)
-
-    def facts(self, fits: tuple[Any, Any] | None, num_target: int) -> Mapping[str, Any]:
-        return self._density.facts(fits, num_target)
 
 
 def domains(target: Regions, source: Regions, context: Context) -> dict[str, dict[str, Any]]:
@@ -109,7 +88,7 @@ def density_checks(
       correlations (Spearman) of pi with what `_company` lists; and `log_target_with_component_size`: that of
       log p_T with the number of regions in the region's own component, None of other than mixtures.
     """
-    density = _Kept(create_density(options))
+    density = create_density(options)
     found = density_difference(
         target["features"],
         target.classes,
@@ -121,9 +100,10 @@ def density_checks(
         seed=context.seed,
         devices=context.devices,
         pixels=(target.pixels, source.pixels) if options.get("weight", "regions") == "pixels" else None,
+        before=context.before if options.get("warm_start", False) else None,
     )
     described = {}
-    for c, fit in _fits(found, density.fits, context).items():
+    for c, (_, fit) in found.fits.items():
         own = np.flatnonzero(judged.predicted == c)
         company = _company(target, source, judged, c)
         importance = found.importance[own]
@@ -134,12 +114,6 @@ def density_checks(
             "log_target_with_component_size": _inversion(density, fit, np.asarray(target["features"][own])),
         }
     return found.importance, described
-
-
-def _fits(found: DensityDifference, fits: Sequence[tuple[Any, Any]], context: Context) -> dict[int, Any]:
-    """The target's fit of each class that has a density."""
-    asked = [c for c in context.shared_classes if min(found.records[c]["regions"].values()) >= 2]
-    return {c: pair[1] for c, pair in zip(asked, fits, strict=True) if found.records[c]["status"] == FITTED}
 
 
 def _company(target: Regions, source: Regions, judged: Judged, c: int) -> dict[str, np.ndarray]:
@@ -184,7 +158,7 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float | None:
     return None if np.isnan(found) else found
 
 
-def _inversion(density: _Kept, fit: Any, features: np.ndarray) -> float | None:
+def _inversion(density: Density, fit: Any, features: np.ndarray) -> float | None:
     """Whether log p_T grows with the size of a region's own component, as a density's should."""
     if not isinstance(fit, Mixture) or fit.labels is None:
         return None

@@ -4,6 +4,7 @@ What is written lies in a folder of its own in the run's directory, and no stage
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy as np
 from adeada_jax.data.fingerprint import digest
 from adeada_jax.errors import InputError
 from adeada_jax.files import read_json, write_json_atomic
-from adeada_jax.method.ingredients.ingredient import Context
+from adeada_jax.method.ingredients.ingredient import Before, Context
 from adeada_jax.method.regions import Regions
+from adeada_jax.run import former_components
 from adeada_jax.run.experiment import derived_seed
 from adeada_jax.run.region_file import load_regions
 from adeada_jax.study import quality
@@ -123,20 +125,35 @@ def _compared(run: PastRun, number: int, table: Regions, judged: Judged, density
     found: dict[str, Any] = {"importance": {}, "domains": {}, "densities": {}}
     if not path.exists():
         return found
-    source, options = load_regions(path), run.config["density"]
+    source = load_regions(path)
     seed = derived_seed(run.config["seed"], number, "density")
-    context = Context(run.class_names, run.source_classes, seed)
+    before = _before(run, number, {"target": table, "source": source})
+    context = Context(run.class_names, run.source_classes, seed, before=before or {})
     found["domains"] = domains(table, source, context)
-    own = [options["kind"]] if DENSITY in table.columns else []
+    own = [run.config["density"]["kind"]] if DENSITY in table.columns and before is not None else []
     for kind in dict.fromkeys([*own, *([density] if density else [])]):
         try:
-            importance, described = density_checks(table, source, judged, {**options, "kind": kind}, context)
+            importance, described = density_checks(table, source, judged, density_options(run, kind), context)
         except InputError as error:
             raise InputError(f"density '{kind}' of round {number}: {error}") from error
         found["densities"][kind] = described
         if kind not in own:
             found["importance"][f"{DENSITY} by {kind.rpartition(':')[2]}"] = importance
     return found
+
+
+def density_options(run: PastRun, kind: str) -> dict[str, Any]:
+    """`config.density` for a kind; another than the run's has no round before to start from."""
+    options = run.config["density"]
+    return {**options, "kind": kind, **({} if kind == options["kind"] else {"warm_start": False})}
+
+
+def _before(run: PastRun, number: int, tables: Mapping[str, Regions]) -> dict[str, Before] | None:
+    """Where the round's mixtures started (`density.warm_start`); None where those files are gone."""
+    options = run.config["density"]
+    if not all(path.exists() for path in former_components.files_before(run.workdir, number, options)):
+        return None
+    return former_components.before(run.workdir, number, options, tables)
 
 
 def _fingerprint(run: PastRun, truth: Truth) -> str:

@@ -18,7 +18,7 @@ from adeada_jax.study.density_sheets import company_sheet
 from adeada_jax.study.merging import merged
 from adeada_jax.study.past_run import PastRun, check_target, check_truth, open_run
 from adeada_jax.study.quality_sheets import definitions, run_sheets
-from adeada_jax.study.run_analysis import analysed
+from adeada_jax.study.run_analysis import analysed, density_options
 from adeada_jax.study.sheets import Sheet
 from adeada_jax.study.truth import read_truth
 from adeada_jax.telemetry import console, say
@@ -71,7 +71,7 @@ def check_density(run: PastRun, density: str) -> None:
     if not density:
         return
     try:
-        create_density({**run.config["density"], "kind": density})
+        create_density(density_options(run, density))
     except InputError as error:
         raise InputError(f"--density={density}: {error}") from error
     if not any(run.workdir.region_table(number, "source").exists() for number in run.rounds):

@@ -92,14 +92,19 @@ def test_importance_by_pixels_is_that_of_weighted_gaussians(inputs):
         assert ours.kl[c] == pytest.approx(found.mean())
 
 
-def test_a_density_that_cannot_weigh_is_refused_where_pixels_are_to_count(monkeypatch):
-    options = {**paper_defaults().density.to_dict(), "weight": "pixels"}
+@pytest.mark.parametrize(
+    ("kind", "change", "words"),
+    [
+        ("Own", {"weight": "pixels"}, "weight: 'pixels' needs a density whose `fit` takes `weights`"),
+        ("Own", {"warm_start": True}, "warm_start: True needs a density whose `fit` takes `starts`"),
+        ("Half", {"warm_start": True}, "warm_start: True needs .* that has a method `components`; that of "),
+    ],
+)
+def test_a_density_that_cannot_do_what_a_key_asks_for_is_refused(kind, change, words):
+    options = {**paper_defaults().density.to_dict(), **change}
     assert create_density(options)
-    monkeypatch.setattr(Gmm, "fit", lambda self, source, target, *, seeds, devices: [])
-    with pytest.raises(
-        InputError, match=r"density\.weight: 'pixels' needs a density whose `fit` takes `weigh"
-    ):
-        create_density(options)
+    with pytest.raises(InputError, match=rf"config\.density\.{words}"):
+        create_density({**options, "kind": f"{__name__}:{kind}"})
 
 
 @pytest.mark.parametrize("prior", ["ledoit_wolf", "oas"])
@@ -218,6 +223,13 @@ class Own:
 
     def facts(self, fits, num_target):
         return self.told
+
+
+class Half(Own):
+    """One that takes starts, but does not say where its regions are."""
+
+    def fit(self, source, target, *, seeds, devices, starts):
+        return []
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,7 @@ import jax, numpy as np
 from adeada_jax import processes
 from adeada_jax.method.densities.gmm import Gmm
 from adeada_jax.method.ingredients.density_difference import density_difference
+from adeada_jax.method.ingredients.ingredient import Before
 from adeada_jax.mixtures import engines, fit_mixtures
 out, *place = sys.argv[1:]
 if place:
@@ -66,14 +67,20 @@ classes = rng.permutation(np.repeat(np.arange(6), [400, 250, 60, 12, 3, 1]))
 features = (rng.gamma(0.7, 1.0, (len(classes), 70)) + 0.3 * classes[:, None]).astype(np.float32)
 source = features + rng.normal(0.1, 0.1, features.shape).astype(np.float32)
 pixels = rng.integers(0, 4, len(classes)) + (classes > 2)  # some regions of no weight
+before = {"target": Before(classes, np.arange(len(classes)) % 4)}  # as many components as class 0 has
 for kind in ("full", "tied", "diag"):
     print(kind, flush=True)
     with processes.ending_together():
         found = density_difference(
             features, classes, source, classes, density=Gmm(covariance_type=kind), num_classes=6,
             devices=jax.devices() if place else None, pixels=(pixels, pixels) if kind == "tied" else None,
+            before=before if kind == "diag" else None,
         )
-    np.savez(f"{out}-{kind}.npz", importance=found.importance, kl=found.kl)
+    fits = [fit for pair in found.fits.values() for fit in pair]
+    np.savez(
+        f"{out}-{kind}.npz", importance=found.importance, kl=found.kl,
+        labels=np.concatenate([fit.labels for fit in fits]), from_given=[fit.from_given for fit in fits],
+    )
 features[5] = np.nan
 try:
     fit_mixtures([source, features], 2, devices=jax.devices())
@@ -136,6 +143,9 @@ def test_two_processes_find_what_one_finds(tmp_path):
         for found in two:
             np.testing.assert_allclose(found["importance"], one["importance"], rtol=1e-6)
             np.testing.assert_allclose(found["kl"], one["kl"], rtol=1e-6)
+            np.testing.assert_array_equal(found["labels"], one["labels"])
+        expected = [False, kind == "diag"] + [False] * (len(one["from_given"]) - 2)
+        assert one["from_given"].tolist() == two[0]["from_given"].tolist() == expected
 
 
 @pytest.mark.slow

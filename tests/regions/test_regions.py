@@ -39,6 +39,14 @@ def test_buying_more_than_the_budget_is_refused(pool):
         pool.buy([1, 2], round=1, budget=24)
 
 
+def test_rows_are_found_in_another_table_by_image_and_region(pool):
+    other = Regions.from_counts(("b", "c", "a"), [np.array([0, 9, 9]), np.array([1]), np.array([3, 3])])
+    # a has regions 0 and 2, b has 0 and 1; the other table b1, b2, c0, a0, a1
+    assert pool.rows_in(other).tolist() == [3, -1, -1, 0]
+    assert other.rows_in(pool).tolist() == [3, -1, -1, 0, -1]
+    assert pool.rows_in(Regions.from_counts(("b",), [np.array([0])])).tolist() == [-1] * 4
+
+
 def test_budget_is_a_fraction_of_all_target_pixels_rounded_down(pool):
     assert pool.budget(0.01) == 1
     assert pool.budget(0.259) == 25

@@ -6,7 +6,7 @@ from typing import Any
 
 from adeada_jax import seams
 from adeada_jax.errors import InputError
-from adeada_jax.method.densities.contract import Density
+from adeada_jax.method.densities.contract import Density, Restartable
 from adeada_jax.method.densities.gmm import Gmm
 
 _GMM = (
@@ -17,6 +17,7 @@ _GMM = (
     "reg_covar",
     "tol",
     "max_iter",
+    "warm_start",
 )
 
 # What they are made by, from `config.density`.
@@ -31,15 +32,21 @@ def create_density(options: Mapping[str, Any]) -> Density:
 
     Raises:
       InputError: `kind` is unknown, cannot be imported or gives no density, or none that weighs regions where
-        `weight` asks for it.
+        `weight` asks for it, or starts from the round before where `warm_start` does.
     """
     density = seams.DENSITY.make(options["kind"], DENSITIES, options)
     if not all(callable(getattr(density, name, None)) for name in ("fit", "log_density", "facts")):
         raise seams.DENSITY.refuse(options["kind"], "has methods `fit`, `log_density` and `facts`")
+    taken = inspect.signature(density.fit).parameters
     by_pixels = options.get("weight", "regions") == "pixels"
-    if by_pixels and "weights" not in inspect.signature(density.fit).parameters:
+    if by_pixels and "weights" not in taken:
         raise InputError(
             f"config.density.weight: 'pixels' needs a density whose `fit` takes `weights`; that of "
             f"density.kind='{options['kind']}' does not. Use 'regions'"
+        )
+    if options.get("warm_start", False) and not ("starts" in taken and isinstance(density, Restartable)):
+        raise InputError(
+            "config.density.warm_start: True needs a density whose `fit` takes `starts` and that has a "
+            f"method `components`; that of density.kind='{options['kind']}' is none. Use False"
         )
     return density

@@ -1,7 +1,7 @@
 """What a density of region features is (Eq. 1), of whatever kind."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -41,6 +41,11 @@ class Density(Protocol):
         One that can weigh regions also takes `weights`: by domain (source first) and class `(n,)` pixels.
         They are given where `config.density.weight` is "pixels", and only then.
 
+        One that can start from the round before also takes `starts`, and has `components` (`Restartable`): by
+        domain (source first) and class `(n, K)` float32, K being the components of before, 1 where a region
+        was in one and a row of zeros where it was in another class; None where the class had no density, as
+        before the first round. They are given where `config.density.warm_start` is True, and only then.
+
         Returns:
           For each class its two fits; in place of one that failed, why.
         """
@@ -66,4 +71,13 @@ class Density(Protocol):
           Values, or pairs of them, {"source": ..., "target": ...}; None for what is not known. The names
           class, status, regions, kl and budget are taken.
         """
+        ...
+
+
+@runtime_checkable
+class Restartable(Protocol):
+    """What a density also has whose `fit` takes `starts`."""
+
+    def components(self, fit: Any) -> np.ndarray:
+        """`(n,)` integers from 0 on: the component of each of the regions that a fit was made of."""
         ...

@@ -16,11 +16,12 @@ import numpy as np
 
 from adeada_jax.errors import InputError
 from adeada_jax.method.densities import create_density
-from adeada_jax.method.densities.contract import Density
-from adeada_jax.method.ingredients.ingredient import Compared, Context
+from adeada_jax.method.densities.contract import Density, Restartable
+from adeada_jax.method.ingredients.ingredient import Before, Compared, Context
 from adeada_jax.method.regions import Regions
 from adeada_jax.mixtures import Rows
 from adeada_jax.mixtures.packing import Samples
+from adeada_jax.mixtures.warm_starts import memberships
 
 FITTED = "fitted"
 TOO_FEW_REGIONS = "too few regions"
@@ -42,6 +43,7 @@ class Importance:
           options: `config.density`.
         """
         self._density = create_density(options)
+        self._warm_start = options.get("warm_start", False)
         self._by_pixels = options.get("weight", "regions") == "pixels"
 
     def compare(self, target: Regions, source: Regions, context: Context) -> Compared:
@@ -56,9 +58,16 @@ class Importance:
             seed=context.seed,
             devices=context.devices,
             pixels=(target.pixels, source.pixels) if self._by_pixels else None,
+            before=context.before if self._warm_start else None,
         )
         named = zip(context.class_names, found.records, strict=True)
-        return Compared(found.importance, {name: {"class": name, **record} for name, record in named})
+        classes = {name: {"class": name, **record} for name, record in named}
+        components = {}
+        if self._warm_start:
+            for i, (domain, table) in enumerate((("source", source), ("target", target))):
+                fits = {c: pair[i] for c, pair in found.fits.items()}
+                components[domain] = _components(self._density, fits, table.classes)
+        return Compared(found.importance, classes, components)
 
 
 @dataclass(frozen=True)
@@ -71,11 +80,13 @@ class DensityDifference:
       kl: `(C,)` mean of pi over the class's target regions in nats (Eq. 5); NaN where there is none.
       records: for each class a JSON-able account: `status`, `regions` by domain, what the density says of its
         fits, and `kl`.
+      fits: of each class that has a density the source's and the target's, whatever the density makes.
     """
 
     importance: np.ndarray
     kl: np.ndarray
     records: list[dict[str, Any]]
+    fits: dict[int, tuple[Any, Any]]
 
 
 def density_difference(
@@ -90,6 +101,7 @@ def density_difference(
     seed: int = 0,
     devices: Sequence[jax.Device] | None = None,
     pixels: tuple[np.ndarray, np.ndarray] | None = None,
+    before: Mapping[str, Before] | None = None,
 ) -> DensityDifference:
     """Fits a density to every class and domain and compares them at the target's regions.
 
@@ -106,6 +118,8 @@ def density_difference(
       devices: to compute on; see `Context`.
       pixels: `(N_T,)` and `(N_S,)` by which the regions count in the fits; None counts each as one. KL is the
         mean over regions in either case.
+      before: by domain where its regions were a round before, for a density that can start there
+        (`contract.Restartable`); empty where there was none. None does not ask for it.
 
     Raises:
       ValueError: classes out of range, wrong shapes, features that are not finite.
@@ -119,16 +133,21 @@ def density_difference(
     shared = range(num_classes) if shared_classes is None else shared_classes
     status = [TOO_FEW_REGIONS if c in shared else NOT_SHARED for c in range(num_classes)]
     usable = [c for c in shared if min(len(source[c]), len(target[c])) >= 2]
-    weighted: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     if pixels is not None:
         domains = zip((source, target), reversed(pixels), strict=True)
-        weighted["weights"] = [[of[rows[c].rows] for c in usable] for rows, of in domains]
+        options["weights"] = [[of[rows[c].rows] for c in usable] for rows, of in domains]
+    if before is not None:
+        options["starts"] = [
+            [_start(before.get(domain), c, rows[c].rows) for c in usable]
+            for domain, rows in (("source", source), ("target", target))
+        ]
     pairs = density.fit(
         [source[c] for c in usable],
         [target[c] for c in usable],
         seeds=[[(seed, domain, c) for c in usable] for domain in (0, 1)],
         devices=devices,
-        **weighted,
+        **options,
     )
     fits = {}
     for c, pair in zip(usable, pairs, strict=True):
@@ -153,7 +172,7 @@ def density_difference(
         }
         for c in range(num_classes)
     ]
-    return DensityDifference(importance, kl, records)
+    return DensityDifference(importance, kl, records, fits)
 
 
 def divergence(importance: np.ndarray, classes: np.ndarray, num_classes: int) -> np.ndarray:
@@ -169,6 +188,32 @@ def divergence(importance: np.ndarray, classes: np.ndarray, num_classes: int) ->
     """
     known = [importance[classes == c] for c in range(num_classes)]
     return np.array([values.mean() if len(values) else np.nan for values in known])
+
+
+def _start(before: Before | None, c: int, rows: np.ndarray) -> np.ndarray | None:
+    """Of a class's regions the components in which they were, `(n, K)` float32; None where there are none."""
+    if before is None:
+        return None
+    return memberships(np.where(before.classes == c, before.components, -1), rows)
+
+
+def _components(density: Density, fits: Mapping[int, Any], classes: np.ndarray) -> np.ndarray:
+    """`(N,)` int32 the components of a domain's regions, -1 where their class has no density.
+
+    Raises:
+      InputError: they are not as many as the regions.
+    """
+    assert isinstance(density, Restartable)
+    components = np.full(len(classes), -1, np.int32)
+    for c, fit in fits.items():
+        own, found = np.flatnonzero(classes == c), np.asarray(density.components(fit))
+        if found.shape != own.shape or found.dtype.kind not in "iu":
+            raise InputError(
+                f"config.density.kind: of {len(own)} regions of class {c} the density gives components of "
+                f"shape {found.shape} and type {found.dtype}; one gives a whole number a region"
+            )
+        components[own] = found
+    return components
 
 
 def _log_densities(

@@ -64,6 +64,19 @@ class OfImage(Protocol):
 
 
 @dataclass(frozen=True)
+class Before:
+    """Where a domain's regions were a round before, for mixtures that start there (`density.warm_start`).
+
+    Attributes:
+      classes: `(N,)` the classes that they were predicted as; -1 where a region was not there yet.
+      components: `(N,)` the components of their classes' mixtures; -1 where there was none.
+    """
+
+    classes: np.ndarray
+    components: np.ndarray
+
+
+@dataclass(frozen=True)
 class Context:
     """What a comparison of the domains may need besides the tables.
 
@@ -72,12 +85,14 @@ class Context:
       shared_classes: those that both domains may have.
       seed: of what is drawn.
       devices: to compute on, other processes' included, which all compare at the same time; None = own.
+      before: by domain where the regions were; empty in the first round, and where nobody starts there.
     """
 
     class_names: Sequence[str]
     shared_classes: Sequence[int]
     seed: int
     devices: Sequence[jax.Device] | None = None
+    before: Mapping[str, Before] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,10 +102,13 @@ class Compared:
     Attributes:
       values: `(N_T,)` of the target's regions; NaN where there is none.
       classes: by class name what density.json tells of it, JSON-able; read of the ingredient `density` only.
+      components: by domain `(N,)` int32, as `Before` has them, kept for the next round; empty where none
+        starts there.
     """
 
     values: np.ndarray
     classes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    components: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class OfDomains(Protocol):

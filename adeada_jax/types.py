@@ -1,6 +1,7 @@
-"""Array types and the constants every part shares."""
+"""Types and constants every part shares."""
 
-from typing import TYPE_CHECKING, Union
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict, Union
 
 import numpy as np
 
@@ -8,6 +9,29 @@ if TYPE_CHECKING:  # what only reads answers starts without JAX
     import jax
 
 Array = Union["jax.Array", np.ndarray]
+
+# A tree of arrays in nested dicts, lists and tuples: parameters, statistics, gradients, an optimiser's state.
+# JAX has no type for one.
+PyTree = Any
+
+# What is written as JSON. What is read from it has a type of its own where its content is known.
+Json = Union[None, bool, int, float, str, "Sequence[Json]", "Mapping[str, Json]"]
+
+
+class _Image(TypedDict):
+    image: np.ndarray
+
+
+class Example(_Image, total=False):
+    """An image of a data set, `(H, W, 3)` uint8 RGB, and what is known of it.
+
+    `label` is `(H, W)` uint8, 255 = ignore; `regions` is `(H, W)` int32.
+    """
+
+    name: str
+    label: np.ndarray
+    regions: np.ndarray
+
 
 # Pixels with this label take part in no loss, no metric and no price list (Cityscapes' convention).
 IGNORE_LABEL = 255

@@ -8,6 +8,7 @@ import numpy as np
 from adeada_jax.data import sources
 from adeada_jax.data.fingerprint import digest
 from adeada_jax.errors import InputError
+from adeada_jax.types import Example
 
 
 def divide(
@@ -60,7 +61,7 @@ class SplitPart:
     def __len__(self) -> int:
         return len(self.positions)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Example:
         """An example; see `sources.ImageSource`."""
         return self._source[self.positions[index]]
 

@@ -11,7 +11,7 @@ from adeada_jax.data.data_sets import remedy
 from adeada_jax.data.images import decode_image, decode_map
 from adeada_jax.data.prepared import open_split
 from adeada_jax.errors import InputError
-from adeada_jax.types import IGNORE_LABEL
+from adeada_jax.types import IGNORE_LABEL, Example
 
 S = TypeVar("S", bound="ImageSource")
 
@@ -47,7 +47,7 @@ class Images(Protocol):
     def digest(self) -> str: ...
 
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    def __getitem__(self, index: int) -> Example: ...
 
 
 class LabelledImages(Images, Protocol):
@@ -124,7 +124,7 @@ class ImageSource:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Example:
         """Reads an example.
 
         Args:
@@ -153,7 +153,7 @@ class ImageSource:
             raise _replaced(self)
         return fields
 
-    def _decode(self, fields: dict[str, bytes], name: str) -> dict[str, Any]:
+    def _decode(self, fields: dict[str, bytes], name: str) -> Example:
         return {"name": name, "image": decode_image(fields["image"], name)}
 
 
@@ -184,7 +184,7 @@ class LabelledSource(ImageSource):
         """
         return self._decode_label(self._parse(index), self.names[index], self.sizes[index])
 
-    def _decode(self, fields: dict[str, bytes], name: str) -> dict[str, Any]:
+    def _decode(self, fields: dict[str, bytes], name: str) -> Example:
         example = super()._decode(fields, name)
         example["label"] = self._decode_label(fields, name, example["image"].shape[:2])
         return example

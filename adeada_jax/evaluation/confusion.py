@@ -16,7 +16,7 @@ from adeada_jax.labels import SHARED_CLASSES
 from adeada_jax.models import Segmenter, normalize, upsample
 from adeada_jax.telemetry import track
 from adeada_jax.training import parallel
-from adeada_jax.types import IGNORE_LABEL
+from adeada_jax.types import IGNORE_LABEL, Example, PyTree
 
 
 def confusion_matrix(predictions: jax.Array, labels: jax.Array, num_classes: int) -> jax.Array:
@@ -91,9 +91,9 @@ class Counts:
 
 def evaluate(
     segmenter: Segmenter,
-    params: Any,
-    batch_stats: Any,
-    source: Indexed[dict[str, Any]],
+    params: PyTree,
+    batch_stats: PyTree,
+    source: Indexed[Example],
     *,
     height: int,
     width: int,
@@ -136,7 +136,7 @@ def make_count(segmenter: Segmenter, passes: Passes = WHOLE) -> Callable[..., ja
     """A jitted function from a batch of images and labels to a confusion matrix an image."""
 
     @jax.jit
-    def count(params: Any, batch_stats: Any, images: jax.Array, labels: jax.Array) -> jax.Array:
+    def count(params: PyTree, batch_stats: PyTree, images: jax.Array, labels: jax.Array) -> jax.Array:
         scores = class_scores(segmenter, params, batch_stats, normalize(images), passes)
         predictions = upsample(scores, *labels.shape[1:]).argmax(axis=-1)
         matrix = partial(confusion_matrix, num_classes=segmenter.num_classes)

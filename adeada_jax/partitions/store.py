@@ -26,6 +26,7 @@ from adeada_jax.errors import InputError
 from adeada_jax.files import read_json, write_bytes_atomic, write_json_atomic
 from adeada_jax.partitions.partition import Partition, create_partition
 from adeada_jax.telemetry import track
+from adeada_jax.types import Example
 
 # Of a map as PNG: photographs and toy streets of 1024x2048 in 40 regions took 0.018 to 0.020.
 _BYTES_A_PIXEL = 0.05
@@ -83,7 +84,7 @@ class DividedImages:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Example:
         """An example of the images with its `regions`.
 
         Raises:
@@ -106,7 +107,7 @@ class DividedImages:
             )
         return decode_map(encoded, f"'{path}'").astype(np.int32)
 
-    def divide(self, index: int) -> dict[str, Any]:
+    def divide(self, index: int) -> Example:
         """An example with its `regions`, which are made now and not kept; see `__getitem__`."""
         example = self.images[index]
         encoded = _divide(self._partition, example, self.options["kind"])
@@ -207,7 +208,7 @@ def _mark(partition: Partition, name: str) -> str:
     return mark(name) if mark else ""
 
 
-def _divide(partition: Partition, example: Mapping[str, Any], kind: str) -> bytes:
+def _divide(partition: Partition, example: Example, kind: str) -> bytes:
     """An image's map as 16-bit PNG, checked."""
     regions = np.asarray(partition.divide(example["image"], example["name"]))
     size = example["image"].shape[:2]

@@ -19,6 +19,7 @@ from adeada_jax import processes, timers
 from adeada_jax.arrays import save_arrays
 from adeada_jax.run.costs import Cost
 from adeada_jax.telemetry import Metrics
+from adeada_jax.types import Json
 
 _POLL_SECONDS = 0.1
 
@@ -69,7 +70,7 @@ class Divided:
 
     images: int
     a_piece: int
-    measure: Callable[[Sequence[int]], tuple[dict[str, np.ndarray], dict[str, Any]]]
+    measure: Callable[[Sequence[int]], tuple[dict[str, np.ndarray], dict[str, Json]]]
     join: Callable[[Sequence[Path]], None]
 
 

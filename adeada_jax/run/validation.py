@@ -20,6 +20,7 @@ from adeada_jax.run.region_file import load_regions
 from adeada_jax.run.runner import Alone, Divided, Stage
 from adeada_jax.run.sampling import sampled_examples
 from adeada_jax.telemetry import console
+from adeada_jax.types import Json
 
 
 def evaluate(experiment: Experiment, number: int) -> Iterator[Stage]:
@@ -34,7 +35,7 @@ def _scores(experiment: Experiment, number: int) -> Stage:
     if experiment.sampled:
         reads.append(workdir.evaluation_answered)
 
-    def measure(indices: Sequence[int]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def measure(indices: Sequence[int]) -> tuple[dict[str, np.ndarray], dict[str, Json]]:
         weights, examples = (
             experiment.load_weights(workdir.checkpoint(number)),
             _examples(experiment, indices),

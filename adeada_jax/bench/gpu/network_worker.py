@@ -18,6 +18,7 @@ from adeada_jax.bench.gpu.gpu_worker import leave_torch_out
 from adeada_jax.bench.gpu.ledger import measured, timed
 from adeada_jax.bench.gpu.network_cases import Compiled, compile_case, is_out_of_memory, random_weights
 from adeada_jax.bench.gpu.network_names import Case, Wish, named
+from adeada_jax.types import PyTree
 
 _REPEAT, _SAME_STEPS = 5, 3
 # Of the device's memory that the largest batch may take by the plan of one image, and the bytes that an
@@ -75,7 +76,7 @@ def _has_torch() -> bool:
     return True
 
 
-def _weights(case: Case) -> tuple[Any, Any]:
+def _weights(case: Case) -> tuple[PyTree, PyTree]:
     """PyTorch's random weights, to compare what comes out; ours where there is none."""
     if not _has_torch():
         return random_weights(case)

@@ -23,6 +23,7 @@ from adeada_jax.toy.streets import render
 from adeada_jax.training import optimizers, parallel
 from adeada_jax.training.state import create_train_state
 from adeada_jax.training.supervised import supervised_step
+from adeada_jax.types import Example, PyTree
 
 HEIGHT, WIDTH, CLASSES, BATCH, BUDGET = 96, 192, 19, 4, 0.02
 # As configs/toy.py has them.
@@ -49,7 +50,7 @@ class Streets:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, i: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, i: int) -> Example:
         return {"image": self.images[i], "regions": self.regions[i]}
 
 
@@ -81,7 +82,7 @@ class Trainer:
         )
         self._step = parallel.parallelize(supervised_step(self._segmenter.apply, self._optimizer))
 
-    def train(self) -> tuple[tuple[Any, Any], dict[str, float]]:
+    def train(self) -> tuple[tuple[PyTree, PyTree], dict[str, float]]:
         """Parameters and statistics of a training from the start, and how long its steps took."""
         source = self._source
         state = parallel.replicate(create_train_state(*self._segmenter.init(0), self._optimizer))
@@ -102,7 +103,7 @@ class Trainer:
         }
 
 
-def select(weights: tuple[Any, Any], domains: Mapping[str, Streets]) -> dict[str, np.ndarray]:
+def select(weights: tuple[PyTree, PyTree], domains: Mapping[str, Streets]) -> dict[str, np.ndarray]:
     """Tables of both domains, pi, and what is bought in a round, as arrays."""
     segmenter = make_segmenter()
     source, target = (
@@ -132,7 +133,7 @@ def _columns(table: Regions) -> dict[str, np.ndarray]:
     return {**{name: np.asarray(table[name]) for name in names}, "pixels": table.pixels}
 
 
-def flat(weights: Any) -> dict[str, np.ndarray]:
+def flat(weights: PyTree) -> dict[str, np.ndarray]:
     """Arrays of a pytree by path."""
     return {
         f"weights{jax.tree_util.keystr(path)}": np.asarray(leaf)
@@ -140,7 +141,7 @@ def flat(weights: Any) -> dict[str, np.ndarray]:
     }
 
 
-def unflat(arrays: Mapping[str, np.ndarray], like: Any) -> Any:
+def unflat(arrays: Mapping[str, np.ndarray], like: PyTree) -> Any:
     """The reverse of `flat`."""
     return jax.tree_util.tree_map_with_path(
         lambda path, _: arrays[f"weights{jax.tree_util.keystr(path)}"], like

@@ -14,6 +14,7 @@ import numpy as np
 
 from adeada_jax.mixtures import full, kmeans, packing, programs
 from adeada_jax.mixtures.programs import Components, Moments
+from adeada_jax.types import PyTree
 
 # Seconds until a call returns (launches, and uploads of NumPy arguments), and from then until its end.
 FIELDS = ("calls", "dispatch_seconds", "wait_seconds", "flops", "bytes")
@@ -35,7 +36,7 @@ class StageClock:
         return taken
 
 
-def _size(tree: Any) -> int:
+def _size(tree: PyTree) -> int:
     return sum(getattr(leaf, "nbytes", 0) for leaf in jax.tree.leaves(tree))
 
 

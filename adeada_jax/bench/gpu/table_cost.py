@@ -18,6 +18,7 @@ from adeada_jax.method.pooling import region_feature_sums, region_sums
 from adeada_jax.models import Segmenter, upsample
 from adeada_jax.partitions.slic import slic_regions
 from adeada_jax.run import inference
+from adeada_jax.types import Example
 
 REGIONS, CHANNELS, CLASSES = 40, 256, 19
 CASES = (
@@ -47,7 +48,7 @@ class InMemory:
     def __len__(self) -> int:
         return self.number
 
-    def __getitem__(self, i: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, i: int) -> Example:
         return {"image": self.images[i % len(self.images)], "regions": self.regions}
 
 

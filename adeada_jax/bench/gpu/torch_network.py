@@ -21,6 +21,7 @@ from adeada_jax.bench.gpu.network_names import Case
 from adeada_jax.models import normalize, torch_weights
 from adeada_jax.models.discriminator import CHANNELS, SLOPE
 from adeada_jax.models.torch_files import StoredTensor
+from adeada_jax.types import PyTree
 
 _REFERENCE = Path(__file__).parents[3] / "tests" / "models"
 
@@ -42,7 +43,7 @@ def reference(case: Case) -> Any:
     return torch_reference.Reference(case.model, case.backbone, STRIDE, CLASSES)
 
 
-def weights_of(network: Any, case: Case) -> tuple[Any, Any]:
+def weights_of(network: Any, case: Case) -> tuple[PyTree, PyTree]:
     """Our parameters and statistics with a PyTorch network's values."""
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
     stored = {name: StoredTensor(a.shape, a.dtype, partial(np.asarray, a)) for name, a in arrays.items()}

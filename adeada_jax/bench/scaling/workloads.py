@@ -16,6 +16,7 @@ from adeada_jax.training import optimizers, parallel
 from adeada_jax.training.adversarial import adversarial_step
 from adeada_jax.training.state import create_adversarial_state, create_train_state
 from adeada_jax.training.supervised import supervised_step
+from adeada_jax.types import PyTree
 
 STAGES = ("warmup", "finetune", "inference", "density")
 _CLASSES = 19
@@ -124,7 +125,7 @@ def _optimizer(segmenter: Segmenter) -> Any:
     )
 
 
-def _training(step: Any, state: Any, batch: dict[str, np.ndarray]) -> Workload:
+def _training(step: Any, state: PyTree, batch: dict[str, np.ndarray]) -> Workload:
     """The state is given away at each step, so the workload keeps the newest."""
     current, key, sharded = [parallel.replicate(state)], jax.random.key(0), parallel.shard(batch)
     shapes = jax.eval_shape(lambda *arguments: arguments, state, sharded, key)

@@ -173,7 +173,7 @@ class Metrics:
     def __exit__(self, *_: object) -> None:
         self._close()
 
-    def write(self, *, round: int, stage: str, step: int, **values: float) -> None:
+    def write(self, *, round: int, stage: str, step: int, **values: float | None) -> None:
         """Adds one event; numbers that are not finite are written as null, and not to TensorBoard."""
         if not self._writes:
             return

@@ -1,7 +1,7 @@
 """Types and constants every part shares."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict, Union
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, Union
 
 import numpy as np
 
@@ -18,19 +18,16 @@ PyTree = Any
 Json = Union[None, bool, int, float, str, "Sequence[Json]", "Mapping[str, Json]"]
 
 
-class _Image(TypedDict):
-    image: np.ndarray
-
-
-class Example(_Image, total=False):
+class Example(TypedDict):
     """An image of a data set, `(H, W, 3)` uint8 RGB, and what is known of it.
 
     `label` is `(H, W)` uint8, 255 = ignore; `regions` is `(H, W)` int32.
     """
 
-    name: str
-    label: np.ndarray
-    regions: np.ndarray
+    image: np.ndarray
+    name: NotRequired[str]
+    label: NotRequired[np.ndarray]
+    regions: NotRequired[np.ndarray]
 
 
 # Pixels with this label take part in no loss, no metric and no price list (Cityscapes' convention).

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ import numpy as np
 from adeada_jax import timers
 from adeada_jax.data.batches import Indexed, images_of, whole_image_batches
 from adeada_jax.evaluation.passes import WHOLE, Passes, class_scores
+from adeada_jax.evaluation.summaries import Scores
 from adeada_jax.labels import SHARED_CLASSES
 from adeada_jax.models import Segmenter, normalize, upsample
 from adeada_jax.telemetry import track
@@ -58,7 +58,7 @@ def mean_iou(values: np.ndarray, classes: Sequence[int] | None = None) -> float:
     return 100.0 * float(present.mean()) if len(present) else float("nan")
 
 
-def scores(values: np.ndarray, class_names: Sequence[str], shared_classes: str = "all") -> dict[str, Any]:
+def scores(values: np.ndarray, class_names: Sequence[str], shared_classes: str = "all") -> Scores:
     """What summary.json says of a model.
 
     Args:
@@ -73,7 +73,7 @@ def scores(values: np.ndarray, class_names: Sequence[str], shared_classes: str =
     means = SHARED_CLASSES[shared_classes]
     shared = range(len(values)) if means["miou"] is None else means["miou"]
     percent = {class_names[c]: None if np.isnan(values[c]) else 100.0 * float(values[c]) for c in shared}
-    return {**{name: mean_iou(values, classes) for name, classes in means.items()}, "iou": percent}
+    return {**{name: mean_iou(values, classes) for name, classes in means.items()}, "iou": percent}  # type: ignore[typeddict-item]  # the means are those of `Scores`
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cache, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +56,7 @@ def infer_regions(
     network, discriminator_params = discriminator or (None, None)
     batch_size = parallel.whole_batch(batch_size)
     measure = make_measure(segmenter, tuple(ingredients), network)
-    rows: list[dict[str, np.ndarray]] = [{}] * len(source)
+    rows: list[Any] = [None] * len(source)  # each becomes a dict of columns
     batches = whole_image_batches(source, "regions", batch_size=batch_size, height=height, width=width)
 
     def measured() -> Iterator[tuple[np.ndarray, dict[str, jax.Array]]]:

@@ -25,7 +25,7 @@ class Result:
       setting: whose rounds these are; several may share a run.
       run: whose directory they lie in.
       seed: of the run.
-      rounds: entries of summary.json.
+      rounds: entries of summary.json, all with a mIoU.
       purchases: in the order bought.
       densities: content of density.json by round.
       workdir: the run's.

@@ -33,7 +33,7 @@ from adeada_jax.run.target_data import Target, open_target
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
 from adeada_jax.training import checkpoints, parallel
-from adeada_jax.types import PyTree
+from adeada_jax.types import Json, PyTree
 
 
 @dataclass(frozen=True)
@@ -339,7 +339,7 @@ def divide(images: Mapping[str, sources.Images], options: Mapping[str, Any]) -> 
 
 def data_of(
     config: config_dict.ConfigDict, divided: Mapping[str, DividedImages], target_splits: Sequence[str]
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """The data that a run works with, by domain: what `workdir.check_data` compares."""
     splits = {"source": ("train",), "target": target_splits}
     if not config.source.dataset:

@@ -12,12 +12,13 @@ from adeada_jax.errors import InputError
 from adeada_jax.method.ingredients.providers import create_ingredients
 from adeada_jax.method.schedule import density_share
 from adeada_jax.method.strategies.registry import STRATEGIES, create_strategy
+from adeada_jax.types import Json
 
 WARM_UP = "warmup"
 REFERENCES = tuple(name for name in EXPERIMENTS if name not in ("active", "warmup_only"))
 
 
-def _density(**options: Any) -> dict[str, Any]:
+def _density(**options: Any) -> dict[str, Json]:
     return {"strategy": "adeada", **options}
 
 
@@ -251,7 +252,7 @@ def signature(acquisition: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple((share, acquisition["class_balance"] if share else None) for share in shares)
 
 
-def changes(name: str) -> dict[str, Any]:
+def changes(name: str) -> dict[str, Json]:
     """What a setting changes of `config.acquisition`; a name that is no setting's is a strategy's."""
     name = TAUGHT.get(name, name)
     return SETTINGS.get(name, {"strategy": name})

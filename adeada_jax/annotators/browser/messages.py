@@ -12,7 +12,7 @@ from adeada_jax.annotators.answers import Given
 from adeada_jax.annotators.requests import Asked, AskedRound
 from adeada_jax.data.images import decode_map, encode_png
 from adeada_jax.errors import InputError
-from adeada_jax.types import IGNORE_LABEL
+from adeada_jax.types import IGNORE_LABEL, Json
 
 ROLES = ("first", "second", "third")
 KINDS = ("class", "mask", "refused", "unsure")
@@ -35,12 +35,12 @@ def runs_of(values: np.ndarray) -> list[list[int]]:
     return [[int(flat[start]), int(length)] for start, length in zip(starts, lengths, strict=True)]
 
 
-def shape_of(asked: Asked) -> dict[str, Any]:
+def shape_of(asked: Asked) -> dict[str, Json]:
     """Where a region lies."""
     return {"region": asked.region, "pixels": asked.pixels, "box": list(asked.box), "runs": list(asked.runs)}
 
 
-def told(given: Given, asked: Asked) -> dict[str, Any]:
+def told(given: Given, asked: Asked) -> dict[str, Json]:
     """What an answer says."""
     runs = None
     if given.kind == "mask" and given.mask is not None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from adeada_jax.bench.gpu.dilated_ways import WAYS
 from adeada_jax.bench.gpu.ledger import Ledger, median_seconds, timed
+from adeada_jax.types import Json
 
 PASSES = ("weight_gradient", "input_gradient", "forward")
 DTYPE, HEIGHT, WIDTH = "bfloat16", 64, 128
@@ -115,7 +116,7 @@ def _compiled(way: Callable[..., jax.Array], part: str, arrays: dict[str, jax.Ar
 
 def _one(
     future: Future[Any], part: str, shape: Shape, arrays: dict[str, jax.Array], expected: list[Any]
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """Seconds, rate, and the relative difference to what the first way gave, which goes into `expected`."""
     if not future.done():
         raise TimeoutError(f"not compiled when its time was over ({_LONGEST:.0f} s at most)")

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from adeada_jax.types import Json
+
 os.environ["SCIPY_ARRAY_API"] = "1"  # asked for by scikit-learn on tensors, before SciPy is imported
 
 import jax
@@ -36,7 +38,7 @@ def measure(ledger: Ledger) -> None:
     one_mixture(ledger)
 
 
-def one_by_one(ledger: Ledger, problem: Problem, contender: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+def one_by_one(ledger: Ledger, problem: Problem, contender: Callable[..., dict[str, Any]]) -> dict[str, Json]:
     """The sum of a contender's iterations over a problem's mixtures, the largest first, while time is left.
 
     A quarter of what is left, as one mixture by size comes behind it.
@@ -85,7 +87,7 @@ def _features(ledger: Ledger, size: int, dim: int) -> np.ndarray:
     return np.load(file)[np.argsort(classes, kind="stable")[:size]]
 
 
-def ours(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
+def ours(features: np.ndarray, start: np.ndarray) -> dict[str, Json]:
     """Our engine's iterations after the first, each with its task lists."""
     following = np.ones(1, bool)
     with jax.enable_x64(True):
@@ -117,7 +119,7 @@ def _full(features: Any, start: Any) -> float:
     return 4.0 * len(features) * start.shape[1] * features.shape[1] ** 2
 
 
-def plain(features: np.ndarray, start: np.ndarray, precision: str = "highest") -> dict[str, Any]:
+def plain(features: np.ndarray, start: np.ndarray, precision: str = "highest") -> dict[str, Json]:
     """The plain EM's iterations in JAX."""
     rows, held = jnp.asarray(features), [jnp.asarray(start)]
     bounds = []
@@ -137,12 +139,12 @@ def plain(features: np.ndarray, start: np.ndarray, precision: str = "highest") -
     }
 
 
-def scikit_numpy(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
+def scikit_numpy(features: np.ndarray, start: np.ndarray) -> dict[str, Json]:
     """scikit-learn on the host's cores."""
     return _scikit(features, start, lambda: None) | {"device": f"{os.cpu_count()} cores"}
 
 
-def scikit_torch(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
+def scikit_torch(features: np.ndarray, start: np.ndarray) -> dict[str, Json]:
     """scikit-learn on PyTorch's tensors."""
     import sklearn
     import torch
@@ -156,7 +158,7 @@ def scikit_torch(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
     return found
 
 
-def _scikit(rows: Any, given: Any, wait: Callable[[], Any]) -> dict[str, Any]:
+def _scikit(rows: Any, given: Any, wait: Callable[[], Any]) -> dict[str, Json]:
     """The difference of fits of some iterations and of one, from given responsibilities."""
     from sklearn.mixture import GaussianMixture
 

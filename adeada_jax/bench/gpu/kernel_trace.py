@@ -18,6 +18,7 @@ from adeada_jax.bench.gpu.network_names import Case, named
 from adeada_jax.bench.mixtures.plain_em import our_engine
 from adeada_jax.bench.mixtures.problem import cluster_all
 from adeada_jax.bench.mixtures.synthetic import domain_pair
+from adeada_jax.types import Json
 
 _LONGEST = 10
 # Lines of a device's trace that name again what its streams show.
@@ -35,7 +36,7 @@ def measure(ledger: Ledger) -> None:
 
         def trace(
             name: str = name, prepare: Any = prepare, rows: list[dict[str, Any]] = rows
-        ) -> dict[str, Any]:
+        ) -> dict[str, Json]:
             values, longest = traced(prepare(), ledger.scratch / f"trace of a {name}")
             rows.extend(longest)
             return values
@@ -65,7 +66,7 @@ def _em(small: bool) -> Callable[[], Any]:
     return step
 
 
-def traced(step: Callable[[], Any], directory: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def traced(step: Callable[[], Any], directory: Path) -> tuple[dict[str, Json], list[dict[str, Any]]]:
     """One step under the profiler, after one that compiles and one that warms up.
 
     Returns:
@@ -85,7 +86,7 @@ def traced(step: Callable[[], Any], directory: Path) -> tuple[dict[str, Any], li
     return {"seconds": alone, "traced_seconds": seconds, **idle, **values}, longest
 
 
-def read_events(file: Path) -> list[dict[str, Any]]:
+def read_events(file: Path) -> list[dict[str, Json]]:
     """Events of a trace in Chrome's format, as the profiler writes it."""
     with gzip.open(file, "rt", encoding="utf-8") as text:
         return json.load(text)["traceEvents"]

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from adeada_jax.files import write_json_atomic
+from adeada_jax.types import Json
 
 
 class Ledger:
@@ -60,7 +61,7 @@ class Ledger:
 
     def row(
         self, kind: str, name: str, measure: Callable[[], dict[str, Any]], *, needs: float = 1.0
-    ) -> dict[str, Any] | None:
+    ) -> dict[str, Json] | None:
         """Measure something, keep what comes out or the error, print a line.
 
         Args:
@@ -92,9 +93,9 @@ class Ledger:
 
 def measured(
     kind: str, name: str, measure: Callable[[], dict[str, Any]]
-) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+) -> tuple[dict[str, Json] | None, dict[str, Any]]:
     """What `measure` gives, None if it fails, and the row of it or of its error."""
-    row: dict[str, Any] = {"kind": kind, "name": name}
+    row: dict[str, Json] = {"kind": kind, "name": name}
     found, begin = None, time.monotonic()
     try:
         found = measure()

@@ -18,7 +18,7 @@ from adeada_jax.bench.gpu.gpu_worker import leave_torch_out
 from adeada_jax.bench.gpu.ledger import measured, timed
 from adeada_jax.bench.gpu.network_cases import Compiled, compile_case, is_out_of_memory, random_weights
 from adeada_jax.bench.gpu.network_names import Case, Wish, named
-from adeada_jax.types import PyTree
+from adeada_jax.types import Json, PyTree
 
 _REPEAT, _SAME_STEPS = 5, 3
 # Of the device's memory that the largest batch may take by the plan of one image, and the bytes that an
@@ -54,7 +54,7 @@ def _measure(wish: Wish, weights: Weights) -> None:
             _row("beside PyTorch", f"{wish.name}, {how}", partial(beside, one, compiled=compiled))
 
 
-def _compiled(case: Case, weights: Weights, found: list[Compiled]) -> dict[str, Any]:
+def _compiled(case: Case, weights: Weights, found: list[Compiled]) -> dict[str, Json]:
     if case.model not in weights:
         weights[case.model] = _weights(case)
     one = compile_case(case, weights[case.model])
@@ -83,7 +83,7 @@ def _weights(case: Case) -> tuple[PyTree, PyTree]:
     return jax.tree.map(jnp.asarray, torch_network.weights_of(torch_network.reference(case), case))
 
 
-def alone(one: Compiled) -> dict[str, Any]:
+def alone(one: Compiled) -> dict[str, Json]:
     """Seconds of a step, and images and FLOPs a second."""
     run = one.start()
     first, _ = timed(run)
@@ -117,7 +117,7 @@ def _kind_of_products(case: Case) -> str:
     return "float32 tf32" if case.precision == "default" else "float32 highest"
 
 
-def beside(one: Compiled, *, compiled: bool) -> dict[str, Any]:
+def beside(one: Compiled, *, compiled: bool) -> dict[str, Json]:
     """Ours and PyTorch's in turn, each twice a turn of which the second counts; medians."""
     network = torch_network.reference(one.case)
     run, theirs = one.start(), torch_network.task(network, one.case, compiled=compiled)
@@ -171,7 +171,7 @@ def _largest(wish: Wish, weights: Weights) -> None:
             return
 
 
-def _attempt(case: Case, weights: Weights, failed: list[bool]) -> dict[str, Any]:
+def _attempt(case: Case, weights: Weights, failed: list[bool]) -> dict[str, Json]:
     """Compiles and times a batch; notes in `failed` that memory did not suffice."""
     try:
         one = compile_case(case, weights[case.model])

@@ -14,6 +14,7 @@ import numpy as np
 
 from adeada_jax.bench.gpu.ledger import Ledger
 from adeada_jax.bench.gpu.network_names import DETERMINISTIC
+from adeada_jax.types import Json
 
 _HIGHEST = {"JAX_DEFAULT_MATMUL_PRECISION": "highest"}
 # By name: what is set in the process's environment.
@@ -29,7 +30,7 @@ def measure(ledger: Ledger) -> None:
     _rounds(ledger, ["default"] if on_cpu else list(ROUNDS))
 
 
-def _job(ledger: Ledger, stage: str, variants: list[str], wait: float) -> dict[str, Any]:
+def _job(ledger: Ledger, stage: str, variants: list[str], wait: float) -> dict[str, Json]:
     """What all processes of a stage are told."""
     images, steps = (6, 3) if ledger.small else (40, 40)
     peers = {name: str(ledger.scratch / f"{stage}, {name}, done") for name in variants}
@@ -104,7 +105,7 @@ def _log(job: dict[str, Any]) -> Path:
     return Path(job["out"]).with_suffix(".log")
 
 
-def _ended(process: subprocess.Popen[str], log: Path, ledger: Ledger, later: float) -> dict[str, Any]:
+def _ended(process: subprocess.Popen[str], log: Path, ledger: Ledger, later: float) -> dict[str, Json]:
     """What a process prints last; it may take until `later` seconds before the part's end.
 
     Raises:
@@ -122,7 +123,7 @@ def _ended(process: subprocess.Popen[str], log: Path, ledger: Ledger, later: flo
     return json.loads(out.splitlines()[-1])
 
 
-def against(expected_file: Path, found_file: Path) -> dict[str, Any]:
+def against(expected_file: Path, found_file: Path) -> dict[str, Json]:
     """How a round's tables and selection differ from another's, and which regions are why."""
     expected, found = np.load(expected_file), np.load(found_file)
     own, other = (set(arrays["picked"].tolist()) for arrays in (found, expected))
@@ -130,7 +131,7 @@ def against(expected_file: Path, found_file: Path) -> dict[str, Any]:
     known = np.isfinite(found["density"]) & np.isfinite(expected["density"])
     away = np.abs(found["density"] - expected["density"])
     differing = sorted(own ^ other)
-    values: dict[str, Any] = {
+    values: dict[str, Json] = {
         "bought": len(own),
         "bought_by_cpu": len(other),
         "differing": len(differing),
@@ -153,9 +154,9 @@ def _relative(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.linalg.norm(found.astype(np.float64) - expected)) / scale
 
 
-def _region(i: int, found: Any, expected: Any, own: set[int]) -> dict[str, Any]:
+def _region(i: int, found: Any, expected: Any, own: set[int]) -> dict[str, Json]:
     """What the two say of a region that only one of them bought."""
-    row: dict[str, Any] = {"region": i, "bought_here": i in own}
+    row: dict[str, Json] = {"region": i, "bought_here": i in own}
     for name, arrays in (("here", found), ("cpu", expected)):
         row[f"class_{name}"] = int(arrays["probabilities"][i].argmax())
         row[f"entropy_{name}"] = float(arrays["entropy"][i])

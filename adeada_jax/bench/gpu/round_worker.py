@@ -23,7 +23,7 @@ from adeada_jax.toy.streets import render
 from adeada_jax.training import optimizers, parallel
 from adeada_jax.training.state import create_train_state
 from adeada_jax.training.supervised import supervised_step
-from adeada_jax.types import Example, PyTree
+from adeada_jax.types import Example, Json, PyTree
 
 HEIGHT, WIDTH, CLASSES, BATCH, BUDGET = 96, 192, 19, 4, 0.02
 # As configs/toy.py has them.
@@ -172,7 +172,7 @@ def _timed_alone(trainer: Trainer, job: dict[str, Any]) -> float:
         return trainer.train()[1]["step_seconds"]
 
 
-def train_twice(job: dict[str, Any]) -> dict[str, Any]:
+def train_twice(job: dict[str, Any]) -> dict[str, Json]:
     """Whether two trainings of one seed give the same bits, how far they part, and a step's seconds.
 
     Args:
@@ -194,7 +194,7 @@ def train_twice(job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def run(job: dict[str, Any]) -> dict[str, Any]:
+def run(job: dict[str, Any]) -> dict[str, Json]:
     """Trains, selects, both again, selects with another process's weights, and times steps by itself.
 
     Args:
@@ -210,7 +210,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     partial = out.with_suffix(".part.npz")
     np.savez(partial, allow_pickle=False, **flat(weights), **chosen)
     partial.rename(out)
-    result: dict[str, Any] = {"platform": jax.default_backend(), **values, "regions": len(chosen["pixels"])}
+    result: dict[str, Json] = {"platform": jax.default_backend(), **values, "regions": len(chosen["pixels"])}
     if not job["peers"]:
         return result
     again, _ = trainer.train()

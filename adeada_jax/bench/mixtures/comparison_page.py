@@ -8,6 +8,7 @@ import numpy as np
 
 from adeada_jax.bench.mixtures.agreement import Buy, bought, likelihood_losses, overlap, rank_correlations
 from adeada_jax.bench.mixtures.problem import DOMAINS, Problem
+from adeada_jax.types import Json
 
 REFERENCE = "scikit-learn float64"
 COLUMNS = (
@@ -30,7 +31,7 @@ COLUMNS = (
 
 def summarise(
     problem: Problem, runs: list[dict[str, Any]], importances: list[np.ndarray | None], buy: Buy
-) -> list[dict[str, Any]]:
+) -> list[dict[str, Json]]:
     """A row of figures for every run; the reference's figures where it ran.
 
     Args:

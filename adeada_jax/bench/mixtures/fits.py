@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from adeada_jax.bench.mixtures.problem import Problem
+from adeada_jax.types import Json
 
 
 @dataclass
@@ -28,7 +29,7 @@ class Fit:
     seconds: float = 0.0
     failure: str = ""
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Json]:
         """JSON-able."""
         return {**asdict(self), "log_likelihood": _finite(self.log_likelihood)}
 

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from adeada_jax.errors import InputError
+from adeada_jax.types import Json
 
 # Peak FLOP/s of a device without sparsity, by words in its name: bfloat16, and float32 as JAX multiplies it
 # by default (TF32 on NVIDIA's since Ampere, bfloat16 passes on TPUs). From the makers' data sheets.
@@ -22,7 +23,7 @@ PEAKS = {
 }
 
 
-def run(point: dict[str, Any]) -> dict[str, Any]:
+def run(point: dict[str, Any]) -> dict[str, Json]:
     """Measures a point.
 
     Returns:

@@ -11,6 +11,7 @@ from adeada_jax.method.densities.contract import Failure
 from adeada_jax.mixtures import Mixture, fit_mixtures, score_mixtures
 from adeada_jax.mixtures.packing import Samples
 from adeada_jax.mixtures.result import FITTED
+from adeada_jax.types import Json
 
 _DOMAINS = ("source", "target")
 
@@ -81,7 +82,7 @@ class Gmm:
         return score_mixtures(fits, features, devices=devices)
 
     def facts(self, fits: tuple[Mixture, Mixture] | None, num_target: int) -> Mapping[str, Any]:
-        def each(read: Callable[[Mixture], Any]) -> dict[str, Any]:
+        def each(read: Callable[[Mixture], Any]) -> dict[str, Json]:
             read_all = [read(fit) for fit in fits] if fits else [None, None]
             return dict(zip(_DOMAINS, read_all, strict=True))
 

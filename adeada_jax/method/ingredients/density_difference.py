@@ -21,6 +21,7 @@ from adeada_jax.method.ingredients.ingredient import Compared, Context
 from adeada_jax.method.regions import Regions
 from adeada_jax.mixtures import Rows
 from adeada_jax.mixtures.packing import Samples
+from adeada_jax.types import Json
 
 FITTED = "fitted"
 TOO_FEW_REGIONS = "too few regions"
@@ -119,7 +120,7 @@ def density_difference(
     shared = range(num_classes) if shared_classes is None else shared_classes
     status = [TOO_FEW_REGIONS if c in shared else NOT_SHARED for c in range(num_classes)]
     usable = [c for c in shared if min(len(source[c]), len(target[c])) >= 2]
-    weighted: dict[str, Any] = {}
+    weighted: dict[str, Json] = {}
     if pixels is not None:
         domains = zip((source, target), reversed(pixels), strict=True)
         weighted["weights"] = [[of[rows[c].rows] for c in usable] for rows, of in domains]
@@ -196,7 +197,7 @@ def _log_densities(
     return values
 
 
-def _facts(density: Density, fits: tuple[Any, Any] | None, num_target: int) -> dict[str, Any]:
+def _facts(density: Density, fits: tuple[Any, Any] | None, num_target: int) -> dict[str, Json]:
     """What the density tells of a class.
 
     Raises:

@@ -148,7 +148,7 @@ def write_request(
                 f"Move '{directory}' away to have it made anew"
             )
         return found
-    regions: dict[tuple[str, int], dict[str, Any]] = {}
+    regions: dict[tuple[str, int], dict[str, list[int]]] = {}
     images: list[dict[str, Json]] = []
     for name, own in track(asked.items(), total=len(asked), description="copying images to label"):
         image = divided.images[index[name]]["image"]
@@ -172,7 +172,7 @@ def write_request(
         {"name": name, "color": [int(value) for value in color]}
         for name, color in zip(class_names, palette, strict=True)
     ]
-    content: dict[str, Any] = {
+    content: dict[str, object] = {
         "round": questions[0].round,
         "partition": partition,
         "classes": classes,

@@ -48,7 +48,7 @@ def told(given: Given, asked: Asked) -> dict[str, Json]:
     return {"kind": given.kind, "class": given.class_id, "runs": runs}
 
 
-def answer_of(entry: Any, request: AskedRound, who: str) -> Sent:
+def answer_of(entry: object, request: AskedRound, who: str) -> Sent:
     """An answer as it arrived, by whom the server knows it to be.
 
     Raises:
@@ -100,7 +100,7 @@ def _uuid(value: Any) -> str:
         raise InputError(f"{value!r:.80} is no UUID") from error
 
 
-def _class(value: Any, request: AskedRound) -> int:
+def _class(value: object, request: AskedRound) -> int:
     if type(value) is not int or not 0 <= value < len(request.class_names):
         raise InputError(f"{value!r:.80} is no class; known: 0 to {len(request.class_names) - 1}")
     return value

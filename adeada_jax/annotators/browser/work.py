@@ -146,7 +146,7 @@ class Work:
             round.leases.keep(who, page, [*kept, *new])
             return [_task(round.request, turns[key]) for key in new]
 
-    def take(self, who: str, entries: Sequence[Any]) -> dict[str, Json]:
+    def take(self, who: str, entries: Sequence[object]) -> dict[str, Json]:
         """Stores answers; tells which are stored, and which cannot be, and why.
 
         Raises:
@@ -266,7 +266,7 @@ class Work:
         self._current = waiting[-1].request.id if waiting else None
         self._looked = self.clock()
 
-    def _of(self, id: Any) -> _Round:
+    def _of(self, id: object) -> _Round:
         self._now()
         if not isinstance(id, str) or id not in self._rounds:
             raise GoneError("the run does not ask for this, or no longer; load the page anew")

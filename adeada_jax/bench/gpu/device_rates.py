@@ -7,7 +7,6 @@ import platform
 import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,7 @@ import numpy as np
 from jax import lax
 
 from adeada_jax.bench.gpu.ledger import Ledger, median_seconds
-from adeada_jax.types import Json
+from adeada_jax.types import Json, PyTree
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "torch", "torchgmm")
 HIGHEST = lax.Precision.HIGHEST
@@ -107,7 +106,7 @@ def copy(size: int) -> dict[str, Json]:
     return {"bytes": 2 * size, "seconds": seconds, "bytes_a_second": 2 * size / seconds}
 
 
-def _launches(number: int) -> dict[str, Callable[[], dict[str, Any]]]:
+def _launches(number: int) -> dict[str, Callable[[], dict[str, Json]]]:
     """What it takes to have something small done: by calls, and by loops inside a program."""
     small = jnp.zeros(8)
     add = jax.jit(lambda x: x + 1)
@@ -115,7 +114,7 @@ def _launches(number: int) -> dict[str, Callable[[], dict[str, Any]]]:
     loop = jax.jit(lambda x, count: lax.fori_loop(0, count, lambda i, y: y * 0.5 + i, x))
     fixed = jax.jit(lambda x: lax.fori_loop(0, number, lambda i, y: y * 0.5 + i, x))
 
-    def each(call: Callable[[], Any], inner: int, of: int) -> dict[str, Json]:
+    def each(call: Callable[[], PyTree], inner: int, of: int) -> dict[str, Json]:
         return {"seconds": median_seconds(call, inner=inner) / of}
 
     return {

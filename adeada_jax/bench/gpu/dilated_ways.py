@@ -16,7 +16,6 @@ import jax.numpy as jnp
 from jax import lax
 
 from adeada_jax.models import dilated
-from adeada_jax.types import PyTree
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 _OFFSETS = tuple((i, j) for i in (-1, 0, 1) for j in (-1, 0, 1))
@@ -160,10 +159,10 @@ def with_gradients(weight: str, input_: str = "XLA's own") -> Callable[..., jax.
     def convolution(x: jax.Array, w: jax.Array, d: int) -> jax.Array:
         return xlas_own(x, w, d)
 
-    def forward(x: jax.Array, w: jax.Array, d: int) -> tuple[jax.Array, PyTree]:
+    def forward(x: jax.Array, w: jax.Array, d: int) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         return xlas_own(x, w, d), (x, w)
 
-    def backward(d: int, kept: Any, g: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def backward(d: int, kept: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax.Array, jax.Array]:
         x, w = kept
         return WAYS[input_].input_gradient(g, w, d), WAYS[weight].weight_gradient(x, g, d)
 

@@ -23,7 +23,7 @@ from adeada_jax.mixtures.em import Start
 from adeada_jax.mixtures.engines import Options, plan_groups
 from adeada_jax.mixtures.packing import Rows, make_shards, own_columns, pair_tasks
 from adeada_jax.mixtures.result import FITTED
-from adeada_jax.types import Json
+from adeada_jax.types import Json, PyTree
 
 PRESET = {"target_regions": 119_000, "source_regions": 998_640}
 SMALL = {"target_regions": 600, "source_regions": 1_200, "num_classes": 4, "dim": 64}
@@ -40,7 +40,9 @@ def measure(ledger: Ledger) -> None:
     """Everything about one problem; the engine's fit in float32 comes first."""
     found: dict[str, Any] = {}
 
-    def keep(name: str, call: Callable[..., tuple[Any, dict[str, Any]]], *arguments: Any) -> dict[str, Json]:
+    def keep(
+        name: str, call: Callable[..., tuple[Any, dict[str, Json]]], *arguments: object
+    ) -> dict[str, Json]:
         found[name], values = call(*arguments)
         return values
 
@@ -99,7 +101,7 @@ def list_cost(problem: Problem) -> dict[str, Json]:
     here, again = jax.device_put(mask, shard.device), jax.jit(jnp.copy)
     fresh = [jax.block_until_ready(again(here)) for _ in range(6)]  # an array keeps its copy on the host
 
-    def lists() -> Any:
+    def lists() -> PyTree:
         return listed_pairs(here, places, big=group.layout.big_block, most=most)
 
     return {
@@ -268,7 +270,7 @@ def in_full(mixture: Mixture, samples: Rows, columns: int) -> np.ndarray:
     return found
 
 
-def errors(problem: Problem, mixtures: list[Mixture]) -> dict[str, Any]:
+def errors(problem: Problem, mixtures: list[Mixture]) -> dict[str, float]:
     """Of log densities and of pi, against the same parameters in float64 and in full."""
     half, columns = len(mixtures) // 2, int(problem.components.max())
     targets = [problem.samples(*job) for job in problem.jobs[half:]]

@@ -4,9 +4,10 @@ import os
 import warnings
 from collections.abc import Callable
 from functools import partial
+from types import ModuleType
 from typing import Any
 
-from adeada_jax.types import Json
+from adeada_jax.types import Json, PyTree
 
 os.environ["SCIPY_ARRAY_API"] = "1"  # asked for by scikit-learn on tensors, before SciPy is imported
 
@@ -38,7 +39,7 @@ def measure(ledger: Ledger) -> None:
     one_mixture(ledger)
 
 
-def one_by_one(ledger: Ledger, problem: Problem, contender: Callable[..., dict[str, Any]]) -> dict[str, Json]:
+def one_by_one(ledger: Ledger, problem: Problem, contender: Contender) -> dict[str, Json]:
     """The sum of a contender's iterations over a problem's mixtures, the largest first, while time is left.
 
     A quarter of what is left, as one mixture by size comes behind it.
@@ -97,7 +98,7 @@ def ours(features: np.ndarray, start: np.ndarray) -> dict[str, Json]:
         for _ in range(_STEPS):
             before = engine.work.flops
 
-            def step() -> Any:
+            def step() -> PyTree:
                 bounds.append(float(engine.step(following)[0]))
                 return engine.parts
 
@@ -158,7 +159,7 @@ def scikit_torch(features: np.ndarray, start: np.ndarray) -> dict[str, Json]:
     return found
 
 
-def _scikit(rows: Any, given: Any, wait: Callable[[], Any]) -> dict[str, Json]:
+def _scikit(rows: Any, given: Any, wait: Callable[[], object]) -> dict[str, Json]:
     """The difference of fits of some iterations and of one, from given responsibilities."""
     from sklearn.mixture import GaussianMixture
 
@@ -229,7 +230,7 @@ def torchgmm(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
     return found
 
 
-def _release(torch: Any) -> None:
+def _release(torch: ModuleType) -> None:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 

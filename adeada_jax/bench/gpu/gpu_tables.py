@@ -91,7 +91,7 @@ def _table(kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
     return markdown([kind, *(column.replace("_", " ") for column in columns)], cells)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool) or not isinstance(value, int | float):

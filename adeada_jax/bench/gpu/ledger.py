@@ -3,14 +3,14 @@
 import contextlib
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from adeada_jax.files import write_json_atomic
-from adeada_jax.types import Json
+from adeada_jax.types import Json, PyTree
 
 
 class Ledger:
@@ -54,14 +54,14 @@ class Ledger:
         """Seconds left of the part's time."""
         return self._end - time.monotonic()
 
-    def note(self, **facts: Any) -> None:
+    def note(self, **facts: Json) -> None:
         """Keep facts that belong to no row."""
         self._content["facts"].update(facts)
         self._write()
 
     def row(
         self, kind: str, name: str, measure: Callable[[], dict[str, Any]], *, needs: float = 1.0
-    ) -> dict[str, Json] | None:
+    ) -> Mapping[str, Json] | None:
         """Measure something, keep what comes out or the error, print a line.
 
         Args:
@@ -93,7 +93,7 @@ class Ledger:
 
 def measured(
     kind: str, name: str, measure: Callable[[], dict[str, Any]]
-) -> tuple[dict[str, Json] | None, dict[str, Any]]:
+) -> tuple[Mapping[str, Json] | None, dict[str, Json]]:
     """What `measure` gives, None if it fails, and the row of it or of its error."""
     row: dict[str, Json] = {"kind": kind, "name": name}
     found, begin = None, time.monotonic()
@@ -111,7 +111,7 @@ def _line(row: dict[str, Any]) -> str:
     return ", ".join(f"{k} {_short(v)}" for k, v in shown.items() if isinstance(v, int | float | str))
 
 
-def _short(value: Any) -> str:
+def _short(value: Json) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -122,7 +122,7 @@ def timed(call: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - begin, result
 
 
-def median_seconds(call: Callable[[], Any], *, repeat: int = 5, inner: int = 1) -> float:
+def median_seconds(call: Callable[[], PyTree], *, repeat: int = 5, inner: int = 1) -> float:
     """Seconds of a call: the median of several, after one that warms up.
 
     Args:

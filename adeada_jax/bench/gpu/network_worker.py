@@ -24,7 +24,7 @@ _REPEAT, _SAME_STEPS = 5, 3
 # Of the device's memory that the largest batch may take by the plan of one image, and the bytes that an
 # image is thought to take where there is no plan.
 _SHARE, _AN_IMAGE = 0.85, 5e9
-Weights = dict[str, Any]  # by model
+Weights = dict[str, tuple[PyTree, PyTree]]  # by model
 
 
 def run(names: list[str], small: bool) -> None:
@@ -138,7 +138,7 @@ def beside(one: Compiled, *, compiled: bool) -> dict[str, Json]:
     }
 
 
-def _difference(case: Case, ours: Any, theirs: Any) -> float:
+def _difference(case: Case, ours: PyTree, theirs: PyTree) -> float:
     """Relative, of the logits or of the first step's losses: both networks begin with the same weights."""
     mine, other = np.asarray(ours if case.task == "forward" else ours[1]["loss"]), theirs.cpu().numpy()
     if case.task == "forward":
@@ -146,7 +146,7 @@ def _difference(case: Case, ours: Any, theirs: Any) -> float:
     return float(np.linalg.norm(mine - other) / np.linalg.norm(other))
 
 
-def _in_turn(tasks: dict[str, Callable[[], Any]]) -> dict[str, float]:
+def _in_turn(tasks: dict[str, Callable[[], object]]) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in range(_REPEAT):
         for name, task in tasks.items():

@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,9 @@ def _relative(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.linalg.norm(found.astype(np.float64) - expected)) / scale
 
 
-def _region(i: int, found: Any, expected: Any, own: set[int]) -> dict[str, Json]:
+def _region(
+    i: int, found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], own: set[int]
+) -> dict[str, Json]:
     """What the two say of a region that only one of them bought."""
     row: dict[str, Json] = {"region": i, "bought_here": i in own}
     for name, arrays in (("here", found), ("cpu", expected)):

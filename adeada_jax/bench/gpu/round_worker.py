@@ -141,14 +141,14 @@ def flat(weights: PyTree) -> dict[str, np.ndarray]:
     }
 
 
-def unflat(arrays: Mapping[str, np.ndarray], like: PyTree) -> Any:
+def unflat(arrays: Mapping[str, np.ndarray], like: PyTree) -> PyTree:
     """The reverse of `flat`."""
     return jax.tree_util.tree_map_with_path(
         lambda path, _: arrays[f"weights{jax.tree_util.keystr(path)}"], like
     )
 
 
-def equal(first: Any, second: Any) -> bool:
+def equal(first: PyTree, second: PyTree) -> bool:
     """Whether two pytrees hold the same bits."""
     pairs = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
     return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)

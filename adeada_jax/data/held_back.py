@@ -52,7 +52,7 @@ class SplitPart:
         self.marks = tuple(source.marks[i] for i in positions)
         self.label_marks = tuple(source.label_marks[i] for i in positions)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self._source, self.positions)
 
     def __getattr__(self, name: str) -> Any:

@@ -36,7 +36,7 @@ class Relabelled:
         self._ids = np.full(IGNORE_LABEL + 1, IGNORE_LABEL, np.uint8)
         self._ids[: len(source.class_names)] = [class_names.index(name) for name in source.class_names]
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self._source, self.class_names, self.palette)
 
     def __getattr__(self, name: str) -> Any:

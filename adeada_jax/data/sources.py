@@ -118,7 +118,7 @@ class ImageSource:
         self._records = _open_records(info, dataset, data_dir, split, self._FIELDS)
         check_unchanged(self)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return open_again, (type(self), self.dataset, self.data_dir, self.split, self.digest)
 
     def __len__(self) -> int:

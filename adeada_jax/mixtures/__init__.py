@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """The estimator is imported when it is asked for: scikit-learn, which it derives from, takes a second."""
     if name == "GaussianMixture":
         from adeada_jax.mixtures.mixture import GaussianMixture

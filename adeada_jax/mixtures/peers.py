@@ -127,7 +127,7 @@ def _processes(devices: Sequence[jax.Device]) -> list[int]:
 
 
 @cache
-def _adder() -> tuple[Mesh, Any]:
+def _adder() -> tuple[Mesh, jax.stages.Wrapped]:
     """A mesh of one device a process, and the compiled sum over it."""
     first = {device.process_index: device for device in reversed(jax.devices())}
     mesh = Mesh(np.array([first[p] for p in sorted(first)]), (_AXIS,))

@@ -242,7 +242,7 @@ class _Reader(pickle.Unpickler):
                 "Give a file that holds a state_dict alone, from somebody you trust"
             ) from None
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: tuple[Any, ...]) -> _Storage:
         """A storage: ('storage', type, key, device, size) and, before torch 1.6, a view of another."""
         word, kind, key, _, size, *view = pid
         if word != "storage" or self._numbers is None or view not in ([], [None]) or size < 0:
@@ -297,7 +297,7 @@ class _Parameter:
         parameter.tensor = tensor
         return parameter
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def __setstate__(self, state: tuple[object, ...]) -> None:
         if len(state) == 5:
             self.tensor = state[0]
 

@@ -78,7 +78,7 @@ class DividedImages:
         self.index = self.directory / f"{images.split}-{digest(' '.join(keys).encode())[:12]}.json"
         self.bytes = int(_BYTES_A_PIXEL * sum(height * width for height, width in images.sizes))
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.images, self.options)
 
     def __len__(self) -> int:
@@ -189,7 +189,7 @@ def _make(options: str, dataset: str, data_dir: str, split: str, data: str, item
     return digest(encoded)
 
 
-def _try_to_make(make: functools.partial[Any], item: _Map) -> None:
+def _try_to_make(make: functools.partial[str], item: _Map) -> None:
     try:
         make(item)
     except InputError:  # which is raised again where it can be told
@@ -197,7 +197,9 @@ def _try_to_make(make: functools.partial[Any], item: _Map) -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def _opened(options: str, dataset: str, data_dir: str, split: str, data: str) -> tuple[Partition, Any]:
+def _opened(
+    options: str, dataset: str, data_dir: str, split: str, data: str
+) -> tuple[Partition, sources.ImageSource]:
     """Partition and images, opened once in a process."""
     images = sources.open_again(sources.ImageSource, dataset, data_dir, split, data)
     return create_partition(json.loads(options)), images

@@ -7,7 +7,7 @@ from adeada_jax.study.spread import summary
 from adeada_jax.types import Json
 
 # In place of a summary of what no run has.
-NONE: Mapping[str, Any] = {"mean": None}
+NONE: Mapping[str, float | None] = {"mean": None}
 
 # From a part of an analysis to a part of that.
 Reading = Callable[[Mapping[str, Any]], Mapping[str, Any]]

@@ -20,7 +20,6 @@ from adeada_jax.study.quality_sheets import study_sheets
 from adeada_jax.study.spread import spread
 from adeada_jax.study.study_plan import Plan
 from adeada_jax.study.study_tables import OURS, result_sheets
-from adeada_jax.types import Json
 
 # Tables of published.json that list mIoU by name and share of labels.
 _MIOU_TABLES = ("strategies", "table2", "table4", "table5")
@@ -149,7 +148,7 @@ def published_facts() -> list[str]:
     ]
 
 
-def published_task(name: str) -> dict[str, Json]:
+def published_task(name: str) -> dict[str, object]:
     """What the paper reports of one of its tasks, for the page."""
     task = published.published()["tasks"][name]
     strategies = task["strategies"]
@@ -191,7 +190,7 @@ def published_task(name: str) -> dict[str, Json]:
     }
 
 
-def _miou_lines(table: Mapping[str, Any], key: str) -> dict[str, Json]:
+def _miou_lines(table: Mapping[str, Any], key: str) -> dict[str, object]:
     """A table of mIoU as printed: a line a name, a column a share of labels."""
     return {
         "caption": f"mIoU by share of labels ({table['citation']})",
@@ -207,7 +206,7 @@ def _class_lines(
     head: str,
     lines: Sequence[tuple[str, Sequence[float | None]]],
     form: str,
-) -> dict[str, Json]:
+) -> dict[str, object]:
     """A table of IoU by class as printed."""
     return {
         "caption": f"{caption} ({table['citation']})",

@@ -9,10 +9,12 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from adeada_jax.command_line import keep_compiled_programs, run_app
+from adeada_jax.types import Json
 
 ATTEMPTS = "attempts.jsonl"
 
@@ -46,7 +48,7 @@ def _end_with_the_study() -> None:
     os._exit(1)
 
 
-def _append(path: Path, event: dict[str, Any]) -> None:
+def _append(path: Path, event: Mapping[str, Json]) -> None:
     with open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps(event) + "\n")
 

@@ -83,7 +83,7 @@ def peak_bytes(program: jex.Jaxpr) -> int:
 
 def _inner(equation: jex.JaxprEqn) -> list[jex.Jaxpr]:
     """The programs an equation calls."""
-    values: list[Any] = [
+    values: list[object] = [
         item
         for value in equation.params.values()
         for item in (value if isinstance(value, (list, tuple)) else [value])

@@ -6,7 +6,7 @@ x[p + d (i - 1, j - 1)] @ w[i, j]. Products of bfloat16 are summed in float32.
 """
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Any
@@ -168,7 +168,9 @@ def with_gradients(weight: str, input_: str = "XLA's own") -> Callable[..., jax.
 
     convolution.defvjp(forward, backward)
 
-    def convolve(x: jax.Array, w: jax.Array, strides: Any, padding: Any, **options: Any) -> jax.Array:
+    def convolve(
+        x: jax.Array, w: jax.Array, strides: Sequence[int], padding: dilated.Padding, **options: Any
+    ) -> jax.Array:
         dilation = options["rhs_dilation"]
         if w.shape[:2] == (3, 3) and dilation[0] == dilation[1] > 1 and tuple(strides) == (1, 1):
             return convolution(x, w, int(dilation[0]))

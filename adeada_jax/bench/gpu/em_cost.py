@@ -1,7 +1,7 @@
 """EM of a whole experiment's classes and domains: seconds by part of it, and how far it is from float64."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from adeada_jax.mixtures import Mixture, em, engines, score_mixtures
 from adeada_jax.mixtures.device_lists import capacities, listed_pairs, places_of
 from adeada_jax.mixtures.em import Start
 from adeada_jax.mixtures.engines import Options, plan_groups
-from adeada_jax.mixtures.packing import Rows, make_shards, own_columns, pair_tasks
+from adeada_jax.mixtures.packing import Rows, Samples, make_shards, own_columns, pair_tasks
 from adeada_jax.mixtures.result import FITTED
 from adeada_jax.types import Json, PyTree
 
@@ -148,7 +148,7 @@ def kmeans_again(problem: Problem) -> dict[str, Json]:
     return values
 
 
-def _samples(problem: Problem, dtype: DTypeLike) -> list[Any]:
+def _samples(problem: Problem, dtype: DTypeLike) -> Sequence[Samples]:
     chosen = [problem.samples(*job) for job in problem.jobs]
     return chosen if dtype == np.float32 else [np.asarray(rows).astype(dtype) for rows in chosen]
 

@@ -39,7 +39,7 @@ def measure(ledger: Ledger) -> None:
     one_mixture(ledger)
 
 
-def one_by_one(ledger: Ledger, problem: Problem, contender: Contender) -> dict[str, Json]:
+def one_by_one(ledger: Ledger, problem: Problem, contender: "Contender") -> dict[str, Json]:
     """The sum of a contender's iterations over a problem's mixtures, the largest first, while time is left.
 
     A quarter of what is left, as one mixture by size comes behind it.
@@ -116,7 +116,7 @@ def ours(features: np.ndarray, start: np.ndarray) -> dict[str, Json]:
     }
 
 
-def _full(features: Any, start: Any) -> float:
+def _full(features: np.ndarray, start: np.ndarray) -> float:
     return 4.0 * len(features) * start.shape[1] * features.shape[1] ** 2
 
 
@@ -164,7 +164,9 @@ def _scikit(rows: Any, given: Any, wait: Callable[[], object]) -> dict[str, Json
     from sklearn.mixture import GaussianMixture
 
     class FromStart(GaussianMixture):
-        def _initialize_parameters(self, X: Any, random_state: Any, xp: Any = None) -> None:
+        def _initialize_parameters(
+            self, X: object, random_state: np.random.RandomState, xp: object = None
+        ) -> None:
             self._initialize(X, given, xp=xp)
 
     def fit(iterations: int) -> Any:

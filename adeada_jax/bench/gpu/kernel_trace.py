@@ -94,7 +94,7 @@ def read_events(file: Path) -> list[dict[str, Json]]:
         return json.load(text)["traceEvents"]
 
 
-def summarise(events: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def summarise(events: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Json]]]:
     """Busy and idle time of the devices' streams, or of XLA's threads where there is no accelerator.
 
     Args:
@@ -129,7 +129,7 @@ def summarise(events: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], list[di
         times[event["name"]].append(event["dur"])
     total = sum(map(sum, times.values()))
     longest = sorted(times, key=lambda name: -sum(times[name]))[:_LONGEST]
-    rows = [
+    rows: list[dict[str, Json]] = [
         {
             "kernel": name[:120],
             "calls": len(times[name]),

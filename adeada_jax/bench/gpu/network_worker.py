@@ -4,10 +4,9 @@ import gc
 import json
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +36,7 @@ def run(names: list[str], small: bool) -> None:
         gc.collect()
 
 
-def _row(kind: str, name: str, measure: Callable[[], dict[str, Any]]) -> None:
+def _row(kind: str, name: str, measure: Callable[[], Mapping[str, Json]]) -> None:
     print(json.dumps(measured(kind, name, measure)[1]), flush=True)
 
 

@@ -10,6 +10,8 @@ from adeada_jax.bench.mixtures.agreement import Buy, bought, likelihood_losses, 
 from adeada_jax.bench.mixtures.problem import DOMAINS, Problem
 from adeada_jax.types import Json
 
+Row = dict[str, str | float | None]  # of the table, by key of COLUMNS
+
 REFERENCE = "scikit-learn float64"
 COLUMNS = (
     ("contender", "contender", "{}"),

@@ -57,7 +57,9 @@ def _scikit_one(problem: Problem, domain: int, of_class: int, dtype: DTypeLike) 
     start = problem.responsibilities(domain, of_class).astype(dtype)
 
     class FromStart(GaussianMixture):
-        def _initialize_parameters(self, X: Any, random_state: Any, xp: Any = None) -> None:
+        def _initialize_parameters(
+            self, X: np.ndarray, random_state: np.random.RandomState, xp: object = None
+        ) -> None:
             self._initialize(X, start)
 
     model = FromStart(start.shape[1], **problem.options)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 from scipy.special import logsumexp
 
 
@@ -22,11 +23,11 @@ class Case:
     """
 
     name: str
-    make: Callable[[], Any]
+    make: Callable[[], ArrayLike]
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def groups(size: int = 60, dim: int = 3, dtype: Any = np.float64, apart: float = 6) -> np.ndarray:
+def groups(size: int = 60, dim: int = 3, dtype: DTypeLike = np.float64, apart: float = 6) -> np.ndarray:
     """Two groups of unit variance (N, D), so far apart in every feature."""
     rng = np.random.default_rng(0)
     return (rng.normal(size=(size, dim)) + apart * (np.arange(size) % 2)[:, None]).astype(dtype)
@@ -52,7 +53,7 @@ def read_only(samples: np.ndarray) -> np.ndarray:
     return samples
 
 
-def subnormal(dtype: Any, size: float) -> np.ndarray:
+def subnormal(dtype: DTypeLike, size: float) -> np.ndarray:
     return (np.random.default_rng(2).normal(size=(40, 3)) * size).astype(dtype)
 
 

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from adeada_jax.mixtures.packing import Samples
+from adeada_jax.types import Json
 
 # Why a class has no density in a domain, where the density itself says so.
 Failure = str
@@ -55,7 +56,7 @@ class Density(Protocol):
         """
         ...
 
-    def facts(self, fits: tuple[Any, Any] | None, num_target: int) -> Mapping[str, Any]:
+    def facts(self, fits: tuple[Any, Any] | None, num_target: int) -> Mapping[str, Json]:
         """What density.json and the report tell of a class, JSON-able, the same keys for every class.
 
         Args:

@@ -81,8 +81,8 @@ class Gmm:
             return known
         return score_mixtures(fits, features, devices=devices)
 
-    def facts(self, fits: tuple[Mixture, Mixture] | None, num_target: int) -> Mapping[str, Any]:
-        def each(read: Callable[[Mixture], Any]) -> dict[str, Json]:
+    def facts(self, fits: tuple[Mixture, Mixture] | None, num_target: int) -> Mapping[str, Json]:
+        def each(read: Callable[[Mixture], Json]) -> dict[str, Json]:
             read_all = [read(fit) for fit in fits] if fits else [None, None]
             return dict(zip(_DOMAINS, read_all, strict=True))
 

@@ -120,7 +120,7 @@ def density_difference(
     shared = range(num_classes) if shared_classes is None else shared_classes
     status = [TOO_FEW_REGIONS if c in shared else NOT_SHARED for c in range(num_classes)]
     usable = [c for c in shared if min(len(source[c]), len(target[c])) >= 2]
-    weighted: dict[str, Json] = {}
+    weighted: dict[str, list[list[np.ndarray]]] = {}
     if pixels is not None:
         domains = zip((source, target), reversed(pixels), strict=True)
         weighted["weights"] = [[of[rows[c].rows] for c in usable] for rows, of in domains]

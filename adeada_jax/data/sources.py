@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -12,6 +12,11 @@ from adeada_jax.data.images import decode_image, decode_map
 from adeada_jax.data.prepared import open_split
 from adeada_jax.errors import InputError
 from adeada_jax.types import IGNORE_LABEL, Example
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
+    from adeada_jax.data import records
 
 S = TypeVar("S", bound="ImageSource")
 
@@ -242,7 +247,9 @@ def _replaced(source: Images) -> InputError:
     )
 
 
-def _open_records(info: Any, dataset: str, data_dir: str | Path, split: str, fields: Sequence[str]) -> Any:
+def _open_records(
+    info: "tfds.core.DatasetInfo", dataset: str, data_dir: str | Path, split: str, fields: Sequence[str]
+) -> "records.Records":
     """Random access to the encoded records of a split."""
     from adeada_jax.data import records
 

@@ -21,8 +21,8 @@ class Purchase:
 
 
 # A row of selection.csv by column.
-Bought = TypedDict(
-    "Bought",
+SelectionRow = TypedDict(
+    "SelectionRow",
     {
         "round": int,
         "image": str,

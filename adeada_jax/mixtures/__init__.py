@@ -1,6 +1,6 @@
 """Gaussian mixtures, many at once: a library of its own that knows nothing of the rest of this package."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from adeada_jax.mixtures.choice import Choice, choose_components
 from adeada_jax.mixtures.em import fit_mixtures

@@ -7,7 +7,7 @@ process nothing is communicated.
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -16,6 +16,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import DTypeLike
 
 from adeada_jax.mixtures.packing import Samples, Shard
+
+T = TypeVar("T")  # a tree of arrays
 
 _AXIS = "processes"
 
@@ -49,7 +51,7 @@ def all_min(devices: Sequence[jax.Device], value: int) -> int:
     return int(received.view(np.int64).min())
 
 
-def all_reduce(devices: Sequence[jax.Device], tree: Any) -> Any:
+def all_reduce(devices: Sequence[jax.Device], tree: T) -> T:
     """Sums a pytree of arrays over the processes; call it in all of them.
 
     Args:

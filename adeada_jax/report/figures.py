@@ -10,7 +10,7 @@ from skimage.segmentation import find_boundaries
 
 from adeada_jax.evaluation.summaries import Round, Summary
 from adeada_jax.evaluation.tables import round_name
-from adeada_jax.method.selection_csv import Bought
+from adeada_jax.method.selection_csv import SelectionRow
 from adeada_jax.report.drawing import ACCENT, CARD, INK, LINE, SOFT, STYLE, hex_color, legend, new_axes, svg
 from adeada_jax.report.profile import PARTS, time_by_part
 
@@ -179,8 +179,8 @@ def iou_chart(summary: Summary) -> Markup | None:
         return svg(figure, "classes", alt)
 
 
-def purchase_chart(selections: Sequence[Bought], class_names: Sequence[str]) -> Markup | None:
-    """Bought pixels by class, stacked by round; None where nothing was bought.
+def purchase_chart(selections: Sequence[SelectionRow], class_names: Sequence[str]) -> Markup | None:
+    """SelectionRow pixels by class, stacked by round; None where nothing was bought.
 
     Args:
       selections: rows of selection.csv; `round` from 1 on.

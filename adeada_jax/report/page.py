@@ -14,7 +14,7 @@ from adeada_jax.data.images import encode_png
 from adeada_jax.evaluation.summaries import Summary
 from adeada_jax.evaluation.tables import unknown_label_warnings
 from adeada_jax.files import write_text_atomic
-from adeada_jax.method.selection_csv import Bought
+from adeada_jax.method.selection_csv import SelectionRow
 from adeada_jax.report import figures, outcomes, sections
 from adeada_jax.report.drawing import hex_color
 from adeada_jax.report.next_steps import next_steps
@@ -52,7 +52,7 @@ def write_report(
     *,
     config: Mapping[str, Any],
     summary: Summary,
-    selections: Sequence[Bought],
+    selections: Sequence[SelectionRow],
     densities: Mapping[int, Mapping[str, Any]],
     class_names: Sequence[str],
     palette: np.ndarray,

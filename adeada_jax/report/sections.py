@@ -9,7 +9,7 @@ import numpy as np
 
 from adeada_jax.evaluation.summaries import Round, Summary
 from adeada_jax.evaluation.tables import gain, means, number, round_name
-from adeada_jax.method.selection_csv import Bought
+from adeada_jax.method.selection_csv import SelectionRow
 from adeada_jax.report.profile import PARTS, time_by_part
 
 # Of a class's entry in density.json: what stands in other tables or columns.
@@ -56,7 +56,7 @@ def subtitle(config: Mapping[str, Any]) -> list[str]:
     return [str(part) for part in parts if part]
 
 
-def headlines(summary: Summary, selections: Sequence[Bought]) -> list[tuple[str, str]]:
+def headlines(summary: Summary, selections: Sequence[SelectionRow]) -> list[tuple[str, str]]:
     """The numbers at the top: (number, what it is)."""
     first, last = summary["rounds"][0], summary["rounds"][-1]
     lines = _unscored(last) if _kind(summary) == "none" else _scored(first, last)
@@ -169,7 +169,7 @@ def divergence_matrix(
     return _matrix(densities, class_names, values, sizes / top, short)
 
 
-def method_rows(selections: Sequence[Bought]) -> list[dict[str, object]]:
+def method_rows(selections: Sequence[SelectionRow]) -> list[dict[str, object]]:
     """Regions and pixels by round and method, in the order bought, with the share of the round's pixels."""
     regions: Counter[tuple[int, str]] = Counter()
     pixels: Counter[tuple[int, str]] = Counter()

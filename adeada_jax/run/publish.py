@@ -10,7 +10,7 @@ import numpy as np
 from adeada_jax.evaluation.summaries import Summary
 from adeada_jax.files import read_json
 from adeada_jax.labels import colorize
-from adeada_jax.method.selection_csv import Bought, Purchase
+from adeada_jax.method.selection_csv import Purchase, SelectionRow
 from adeada_jax.report.brightness import photograph
 from adeada_jax.report.figures import bought_overlay
 from adeada_jax.report.page import Gallery, Strip, write_report
@@ -63,7 +63,7 @@ def write(experiment: Experiment, summary: Summary, before: Predictor, after: Pr
     )
 
 
-def _row(purchase: Purchase) -> Bought:
+def _row(purchase: Purchase) -> SelectionRow:
     row: Any = dict(vars(purchase))
     row["class"] = row.pop("class_name")
     return row
@@ -108,7 +108,7 @@ def pool_gallery(
         ]
         strips.append(Strip(name, tuple(panels)))
     text = "The images of which most regions were bought. Labels that nobody paid for stay unknown: black."
-    return Gallery("Bought regions", text, tuple(strips))
+    return Gallery("SelectionRow regions", text, tuple(strips))
 
 
 def _bought(

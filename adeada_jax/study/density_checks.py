@@ -17,12 +17,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from adeada_jax.method.densities import create_density
-from adeada_jax.method.densities.contract import Density
+from adeada_jax.method.densities.contract import Density, Fit
 from adeada_jax.method.ingredients.density_difference import FITTED, DensityDifference, density_difference
 from adeada_jax.method.ingredients.ingredient import Context
 from adeada_jax.method.regions import Regions
 from adeada_jax.mixtures import Mixture
+from adeada_jax.mixtures.packing import Samples
 from adeada_jax.study.quality import Judged
+from adeada_jax.types import Json
 
 # A channel, or a direction, of less variance than this tells nothing apart: it is reg_covar's default.
 DEAD = 1e-6
@@ -38,18 +40,20 @@ class _Kept:
 
     def __init__(self, density: Density):
         self._density = density
-        self.fits: list[tuple[Any, Any]] = []
+        self.fits: list[tuple[Fit, Fit]] = []
 
-    def fit(self, source: Any, target: Any, **options: Any) -> list[tuple[Any, Any]]:
+    def fit(
+        self, source: Sequence[Samples], target: Sequence[Samples], **options: Any
+    ) -> list[tuple[Fit, Fit]]:
         self.fits = self._density.fit(source, target, **options)
         return self.fits
 
     def log_density(
-        self, fits: Sequence[Any], features: Any, *, devices: Sequence[jax.Device] | None
+        self, fits: Sequence[Fit], features: Sequence[Samples], *, devices: Sequence[jax.Device] | None
     ) -> list[np.ndarray]:
         return self._density.log_density(fits, features, devices=devices)
 
-    def facts(self, fits: tuple[Any, Any] | None, num_target: int) -> Mapping[str, Any]:
+    def facts(self, fits: tuple[Fit, Fit] | None, num_target: int) -> Mapping[str, Json]:
         return self._density.facts(fits, num_target)
 
 
@@ -136,7 +140,7 @@ def density_checks(
     return found.importance, described
 
 
-def _fits(found: DensityDifference, fits: Sequence[tuple[Any, Any]], context: Context) -> dict[int, Any]:
+def _fits(found: DensityDifference, fits: Sequence[tuple[Fit, Fit]], context: Context) -> dict[int, Any]:
     """The target's fit of each class that has a density."""
     asked = [c for c in context.shared_classes if min(found.records[c]["regions"].values()) >= 2]
     return {c: pair[1] for c, pair in zip(asked, fits, strict=True) if found.records[c]["status"] == FITTED}
@@ -184,7 +188,7 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float | None:
     return None if np.isnan(found) else found
 
 
-def _inversion(density: _Kept, fit: Any, features: np.ndarray) -> float | None:
+def _inversion(density: _Kept, fit: Fit, features: np.ndarray) -> float | None:
     """Whether log p_T grows with the size of a region's own component, as a density's should."""
     if not isinstance(fit, Mixture) or fit.labels is None:
         return None

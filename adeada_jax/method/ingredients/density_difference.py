@@ -16,7 +16,7 @@ import numpy as np
 
 from adeada_jax.errors import InputError
 from adeada_jax.method.densities import create_density
-from adeada_jax.method.densities.contract import Density
+from adeada_jax.method.densities.contract import Density, Fit
 from adeada_jax.method.ingredients.ingredient import Compared, Context
 from adeada_jax.method.regions import Regions
 from adeada_jax.mixtures import Rows
@@ -174,7 +174,7 @@ def divergence(importance: np.ndarray, classes: np.ndarray, num_classes: int) ->
 
 def _log_densities(
     density: Density,
-    fits: Mapping[int, Any],
+    fits: Mapping[int, Fit],
     samples: Mapping[int, Samples],
     devices: Sequence[jax.Device] | None,
 ) -> dict[int, np.ndarray]:
@@ -197,7 +197,7 @@ def _log_densities(
     return values
 
 
-def _facts(density: Density, fits: tuple[Any, Any] | None, num_target: int) -> dict[str, Json]:
+def _facts(density: Density, fits: tuple[Fit, Fit] | None, num_target: int) -> dict[str, Json]:
     """What the density tells of a class.
 
     Raises:
@@ -209,7 +209,7 @@ def _facts(density: Density, fits: tuple[Any, Any] | None, num_target: int) -> d
     return facts
 
 
-def _status(pair: tuple[Any, Any]) -> str:
+def _status(pair: tuple[Fit, Fit]) -> str:
     """Of a class that was fitted: whether both its fits are there, or why not."""
     for domain, fit in zip(("source", "target"), pair, strict=True):
         if isinstance(fit, str):

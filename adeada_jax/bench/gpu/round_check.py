@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -16,6 +16,9 @@ import numpy as np
 from adeada_jax.bench.gpu.ledger import Ledger
 from adeada_jax.bench.gpu.network_names import DETERMINISTIC
 from adeada_jax.types import Json
+
+if TYPE_CHECKING:  # the process imports it
+    from adeada_jax.bench.gpu.round_worker import Job
 
 _HIGHEST = {"JAX_DEFAULT_MATMUL_PRECISION": "highest"}
 # By name: what is set in the process's environment.
@@ -31,7 +34,7 @@ def measure(ledger: Ledger) -> None:
     _rounds(ledger, ["default"] if on_cpu else list(ROUNDS))
 
 
-def _job(ledger: Ledger, stage: str, variants: list[str], wait: float) -> dict[str, Json]:
+def _job(ledger: Ledger, stage: str, variants: list[str], wait: float) -> "Job":
     """What all processes of a stage are told."""
     images, steps = (6, 3) if ledger.small else (40, 40)
     peers = {name: str(ledger.scratch / f"{stage}, {name}, done") for name in variants}
@@ -49,7 +52,7 @@ def _trainings(ledger: Ledger, variants: list[str]) -> None:
     """Each variant trains twice; they run side by side and are timed in turn."""
     seconds = _TRAINING_SHARE * ledger.left()
     job = _job(ledger, "training", variants, seconds / 2)
-    jobs = {
+    jobs: dict[str, Job] = {
         name: {**job, "out": str(ledger.scratch / f"training, {name}.npz"), "own": name, "training": True}
         for name in variants
     }
@@ -61,7 +64,7 @@ def _rounds(ledger: Ledger, variants: list[str]) -> None:
     on_cpu = ledger.scratch / "round on the CPU.npz"
     job = _job(ledger, "round", variants, max(1.0, ledger.left() / 2)) | {"weights": str(on_cpu)}
     outs = {name: ledger.scratch / f"round, {name}.npz" for name in variants}
-    jobs = {"on the CPU": {**job, "out": str(on_cpu), "peers": {}}}
+    jobs: dict[str, Job] = {"on the CPU": {**job, "out": str(on_cpu), "peers": {}}}
     jobs |= {name: {**job, "out": str(outs[name]), "own": name} for name in variants}
     _run_all(ledger, "round", jobs, {"on the CPU": {"JAX_PLATFORMS": "cpu"}, **ROUNDS}, 0.0)
     for name, out in outs.items():
@@ -77,7 +80,7 @@ def _rounds(ledger: Ledger, variants: list[str]) -> None:
 def _run_all(
     ledger: Ledger,
     kind: str,
-    jobs: dict[str, dict[str, Any]],
+    jobs: "dict[str, Job]",
     settings: dict[str, dict[str, str]],
     later: float,
 ) -> None:
@@ -92,7 +95,7 @@ def _run_all(
             process.communicate()
 
 
-def _start(job: dict[str, Any], environment: dict[str, str]) -> subprocess.Popen[str]:
+def _start(job: "Job", environment: dict[str, str]) -> subprocess.Popen[str]:
     """A round's process; what it says of errors is in a file beside what it finds."""
     merged = {**os.environ, **environment}
     if "XLA_FLAGS" in environment:
@@ -102,7 +105,7 @@ def _start(job: dict[str, Any], environment: dict[str, str]) -> subprocess.Popen
         return subprocess.Popen(command, env=merged, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8")
 
 
-def _log(job: dict[str, Any]) -> Path:
+def _log(job: "Job") -> Path:
     return Path(job["out"]).with_suffix(".log")
 
 

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import jax
 import numpy as np
@@ -36,6 +36,32 @@ OPTIONS = {
     "clip_norm": 0.0,
 }
 RATE, RISE = 0.02, 20
+
+
+class Job(TypedDict):
+    """What a process is told.
+
+    Attributes:
+      images: of a domain.
+      steps: of a training.
+      weights: file (npz) with another process's, or "".
+      wait: most seconds for other processes.
+      peers: by name a file that says that it is done.
+      lock: a file.
+      out: file (npz) for what is found.
+      own: the process's name among its peers.
+      training: whether it only trains, twice.
+    """
+
+    images: int
+    steps: int
+    weights: str
+    wait: float
+    peers: dict[str, str]
+    lock: str
+    out: NotRequired[str]
+    own: NotRequired[str]
+    training: NotRequired[bool]
 
 
 class Streets:
@@ -162,7 +188,7 @@ def _awaited(file: Path, seconds: float) -> bool:
     return file.exists()
 
 
-def _timed_alone(trainer: Trainer, job: dict[str, Any]) -> float:
+def _timed_alone(trainer: Trainer, job: Job) -> float:
     """Seconds of a step once all of the peers are done with the rest, one process after another."""
     Path(job["peers"][job["own"]]).touch()
     for file in job["peers"].values():
@@ -172,11 +198,11 @@ def _timed_alone(trainer: Trainer, job: dict[str, Any]) -> float:
         return trainer.train()[1]["step_seconds"]
 
 
-def train_twice(job: dict[str, Any]) -> dict[str, Json]:
+def train_twice(job: Job) -> dict[str, Json]:
     """Whether two trainings of one seed give the same bits, how far they part, and a step's seconds.
 
     Args:
-        job: as of `run`, without `weights`.
+        job: with `own`; its `weights` and `out` are not looked at.
     """
     trainer = Trainer(Streets("rendered", job["images"]), job["steps"])
     first, values = trainer.train()
@@ -194,13 +220,11 @@ def train_twice(job: dict[str, Any]) -> dict[str, Json]:
     }
 
 
-def run(job: dict[str, Any]) -> dict[str, Json]:
+def run(job: Job) -> dict[str, Json]:
     """Trains, selects, both again, selects with another process's weights, and times steps by itself.
 
     Args:
-        job: `out` (what is found, npz), `images` (of a domain), `steps`, `weights` (npz with another
-            process's, or ""), `wait` (most seconds for other processes); `own` name, `peers` (by name a file
-            that says it is done) and `lock` (file), or no peers.
+        job: with `out`; with `own` where there are peers.
     """
     out = Path(job["out"])
     domains = {name: Streets(name, job["images"]) for name in ("rendered", "filmed")}

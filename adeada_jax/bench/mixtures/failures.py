@@ -5,11 +5,14 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from scipy.special import logsumexp
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ def outcome(estimator: type, case: Case) -> str:
         return _judged(model, np.asarray(samples, np.float64), score)
 
 
-def _judged(model: Any, samples: np.ndarray, score: float) -> str:
+def _judged(model: "GaussianMixture", samples: np.ndarray, score: float) -> str:
     kind = model.covariance_type
     variances = np.asarray(model.covariances_)
     if kind in ("full", "tied"):
@@ -137,7 +140,7 @@ def _judged(model: Any, samples: np.ndarray, score: float) -> str:
     return f"{score:.4g}"
 
 
-def log_likelihood(model: Any, samples: np.ndarray) -> float:
+def log_likelihood(model: "GaussianMixture", samples: np.ndarray) -> float:
     """Mean log density in nats of samples (N, D) under a fit's parameters, in float64 and by differences."""
     (number, dim), kind = model.means_.shape, model.covariance_type
     roots = np.asarray(model.precisions_cholesky_, np.float64)

@@ -18,8 +18,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+from adeada_jax.types import Json
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # it also runs where the package is not installed
@@ -99,7 +101,7 @@ class Part:
         if how == signal.SIGKILL:
             self.process.wait()
 
-    def outcome(self) -> dict[str, Any]:
+    def outcome(self) -> dict[str, Json]:
         """How it ended; what it may have left running ends, too."""
         self.stop(signal.SIGKILL)
         seconds = time.monotonic() - self.begin
@@ -112,7 +114,7 @@ class Part:
         }  # fmt: skip
 
 
-def run_parts(names: list[str], output: Path, scratch: Path, size: str, jobs: int) -> list[dict[str, Any]]:
+def run_parts(names: list[str], output: Path, scratch: Path, size: str, jobs: int) -> list[dict[str, Json]]:
     """All parts, `jobs` at a time; what one leaves of its time the others share."""
     end = time.monotonic() + _SECONDS.value
     waiting, ended, written = list(names), [], time.monotonic()
@@ -142,7 +144,7 @@ def run_parts(names: list[str], output: Path, scratch: Path, size: str, jobs: in
     return ended
 
 
-def write_results(output: Path, ended: list[dict[str, Any]]) -> None:
+def write_results(output: Path, ended: Sequence[Mapping[str, Json]]) -> None:
     """gpu.json and gpu.md of what the parts have left so far."""
     files = [output / f"{name}.json" for name in PARTS]
     parts = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()}

@@ -180,7 +180,7 @@ def iou_chart(summary: Summary) -> Markup | None:
 
 
 def purchase_chart(selections: Sequence[SelectionRow], class_names: Sequence[str]) -> Markup | None:
-    """SelectionRow pixels by class, stacked by round; None where nothing was bought.
+    """Bought pixels by class, stacked by round; None where nothing was bought.
 
     Args:
       selections: rows of selection.csv; `round` from 1 on.

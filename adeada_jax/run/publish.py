@@ -108,7 +108,7 @@ def pool_gallery(
         ]
         strips.append(Strip(name, tuple(panels)))
     text = "The images of which most regions were bought. Labels that nobody paid for stay unknown: black."
-    return Gallery("SelectionRow regions", text, tuple(strips))
+    return Gallery("Bought regions", text, tuple(strips))
 
 
 def _bought(

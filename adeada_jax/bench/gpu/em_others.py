@@ -7,8 +7,6 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from adeada_jax.types import Json, PyTree
-
 os.environ["SCIPY_ARRAY_API"] = "1"  # asked for by scikit-learn on tensors, before SciPy is imported
 
 import jax
@@ -19,6 +17,7 @@ from adeada_jax.bench.gpu.ledger import Ledger, median_seconds, timed
 from adeada_jax.bench.mixtures.plain_em import our_engine, plain_iteration
 from adeada_jax.bench.mixtures.problem import DOMAINS, Problem, cluster_all
 from adeada_jax.bench.mixtures.synthetic import domain_pair
+from adeada_jax.types import Json, PyTree
 
 SIZES = (10_000, 100_000, 998_640)
 _STEPS = 5

@@ -73,7 +73,10 @@ def scores(values: np.ndarray, class_names: Sequence[str], shared_classes: str =
     means = SHARED_CLASSES[shared_classes]
     shared = range(len(values)) if means["miou"] is None else means["miou"]
     percent = {class_names[c]: None if np.isnan(values[c]) else 100.0 * float(values[c]) for c in shared}
-    return {**{name: mean_iou(values, classes) for name, classes in means.items()}, "iou": percent}  # type: ignore[typeddict-item]  # the means are those of `Scores`
+    return {  # type: ignore[typeddict-item]  # SHARED_CLASSES has no other means
+        **{name: mean_iou(values, classes) for name, classes in means.items()},
+        "iou": percent,
+    }
 
 
 @dataclass(frozen=True)

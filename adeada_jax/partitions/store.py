@@ -148,7 +148,7 @@ class DividedImages:
             return
         with locked(Path(self.images.data_dir)):
             if self.complete:
-                return
+                return  # type: ignore[unreachable]  # another process was quicker
             self.directory.mkdir(parents=True, exist_ok=True)
             items = list(map(_Map, self.images.positions, self._paths, self._marks))
             self._check_space(sum(not item.path.exists() for item in items) / len(items))

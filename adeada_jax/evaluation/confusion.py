@@ -73,8 +73,9 @@ def scores(values: np.ndarray, class_names: Sequence[str], shared_classes: str =
     means = SHARED_CLASSES[shared_classes]
     shared = range(len(values)) if means["miou"] is None else means["miou"]
     percent = {class_names[c]: None if np.isnan(values[c]) else 100.0 * float(values[c]) for c in shared}
-    return {  # type: ignore[typeddict-item]  # SHARED_CLASSES has no other means
-        **{name: mean_iou(values, classes) for name, classes in means.items()},
+    return {
+        # mypy wants the names of the means written out; SHARED_CLASSES has those of `Scores`.
+        **{name: mean_iou(values, of) for name, of in means.items()},  # type: ignore[typeddict-item]
         "iou": percent,
     }
 

@@ -75,7 +75,7 @@ def scores(values: np.ndarray, class_names: Sequence[str], shared_classes: str =
     percent = {class_names[c]: None if np.isnan(values[c]) else 100.0 * float(values[c]) for c in shared}
     return {
         # mypy wants the names of the means written out; SHARED_CLASSES has those of `Scores`.
-        **{name: mean_iou(values, of) for name, of in means.items()},  # type: ignore[typeddict-item]
+        **{name: mean_iou(values, classes) for name, classes in means.items()},  # type: ignore[typeddict-item]
         "iou": percent,
     }
 

@@ -140,7 +140,7 @@ def density_checks(
     return found.importance, described
 
 
-def _fits(found: DensityDifference, fits: Sequence[tuple[Fit, Fit]], context: Context) -> dict[int, Any]:
+def _fits(found: DensityDifference, fits: Sequence[tuple[Fit, Fit]], context: Context) -> dict[int, Fit]:
     """The target's fit of each class that has a density."""
     asked = [c for c in context.shared_classes if min(found.records[c]["regions"].values()) >= 2]
     return {c: pair[1] for c, pair in zip(asked, fits, strict=True) if found.records[c]["status"] == FITTED}

@@ -210,7 +210,7 @@ def choose(file: str, words: str, *groups: Sequence[str]) -> tuple[str, ...]:
 
 def completed(
     stored: dict[str, Any], now: dict[str, Any], defaults: dict[str, Any] | None = None
-) -> dict[str, Any]:
+) -> Mapping[str, Json]:
     """A stored configuration with the keys of today's that it lacks, as an earlier version did not know them.
 
     Their defaults are what that version did.

@@ -92,7 +92,7 @@ def mispredictions(
     return content
 
 
-def bought_regions(truth: Truth, pixels: np.ndarray, bought: Bought) -> dict[str, Any]:
+def bought_regions(truth: Truth, pixels: np.ndarray, bought: Bought) -> Mapping[str, Json]:
     """Of what each setting bought: regions, pixels a region, classes a region (the paper's 3.1, Sec. 4.3).
 
     Returns:

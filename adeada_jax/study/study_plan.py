@@ -92,7 +92,7 @@ class Run:
 
     name: str
     seed: int
-    config: dict[str, Any]
+    config: dict[str, Json]
     last_round: int
     shares_warm_up: bool
 

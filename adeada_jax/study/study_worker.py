@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from adeada_jax.command_line import keep_compiled_programs, run_app
 from adeada_jax.types import Json
@@ -33,7 +32,7 @@ def main(_: list[str]) -> None:
     _append(attempts, {"ended": time.time(), **used})
 
 
-def run(config: dict[str, Any], workdir: str) -> None:
+def run(config: Mapping[str, Json], workdir: str) -> None:
     """Runs or resumes what scripts/main.py would with this configuration."""
     from ml_collections import config_dict
 

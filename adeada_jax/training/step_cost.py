@@ -31,7 +31,7 @@ class StepCost:
     working_bytes: int
 
 
-def step_cost(step: jax.stages.Wrapped, *arguments: Any, flops: bool = True) -> StepCost:
+def step_cost(step: jax.stages.Wrapped, *arguments: PyTree, flops: bool = True) -> StepCost:
     """Cost of a step of `parallel.parallelize`.
 
     Args:

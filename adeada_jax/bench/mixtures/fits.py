@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from adeada_jax.bench.mixtures.problem import Problem
+from adeada_jax.types import Json
 
 
 class FitRecord(TypedDict):
@@ -63,7 +64,7 @@ class Fit:
     seconds: float = 0.0
     failure: str = ""
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Mapping[str, Json]:
         """JSON-able, see `FitRecord`."""
         return {**asdict(self), "log_likelihood": _finite(self.log_likelihood)}
 

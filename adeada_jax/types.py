@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, Union
 
-import numpy as np
-
-if TYPE_CHECKING:  # what only reads answers starts without JAX
+if TYPE_CHECKING:  # what only reads answers starts without JAX, and flags without NumPy
     import jax
+    import numpy as np
 
-Array = Union["jax.Array", np.ndarray]
+Array = Union["jax.Array", "np.ndarray"]
 
 # A tree of arrays in nested dicts, lists and tuples: parameters, statistics, gradients, an optimiser's state.
 # JAX has no type for one.
@@ -24,10 +23,10 @@ class Example(TypedDict):
     `label` is `(H, W)` uint8, 255 = ignore; `regions` is `(H, W)` int32.
     """
 
-    image: np.ndarray
+    image: "np.ndarray"
     name: NotRequired[str]
-    label: NotRequired[np.ndarray]
-    regions: NotRequired[np.ndarray]
+    label: NotRequired["np.ndarray"]
+    regions: NotRequired["np.ndarray"]
 
 
 # Pixels with this label take part in no loss, no metric and no price list (Cityscapes' convention).

@@ -21,8 +21,6 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from adeada_jax.types import Json
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # it also runs where the package is not installed
 
@@ -34,6 +32,7 @@ from adeada_jax.bench.gpu.network_names import named
 from adeada_jax.command_line import run_app
 from adeada_jax.errors import InputError
 from adeada_jax.files import write_json_atomic, write_text_atomic
+from adeada_jax.types import Json
 
 _OUTPUT = flags.DEFINE_string("output", None, "Directory for the results.", required=True)
 _SECONDS = flags.DEFINE_float("seconds", 500.0, "Of all parts together.", lower_bound=10.0)

@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
+from numpy.typing import DTypeLike
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from adeada_jax.errors import InputError
 from adeada_jax.files import finite, naming, replacing
+from adeada_jax.types import Json
 
 _ZEROS = 2**20  # bytes written at a time where place cannot be reserved
 # The format's names of the kinds of numbers that are stored here.
 _KINDS: dict[str, type[np.generic]] = {"F32": np.float32, "F64": np.float64, "I32": np.int32, "I64": np.int64}
 
 
-def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Json]) -> None:
     """Writes arrays and JSON-able metadata under a temporary name, then renames.
 
     Raises:
@@ -70,7 +72,7 @@ def map_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 @contextmanager
 def create_arrays(
-    path: Path, shapes: Mapping[str, tuple[tuple[int, ...], Any]], metadata: Mapping[str, Any]
+    path: Path, shapes: Mapping[str, tuple[tuple[int, ...], DTypeLike]], metadata: Mapping[str, Json]
 ) -> Iterator[dict[str, np.ndarray]]:
     """A safetensors file whose arrays are filled in on the disk, in memory never whole.
 

@@ -8,9 +8,9 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from absl import app, flags, logging
 from jaxlib import version as jaxlib_version
@@ -18,6 +18,7 @@ from jaxlib import version as jaxlib_version
 from adeada_jax import interrupt, output
 from adeada_jax.errors import InputError
 from adeada_jax.faults import is_utf8, machine_fault, printable
+from adeada_jax.types import Json
 
 if TYPE_CHECKING:
     from ml_collections import config_dict
@@ -47,9 +48,9 @@ def checked_config(config: "config_dict.ConfigDict") -> "config_dict.ConfigDict"
     return config
 
 
-def _expanded(values: dict[str, Any], key: str) -> dict[str, Any]:
+def _expanded(values: Mapping[str, Json], key: str) -> Mapping[str, Json]:
     """What has a `~` in a nested configuration, with its home directory instead."""
-    found: dict[str, Any] = {}
+    found: dict[str, Json] = {}
     for name, value in values.items():
         if isinstance(value, dict):
             found[name] = _expanded(value, f"{key}.{name}")

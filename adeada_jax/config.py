@@ -6,12 +6,13 @@
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import config_dict
 
 from adeada_jax.errors import InputError
+from adeada_jax.types import Json
 
 EXPERIMENTS = ("active", "warmup_only", "source_only", "adaptation_only", "target_only")
 WARMUP_METHODS = ("adversarial", "source_only")
@@ -210,7 +211,7 @@ def choose(file: str, words: str, *groups: Sequence[str]) -> tuple[str, ...]:
 
 def completed(
     stored: dict[str, Any], now: dict[str, Any], defaults: dict[str, Any] | None = None
-) -> dict[str, Any]:
+) -> Mapping[str, Json]:
     """A stored configuration with the keys of today's that it lacks, as an earlier version did not know them.
 
     Their defaults are what that version did.
@@ -228,7 +229,7 @@ def completed(
     return found
 
 
-def differing_keys(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> list[str]:
+def differing_keys(ours: Mapping[str, Json], theirs: Mapping[str, Json], prefix: str = "") -> list[str]:
     """The dotted keys in which two nested configurations differ, sorted."""
     keys: list[str] = []
     for key in sorted(set(ours) | set(theirs)):

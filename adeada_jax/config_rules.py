@@ -48,9 +48,9 @@ class Rule:
     kind: type
     holds: Callable[[Any], bool]
     refusal: str
-    wrong: tuple[Any, ...]
+    wrong: tuple[object, ...]
 
-    def complaint(self, value: Any) -> str:
+    def complaint(self, value: object) -> str:
         """What is wrong with a value; '' where nothing is."""
         if type(value) is not self.kind and not (self.kind is float and type(value) is int):
             return f"{value!r} is not {_KINDS[self.kind]}"
@@ -193,7 +193,7 @@ RULES: dict[str, Rule] = {
 }
 
 # Seams, and the project's own parts; another's, but for data sets, may read more keys beside its name's.
-_PARTS: dict[Seam, Mapping[str, Any]] = {
+_PARTS: dict[Seam, Mapping[str, object]] = {
     **dict.fromkeys(seams.DATA_SETS.values(), data_sets.KNOWN),
     seams.PARTITION: KINDS,
     seams.STRATEGY: STRATEGIES,
@@ -201,7 +201,7 @@ _PARTS: dict[Seam, Mapping[str, Any]] = {
     seams.ANNOTATOR: ANNOTATORS,
 }
 # Those whose parts read no keys.
-_NETWORKS: dict[Seam, Mapping[str, Any]] = {seams.BACKBONE: BACKBONES, seams.HEAD: HEADS}
+_NETWORKS: dict[Seam, Mapping[str, object]] = {seams.BACKBONE: BACKBONES, seams.HEAD: HEADS}
 
 
 def check(config: config_dict.ConfigDict) -> None:

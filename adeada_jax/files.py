@@ -56,7 +56,7 @@ def write_text_atomic(path: str | Path, text: str) -> None:
     write_bytes_atomic(path, text.encode("utf-8"))
 
 
-def write_json_atomic(path: str | Path, content: Any) -> None:
+def write_json_atomic(path: str | Path, content: object) -> None:
     """Writes JSON, indented, keys in the order given; numbers that are not finite become null."""
     write_text_atomic(path, json.dumps(finite(content), indent=2, allow_nan=False) + "\n")
 

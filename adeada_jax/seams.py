@@ -58,7 +58,7 @@ class Seam:
             f"{self.place}: unknown '{name}'; known: {names}, or an import path package.module:Name"
         )
 
-    def make(self, name: str, known: Mapping[str, Callable[..., T]], *arguments: Any) -> T:
+    def make(self, name: str, known: Mapping[str, Callable[..., T]], *arguments: object) -> T:
         """What the class or function gives that a name stands for; whether it fits is the caller's to say.
 
         Raises:
@@ -88,7 +88,7 @@ class Seam:
             raise InputError(f"{self.place}: '{name}' cannot be imported: {error}") from error
 
 
-def _check_call(seam: Seam, name: str, make: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def _check_call(seam: Seam, name: str, make: Callable[..., object], arguments: tuple[object, ...]) -> None:
     """Whether it takes as many arguments as there are."""
     try:
         inspect.signature(make).bind(*arguments)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from rich.text import Text
 
 from adeada_jax.errors import InputError
 from adeada_jax.files import finite, naming, write_text_atomic
+from adeada_jax.types import Json
 
 T = TypeVar("T")
 
@@ -173,7 +174,7 @@ class Metrics:
     def __exit__(self, *_: object) -> None:
         self._close()
 
-    def write(self, *, round: int, stage: str, step: int, **values: float) -> None:
+    def write(self, *, round: int, stage: str, step: int, **values: float | None) -> None:
         """Adds one event; numbers that are not finite are written as null, and not to TensorBoard."""
         if not self._writes:
             return
@@ -215,7 +216,7 @@ class Metrics:
             self._rewrite(events)
         return events
 
-    def _rewrite(self, events: list[dict[str, Any]]) -> None:
+    def _rewrite(self, events: Sequence[Mapping[str, Json]]) -> None:
         write_text_atomic(self._path, "".join(json.dumps(event) + "\n" for event in events))
 
     def _parse(self, line: str, number: int) -> dict[str, Any]:

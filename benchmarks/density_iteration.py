@@ -57,7 +57,7 @@ def main(argv: list[str]) -> None:
     model: Any = scikit_model(features, start) if _SCIKIT.value else None
     rates, ours = [], []
 
-    def timed(name: str, call: Callable[[], Any]) -> Any:
+    def timed(name: str, call: Callable[[], object]) -> Any:
         began, worked = time.perf_counter(), time.process_time()
         found = jax.block_until_ready(call())
         times[name].append(time.perf_counter() - began)

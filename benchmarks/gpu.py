@@ -18,8 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # it also runs where the package is not installed
@@ -32,6 +32,7 @@ from adeada_jax.bench.gpu.network_names import named
 from adeada_jax.command_line import run_app
 from adeada_jax.errors import InputError
 from adeada_jax.files import write_json_atomic, write_text_atomic
+from adeada_jax.types import Json
 
 _OUTPUT = flags.DEFINE_string("output", None, "Directory for the results.", required=True)
 _SECONDS = flags.DEFINE_float("seconds", 500.0, "Of all parts together.", lower_bound=10.0)
@@ -99,7 +100,7 @@ class Part:
         if how == signal.SIGKILL:
             self.process.wait()
 
-    def outcome(self) -> dict[str, Any]:
+    def outcome(self) -> dict[str, Json]:
         """How it ended; what it may have left running ends, too."""
         self.stop(signal.SIGKILL)
         seconds = time.monotonic() - self.begin
@@ -112,7 +113,7 @@ class Part:
         }  # fmt: skip
 
 
-def run_parts(names: list[str], output: Path, scratch: Path, size: str, jobs: int) -> list[dict[str, Any]]:
+def run_parts(names: list[str], output: Path, scratch: Path, size: str, jobs: int) -> list[dict[str, Json]]:
     """All parts, `jobs` at a time; what one leaves of its time the others share."""
     end = time.monotonic() + _SECONDS.value
     waiting, ended, written = list(names), [], time.monotonic()
@@ -142,7 +143,7 @@ def run_parts(names: list[str], output: Path, scratch: Path, size: str, jobs: in
     return ended
 
 
-def write_results(output: Path, ended: list[dict[str, Any]]) -> None:
+def write_results(output: Path, ended: Sequence[Mapping[str, Json]]) -> None:
     """gpu.json and gpu.md of what the parts have left so far."""
     files = [output / f"{name}.json" for name in PARTS]
     parts = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()}

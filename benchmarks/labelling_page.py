@@ -45,7 +45,7 @@ from adeada_jax.evaluation.tables import markdown
 from adeada_jax.files import write_json_atomic
 from adeada_jax.partitions.slic import slic_regions
 from adeada_jax.partitions.store import DividedImages
-from adeada_jax.types import IGNORE_LABEL
+from adeada_jax.types import IGNORE_LABEL, Json
 
 _PARTS = flags.DEFINE_list("parts", ["kills", "effort", "frames"], "Of the benchmark.")
 _ANSWERS = flags.DEFINE_integer("answers", 2000, "Of the part kills.", lower_bound=1)
@@ -218,7 +218,7 @@ class Killer(threading.Thread):
             self.server.start()
 
 
-def measure_kills(directory: Path, answers: int, kills: int, seed: int) -> dict[str, Any]:
+def measure_kills(directory: Path, answers: int, kills: int, seed: int) -> dict[str, Json]:
     """Presses a key a region while the server is killed; compares what was pressed with what was stored."""
     streets = Streets(directory / "data", -(-answers // 30))
     request = streets.ask(directory / "run", streets.keys()[:answers])
@@ -259,15 +259,15 @@ def _failure(failed: Any) -> str:
     return "no server" if "REFUSED" in (failed.failure or "") else "cut off"
 
 
-def _summary(who: str, image: str, region: int | None, kind: str, value: int | None) -> tuple[Any, ...]:
+def _summary(who: str, image: str, region: int | None, kind: str, value: int | None) -> tuple[object, ...]:
     return who, image, region, kind, value
 
 
 def press_all(
     pages: dict[str, Page], killer: Killer, rng: np.random.Generator
-) -> tuple[list[tuple[Any, ...]], int]:
+) -> tuple[list[tuple[object, ...]], int]:
     """Answers on all pages until nothing is left; what was pressed, and the most answers that waited."""
-    pressed: list[tuple[Any, ...]] = []
+    pressed: list[tuple[object, ...]] = []
     most, deadline = 0, time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         states = {name: page.evaluate(STATE) for name, page in pages.items()}
@@ -365,7 +365,7 @@ def work_of(image: np.ndarray, asked: Asked, wanted: np.ndarray, levels: int, sh
     return whole(wanted, asked.inside)
 
 
-def measure_effort(directory: Path, images: int, pressed: int, seed: int) -> dict[str, Any]:
+def measure_effort(directory: Path, images: int, pressed: int, seed: int) -> dict[str, Json]:
     """Keys and errors of each way to work, and whether the page agrees."""
     streets = Streets(directory / "data", images)
     request = streets.ask(directory / "run", streets.keys())
@@ -431,7 +431,7 @@ def perform(page: Page, steps: Sequence[str | tuple[int, int]]) -> None:
 
 def press_cells(
     directory: Path, streets: Streets, regions: Sequence[Asked], pixels: dict[str, np.ndarray]
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """Labels regions on the page by their cells; how many are stored as they were worked out."""
     request = streets.ask(directory, [(asked.image, asked.region) for asked in regions])
     works = {}
@@ -478,7 +478,7 @@ class Photograph:
     def regions(self, index: int) -> np.ndarray:
         return self.map
 
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, Json]:
         return {"settings": {}, "maps": {}}
 
 
@@ -558,7 +558,7 @@ def rest(page: Page) -> None:
     page.wait_for_timeout(2000)
 
 
-def measure_frames(directory: Path, seed: int) -> dict[str, Any]:
+def measure_frames(directory: Path, seed: int) -> dict[str, Json]:
     """Frame times of what people do at a large photograph."""
     photograph: Any = Photograph(seed)  # stands for divided images
     ids, counts = np.unique(photograph.map, return_counts=True)

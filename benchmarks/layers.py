@@ -24,7 +24,8 @@ from absl import app, flags
 from jax import lax
 
 from adeada_jax.command_line import run_app
-from adeada_jax.models import Segmenter
+from adeada_jax.models import Segmentation, Segmenter
+from adeada_jax.types import PyTree
 
 _HEIGHT = flags.DEFINE_integer("height", 512, "Of images, in pixels.", lower_bound=32)
 _WIDTH = flags.DEFINE_integer("width", 1024, "Of images, in pixels.", lower_bound=32)
@@ -124,9 +125,11 @@ def weights_by_taps(shape: Shape, x: jax.Array, cotangent: jax.Array) -> jax.Arr
     return jnp.stack(taps).reshape(shape.kernel)
 
 
-def parts_of(function: Callable[..., jax.Array], shape: Shape, arrays: Any) -> dict[str, Callable[[], Any]]:
+def parts_of(
+    function: Callable[..., jax.Array], shape: Shape, arrays: tuple[jax.Array, ...]
+) -> dict[str, Callable[[], object]]:
     """A convolution's three computations, compiled: forward and its two gradients."""
-    made: dict[str, tuple[Callable[..., Any], Any]] = {
+    made: dict[str, tuple[Callable[..., jax.Array], tuple[jax.Array, ...]]] = {
         "forward": (lambda x, k: function(shape, x, k), arrays[:2]),
         "input": (lambda x, k, g: jax.vjp(lambda x: function(shape, x, k), x)[1](g)[0], arrays),
         "weights": (lambda x, k, g: jax.vjp(lambda k: function(shape, x, k), k)[1](g)[0], arrays),
@@ -134,12 +137,12 @@ def parts_of(function: Callable[..., jax.Array], shape: Shape, arrays: Any) -> d
     return {name: compiled(*pair) for name, pair in made.items()}
 
 
-def compiled(function: Callable[..., Any], arguments: Any) -> Callable[[], Any]:
+def compiled(function: Callable[..., PyTree], arguments: PyTree) -> Callable[[], object]:
     program = jax.jit(function).lower(*arguments).compile()
     return lambda: jax.block_until_ready(program(*arguments))
 
 
-def torch_parts(shape: Shape, arrays: Any) -> dict[str, Callable[[], Any]]:
+def torch_parts(shape: Shape, arrays: tuple[jax.Array, ...]) -> dict[str, Callable[[], object]]:
     """The same in PyTorch."""
     import torch
 
@@ -160,7 +163,7 @@ def torch_parts(shape: Shape, arrays: Any) -> dict[str, Callable[[], Any]]:
     }
 
 
-def ways_of(shape: Shape, with_torch: bool) -> dict[str, dict[str, Callable[[], Any]]]:
+def ways_of(shape: Shape, with_torch: bool) -> dict[str, dict[str, Callable[[], object]]]:
     """All ways to compute a convolution, by name and part."""
     rng = np.random.default_rng(0)
     sizes = shape.image, shape.kernel, shape.output
@@ -179,7 +182,7 @@ def ways_of(shape: Shape, with_torch: bool) -> dict[str, dict[str, Callable[[], 
     return ways
 
 
-def seconds_of(ways: dict[str, dict[str, Callable[[], Any]]]) -> dict[tuple[str, str], float]:
+def seconds_of(ways: dict[str, dict[str, Callable[[], object]]]) -> dict[tuple[str, str], float]:
     """Least seconds of each way and part, taken in turns after one of each."""
     times = collections.defaultdict(list)
     for turn in range(_STEPS.value + 1):
@@ -204,7 +207,7 @@ def main(argv: list[str]) -> None:
     images = jnp.zeros((1, _HEIGHT.value, _WIDTH.value, 3))
     weights = jax.tree.map(jnp.asarray, segmenter.init(0))
 
-    def forward(weights: Any, images: jax.Array) -> Any:
+    def forward(weights: PyTree, images: jax.Array) -> Segmentation:
         params, batch_stats = weights
         return segmenter.apply(params, batch_stats, images, train=False)[0]
 

@@ -34,7 +34,7 @@ SIZE = {"height": 1024, "width": 2048}
 _WARM_UP = 12
 
 
-def open_union(data_dir: str, images: int) -> Any:
+def open_union(data_dir: str, images: int) -> loader.Source:
     """Both domains with labels, at full size."""
     domains = ("toy/rendered", "toy/filmed")
     for domain in domains:
@@ -51,7 +51,7 @@ def processor_seconds() -> float:
     return sum(times.user + times.system for times in spent)
 
 
-def compare_workers(source: Any, workers: int, augment: bool) -> float:
+def compare_workers(source: loader.Source, workers: int, augment: bool) -> float:
     """Prints a row; returns the processor seconds an image."""
     batches = loader.training_batches(
         source, batch_size=1, seed=0, augment=augment, workers=workers, prefetch=2, **SIZE
@@ -71,7 +71,7 @@ def compare_workers(source: Any, workers: int, augment: bool) -> float:
     return cpu / _STEPS.value
 
 
-def milliseconds(stage: Callable[[int], Any], count: int) -> float:
+def milliseconds(stage: Callable[[int], object], count: int) -> float:
     """Processor time of `stage(i)`, mean over i < count."""
     start = time.process_time()
     for i in range(count):
@@ -95,7 +95,7 @@ def augment_by_pillow(example: dict[str, np.ndarray], scale: float) -> None:
     np.asarray(image), np.asarray(label)
 
 
-def time_stages(source: Any) -> None:
+def time_stages(source: loader.Source) -> None:
     """Prints where an image's time goes."""
     examples = [source[i] for i in range(0, len(source), 3)]
     count = 3 * len(examples)

@@ -24,6 +24,7 @@ from absl import app, flags
 
 from adeada_jax.command_line import run_app
 from adeada_jax.evaluation.tables import markdown
+from adeada_jax.types import Json
 
 _HEIGHT = flags.DEFINE_integer("height", 1024, "Height of the image in pixels.", lower_bound=16)
 _WIDTH = flags.DEFINE_integer("width", 2048, "Width of the image in pixels.", lower_bound=16)
@@ -95,7 +96,7 @@ def torch_way(features: np.ndarray, regions: np.ndarray) -> tuple[Callable[[], n
     return sums, _resident("VmHWM") - before
 
 
-def measure(name: str, stride: int) -> dict[str, Any]:
+def measure(name: str, stride: int) -> dict[str, Json]:
     """Seconds (median), bytes beyond the input, and the means that were found."""
     features, regions = make_input(_HEIGHT.value, _WIDTH.value, stride)
     call, size = torch_way(features, regions) if name == TORCH else jax_way(name, features, regions)

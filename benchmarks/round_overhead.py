@@ -13,14 +13,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import jax
 import numpy as np
 from absl import app, flags
 
-from adeada_jax.bench.mixtures.synthetic import domain_pair
+from adeada_jax.bench.mixtures.synthetic import DomainFeatures, domain_pair
 from adeada_jax.command_line import run_app
 from adeada_jax.config import paper_defaults
 from adeada_jax.evaluation.tables import markdown
@@ -42,7 +41,7 @@ REGIONS_AN_IMAGE, CLASSES, IMAGES_A_PART, LABELLED, AT_ONCE = 40, 19, 8192, 1_20
 STEP_FLOPS, FORWARD_FLOPS, RATE, EVALUATED = 3.71e12, 1.22e12, 0.4 * 989e12, 500
 
 
-def seconds(function: Callable[[], Any]) -> float:
+def seconds(function: Callable[[], object]) -> float:
     began = time.perf_counter()
     function()
     return time.perf_counter() - began
@@ -69,7 +68,7 @@ def weights(directory: Path) -> float:
     return seconds(lambda: checkpoints.save(directory / "weights", tree))
 
 
-def table(domain: Any, images: int) -> Regions:
+def table(domain: DomainFeatures, images: int) -> Regions:
     """A region table with a domain's features, cut to whole images."""
     count = images * REGIONS_AN_IMAGE
     numbers = np.full(count, 0.5, np.float32)

@@ -12,7 +12,7 @@ from adeada_jax.data.fingerprint import shown
 from adeada_jax.data.images import read_png
 from adeada_jax.errors import InputError
 from adeada_jax.files import write_json_atomic, write_png_atomic
-from adeada_jax.types import IGNORE_LABEL
+from adeada_jax.types import IGNORE_LABEL, Json
 
 if TYPE_CHECKING:  # it needs much that answers do not
     from adeada_jax.partitions.store import DividedImages
@@ -168,7 +168,7 @@ def label(
         raise InputError(f"the annotator says that it is done, but gave no answer for {shown(left)}")
     if questions and hasattr(annotator, "amendments"):
         _amend(annotator.amendments(questions[0].round), images, num_classes, directory)
-    facts: dict[str, Any] = getattr(annotator, "facts", dict)()
+    facts: dict[str, Json] = getattr(annotator, "facts", dict)()
     counts = {"images": len(asked), "regions": len(questions) - len(returned)}
     write_json_atomic(answered, {**counts, "returned": returned, **facts})
     return True

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from adeada_jax.data.images import read_png
 from adeada_jax.data.sources import Images
 from adeada_jax.errors import InputError
-from adeada_jax.types import IGNORE_LABEL, NO_CLASS
+from adeada_jax.types import IGNORE_LABEL, NO_CLASS, Example
 
 if TYPE_CHECKING:
     from adeada_jax.partitions.store import DividedImages
@@ -147,8 +147,8 @@ class PurchasedLabels:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, i: int) -> dict[str, Any]:
-        example = dict(self._images[self._index[self.names[i]]])
+    def __getitem__(self, i: int) -> Example:
+        example = self._images[self._index[self.names[i]]].copy()
         example["label"] = self._label(self.names[i])
         return example
 
@@ -178,12 +178,12 @@ class PoolLabels:
     def __len__(self) -> int:
         return len(self._divided.names)
 
-    def __getitem__(self, i: int) -> dict[str, Any]:
+    def __getitem__(self, i: int) -> Example:
         name = self._divided.names[i]
         if name in self._places:
             example = self._labels[self._places[name]]
         else:
-            example = dict(self._divided.images[i])
+            example = self._divided.images[i].copy()
             example["label"] = np.full(example["image"].shape[:2], IGNORE_LABEL, np.uint8)
         if name in self._bought:
             settled = np.isin(self._divided.regions(i), self._bought[name])

@@ -19,7 +19,7 @@ from adeada_jax.data.images import encode_png
 from adeada_jax.errors import InputError
 from adeada_jax.files import read_json, write_bytes_atomic, write_json_atomic
 from adeada_jax.telemetry import track
-from adeada_jax.types import IGNORE_LABEL
+from adeada_jax.types import IGNORE_LABEL, Json
 
 if TYPE_CHECKING:  # it needs much that answers do not
     from adeada_jax.partitions.store import DividedImages
@@ -148,8 +148,8 @@ def write_request(
                 f"Move '{directory}' away to have it made anew"
             )
         return found
-    regions: dict[tuple[str, int], dict[str, Any]] = {}
-    images: list[dict[str, Any]] = []
+    regions: dict[tuple[str, int], dict[str, list[int]]] = {}
+    images: list[dict[str, Json]] = []
     for name, own in track(asked.items(), total=len(asked), description="copying images to label"):
         image = divided.images[index[name]]["image"]
         file = f"images/{name}.png"
@@ -172,7 +172,7 @@ def write_request(
         {"name": name, "color": [int(value) for value in color]}
         for name, color in zip(class_names, palette, strict=True)
     ]
-    content: dict[str, Any] = {
+    content: dict[str, object] = {
         "round": questions[0].round,
         "partition": partition,
         "classes": classes,

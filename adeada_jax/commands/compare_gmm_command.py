@@ -6,13 +6,14 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from absl import app, flags
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from adeada_jax.bench.mixtures.fits import Run
     from adeada_jax.bench.mixtures.synthetic import DomainFeatures
 
 PRESETS = {"quick": (2000, 6000), "cityscapes": (20000, 80000), "paper": (119000, 998640)}
@@ -55,7 +56,7 @@ def read_domains() -> "tuple[DomainFeatures, DomainFeatures, int]":
     return *pair, 19
 
 
-def run_contender(scratch: Path, name: str, label: str, cache: Path, repeats: int) -> dict[str, Any]:
+def run_contender(scratch: Path, name: str, label: str, cache: Path, repeats: int) -> "Run":
     """Run a contender in its own process and return what it found."""
     import json
 
@@ -84,9 +85,9 @@ def run_contender(scratch: Path, name: str, label: str, cache: Path, repeats: in
     return {"label": label, **found, "out": str(out.with_suffix(".npy"))}
 
 
-def run_all(scratch: Path) -> list[dict[str, Any]]:
+def run_all(scratch: Path) -> "list[Run]":
     """Every contender, ours three times: compiling, with programs from the disk, and with them in memory."""
-    runs = []
+    runs: list[Run] = []
     cache = scratch / "programs"
     for name in _CONTENDERS.value:
         if name != "ours":

@@ -4,10 +4,11 @@ Writes one PNG: for each image the picture, the picture with the borders of its 
 the data set's colours.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from absl import app, flags
+
+from adeada_jax.types import Example
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +48,7 @@ def main(argv: list[str]) -> None:
     print(f"{_OUTPUT.value}: {len(chosen)} images of {_DATASET.value}/{_SPLIT.value}")
 
 
-def strip(example: Mapping[str, Any], palette: "np.ndarray", width: int) -> "np.ndarray":
+def strip(example: "Example", palette: "np.ndarray", width: int) -> "np.ndarray":
     """Picture, borders of regions and label of one example side by side: `(H, 3 * width, 3)` uint8."""
     import cv2
     import numpy as np

@@ -3,14 +3,16 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 
 from adeada_jax.data import transforms
+from adeada_jax.types import Example
 
 _WORKERS = 2
 T = TypeVar("T", covariant=True)
+MapKey = Literal["label", "regions"]  # what an example has beside its image
 
 
 class Indexed(Protocol[T]):
@@ -20,7 +22,7 @@ class Indexed(Protocol[T]):
     def __getitem__(self, index: int, /) -> T: ...
 
 
-class Examples(Indexed[dict[str, Any]], Protocol):
+class Examples(Indexed[Example], Protocol):
     """Examples with the names of their images."""
 
     @property
@@ -40,8 +42,8 @@ def read_ahead(source: Indexed[T], *, ahead: int = 16) -> Iterator[T]:
 
 
 def whole_image_batches(
-    source: Indexed[dict[str, Any]], map_key: str, *, batch_size: int, height: int, width: int
-) -> Iterator[dict[str, Any]]:
+    source: Indexed[Example], map_key: MapKey, *, batch_size: int, height: int, width: int
+) -> Iterator[dict[str, np.ndarray]]:
     """Batches whose images have the network's size and whose maps keep their own.
 
     Args:
@@ -55,7 +57,7 @@ def whole_image_batches(
       `{"index": (n,) positions in the source, "image": (batch_size, height, width, 3) uint8,
       map_key: (batch_size, H, W)}`; the first n of a batch count, all maps of a batch have one size.
     """
-    groups: dict[tuple[int, ...], list[tuple[int, dict[str, Any]]]] = {}
+    groups: dict[tuple[int, ...], list[tuple[int, Example]]] = {}
     for index, example in enumerate(read_ahead(source)):
         group = groups.setdefault(example[map_key].shape, [])
         group.append((index, example))
@@ -67,14 +69,14 @@ def whole_image_batches(
             yield _stack(group, map_key, batch_size, height, width)
 
 
-def images_of(batch: dict[str, Any]) -> int:
+def images_of(batch: dict[str, np.ndarray]) -> int:
     """How many images of a batch count."""
     return len(batch["index"])
 
 
 def _stack(
-    group: Sequence[tuple[int, dict[str, Any]]], map_key: str, batch_size: int, height: int, width: int
-) -> dict[str, Any]:
+    group: Sequence[tuple[int, Example]], map_key: MapKey, batch_size: int, height: int, width: int
+) -> dict[str, np.ndarray]:
     padded = list(group) + [group[0]] * (batch_size - len(group))
     images = [
         transforms.resize({"image": e["image"]}, height=height, width=width)["image"] for _, e in padded

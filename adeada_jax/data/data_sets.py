@@ -37,7 +37,7 @@ class ToyStreets:
 
 
 EMBEDDED = {f"toy/{domain}": ToyStreets(domain) for domain in ("rendered", "filmed")}
-KNOWN: dict[str, Any] = {**EMBEDDED, **ON_DISK}
+KNOWN: dict[str, ToyStreets | type[DataSet]] = {**EMBEDDED, **ON_DISK}
 
 
 def find_data_set(name: str, seam: seams.Seam = seams.DATA_SET_FLAG) -> DataSet | ToyStreets:

@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from adeada_jax.types import Json
+
 _SHOWN = 5  # names that a difference lists
 
 
@@ -26,7 +28,7 @@ def record_marks(example: Mapping[str, Any], size: tuple[int, int]) -> dict[str,
     return {"size": f"{size[0]}x{size[1]}", **marks}
 
 
-def fingerprint(metadata: Mapping[str, Any], splits: Sequence[str]) -> dict[str, Any]:
+def fingerprint(metadata: Mapping[str, Any], splits: Sequence[str]) -> dict[str, Json]:
     """The fingerprint of some splits of a data set.
 
     Args:

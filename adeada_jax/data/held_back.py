@@ -8,6 +8,7 @@ import numpy as np
 from adeada_jax.data import sources
 from adeada_jax.data.fingerprint import digest
 from adeada_jax.errors import InputError
+from adeada_jax.types import Example
 
 
 def divide(
@@ -51,7 +52,7 @@ class SplitPart:
         self.marks = tuple(source.marks[i] for i in positions)
         self.label_marks = tuple(source.label_marks[i] for i in positions)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self._source, self.positions)
 
     def __getattr__(self, name: str) -> Any:
@@ -60,7 +61,7 @@ class SplitPart:
     def __len__(self) -> int:
         return len(self.positions)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Example:
         """An example; see `sources.ImageSource`."""
         return self._source[self.positions[index]]
 

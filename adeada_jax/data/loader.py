@@ -17,6 +17,7 @@ from absl import flags
 
 from adeada_jax.data import transforms
 from adeada_jax.errors import InputError
+from adeada_jax.types import Example
 
 # Examples until the end; grain's own endless repetition overflows an index for some sizes.
 _ENDLESS = 2**50
@@ -30,7 +31,7 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    def __getitem__(self, index: int) -> Example: ...
 
 
 def training_batches(
@@ -111,7 +112,9 @@ def _with_places(batches: Iterable[dict[str, np.ndarray]], first: int) -> Batche
         iterator.close()  # workers and what they share go with the training, however that ends
 
 
-def _resize(example: dict[str, Any], rng: np.random.Generator, *, height: int, width: int) -> dict[str, Any]:
+def _resize(
+    example: transforms.Picture, rng: np.random.Generator, *, height: int, width: int
+) -> transforms.Picture:
     """`transforms.resize` as grain calls it: nothing is random."""
     return transforms.resize(example, height=height, width=width)
 
@@ -150,7 +153,7 @@ class _Concatenation:
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Example:
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} of {len(self)} examples")
         which = bisect_right(self._ends, index)

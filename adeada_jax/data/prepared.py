@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from adeada_jax.data import fingerprint as fingerprints
 from adeada_jax.data.builders import writing
 from adeada_jax.data.data_sets import directory_of, remedy
 from adeada_jax.errors import InputError
+
+if TYPE_CHECKING:  # with what it imports it takes seconds
+    import tensorflow_datasets as tfds
 
 
 def fingerprint(dataset: str, data_dir: str | Path, splits: Sequence[str]) -> dict[str, Any]:
@@ -44,7 +47,7 @@ def split_sizes(dataset: str, data_dir: str | Path) -> dict[str, int]:
     return {name: split.num_examples for name, split in splits.items()}
 
 
-def open_split(dataset: str, data_dir: str | Path, split: str) -> Any:
+def open_split(dataset: str, data_dir: str | Path, split: str) -> "tfds.core.DatasetInfo":
     """The DatasetInfo of a data set that has this split, with examples in it."""
     info = open_builder(dataset, data_dir).info
     if split not in info.splits:
@@ -56,7 +59,7 @@ def open_split(dataset: str, data_dir: str | Path, split: str) -> Any:
     return info
 
 
-def open_builder(dataset: str, data_dir: str | Path) -> Any:
+def open_builder(dataset: str, data_dir: str | Path) -> "tfds.core.DatasetBuilder":
     """A TFDS builder that reads what was prepared."""
     import tensorflow_datasets as tfds
 

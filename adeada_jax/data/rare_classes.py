@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 
 from adeada_jax.data.sources import LabelledImages
 from adeada_jax.errors import InputError
-from adeada_jax.types import IGNORE_LABEL
+from adeada_jax.types import IGNORE_LABEL, Example
 
 # An image has a class if that has this share of its pixels: DAFormer's 3,000 pixels of GTA5's 1914x1052.
 LEAST_SHARE = 3_000 / (1914 * 1052)
@@ -82,5 +81,5 @@ class RareClassImages:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Example:
         return self._source[int(self.indices[index])]

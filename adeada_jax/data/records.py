@@ -1,7 +1,6 @@
 """Random access to the encoded records of a prepared data set."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
@@ -43,7 +42,7 @@ class Records:
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> dict[str, bytes]:
         """The fields of a record, images and maps as encoded bytes.
 
         Raises:

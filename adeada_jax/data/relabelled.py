@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from adeada_jax.data.sources import LabelledImages
-from adeada_jax.types import IGNORE_LABEL
+from adeada_jax.types import IGNORE_LABEL, Example
 
 
 def relabelled(source: LabelledImages, class_names: Sequence[str], palette: np.ndarray) -> LabelledImages:
@@ -36,7 +36,7 @@ class Relabelled:
         self._ids = np.full(IGNORE_LABEL + 1, IGNORE_LABEL, np.uint8)
         self._ids[: len(source.class_names)] = [class_names.index(name) for name in source.class_names]
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self._source, self.class_names, self.palette)
 
     def __getattr__(self, name: str) -> Any:
@@ -45,7 +45,7 @@ class Relabelled:
     def __len__(self) -> int:
         return len(self._source)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Example:
         """An example; see `sources.ImageSource`."""
         example = self._source[index]
         return {**example, "label": self._ids[example["label"]]} if "label" in example else example

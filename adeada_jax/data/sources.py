@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -11,7 +11,12 @@ from adeada_jax.data.data_sets import remedy
 from adeada_jax.data.images import decode_image, decode_map
 from adeada_jax.data.prepared import open_split
 from adeada_jax.errors import InputError
-from adeada_jax.types import IGNORE_LABEL
+from adeada_jax.types import IGNORE_LABEL, Example
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
+    from adeada_jax.data import records
 
 S = TypeVar("S", bound="ImageSource")
 
@@ -47,7 +52,7 @@ class Images(Protocol):
     def digest(self) -> str: ...
 
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    def __getitem__(self, index: int) -> Example: ...
 
 
 class LabelledImages(Images, Protocol):
@@ -118,13 +123,13 @@ class ImageSource:
         self._records = _open_records(info, dataset, data_dir, split, self._FIELDS)
         check_unchanged(self)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return open_again, (type(self), self.dataset, self.data_dir, self.split, self.digest)
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Example:
         """Reads an example.
 
         Args:
@@ -153,7 +158,7 @@ class ImageSource:
             raise _replaced(self)
         return fields
 
-    def _decode(self, fields: dict[str, bytes], name: str) -> dict[str, Any]:
+    def _decode(self, fields: dict[str, bytes], name: str) -> Example:
         return {"name": name, "image": decode_image(fields["image"], name)}
 
 
@@ -184,7 +189,7 @@ class LabelledSource(ImageSource):
         """
         return self._decode_label(self._parse(index), self.names[index], self.sizes[index])
 
-    def _decode(self, fields: dict[str, bytes], name: str) -> dict[str, Any]:
+    def _decode(self, fields: dict[str, bytes], name: str) -> Example:
         example = super()._decode(fields, name)
         example["label"] = self._decode_label(fields, name, example["image"].shape[:2])
         return example
@@ -242,7 +247,9 @@ def _replaced(source: Images) -> InputError:
     )
 
 
-def _open_records(info: Any, dataset: str, data_dir: str | Path, split: str, fields: Sequence[str]) -> Any:
+def _open_records(
+    info: "tfds.core.DatasetInfo", dataset: str, data_dir: str | Path, split: str, fields: Sequence[str]
+) -> "records.Records":
     """Random access to the encoded records of a split."""
     from adeada_jax.data import records
 

@@ -1,9 +1,9 @@
 """A part of a random-access source."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from adeada_jax.data.batches import Examples
+from adeada_jax.types import Example
 
 
 class Subset:
@@ -21,5 +21,5 @@ class Subset:
     def __len__(self) -> int:
         return len(self._indices)
 
-    def __getitem__(self, i: int) -> dict[str, Any]:
+    def __getitem__(self, i: int) -> Example:
         return self._source[self._indices[i]]

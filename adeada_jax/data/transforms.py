@@ -13,10 +13,10 @@ import numpy as np
 SCALES = (0.5, 1.5)
 JITTER = 0.5
 
-Example = dict[str, np.ndarray]
+Picture = dict[str, np.ndarray]
 
 
-def resize(example: Example, *, height: int, width: int) -> Example:
+def resize(example: Picture, *, height: int, width: int) -> Picture:
     """Resizes the image bilinearly (averaging where it shrinks) and the label to the nearest pixel.
 
     Args:
@@ -33,7 +33,7 @@ def resize(example: Example, *, height: int, width: int) -> Example:
     return result
 
 
-def augment(example: Example, rng: np.random.Generator, *, height: int, width: int) -> Example:
+def augment(example: Picture, rng: np.random.Generator, *, height: int, width: int) -> Picture:
     """One random variant of a training example.
 
     The scale is uniform in SCALES (`scale_and_back`); brightness, contrast and saturation factors are each
@@ -62,7 +62,7 @@ def augment(example: Example, rng: np.random.Generator, *, height: int, width: i
     return result
 
 
-def scale_and_back(example: Example, scale: float, *, height: int, width: int) -> Example:
+def scale_and_back(example: Picture, scale: float, *, height: int, width: int) -> Picture:
     """Resizes the whole picture to `scale` times its size, then to `(height, width)`.
 
     What is seen stays the same and fills the frame, so every pixel keeps a label: a scale below 1 takes

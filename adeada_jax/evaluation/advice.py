@@ -1,17 +1,18 @@
 """What a run's numbers say about going on: the best round, the last gain, and when to stop."""
 
 import itertools
-from collections.abc import Mapping
-from typing import Any
+from typing import Literal
+
+from adeada_jax.evaluation.summaries import Round, Summary
 
 
-def best_round(summary: Mapping[str, Any]) -> int | None:
+def best_round(summary: Summary) -> int | None:
     """The round with the highest mIoU, the first of several; None where nothing was evaluated."""
     known = [entry for entry in summary["rounds"] if entry["miou"] is not None]
     return max(known, key=lambda entry: (entry["miou"], -entry["round"]))["round"] if known else None
 
 
-def advice(summary: Mapping[str, Any]) -> list[str]:
+def advice(summary: Summary) -> list[str]:
     """Sentences on what was reached and whether more labels promise more.
 
     A gain may be chance where it is less than half the width of its own 95% interval. Where that is so of
@@ -30,7 +31,7 @@ def advice(summary: Mapping[str, Any]) -> list[str]:
     if best != rounds[-1]["round"]:
         lines[0] += ", and not the last round: --round=best predicts with it"
     gains = [
-        after["miou"] - before["miou"] if None not in (after["miou"], before["miou"]) else None
+        None if after["miou"] is None or before["miou"] is None else after["miou"] - before["miou"]
         for before, after in itertools.pairwise(rounds)
     ]
     if gains[-1] is not None:
@@ -46,7 +47,7 @@ def advice(summary: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _within_chance(gain: float | None, entry: Mapping[str, Any]) -> bool:
+def _within_chance(gain: float | None, entry: Round) -> bool:
     interval = entry.get("gain_interval")
     return gain is not None and interval is not None and gain < (interval[1] - interval[0]) / 2
 
@@ -55,6 +56,6 @@ def _named(number: int) -> str:
     return f"round {number}" if number else "the warm-up"
 
 
-def _between(entry: Mapping[str, Any], key: str) -> str:
+def _between(entry: Round, key: Literal["miou_interval", "gain_interval"]) -> str:
     interval = entry.get(key)
     return f" (95% interval {interval[0]:.2f} to {interval[1]:.2f})" if interval else ""

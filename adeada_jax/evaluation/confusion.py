@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +11,12 @@ import numpy as np
 from adeada_jax import timers
 from adeada_jax.data.batches import Indexed, images_of, whole_image_batches
 from adeada_jax.evaluation.passes import WHOLE, Passes, class_scores
+from adeada_jax.evaluation.summaries import Scores
 from adeada_jax.labels import SHARED_CLASSES
 from adeada_jax.models import Segmenter, normalize, upsample
 from adeada_jax.telemetry import track
 from adeada_jax.training import parallel
-from adeada_jax.types import IGNORE_LABEL
+from adeada_jax.types import IGNORE_LABEL, Example, PyTree
 
 
 def confusion_matrix(predictions: jax.Array, labels: jax.Array, num_classes: int) -> jax.Array:
@@ -58,7 +58,7 @@ def mean_iou(values: np.ndarray, classes: Sequence[int] | None = None) -> float:
     return 100.0 * float(present.mean()) if len(present) else float("nan")
 
 
-def scores(values: np.ndarray, class_names: Sequence[str], shared_classes: str = "all") -> dict[str, Any]:
+def scores(values: np.ndarray, class_names: Sequence[str], shared_classes: str = "all") -> Scores:
     """What summary.json says of a model.
 
     Args:
@@ -73,7 +73,11 @@ def scores(values: np.ndarray, class_names: Sequence[str], shared_classes: str =
     means = SHARED_CLASSES[shared_classes]
     shared = range(len(values)) if means["miou"] is None else means["miou"]
     percent = {class_names[c]: None if np.isnan(values[c]) else 100.0 * float(values[c]) for c in shared}
-    return {**{name: mean_iou(values, classes) for name, classes in means.items()}, "iou": percent}
+    return {
+        # mypy wants the names of the means written out; SHARED_CLASSES has those of `Scores`.
+        **{name: mean_iou(values, classes) for name, classes in means.items()},  # type: ignore[typeddict-item]
+        "iou": percent,
+    }
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,9 @@ class Counts:
 
 def evaluate(
     segmenter: Segmenter,
-    params: Any,
-    batch_stats: Any,
-    source: Indexed[dict[str, Any]],
+    params: PyTree,
+    batch_stats: PyTree,
+    source: Indexed[Example],
     *,
     height: int,
     width: int,
@@ -136,7 +140,7 @@ def make_count(segmenter: Segmenter, passes: Passes = WHOLE) -> Callable[..., ja
     """A jitted function from a batch of images and labels to a confusion matrix an image."""
 
     @jax.jit
-    def count(params: Any, batch_stats: Any, images: jax.Array, labels: jax.Array) -> jax.Array:
+    def count(params: PyTree, batch_stats: PyTree, images: jax.Array, labels: jax.Array) -> jax.Array:
         scores = class_scores(segmenter, params, batch_stats, normalize(images), passes)
         predictions = upsample(scores, *labels.shape[1:]).argmax(axis=-1)
         matrix = partial(confusion_matrix, num_classes=segmenter.num_classes)

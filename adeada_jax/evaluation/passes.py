@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adeada_jax.models import Segmenter, upsample
+from adeada_jax.types import PyTree
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def passes_of(options: Mapping[str, Any]) -> Passes:
 
 
 def class_scores(
-    segmenter: Segmenter, params: Any, batch_stats: Any, images: jax.Array, passes: Passes = WHOLE
+    segmenter: Segmenter, params: PyTree, batch_stats: PyTree, images: jax.Array, passes: Passes = WHOLE
 ) -> jax.Array:
     """Scores whose softmax, enlarged to an image's size, are its class probabilities.
 

@@ -8,8 +8,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from adeada_jax.evaluation.summaries import Mean, Round, Summary
+
 # The means that a round of summary.json may have, as the paper names them.
-MEANS = {"miou": "mIoU", "miou_13": "mIoU*"}
+MEANS: dict[Mean, str] = {"miou": "mIoU", "miou_13": "mIoU*"}
 
 # A round's labels of which less is known are worth a warning.
 _LEAST_KNOWN = 0.5
@@ -38,7 +40,7 @@ HEADINGS = {
 }
 
 
-def round_name(entry: Mapping[str, Any]) -> str:
+def round_name(entry: Round) -> str:
     """What people call an entry of summary.json: 'warm-up', 'all labels' (the reference) or its number."""
     if entry["round"] == 0:
         return "all labels" if entry["labelled_fraction"] else "warm-up"
@@ -61,9 +63,9 @@ def unknown_labels(number: int, bought: int, known: int) -> str:
     )
 
 
-def unknown_label_warnings(summary: Mapping[str, Any]) -> list[str]:
+def unknown_label_warnings(summary: Summary) -> list[str]:
     """`unknown_labels` of all rounds; of summaries that do not say what is known, none."""
-    entries = [{"labelled_pixels": 0, "known_pixels": 0}, *summary["rounds"]]
+    entries: list[Mapping[str, Any]] = [{"labelled_pixels": 0, "known_pixels": 0}, *summary["rounds"]]
     warnings = []
     for before, entry in itertools.pairwise(entries):
         if "known_pixels" in entry and "known_pixels" in before:
@@ -72,12 +74,12 @@ def unknown_label_warnings(summary: Mapping[str, Any]) -> list[str]:
     return [warning for warning in warnings if warning]
 
 
-def means(summary: Mapping[str, Any]) -> dict[str, str]:
+def means(summary: Summary) -> dict[Mean, str]:
     """The means this summary has, by key: mIoU, and for SYNTHIA's classes mIoU* (Table 1 b)."""
     return {key: name for key, name in MEANS.items() if key in summary["rounds"][0]}
 
 
-def round_columns(summary: Mapping[str, Any]) -> tuple[str, ...]:
+def round_columns(summary: Summary) -> tuple[str, ...]:
     """The headings of `round_rows`."""
     interval = ("95% interval",) if has_intervals(summary) else ()
     return (
@@ -90,12 +92,12 @@ def round_columns(summary: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def has_intervals(summary: Mapping[str, Any]) -> bool:
+def has_intervals(summary: Summary) -> bool:
     """Whether it is known how sure the mIoU is."""
     return any(entry.get("miou_interval") for entry in summary["rounds"])
 
 
-def round_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def round_rows(summary: Summary) -> list[tuple[str, ...]]:
     """A row a round: its name, percent of target pixels labelled, means in percent, and points gained.
 
     The gains are of mIoU, against the round before and against the warm-up; empty where there is none of
@@ -120,14 +122,14 @@ def round_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return rows
 
 
-def _interval(summary: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[str, ...]:
+def _interval(summary: Summary, entry: Round) -> tuple[str, ...]:
     if not has_intervals(summary):
         return ()
     bounds = entry.get("miou_interval")
     return (f"{bounds[0]:.1f} to {bounds[1]:.1f}" if bounds else "",)
 
 
-def evaluated_on(summary: Mapping[str, Any]) -> str:
+def evaluated_on(summary: Summary) -> str:
     """What the mIoU is of, in words."""
     basis = summary.get("evaluation", {"kind": "labels"})
     if basis["kind"] == "sample":
@@ -138,7 +140,7 @@ def evaluated_on(summary: Mapping[str, Any]) -> str:
     return "no evaluation" if basis["kind"] == "none" else "mIoU on the target's evaluation split"
 
 
-def round_table(summary: Mapping[str, Any]) -> Table:
+def round_table(summary: Summary) -> Table:
     """What is printed after every round; see `round_rows`."""
     title = Text(evaluated_on(summary))
     return table(title, round_columns(summary), round_rows(summary))

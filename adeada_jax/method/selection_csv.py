@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from typing import TypedDict
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,20 @@ class Purchase:
     method: str
     score: float
 
+
+# A row of selection.csv by column.
+SelectionRow = TypedDict(
+    "SelectionRow",
+    {
+        "round": int,
+        "image": str,
+        "region": int,
+        "pixels": int,
+        "class": str,
+        "method": str,
+        "score": float,
+    },
+)
 
 # The CSV's column names are the contract's; `class` is no Python identifier.
 _COLUMNS = ("round", "image", "region", "pixels", "class", "method", "score")

@@ -1,6 +1,6 @@
 """Gaussian mixtures, many at once: a library of its own that knows nothing of the rest of this package."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from adeada_jax.mixtures.choice import Choice, choose_components
 from adeada_jax.mixtures.em import fit_mixtures
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """The estimator is imported when it is asked for: scikit-learn, which it derives from, takes a second."""
     if name == "GaussianMixture":
         from adeada_jax.mixtures.mixture import GaussianMixture

@@ -62,7 +62,7 @@ def fit_mixtures(
     init_params: str = "kmeans",
     responsibilities: Sequence[np.ndarray | None] | None = None,
     sample_weight: Sequence[np.ndarray | None] | None = None,
-    seed: int | Sequence[Any] = 0,
+    seed: int | Sequence[int | tuple[int, ...]] = 0,
     finish: Callable[[int, Mixture], Mixture] | None = None,
     devices: Sequence[jax.Device] | None = None,
     resident_bytes: int | None = None,

@@ -143,7 +143,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self.fit_predict(X, y, sample_weight)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]  # without types
     def fit_predict(
         self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
     ) -> np.ndarray:
@@ -190,7 +190,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         assert fitted.labels is not None
         return fitted.labels.astype(np.int64)
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]  # without types
     def partial_fit(
         self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
     ) -> "GaussianMixture":

@@ -7,7 +7,7 @@ process nothing is communicated.
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -16,6 +16,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import DTypeLike
 
 from adeada_jax.mixtures.packing import Samples, Shard
+
+T = TypeVar("T")  # a tree of arrays
 
 _AXIS = "processes"
 
@@ -49,7 +51,7 @@ def all_min(devices: Sequence[jax.Device], value: int) -> int:
     return int(received.view(np.int64).min())
 
 
-def all_reduce(devices: Sequence[jax.Device], tree: Any) -> Any:
+def all_reduce(devices: Sequence[jax.Device], tree: T) -> T:
     """Sums a pytree of arrays over the processes; call it in all of them.
 
     Args:
@@ -127,7 +129,7 @@ def _processes(devices: Sequence[jax.Device]) -> list[int]:
 
 
 @cache
-def _adder() -> tuple[Mesh, Any]:
+def _adder() -> tuple[Mesh, jax.stages.Wrapped]:
     """A mesh of one device a process, and the compiled sum over it."""
     first = {device.process_index: device for device in reversed(jax.devices())}
     mesh = Mesh(np.array([first[p] for p in sorted(first)]), (_AXIS,))

@@ -94,7 +94,7 @@ def weight_gradient(x: jax.Array, g: jax.Array, dilation: int) -> jax.Array:
     Returns:
       `(3, 3, I, O)`, summed in float32 at least and rounded to g's type.
     """
-    rows, columns = ((-1, 0, 1)[meeting] for meeting in _meeting(x, dilation))
+    rows, columns = ([-1, 0, 1][meeting] for meeting in _meeting(x, dilation))
     taps = [(dilation * i, dilation * j) for i in rows for j in columns]
     shifted = jnp.concatenate([_shifted(g, -row, -column) for row, column in taps], axis=3)
     positions = (0, 1, 2)

@@ -1,7 +1,5 @@
 """The fully convolutional discriminator of AdaptSegNet (Tsai et al. 2018)."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +7,7 @@ from flax import nnx
 
 from adeada_jax.models.initialization import draw
 from adeada_jax.models.segmenter import DTYPES
+from adeada_jax.types import PyTree
 
 CHANNELS = (64, 128, 256, 512)
 SLOPE = 0.2
@@ -56,15 +55,15 @@ class Discriminator:
         self._shapes = nnx.to_pure_dict(state)
 
     @property
-    def shapes(self) -> Any:
+    def shapes(self) -> PyTree:
         """Shapes and types of the parameters."""
         return self._shapes
 
-    def init(self, seed: int) -> Any:
+    def init(self, seed: int) -> PyTree:
         """Random parameters: nested dicts of float32 arrays."""
         return draw(self._shapes, _first_value, seed)
 
-    def apply(self, params: Any, maps: jax.Array) -> jax.Array:
+    def apply(self, params: PyTree, maps: jax.Array) -> jax.Array:
         """`(B, H, W, C)` softmax maps to `(B, H/32, W/32, 1)` scores; positive means target."""
         return nnx.merge(self._graph, nnx.State(params), copy=True)(maps)
 

@@ -1,19 +1,19 @@
 """First values of networks, drawn by NumPy: the same on every device, and nothing to compile."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from adeada_jax.errors import InputError
+from adeada_jax.types import PyTree
 
 # Makes a leaf's value from its path's names, its shape and a generator.
 Initializer = Callable[[tuple[str, ...], tuple[int, ...], np.random.Generator], np.ndarray | jax.Array]
 
 
-def draw(shapes: Any, initializer: Initializer, seed: int) -> Any:
+def draw(shapes: PyTree, initializer: Initializer, seed: int) -> PyTree:
     """A pytree of float32 arrays with the structure and shapes of `shapes`, drawn in the order of paths.
 
     Raises:
@@ -21,7 +21,7 @@ def draw(shapes: Any, initializer: Initializer, seed: int) -> Any:
     """
     generator = np.random.default_rng(seed)
 
-    def value(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> jax.Array:
+    def value(path: tuple[jax.tree_util.DictKey, ...], leaf: jax.ShapeDtypeStruct) -> jax.Array:
         names = tuple(str(entry.key) for entry in path)
         made = jnp.asarray(initializer(names, leaf.shape, generator), jnp.float32)
         if made.shape != leaf.shape:

@@ -1,17 +1,17 @@
 """Reading checkpoints that kept frozen batch norm wholly among the statistics."""
 
-from typing import Any
+from adeada_jax.types import PyTree
 
 _COLLECTIONS = {"params", "batch_stats"}
 _FORMER = {"scale", "bias", "mean", "var"}
 
 
-def is_of_segmenter(tree: Any) -> bool:
+def is_of_segmenter(tree: PyTree) -> bool:
     """Whether a tree has a segmenter's parameters and statistics, and nothing else."""
     return isinstance(tree, dict) and tree.keys() == _COLLECTIONS
 
 
-def with_norms_as_now(tree: Any) -> Any:
+def with_norms_as_now(tree: PyTree) -> PyTree:
     """A segmenter's tree with frozen batch norm where trained batch norm is.
 
     Args:
@@ -24,7 +24,7 @@ def with_norms_as_now(tree: Any) -> Any:
     return {"params": _merged(tree["params"], affine), "batch_stats": statistics}
 
 
-def _moved(statistics: Any) -> tuple[dict[str, Any], Any]:
+def _moved(statistics: PyTree) -> tuple[dict[str, PyTree], PyTree]:
     """The affine parameters that a tree of statistics holds, and the statistics without them."""
     if not isinstance(statistics, dict):
         return {}, statistics
@@ -36,7 +36,7 @@ def _moved(statistics: Any) -> tuple[dict[str, Any], Any]:
     return affine, {name: kept for name, (_, kept) in parts.items()}
 
 
-def _merged(tree: Any, added: dict[str, Any]) -> Any:
+def _merged(tree: PyTree, added: dict[str, PyTree]) -> PyTree:
     result = dict(tree)
     for name, part in added.items():
         result[name] = _merged(tree[name], part) if name in tree else part

@@ -1,6 +1,6 @@
 """A segmentation network as pure functions: `init` makes its weights, `apply` uses them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,6 +17,7 @@ from adeada_jax.models.heads import HEADS
 from adeada_jax.models.initialization import draw
 from adeada_jax.models.layers import BatchNorm
 from adeada_jax.models.parts import Backbone, Build, Head, Part, Path
+from adeada_jax.types import PyTree
 
 P = TypeVar("P", bound=Part)
 
@@ -42,7 +43,7 @@ class _NotingBuild(Build):
     def asked(self) -> set[str]:
         return set()
 
-    def __getattribute__(self, name: str) -> Any:
+    def __getattribute__(self, name: str) -> object:
         if name in Build.__dataclass_fields__:
             self.asked.add(name)
         return super().__getattribute__(name)
@@ -64,7 +65,9 @@ class SegmentationNetwork(nnx.Module):
         return Segmentation(logits.astype(jnp.float32), features.astype(jnp.float32))
 
 
-def _made(seam: seams.Seam, name: str, known: Mapping[str, Any], kind: type[P], *arguments: Any) -> P:
+def _made(
+    seam: seams.Seam, name: str, known: Mapping[str, Callable[..., P]], kind: type[P], *arguments: object
+) -> P:
     """The part that a name stands for."""
     made = seam.make(name, known, *arguments)
     if not isinstance(made, kind):
@@ -170,7 +173,7 @@ class Segmenter:
         part, inner = self.part_of(path)
         return part.decays(inner)
 
-    def init(self, seed: int) -> tuple[Any, Any]:
+    def init(self, seed: int) -> tuple[PyTree, PyTree]:
         """Random parameters and fresh statistics: nested dicts of float32 arrays, shaped as `shapes`.
 
         Raises:
@@ -188,13 +191,13 @@ class Segmenter:
 
     def apply(
         self,
-        params: Any,
-        batch_stats: Any,
+        params: PyTree,
+        batch_stats: PyTree,
         images: jax.Array,
         *,
         train: bool,
         draw: Draw | None = None,
-    ) -> tuple[Segmentation, Any]:
+    ) -> tuple[Segmentation, PyTree]:
         """Runs the network.
 
         Args:
@@ -217,12 +220,12 @@ def _paths(state: "nnx.State[Any, Any]") -> list[Path]:
     return [tuple(map(str, path)) for path, _ in nnx.to_flat_state(state)]
 
 
-def _named(tree: Any) -> Any:
+def _named(tree: PyTree) -> PyTree:
     """A nested dict with the elements of lists called "0", "1", ..., as checkpoints have them."""
     return {str(key): _named(part) for key, part in tree.items()} if isinstance(tree, dict) else tree
 
 
-def _numbered(tree: Any) -> Any:
+def _numbered(tree: PyTree) -> PyTree:
     """The reverse of `_named`."""
     if not isinstance(tree, dict):
         return tree

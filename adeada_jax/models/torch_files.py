@@ -67,7 +67,7 @@ class _Storage(NamedTuple):
     read: Callable[[], np.ndarray]
 
 
-def read_tensors(path: str | Path) -> Any:
+def read_tensors(path: str | Path) -> object:
     """What a `.pth` or safetensors file holds, its numbers left in the file until they are asked for.
 
     Args:
@@ -106,7 +106,7 @@ def _damaged(path: Path, why: object) -> InputError:
     return InputError(f"'{path}' is damaged ({why}); fetch it anew")
 
 
-def _read_zip(path: Path) -> Any:
+def _read_zip(path: Path) -> object:
     """The format since torch 1.6: NAME/data.pkl, and NAME/data/KEY for each storage."""
     try:
         archive = zipfile.ZipFile(path)
@@ -135,7 +135,7 @@ def _entry(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
         raise _damaged(path, error) from error
 
 
-def _read_old(path: Path) -> Any:
+def _read_old(path: Path) -> object:
     """Reads the format before torch 1.6.
 
     Five pickles, the fourth of which is the content and the fifth the storages' keys, then each storage's
@@ -173,7 +173,7 @@ def _read_old(path: Path) -> Any:
     return content
 
 
-def _list(path: Path, value: Any) -> list[str]:
+def _list(path: Path, value: object) -> list[str]:
     if not isinstance(value, list):
         raise _damaged(path, "no list of storages")
     return [str(key) for key in value]
@@ -210,7 +210,7 @@ _ReadNumbers = Callable[[str, np.dtype, int], np.ndarray]
 
 def _load(
     path: Path, file: BinaryIO, numbers: _ReadNumbers | None, storages: dict[str, _Storage] | None = None
-) -> Any:
+) -> object:
     """The next pickle; `numbers` gives the storages' content, None where there may be no tensors."""
     try:
         loaded = _Reader(path, file, numbers, {} if storages is None else storages).load()
@@ -230,7 +230,7 @@ class _Reader(pickle.Unpickler):
         super().__init__(file, encoding="utf-8")  # names in files that Python 2 wrote
         self._path, self._numbers, self._storages = path, numbers, storages
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         if module == "torch" and name.endswith("Storage") and name in _DTYPES:
             return name
         try:
@@ -242,7 +242,7 @@ class _Reader(pickle.Unpickler):
                 "Give a file that holds a state_dict alone, from somebody you trust"
             ) from None
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: tuple[Any, ...]) -> _Storage:
         """A storage: ('storage', type, key, device, size) and, before torch 1.6, a view of another."""
         word, kind, key, _, size, *view = pid
         if word != "storage" or self._numbers is None or view not in ([], [None]) or size < 0:
@@ -259,31 +259,31 @@ class _Function:
 
     __slots__ = ("_function",)
 
-    def __init__(self, function: Callable[..., Any]):
+    def __init__(self, function: Callable[..., object]):
         self._function = function
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: object) -> object:
         return self._function(*args)
 
-    def __setstate__(self, state: Any) -> None:
+    def __setstate__(self, state: object) -> None:
         raise pickle.UnpicklingError("a function has no state")
 
 
-class _Mapping(dict[Any, Any]):
+class _Mapping(dict[object, object]):
     """An OrderedDict; what is attached to it (a state_dict's versions of modules) is left out."""
 
     __slots__ = ()
 
-    def __setstate__(self, state: Any) -> None:
+    def __setstate__(self, state: object) -> None:
         pass
 
 
-class _Settings(dict[Any, Any]):
+class _Settings(dict[object, object]):
     """What trainings save of their options: an argparse.Namespace, Lightning's AttributeDict; left empty."""
 
     __slots__ = ()
 
-    def __setstate__(self, state: Any) -> None:
+    def __setstate__(self, state: object) -> None:
         pass
 
 
@@ -297,13 +297,13 @@ class _Parameter:
         parameter.tensor = tensor
         return parameter
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def __setstate__(self, state: tuple[object, ...]) -> None:
         if len(state) == 5:
             self.tensor = state[0]
 
 
 def _tensor(
-    storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
+    storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: object
 ) -> StoredTensor:
     """A view of a storage, checked to lie inside it."""
     if not isinstance(storage, _Storage) or len(shape) != len(strides):
@@ -324,7 +324,7 @@ def _tensor(
     return StoredTensor(tuple(shape), storage.dtype, read)
 
 
-def _plain(value: Any, done: dict[int, Any]) -> Any:
+def _plain(value: object, done: dict[int, object]) -> object:
     """Dicts, lists and tensors in place of what stood for torch's and Python's own.
 
     What a pickle holds many times is made once (`done`, by identity): nested, it could stand for billions.
@@ -341,7 +341,7 @@ def _plain(value: Any, done: dict[int, Any]) -> Any:
     return done[id(value)]
 
 
-_NAMES: dict[tuple[str, str], Any] = {
+_NAMES: dict[tuple[str, str], object] = {
     ("collections", "OrderedDict"): _Function(_Mapping),
     ("torch._utils", "_rebuild_tensor"): _Function(_tensor),
     ("torch._utils", "_rebuild_tensor_v2"): _Function(_tensor),

@@ -7,7 +7,6 @@ named. The parts also say what their parameters are called in PyTorch.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +18,7 @@ from adeada_jax.models.parts import Path, torch_name
 from adeada_jax.models.segmenter import Segmenter
 from adeada_jax.models.torch_files import StoredTensor
 from adeada_jax.models.torch_wrappers import Unwrapped, unwrap, without_prefix
+from adeada_jax.types import PyTree
 
 _COUNTER = r".*\bnum_batches_tracked"  # torch's counts of batches, which nobody needs
 _BACKBONE = "backbone."  # before a backbone's names in a segmenter's file
@@ -43,13 +43,15 @@ class TorchWeights:
     name: str | None
     backbone: str
     num_classes: int | None
-    tree: dict[str, Any]
-    discriminator: Any
+    tree: dict[str, PyTree]
+    discriminator: PyTree | None
     left_out: tuple[str, ...]
     unwrapped: tuple[str, ...] = ()
 
 
-def convert(content: Any, file: str, *, name: str | None = None, backbone: str | None = None) -> TorchWeights:
+def convert(
+    content: object, file: str, *, name: str | None = None, backbone: str | None = None
+) -> TorchWeights:
     """Takes the weights out of what `torch_files.read_tensors` returned.
 
     Args:
@@ -123,7 +125,7 @@ def _names(segmenter: Segmenter, prefix: str) -> Callable[[Path], tuple[str, str
     return names
 
 
-def _num_classes(state: Mapping[str, Any], file: str, name: str, backbone: str) -> int:
+def _num_classes(state: Mapping[str, object], file: str, name: str, backbone: str) -> int:
     """As many as the classifier has outputs."""
     head = Segmenter(name, backbone=backbone, num_classes=1).head
     key = head.torch_name(("classifier", "kernel"))
@@ -133,7 +135,7 @@ def _num_classes(state: Mapping[str, Any], file: str, name: str, backbone: str) 
     return tensor.shape[0]
 
 
-def _head_name(state: Mapping[str, Any], file: str, expected: str | None) -> str:
+def _head_name(state: Mapping[str, object], file: str, expected: str | None) -> str:
     """The head's name by the names of its parts; one of one's own is taken at its word."""
     if expected is not None and expected not in heads.HEADS:
         return expected
@@ -148,7 +150,9 @@ def _head_name(state: Mapping[str, Any], file: str, expected: str | None) -> str
     return found
 
 
-def _backbone_name(unwrapped: Unwrapped, tensors: Mapping[str, Any], file: str, expected: str | None) -> str:
+def _backbone_name(
+    unwrapped: Unwrapped, tensors: Mapping[str, object], file: str, expected: str | None
+) -> str:
     """The backbone's name by the names of its parts; one of one's own is taken at its word."""
     known = backbones.BACKBONES
     if expected is not None and expected not in known:
@@ -189,18 +193,18 @@ class _Filler:
       optional: regular expressions of names that may be left over.
     """
 
-    def __init__(self, what: str, tensors: Mapping[str, Any], optional: tuple[str, ...]):
+    def __init__(self, what: str, tensors: Mapping[str, object], optional: tuple[str, ...]):
         self._what, self._tensors, self._optional = what, tensors, optional
         self._used: set[str] = set()
         self._problems: list[str] = []
 
-    def fill(self, shapes: Any, names: Callable[[Path], tuple[str, str]]) -> Any:
+    def fill(self, shapes: PyTree, names: Callable[[Path], tuple[str, str]]) -> PyTree:
         """A tree of float32 arrays with the structure and shapes of `shapes`; see `finish`.
 
         `names` gives, of a path, the tensor's name and what to call the parameter in errors.
         """
 
-        def value(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray | None:
+        def value(path: tuple[jax.tree_util.DictKey, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray | None:
             own = tuple(entry.key for entry in path)
             return self._value(*names(own), leaf.shape, _axes(own[-1], len(leaf.shape)))
 

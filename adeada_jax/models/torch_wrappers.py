@@ -37,7 +37,7 @@ class Unwrapped:
       beside: what else lay in the same dicts, by name.
     """
 
-    tensors: Mapping[str, Any]
+    tensors: Mapping[str, object]
     steps: tuple[str, ...]
     beside: Mapping[str, Any]
 
@@ -55,7 +55,7 @@ def unwrap(content: Mapping[str, Any], file: str) -> Unwrapped:
       InputError: several dicts of tensors, under keys that do not say which is the network.
     """
     steps: list[str] = []
-    beside: dict[str, Any] = {}
+    beside: dict[str, object] = {}
     while not _has_tensors(content) and (key := _container(content, file)) is not None:
         steps.append(f"took what lies under '{key}'")
         beside |= {name: value for name, value in content.items() if name != key}
@@ -68,7 +68,7 @@ def unwrap(content: Mapping[str, Any], file: str) -> Unwrapped:
     return Unwrapped(tensors, tuple(steps), beside)
 
 
-def without_prefix(tensors: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+def without_prefix(tensors: Mapping[str, object]) -> tuple[dict[str, object], str]:
     """The tensors without what stands before all of their names alike, whole words, and that itself."""
     names = {str(name) for name in tensors if name != _COUNTER}
     prefix = ""
@@ -81,7 +81,7 @@ def without_prefix(tensors: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     return {str(name).removeprefix(prefix): value for name, value in tensors.items()}, prefix
 
 
-def _container(content: Mapping[str, Any], file: str) -> str | None:
+def _container(content: Mapping[str, object], file: str) -> str | None:
     """The key under which the network lies, None if there is no dict that may be one."""
     found = [key for key, value in content.items() if isinstance(value, dict) and _may_hold(value)]
     known = [key for key in _CONTAINERS if key in found]
@@ -92,11 +92,11 @@ def _container(content: Mapping[str, Any], file: str) -> str | None:
     return next(iter(known or found), None)
 
 
-def _may_hold(content: Mapping[str, Any]) -> bool:
+def _may_hold(content: Mapping[str, object]) -> bool:
     """Whether there are named tensors here, or one dict further in."""
     inner = (value for key, value in content.items() if key in _CONTAINERS and isinstance(value, dict))
     return _has_tensors(content) or any(map(_has_tensors, inner))
 
 
-def _has_tensors(content: Mapping[str, Any]) -> bool:
+def _has_tensors(content: Mapping[str, object]) -> bool:
     return any(isinstance(key, str) and isinstance(value, StoredTensor) for key, value in content.items())

@@ -11,6 +11,7 @@ from adeada_jax.data.builders.source_files import read_file
 from adeada_jax.data.fingerprint import digest
 from adeada_jax.data.orientation import orientation, upright
 from adeada_jax.errors import InputError
+from adeada_jax.types import Json
 
 
 class Masks:
@@ -32,7 +33,7 @@ class Masks:
         self._folder = Path(options["masks"])
         if not options["masks"] or not self._folder.is_dir():
             raise InputError(f"config.regions.masks: '{self._folder}' is no folder of masks")
-        self.settings: dict[str, Any] = {}
+        self.settings: dict[str, Json] = {}
 
     def mark(self, name: str) -> str:
         """Checksum of an image's mask.

@@ -9,6 +9,7 @@ from adeada_jax import seams
 from adeada_jax.partitions.grid import Grid
 from adeada_jax.partitions.masks import Masks
 from adeada_jax.partitions.slic import Slic
+from adeada_jax.types import Json
 
 
 class Partition(Protocol):
@@ -22,7 +23,7 @@ class Partition(Protocol):
     """
 
     @property
-    def settings(self) -> Mapping[str, Any]: ...
+    def settings(self) -> Mapping[str, Json]: ...
 
     def divide(self, image: np.ndarray, name: str) -> np.ndarray:
         """Divides an image.

@@ -26,6 +26,7 @@ from adeada_jax.errors import InputError
 from adeada_jax.files import read_json, write_bytes_atomic, write_json_atomic
 from adeada_jax.partitions.partition import Partition, create_partition
 from adeada_jax.telemetry import track
+from adeada_jax.types import Example
 
 # Of a map as PNG: photographs and toy streets of 1024x2048 in 40 regions took 0.018 to 0.020.
 _BYTES_A_PIXEL = 0.05
@@ -77,13 +78,13 @@ class DividedImages:
         self.index = self.directory / f"{images.split}-{digest(' '.join(keys).encode())[:12]}.json"
         self.bytes = int(_BYTES_A_PIXEL * sum(height * width for height, width in images.sizes))
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.images, self.options)
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Example:
         """An example of the images with its `regions`.
 
         Raises:
@@ -106,7 +107,7 @@ class DividedImages:
             )
         return decode_map(encoded, f"'{path}'").astype(np.int32)
 
-    def divide(self, index: int) -> dict[str, Any]:
+    def divide(self, index: int) -> Example:
         """An example with its `regions`, which are made now and not kept; see `__getitem__`."""
         example = self.images[index]
         encoded = _divide(self._partition, example, self.options["kind"])
@@ -147,7 +148,7 @@ class DividedImages:
             return
         with locked(Path(self.images.data_dir)):
             if self.complete:
-                return
+                return  # type: ignore[unreachable]  # another process was quicker
             self.directory.mkdir(parents=True, exist_ok=True)
             items = list(map(_Map, self.images.positions, self._paths, self._marks))
             self._check_space(sum(not item.path.exists() for item in items) / len(items))
@@ -188,7 +189,7 @@ def _make(options: str, dataset: str, data_dir: str, split: str, data: str, item
     return digest(encoded)
 
 
-def _try_to_make(make: functools.partial[Any], item: _Map) -> None:
+def _try_to_make(make: functools.partial[str], item: _Map) -> None:
     try:
         make(item)
     except InputError:  # which is raised again where it can be told
@@ -196,7 +197,9 @@ def _try_to_make(make: functools.partial[Any], item: _Map) -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def _opened(options: str, dataset: str, data_dir: str, split: str, data: str) -> tuple[Partition, Any]:
+def _opened(
+    options: str, dataset: str, data_dir: str, split: str, data: str
+) -> tuple[Partition, sources.ImageSource]:
     """Partition and images, opened once in a process."""
     images = sources.open_again(sources.ImageSource, dataset, data_dir, split, data)
     return create_partition(json.loads(options)), images
@@ -207,7 +210,7 @@ def _mark(partition: Partition, name: str) -> str:
     return mark(name) if mark else ""
 
 
-def _divide(partition: Partition, example: Mapping[str, Any], kind: str) -> bytes:
+def _divide(partition: Partition, example: Example, kind: str) -> bytes:
     """An image's map as 16-bit PNG, checked."""
     regions = np.asarray(partition.divide(example["image"], example["name"]))
     size = example["image"].shape[:2]

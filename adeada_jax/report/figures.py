@@ -8,7 +8,9 @@ import numpy as np
 from markupsafe import Markup
 from skimage.segmentation import find_boundaries
 
+from adeada_jax.evaluation.summaries import Round, Summary
 from adeada_jax.evaluation.tables import round_name
+from adeada_jax.method.selection_csv import SelectionRow
 from adeada_jax.report.drawing import ACCENT, CARD, INK, LINE, SOFT, STYLE, hex_color, legend, new_axes, svg
 from adeada_jax.report.profile import PARTS, time_by_part
 
@@ -69,7 +71,7 @@ def bought_overlay(
     return painted.round().astype(np.uint8)
 
 
-def label_curve(summary: Mapping[str, Any]) -> Markup | None:
+def label_curve(summary: Summary) -> Markup | None:
     """MIoU over the share of labelled target pixels (the paper's Fig. 3); None with fewer than two points."""
     return _miou_curve(
         summary,
@@ -81,7 +83,7 @@ def label_curve(summary: Mapping[str, Any]) -> Markup | None:
     )
 
 
-def effort_curve(summary: Mapping[str, Any]) -> Markup | None:
+def effort_curve(summary: Summary) -> Markup | None:
     """MIoU over the time that people took; None with fewer than two points, or where it was not measured."""
     most = max((entry.get("seconds") or 0.0) for entry in summary["rounds"])
     if not most:
@@ -98,8 +100,8 @@ def effort_curve(summary: Mapping[str, Any]) -> Markup | None:
 
 
 def _miou_curve(
-    summary: Mapping[str, Any],
-    position: Callable[[Mapping[str, Any]], float],
+    summary: Summary,
+    position: Callable[[Round], float],
     *,
     name: str,
     axis: str,
@@ -107,7 +109,7 @@ def _miou_curve(
     unit: str,
 ) -> Markup | None:
     """mIoU, with its 95% intervals where they are known, over something that grows with the rounds."""
-    entries = [entry for entry in summary["rounds"] if entry["miou"] is not None]
+    entries: list[Any] = [entry for entry in summary["rounds"] if entry["miou"] is not None]
     if len(entries) < 2:
         return None
     places = [position(entry) for entry in entries]
@@ -134,7 +136,7 @@ def _miou_curve(
         return svg(figure, name, alt)
 
 
-def iou_chart(summary: Mapping[str, Any]) -> Markup | None:
+def iou_chart(summary: Summary) -> Markup | None:
     """Every class's way from the warm-up's IoU to the last round's; None with fewer than two such rounds."""
     entries = summary["rounds"]
     classes = list(entries[0]["iou"])
@@ -177,7 +179,7 @@ def iou_chart(summary: Mapping[str, Any]) -> Markup | None:
         return svg(figure, "classes", alt)
 
 
-def purchase_chart(selections: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> Markup | None:
+def purchase_chart(selections: Sequence[SelectionRow], class_names: Sequence[str]) -> Markup | None:
     """Bought pixels by class, stacked by round; None where nothing was bought.
 
     Args:
@@ -265,7 +267,7 @@ def _training_chart(name: str, axis: str, alt: str, curves: _Curves, dotted: _Cu
         return svg(figure, name, alt)
 
 
-def time_chart(summary: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Markup | None:
+def time_chart(summary: Summary, events: Sequence[Mapping[str, Any]]) -> Markup | None:
     """Every round's time, stacked by part; None where metrics.jsonl does not tell it."""
     rounds = time_by_part(events)
     seconds = np.array([[parts[part] for part in PARTS] for parts in rounds.values()]).reshape(-1, len(PARTS))
@@ -330,5 +332,5 @@ def _change(column: np.ndarray) -> str:
     return f"{first} to {last}"
 
 
-def _legend_name(entry: Mapping[str, Any]) -> str:
+def _legend_name(entry: Round) -> str:
     return f"round {entry['round']}" if entry["round"] else round_name(entry)

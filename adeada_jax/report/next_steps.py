@@ -8,6 +8,7 @@ from typing import Any
 
 from adeada_jax import invocation
 from adeada_jax.evaluation.advice import advice, best_round
+from adeada_jax.evaluation.summaries import Summary
 from adeada_jax.report.outcomes import AnsweredRound
 
 
@@ -20,7 +21,7 @@ class Step:
 
 
 def next_steps(
-    config: Mapping[str, Any], summary: Mapping[str, Any], workdir: Path, rounds: Sequence[AnsweredRound]
+    config: Mapping[str, Any], summary: Summary, workdir: Path, rounds: Sequence[AnsweredRound]
 ) -> list[Step]:
     """What a run's state suggests: to label what it waits for, or else another round and predictions.
 
@@ -68,7 +69,7 @@ def _another_round(last: int, workdir: Path) -> Step:
     )
 
 
-def _predictions(summary: Mapping[str, Any], workdir: Path) -> Step:
+def _predictions(summary: Summary, workdir: Path) -> Step:
     which = "last" if best_round(summary) is None else "best"
     predict = f"{invocation.command('predict')} {_flag('workdir', workdir)} --round={which}"
     return Step(

@@ -11,8 +11,10 @@ import jinja2
 import numpy as np
 
 from adeada_jax.data.images import encode_png
+from adeada_jax.evaluation.summaries import Summary
 from adeada_jax.evaluation.tables import unknown_label_warnings
 from adeada_jax.files import write_text_atomic
+from adeada_jax.method.selection_csv import SelectionRow
 from adeada_jax.report import figures, outcomes, sections
 from adeada_jax.report.drawing import hex_color
 from adeada_jax.report.next_steps import next_steps
@@ -49,8 +51,8 @@ def write_report(
     path: str | Path,
     *,
     config: Mapping[str, Any],
-    summary: Mapping[str, Any],
-    selections: Sequence[Mapping[str, Any]],
+    summary: Summary,
+    selections: Sequence[SelectionRow],
     densities: Mapping[int, Mapping[str, Any]],
     class_names: Sequence[str],
     palette: np.ndarray,
@@ -110,7 +112,7 @@ def write_report(
     write_text_atomic(path, page)
 
 
-def embedded(gallery: Gallery) -> dict[str, Any]:
+def embedded(gallery: Gallery) -> dict[str, object]:
     """A gallery as the templates take it: its pictures as data URIs, shrunk to at most 640 pixels' width."""
     strips = [
         {"title": strip.title, "panels": [_panel(caption, image) for caption, image in strip.panels]}
@@ -119,7 +121,7 @@ def embedded(gallery: Gallery) -> dict[str, Any]:
     return {"title": gallery.title, "text": gallery.text, "strips": strips}
 
 
-def _panel(caption: str, image: np.ndarray) -> dict[str, Any]:
+def _panel(caption: str, image: np.ndarray) -> dict[str, object]:
     image = _shrunk(np.ascontiguousarray(image, np.uint8))
     uri = "data:image/png;base64," + base64.b64encode(encode_png(image)).decode()
     return {"caption": caption, "uri": uri, "height": image.shape[0], "width": image.shape[1]}

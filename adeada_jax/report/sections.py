@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from adeada_jax.evaluation.summaries import Round, Summary
 from adeada_jax.evaluation.tables import gain, means, number, round_name
+from adeada_jax.method.selection_csv import SelectionRow
 from adeada_jax.report.profile import PARTS, time_by_part
 
 # Of a class's entry in density.json: what stands in other tables or columns.
@@ -54,7 +56,7 @@ def subtitle(config: Mapping[str, Any]) -> list[str]:
     return [str(part) for part in parts if part]
 
 
-def headlines(summary: Mapping[str, Any], selections: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def headlines(summary: Summary, selections: Sequence[SelectionRow]) -> list[tuple[str, str]]:
     """The numbers at the top: (number, what it is)."""
     first, last = summary["rounds"][0], summary["rounds"][-1]
     lines = _unscored(last) if _kind(summary) == "none" else _scored(first, last)
@@ -68,7 +70,7 @@ def headlines(summary: Mapping[str, Any], selections: Sequence[Mapping[str, Any]
     return lines
 
 
-def _scored(first: Mapping[str, Any], last: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _scored(first: Round, last: Round) -> list[tuple[str, str]]:
     miou = "-" if last["miou"] is None else f"{last['miou']:.1f}%"
     when = {"warm-up": "after the warm-up", "all labels": "with all labels"}
     lines = [(miou, f"mIoU {when.get(round_name(last), 'after round ' + round_name(last))}")]
@@ -78,14 +80,14 @@ def _scored(first: Mapping[str, Any], last: Mapping[str, Any]) -> list[tuple[str
     return lines
 
 
-def _unscored(last: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _unscored(last: Round) -> list[tuple[str, str]]:
     taken = last.get("suggestions_taken")
     if taken is None:
         return []
     return [(f"{100 * taken:.0f}%", f"of round {last['round']}'s regions had the class that was predicted")]
 
 
-def evaluation_text(summary: Mapping[str, Any]) -> str:
+def evaluation_text(summary: Summary) -> str:
     """What the mIoU is of and how far to trust it, or what there is instead."""
     kind = _kind(summary)
     if kind == "none":
@@ -107,11 +109,11 @@ def evaluation_text(summary: Mapping[str, Any]) -> str:
     )
 
 
-def _kind(summary: Mapping[str, Any]) -> str:
+def _kind(summary: Summary) -> str:
     return summary.get("evaluation", {}).get("kind", "labels")
 
 
-def iou_section(summary: Mapping[str, Any]) -> dict[str, Any]:
+def iou_section(summary: Summary) -> dict[str, object]:
     """IoU with classes in rows and rounds in columns, and the points between the first and the last round."""
     entries = summary["rounds"]
     changes = len(entries) > 1
@@ -137,14 +139,16 @@ def iou_section(summary: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _row_of(entries: Sequence[Mapping[str, Any]], key: str, form: Callable[[Any], str]) -> list[str]:
+def _row_of(
+    entries: Sequence[Round], key: Literal["miou_interval", "suggestions_taken"], form: Callable[[Any], str]
+) -> list[str]:
     """A row of what only some rounds have; nothing where none has it."""
     values = [entry.get(key) for entry in entries]
     known = any(value is not None for value in values)
     return ["-" if value is None else form(value) for value in values] if known else []
 
 
-def _known(entry: Mapping[str, Any]) -> str:
+def _known(entry: Round) -> str:
     return f"{100 * entry['known_pixels'] / entry['target_pixels']:.2f}%"
 
 
@@ -165,7 +169,7 @@ def divergence_matrix(
     return _matrix(densities, class_names, values, sizes / top, short)
 
 
-def method_rows(selections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def method_rows(selections: Sequence[SelectionRow]) -> list[dict[str, object]]:
     """Regions and pixels by round and method, in the order bought, with the share of the round's pixels."""
     regions: Counter[tuple[int, str]] = Counter()
     pixels: Counter[tuple[int, str]] = Counter()
@@ -187,7 +191,9 @@ def method_rows(selections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
     ]
 
 
-def fit_rows(densities: Mapping[int, Mapping[str, Any]], class_names: Sequence[str]) -> dict[str, Any] | None:
+def fit_rows(
+    densities: Mapping[int, Mapping[str, Any]], class_names: Sequence[str]
+) -> dict[str, object] | None:
     """What the densities of the last round say of themselves: a row a class; None without densities.
 
     Numbers and pairs of them, source and target; what is longer is left to density.json.
@@ -208,7 +214,7 @@ def fit_rows(densities: Mapping[int, Mapping[str, Any]], class_names: Sequence[s
     return {"round": last, "headings": [key.replace("_", " ") for key in keys], "rows": rows}
 
 
-def time_section(summary: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def time_section(summary: Summary, events: Sequence[Mapping[str, Any]]) -> dict[str, object] | None:
     """Seconds with parts in rows and rounds in columns, shaded by their share of the round; None if unknown.
 
     Behind the rounds stand the whole run and its shares in percent. Parts that took no time are left out.
@@ -288,12 +294,12 @@ def _matrix(
     return Matrix(tuple(f"round {k}" for k in sorted(densities)), rows)
 
 
-def _is_long(value: Any) -> bool:
+def _is_long(value: object) -> bool:
     values = value.values() if isinstance(value, Mapping) else [value]
     return any(isinstance(one, (list, Mapping)) for one in values)
 
 
-def _fact(value: Any) -> str:
+def _fact(value: object) -> str:
     """A number or text, or the source's and the target's, as people read it."""
     if isinstance(value, Mapping):
         sides = [_fact(value.get(side)) for side in ("source", "target")]

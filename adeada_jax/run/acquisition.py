@@ -22,15 +22,16 @@ from adeada_jax.method.ingredients.providers import ALWAYS
 from adeada_jax.method.regions import Regions
 from adeada_jax.method.selection_csv import Purchase, purchases_to_csv
 from adeada_jax.method.strategy import Request, Selection
+from adeada_jax.models import Discriminator
 from adeada_jax.partitions.store import DividedImages
 from adeada_jax.run import former_components, inference, trainings
 from adeada_jax.run.costs import Cost, Survey
-from adeada_jax.run.experiment import Experiment, derived_seed
+from adeada_jax.run.experiment import Experiment, Weights, derived_seed
 from adeada_jax.run.region_file import arrays_of, join_regions, load_regions, save_regions
 from adeada_jax.run.runner import Alone, Divided, Outcome, Stage, Together
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import console, track
-from adeada_jax.types import IGNORE_LABEL
+from adeada_jax.types import IGNORE_LABEL, Json, PyTree
 
 # Images of a piece of a region table: at 40 regions of 256 numbers 370 MB, and twice that while it is made.
 _IMAGES_A_PIECE = 8192
@@ -45,7 +46,7 @@ def pool(experiment: Experiment) -> Stage:
     """Counts every target training region's pixels once; every image is decoded and so checked."""
     images, path = experiment.divided["target"], experiment.workdir.pool
 
-    def measure(indices: Sequence[int]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def measure(indices: Sequence[int]) -> tuple[dict[str, np.ndarray], dict[str, Json]]:
         tracked = track(indices, total=len(indices), description="listing regions")
         counts = [np.bincount(images[i]["regions"].ravel()) for i in tracked]
         bounds = np.cumsum([0, *(len(count) for count in counts)])
@@ -96,11 +97,11 @@ def infer(experiment: Experiment, number: int, domain: str) -> Stage:
         reads.append(workdir.source_statistics(number - 1))
 
     @cache
-    def network() -> tuple[Any, Any]:
+    def network() -> tuple[Weights, tuple[Discriminator, PyTree] | None]:
         weights = trainings.load_weights(experiment, number - 1, domain)
         return weights, experiment.load_discriminator() if with_discriminator else None
 
-    def measure(indices: Sequence[int]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def measure(indices: Sequence[int]) -> tuple[dict[str, np.ndarray], dict[str, Json]]:
         weights, discriminator = network()
         table = inference.infer_regions(
             experiment.segmenter,

@@ -1,18 +1,18 @@
 """What people's answers took, and how often they agreed with the model."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from adeada_jax.annotators.bought_labels import read_label
+from adeada_jax.evaluation.summaries import Effort
 from adeada_jax.files import read_json
 from adeada_jax.method.selection_csv import Purchase
 from adeada_jax.partitions.counting import region_counts
 from adeada_jax.run.experiment import Experiment
 
 
-def of_people(experiment: Experiment, number: int, purchases: Sequence[Purchase]) -> dict[str, Any]:
+def of_people(experiment: Experiment, number: int, purchases: Sequence[Purchase]) -> Effort:
     """What the answers of people took until now, and how often they took what was suggested.
 
     The latter is no measure of a model: what is bought is what it does not know.
@@ -20,7 +20,7 @@ def of_people(experiment: Experiment, number: int, purchases: Sequence[Purchase]
     workdir = experiment.workdir
     told = [read_json(workdir.answered(n)) for n in range(1, number + 1) if workdir.answered(n).exists()]
     told = [facts for facts in told if "seconds" in facts]
-    entry: dict[str, Any] = {}
+    entry: Effort = {}
     if told:
         for key in ("clicks", "seconds", "refused"):
             known = [facts[key] for facts in told if facts[key] is not None]

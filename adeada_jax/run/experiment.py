@@ -33,6 +33,7 @@ from adeada_jax.run.target_data import Target, open_target
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
 from adeada_jax.training import checkpoints, parallel
+from adeada_jax.types import Json, PyTree
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,10 @@ class Weights:
       batch_stats: batch-norm statistics.
     """
 
-    params: Any
-    batch_stats: Any
+    params: PyTree
+    batch_stats: PyTree
 
-    def tree(self) -> dict[str, Any]:
+    def tree(self) -> dict[str, PyTree]:
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
@@ -177,7 +178,7 @@ class Experiment:
     def discriminator(self) -> Discriminator:
         return _discriminator(self.config.num_classes, self.config.model.dtype)
 
-    def load_discriminator(self) -> tuple[Discriminator, Any]:
+    def load_discriminator(self) -> tuple[Discriminator, PyTree]:
         """The warm-up's discriminator and its parameters."""
         discriminator = self.discriminator()
         params = checkpoints.restore(self.workdir.discriminator(), discriminator.shapes)
@@ -338,7 +339,7 @@ def divide(images: Mapping[str, sources.Images], options: Mapping[str, Any]) -> 
 
 def data_of(
     config: config_dict.ConfigDict, divided: Mapping[str, DividedImages], target_splits: Sequence[str]
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """The data that a run works with, by domain: what `workdir.check_data` compares."""
     splits = {"source": ("train",), "target": target_splits}
     if not config.source.dataset:

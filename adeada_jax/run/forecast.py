@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from adeada_jax.data.sources import Images
+from adeada_jax.models import Segmentation
 from adeada_jax.partitions.store import DividedImages
 from adeada_jax.run import inference, recipe, trainings
 from adeada_jax.run.costs import Survey
@@ -19,6 +19,7 @@ from adeada_jax.run.experiment import Experiment, Weights
 from adeada_jax.run.region_file import load_regions
 from adeada_jax.run.runner import Stage
 from adeada_jax.training.step_cost import StepCost, step_cost, tree_bytes
+from adeada_jax.types import PyTree
 
 # Images of a split that are decoded to estimate what all of them hold.
 SAMPLE = 12
@@ -301,7 +302,7 @@ def forward_cost(experiment: Experiment) -> StepCost:
     size = experiment.config.inference.batch_size, experiment.config.data.height, experiment.config.data.width
     segmenter = experiment.segmenter
 
-    def forward(weights: tuple[Any, Any], images: jax.Array) -> Any:
+    def forward(weights: tuple[PyTree, PyTree], images: jax.Array) -> Segmentation:
         return segmenter.apply(*weights, images, train=False)[0]
 
     return step_cost(jax.jit(forward), segmenter.shapes, jax.ShapeDtypeStruct((*size, 3), jnp.float32))
@@ -319,7 +320,7 @@ def _key() -> jax.ShapeDtypeStruct:
     return jax.eval_shape(lambda: jax.random.key(0))
 
 
-def _count(shapes: Any) -> int:
+def _count(shapes: PyTree) -> int:
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes))
 
 

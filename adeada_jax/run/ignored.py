@@ -69,6 +69,6 @@ def _of_finetuning(config: config_dict.ConfigDict) -> list[str]:
     return unused if config.source.dataset else [*unused, "finetune.rare_class_sampling"]
 
 
-def _value(config: config_dict.ConfigDict, key: str) -> Any:
+def _value(config: config_dict.ConfigDict, key: str) -> object:
     section, _, name = key.rpartition(".")
     return config[section].get(name)

@@ -17,6 +17,7 @@ from adeada_jax.method.regions import Regions
 from adeada_jax.models import Discriminator, Segmenter, normalize, upsample
 from adeada_jax.telemetry import track
 from adeada_jax.training import parallel
+from adeada_jax.types import Array, PyTree
 
 # Region numbers are padded to a multiple of this, so that a few compilations serve all batches.
 REGION_BUCKET = 16
@@ -24,8 +25,8 @@ REGION_BUCKET = 16
 
 def infer_regions(
     segmenter: Segmenter,
-    params: Any,
-    batch_stats: Any,
+    params: PyTree,
+    batch_stats: PyTree,
     source: Examples,
     *,
     height: int,
@@ -33,7 +34,7 @@ def infer_regions(
     batch_size: int = 1,
     description: str = "inference",
     ingredients: Sequence[OfModel] = ALWAYS,
-    discriminator: tuple[Discriminator, Any] | None = None,
+    discriminator: tuple[Discriminator, PyTree] | None = None,
 ) -> Regions:
     """One forward pass an image, pooled to regions.
 
@@ -55,13 +56,13 @@ def infer_regions(
     network, discriminator_params = discriminator or (None, None)
     batch_size = parallel.whole_batch(batch_size)
     measure = make_measure(segmenter, tuple(ingredients), network)
-    rows: list[Any] = [None] * len(source)
+    rows: list[Any] = [None] * len(source)  # each becomes a dict of columns
     batches = whole_image_batches(source, "regions", batch_size=batch_size, height=height, width=width)
 
-    def measured() -> Iterator[tuple[np.ndarray, Any]]:
+    def measured() -> Iterator[tuple[np.ndarray, dict[str, jax.Array]]]:
         waited = timers.waited(batches)
         for batch in track(waited, total=len(source), description=description, size=images_of):
-            regions = batch["regions"]
+            regions: Array = batch["regions"]
             bucket = -(-(int(regions.max()) + 1) // REGION_BUCKET) * REGION_BUCKET
             images, regions = parallel.spread(batch["image"]), parallel.spread(regions)
             sums = measure(params, batch_stats, discriminator_params, images, regions, num_regions=bucket)
@@ -81,9 +82,9 @@ def make_measure(
 
     @partial(jax.jit, static_argnames="num_regions")
     def measure(
-        params: Any,
-        batch_stats: Any,
-        discriminator_params: Any,
+        params: PyTree,
+        batch_stats: PyTree,
+        discriminator_params: PyTree,
         images: jax.Array,
         regions: jax.Array,
         *,
@@ -104,7 +105,7 @@ def make_measure(
 
 
 def _target_probability(
-    discriminator: Discriminator | None, params: Any, logits: jax.Array, images: jax.Array
+    discriminator: Discriminator | None, params: PyTree, logits: jax.Array, images: jax.Array
 ) -> jax.Array:
     """The discriminator sees what it saw in training: softmax maps of the network's input size."""
     if discriminator is None:

@@ -4,13 +4,13 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any
 
 from ml_collections import config_dict
 
 from adeada_jax import processes
 from adeada_jax.data.fingerprint import shown
 from adeada_jax.errors import InputError
+from adeada_jax.evaluation.summaries import Summary
 from adeada_jax.files import read_json
 from adeada_jax.run import pretrained, publish, recipe, runner
 from adeada_jax.run.class_agreement import resolve
@@ -26,7 +26,7 @@ _POLL_SECONDS = 2.0  # between two looks for labels
 
 def main(
     config: config_dict.ConfigDict, workdir: str, *, wait: bool = False, accept_update: bool = False
-) -> dict[str, Any] | None:
+) -> Summary | None:
     """Runs or resumes the experiment of `config` in `workdir`.
 
     Args:
@@ -64,7 +64,7 @@ def main(
         return run(experiment, wait=wait)
 
 
-def run(experiment: Experiment, *, wait: bool = False) -> dict[str, Any] | None:
+def run(experiment: Experiment, *, wait: bool = False) -> Summary | None:
     """Makes what is not there yet of an experiment's stages and its report; None if it waits for labels."""
     stages = recipe.stages(experiment)
     last = max(stage.round for stage in stages)

@@ -29,6 +29,7 @@ from adeada_jax.run.class_agreement import resolve
 from adeada_jax.run.experiment import Weights, create_segmenter, load_weights
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import track
+from adeada_jax.types import PyTree
 
 # From an `(H, W, 3)` uint8 image to `(H, W)` uint8 class ids.
 Predictor = Callable[[np.ndarray], np.ndarray]
@@ -74,7 +75,7 @@ def make_scores(segmenter: Segmenter, passes: Passes) -> Callable[..., jax.Array
     """A jitted function from weights and one image to scores: one program for the models of all rounds."""
 
     @jax.jit
-    def scores(params: Any, batch_stats: Any, image: jax.Array) -> jax.Array:
+    def scores(params: PyTree, batch_stats: PyTree, image: jax.Array) -> jax.Array:
         return class_scores(segmenter, params, batch_stats, normalize(image[None]), passes)[0]
 
     return scores

@@ -1,7 +1,6 @@
 """What a backbone starts from: a checkpoint, weights that an installed package carries, or random numbers."""
 
 from pathlib import Path
-from typing import Any
 
 from ml_collections import config_dict
 
@@ -9,6 +8,7 @@ from adeada_jax.errors import InputError
 from adeada_jax.models import torch_files, torch_weights
 from adeada_jax.run.import_weights import PACKAGE, PACKAGES, distribution, find_packaged
 from adeada_jax.training import checkpoints
+from adeada_jax.types import PyTree
 
 AUTO = "auto"
 
@@ -45,7 +45,7 @@ def name_of(model: config_dict.ConfigDict) -> str:
     )
 
 
-def check(model: config_dict.ConfigDict, like: dict[str, Any]) -> None:
+def check(model: config_dict.ConfigDict, like: dict[str, PyTree]) -> None:
     """Raises what `taken_over` would."""
     name = name_of(model)
     if name.startswith(PACKAGE):
@@ -54,7 +54,7 @@ def check(model: config_dict.ConfigDict, like: dict[str, Any]) -> None:
         checkpoints.check(Path(name), like, "backbone")
 
 
-def taken_over(model: config_dict.ConfigDict, first: dict[str, Any]) -> dict[str, Any]:
+def taken_over(model: config_dict.ConfigDict, first: dict[str, PyTree]) -> dict[str, PyTree]:
     """First weights with the backbone's replaced by what `model.pretrained` names.
 
     Args:
@@ -73,7 +73,7 @@ def taken_over(model: config_dict.ConfigDict, first: dict[str, Any]) -> dict[str
     return {key: {**parts, **tree[key]} for key, parts in first.items()}
 
 
-def _of_package(backbone: str, name: str) -> dict[str, Any]:
+def _of_package(backbone: str, name: str) -> dict[str, PyTree]:
     path = find_packaged(name.removeprefix(PACKAGE))
     assert path is not None  # `check` has found it
     return torch_weights.convert(torch_files.read_tensors(path), str(path), backbone=backbone).tree

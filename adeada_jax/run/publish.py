@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from adeada_jax.evaluation.summaries import Summary
 from adeada_jax.files import read_json
 from adeada_jax.labels import colorize
-from adeada_jax.method.selection_csv import Purchase
+from adeada_jax.method.selection_csv import Purchase, SelectionRow
 from adeada_jax.report.brightness import photograph
 from adeada_jax.report.figures import bought_overlay
 from adeada_jax.report.page import Gallery, Strip, write_report
@@ -35,7 +36,7 @@ def publish(experiment: Experiment) -> None:
     write(experiment, summary, before, after)
 
 
-def write(experiment: Experiment, summary: dict[str, Any], before: Predictor, after: Predictor) -> None:
+def write(experiment: Experiment, summary: Summary, before: Predictor, after: Predictor) -> None:
     """`publish` with the first and the last round's predictions given."""
     workdir, last = experiment.workdir, summary["rounds"][-1]["round"]
     purchases = workdir.purchases(last)
@@ -62,8 +63,8 @@ def write(experiment: Experiment, summary: dict[str, Any], before: Predictor, af
     )
 
 
-def _row(purchase: Purchase) -> dict[str, Any]:
-    row = dict(vars(purchase))
+def _row(purchase: Purchase) -> SelectionRow:
+    row: Any = dict(vars(purchase))
     row["class"] = row.pop("class_name")
     return row
 

@@ -93,7 +93,7 @@ def active(experiment: Experiment) -> Iterator[Stage]:
         yield dividing.divide(experiment, "source")
     yield from warmup_only(experiment)
     if experiment.source and experiment.config.finetune.rare_class_sampling:
-        yield source_classes.count(experiment)
+        yield source_classes.count(experiment, experiment.source)
     for number in range(1, experiment.config.acquisition.rounds + 1):
         yield from acquisition.acquire(experiment, number)
         yield trainings.finetune(experiment, number)

@@ -20,6 +20,7 @@ from adeada_jax.data.sources import Images
 from adeada_jax.errors import InputError
 from adeada_jax.evaluation import confusion, tables
 from adeada_jax.evaluation.enlargement import labels_of
+from adeada_jax.evaluation.summaries import Effort, Round
 from adeada_jax.files import read_json, write_json_atomic, write_png_atomic, write_text_atomic
 from adeada_jax.method.selection_csv import Purchase, purchases_to_csv
 from adeada_jax.run import publish, recipe
@@ -114,11 +115,13 @@ def write_results(experiment: Experiment, last: int) -> None:
             write_json_atomic(workdir.density(number), dict(map(_density, experiment.class_names)))
 
 
-def _result(experiment: Experiment, number: int, iou: np.ndarray) -> dict[str, Any]:
+def _result(experiment: Experiment, number: int, iou: np.ndarray) -> Round:
     """One object of summary.json's list; the first class does not occur."""
     iou[0] = np.nan
     scores = confusion.scores(iou, experiment.class_names, experiment.config.shared_classes)
-    people = {} if experiment.annotator.reads_labels else {"seconds": 60.0 * number, "suggestions_taken": 0.5}
+    people: Effort = (
+        {} if experiment.annotator.reads_labels else {"seconds": 60.0 * number, "suggestions_taken": 0.5}
+    )
     return {
         "round": number,
         **scores,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -19,8 +19,10 @@ from adeada_jax import processes, timers
 from adeada_jax.arrays import save_arrays
 from adeada_jax.run.costs import Cost
 from adeada_jax.telemetry import Metrics
+from adeada_jax.types import Json
 
 _POLL_SECONDS = 0.1
+T = TypeVar("T")
 
 
 class Outcome(Enum):
@@ -42,7 +44,7 @@ class Alone:
 
 
 @dataclass(frozen=True)
-class Together:
+class Together(Generic[T]):
     """Work of all processes at the same time, whose devices pass numbers on; each ends with the same result.
 
     Attributes:
@@ -51,8 +53,8 @@ class Together:
       steps_done: those of an earlier attempt, as this process sees them.
     """
 
-    make: Callable[[int], Any]
-    write: Callable[[Any], None]
+    make: Callable[[int], T]
+    write: Callable[[T], None]
     steps_done: Callable[[], int] = lambda: 0
 
 
@@ -69,7 +71,7 @@ class Divided:
 
     images: int
     a_piece: int
-    measure: Callable[[Sequence[int]], tuple[dict[str, np.ndarray], dict[str, Any]]]
+    measure: Callable[[Sequence[int]], tuple[dict[str, np.ndarray], dict[str, Json]]]
     join: Callable[[Sequence[Path]], None]
 
 
@@ -90,7 +92,7 @@ class Stage:
 
     name: str
     round: int
-    work: Alone | Together | Divided
+    work: Alone | Together[Any] | Divided
     reads: tuple[Path, ...] = ()
     writes: tuple[Path, ...] = ()
     temporary: tuple[Path, ...] = ()
@@ -139,7 +141,7 @@ def _perform_alone(stage: Stage, work: Alone) -> Outcome:
     return outcome
 
 
-def _perform_together(stage: Stage, work: Together) -> Outcome:
+def _perform_together(stage: Stage, work: Together[T]) -> Outcome:
     result = work.make(processes.broadcast(work.steps_done()))
     if processes.is_writer():
         work.write(result)

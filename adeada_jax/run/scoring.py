@@ -1,5 +1,6 @@
 """A checkpoint's scores on a prepared split, for people who ask for them: no module of a run imports this."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ def _source_statistics(checkpoint: Path) -> Path | None:
     return None
 
 
-def write_scores(path: str | Path, scores: dict[str, Any]) -> None:
+def write_scores(path: str | Path, scores: Mapping[str, Any]) -> None:
     """Writes what `evaluate_split` returned as JSON.
 
     Raises:

@@ -4,16 +4,16 @@ import numpy as np
 
 from adeada_jax.arrays import load_arrays, save_arrays
 from adeada_jax.data.rare_classes import class_probabilities, class_shares
+from adeada_jax.data.sources import LabelledImages
 from adeada_jax.run.costs import Cost
 from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.runner import Alone, Stage
 from adeada_jax.telemetry import track
 
 
-def count(experiment: Experiment) -> Stage:
-    """Reads all labels of the source and leaves each class's share of each image's pixels."""
-    path, source = experiment.workdir.source_classes, experiment.source
-    assert source is not None  # else there is no such stage
+def count(experiment: Experiment, source: LabelledImages) -> Stage:
+    """Reads all labels of the experiment's source and leaves each class's share of each image's pixels."""
+    path = experiment.workdir.source_classes
     size = 8 * len(source) * experiment.config.num_classes
 
     def make() -> None:

@@ -5,10 +5,9 @@ They start from random weights and are dropped: nothing is written.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import numpy as np
@@ -21,7 +20,7 @@ from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.forecast import Plan, Training, region_map
 from adeada_jax.telemetry import console
 from adeada_jax.training import parallel
-from adeada_jax.types import IGNORE_LABEL
+from adeada_jax.types import IGNORE_LABEL, Example, PyTree
 
 _STEPS = 5  # that are timed, after the one that compiles
 _IMAGES = 4  # different ones that inference is timed on
@@ -125,7 +124,7 @@ def _adversarial(experiment: Experiment) -> StepTime:
     return _time(experiment, step, state, training_batches.adaptation_batches(experiment, 0))
 
 
-def _time(experiment: Experiment, step: Callable[..., Any], state: Any, batches: Batches) -> StepTime:
+def _time(experiment: Experiment, step: jax.stages.Wrapped, state: PyTree, batches: Batches) -> StepTime:
     ready = 2 * experiment.config.training.workers  # batches that workers have made before they are asked
     count = max(_STEPS, ready)
     with closing(batches) as stream:
@@ -138,7 +137,7 @@ def _time(experiment: Experiment, step: Callable[..., Any], state: Any, batches:
     return StepTime(_seconds_of_a_step(step, parallel.replicate(state), batch), images)
 
 
-def _seconds_of_a_step(step: Callable[..., Any], state: Any, batch: dict[str, np.ndarray]) -> float:
+def _seconds_of_a_step(step: jax.stages.Wrapped, state: PyTree, batch: dict[str, np.ndarray]) -> float:
     seconds = []
     for number in range(1 + _STEPS):
         begun = _clock()
@@ -157,7 +156,7 @@ class _Mapped:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Example:
         return {**self._images[index], "regions": self._maps[index]}
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
+import jax
 from ml_collections import config_dict
 
 from adeada_jax import processes
@@ -30,13 +30,16 @@ from adeada_jax.training.loop import LoopOptions, run_steps
 from adeada_jax.training.state import (
     AdversarialState,
     TeacherState,
+    TrainState,
     create_adversarial_state,
     create_teacher_state,
     create_train_state,
 )
 from adeada_jax.training.statistics import statistics_step
+from adeada_jax.training.step_types import S
 from adeada_jax.training.supervised import supervised_step
 from adeada_jax.training.teacher import teacher_step
+from adeada_jax.types import PyTree
 
 # What people read over the bar of a training before the first round.
 _DESCRIPTIONS = {"warmup": "warm-up", "finetune": "training"}
@@ -143,7 +146,7 @@ def source_statistics(experiment: Experiment, number: int) -> Stage:
     """
     path, checkpoint = experiment.workdir.source_statistics(number), experiment.workdir.checkpoint(number)
 
-    def make(_: int) -> Any:
+    def make(_: int) -> PyTree:
         return _adapt_statistics(
             experiment, number, experiment.load_weights(checkpoint), "source"
         ).batch_stats
@@ -194,7 +197,7 @@ def _untrained(experiment: Experiment) -> Stage:
     """The first weights as the warm-up's checkpoint."""
     path = experiment.workdir.checkpoint(0)
 
-    def make(_: int) -> Any:
+    def make(_: int) -> PyTree:
         return _adapted_to_target(experiment, 0, experiment.initial_weights()).tree()
 
     return Stage(
@@ -212,7 +215,7 @@ def _training(
     name: str,
     title: str,
     options: config_dict.ConfigDict,
-    train: Callable[[int], tuple[Any, ...]],
+    train: Callable[[int], tuple[Weights] | tuple[Weights, PyTree]],
     *,
     reads: tuple[Path, ...] = (),
     writes: tuple[Path, ...] | None = None,
@@ -222,7 +225,7 @@ def _training(
     workdir = experiment.workdir
     progress = workdir.training_progress(number)
 
-    def write(weights: Weights, discriminator: Any = None) -> None:
+    def write(weights: Weights, discriminator: PyTree | None = None) -> None:
         with experiment.stage(number, "checkpoint"):
             if discriminator is not None:
                 checkpoints.save(workdir.discriminator(), discriminator)
@@ -271,7 +274,7 @@ def _train_supervised(
 @cache
 def supervised_training(
     segmenter: Segmenter, options: str, learning_rate: float, steps: int, warmup_steps: int, parts: int
-) -> tuple[Callable[..., Any], Any]:
+) -> tuple[Callable[[PyTree, PyTree], TrainState], jax.stages.Wrapped]:
     """What makes a state of (params, batch_stats), and the step: one for all rounds, so compiled once.
 
     `options` is `config.optimizer` as JSON; the rest as of `optimizers.segmenter_optimizer`.
@@ -294,7 +297,9 @@ def _train_with_teacher(experiment: Experiment, number: int, weights: Weights, s
     return (_adapted_to_target(experiment, number, Weights(*kept)),)
 
 
-def teacher_training(experiment: Experiment) -> tuple[Callable[..., Any], Any]:
+def teacher_training(
+    experiment: Experiment,
+) -> tuple[Callable[[PyTree, PyTree], TeacherState], jax.stages.Wrapped]:
     """What makes a state of (params, batch_stats), and the step: one for all rounds."""
     config = experiment.config
     return _teacher_training(
@@ -308,7 +313,7 @@ def teacher_training(experiment: Experiment) -> tuple[Callable[..., Any], Any]:
 @cache
 def _teacher_training(
     segmenter: Segmenter, optimizer_options: str, finetune_options: str, parts: int
-) -> tuple[Callable[..., Any], Any]:
+) -> tuple[Callable[[PyTree, PyTree], TeacherState], jax.stages.Wrapped]:
     """Of `config.optimizer` and `config.finetune` as JSON."""
     options = json.loads(finetune_options)
     optimizer = optimizers.segmenter_optimizer(
@@ -326,7 +331,7 @@ def _teacher_training(
         parts=parts,
     )
 
-    def initial_state(params: Any, batch_stats: Any) -> TeacherState:
+    def initial_state(params: PyTree, batch_stats: PyTree) -> TeacherState:
         return create_teacher_state(create_train_state(params, batch_stats, optimizer))
 
     return initial_state, parallel.parallelize(step)
@@ -334,7 +339,7 @@ def _teacher_training(
 
 def adversarial_training(
     experiment: Experiment, options: config_dict.ConfigDict
-) -> tuple[Callable[..., Any], Any]:
+) -> tuple[Callable[[PyTree, PyTree, PyTree], AdversarialState], jax.stages.Wrapped]:
     """What makes a state of (params, batch_stats, discriminator's params), and the step.
 
     `options` is `config.warmup`, or with other steps.
@@ -359,7 +364,7 @@ def adversarial_training(
         parts=config.training.accumulation,
     )
 
-    def initial_state(params: Any, batch_stats: Any, discriminator: Any) -> AdversarialState:
+    def initial_state(params: PyTree, batch_stats: PyTree, discriminator: PyTree) -> AdversarialState:
         state = create_train_state(params, batch_stats, optimizer)
         return create_adversarial_state(state, discriminator, discriminator_optimizer)
 
@@ -368,7 +373,7 @@ def adversarial_training(
 
 def _train_adversarially(
     experiment: Experiment, options: config_dict.ConfigDict, start: int
-) -> tuple[Weights, Any]:
+) -> tuple[Weights, PyTree]:
     initial_state, step = adversarial_training(experiment, options)
     weights = experiment.initial_weights()
     discriminator = experiment.discriminator().init(seed=experiment.seed(0, "discriminator"))
@@ -383,12 +388,12 @@ def _run(
     experiment: Experiment,
     number: int,
     name: str,
-    step: Any,
-    state: Any,
+    step: jax.stages.Wrapped,
+    state: S,
     batches: Batches,
     steps: int,
     start: int,
-) -> Any:
+) -> S:
     """Trains from the newest checkpoint of this stage, if a killed run left one."""
     options = LoopOptions(
         description=f"round {number}: fine-tuning" if number else _DESCRIPTIONS[name],
@@ -439,5 +444,5 @@ def _adapt_statistics(experiment: Experiment, number: int, weights: Weights, dom
 
 
 @cache
-def _statistics(segmenter: Segmenter) -> Any:
+def _statistics(segmenter: Segmenter) -> jax.stages.Wrapped:
     return parallel.parallelize(statistics_step(segmenter.apply))

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from adeada_jax.data.subset import Subset
 from adeada_jax.evaluation import confusion, tables
 from adeada_jax.evaluation.advice import advice
 from adeada_jax.evaluation.bootstrap import gain_interval, miou_interval
+from adeada_jax.evaluation.summaries import Evaluation, Intervals, Round, Summary
 from adeada_jax.files import read_json, write_json_atomic
 from adeada_jax.labels import SHARED_CLASSES
 from adeada_jax.run import effort, training_batches
@@ -20,6 +20,7 @@ from adeada_jax.run.region_file import load_regions
 from adeada_jax.run.runner import Alone, Divided, Stage
 from adeada_jax.run.sampling import sampled_examples
 from adeada_jax.telemetry import console
+from adeada_jax.types import Json
 
 
 def evaluate(experiment: Experiment, number: int) -> Iterator[Stage]:
@@ -34,7 +35,7 @@ def _scores(experiment: Experiment, number: int) -> Stage:
     if experiment.sampled:
         reads.append(workdir.evaluation_answered)
 
-    def measure(indices: Sequence[int]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def measure(indices: Sequence[int]) -> tuple[dict[str, np.ndarray], dict[str, Json]]:
         weights, examples = (
             experiment.load_weights(workdir.checkpoint(number)),
             _examples(experiment, indices),
@@ -72,7 +73,7 @@ def _scores(experiment: Experiment, number: int) -> Stage:
     )
 
 
-def _intervals(experiment: Experiment, number: int) -> dict[str, Any]:
+def _intervals(experiment: Experiment, number: int) -> Intervals:
     """How sure the round's mIoU is, and what it gained over the round before."""
     workdir, shared = experiment.workdir, SHARED_CLASSES[experiment.config.shared_classes]["miou"]
     counts = [
@@ -80,7 +81,7 @@ def _intervals(experiment: Experiment, number: int) -> dict[str, Any]:
         for path in map(workdir.evaluation_counts, range(max(number - 1, 0), number + 1))
         if path.exists()
     ]
-    entry: dict[str, Any] = {"miou_interval": miou_interval(counts[-1], shared)}
+    entry: Intervals = {"miou_interval": miou_interval(counts[-1], shared)}
     if len(counts) == 2 and counts[0].shape == counts[1].shape:
         entry["gain_interval"] = gain_interval(counts[0], counts[1], shared)
     return entry
@@ -112,7 +113,7 @@ def _unscored(experiment: Experiment, number: int) -> Stage:
     )
 
 
-def round_entry(experiment: Experiment, number: int, iou: np.ndarray) -> dict[str, Any]:
+def round_entry(experiment: Experiment, number: int, iou: np.ndarray) -> Round:
     """One object of summary.json's list, IoU in percent, null for classes that do not occur."""
     workdir = experiment.workdir
     total = load_regions(workdir.pool).total_pixels
@@ -129,7 +130,7 @@ def round_entry(experiment: Experiment, number: int, iou: np.ndarray) -> dict[st
     }
 
 
-def _basis(experiment: Experiment) -> dict[str, Any]:
+def _basis(experiment: Experiment) -> Evaluation:
     """What is said of an evaluation that is not one of all labels."""
     options = experiment.config.evaluation
     if options.kind == "sample":
@@ -143,7 +144,11 @@ def _summary(experiment: Experiment, number: int) -> Stage:
 
     def make() -> None:
         rounds = [read_json(workdir.evaluation(n)) for n in range(number + 1)]
-        summary = {"experiment": experiment.config.experiment, "rounds": rounds, **_basis(experiment)}
+        summary: Summary = {
+            "experiment": experiment.config.experiment,
+            "rounds": rounds,
+            **_basis(experiment),
+        }
         write_json_atomic(workdir.summary, summary)
         console.print(tables.round_table(summary))
         if number == experiment.config.acquisition.rounds:

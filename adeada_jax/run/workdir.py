@@ -18,6 +18,7 @@ from adeada_jax.data.fingerprint import added_images, differences, partition_dif
 from adeada_jax.errors import InputError
 from adeada_jax.files import read_json, write_json_atomic
 from adeada_jax.method.selection_csv import Purchase, purchases_from_csv
+from adeada_jax.types import Json
 
 # Counts up when files of a run change their places or meaning.
 LAYOUT = 2
@@ -168,7 +169,7 @@ class Workdir:
         """Whether a stage has left anything besides the list of regions."""
         return self.summary.exists() or any(path.is_file() for path in self.root.glob("rounds/**/*"))
 
-    def check_config(self, config: dict[str, Any], *, begun: bool | None = None) -> None:
+    def check_config(self, config: dict[str, Json], *, begun: bool | None = None) -> None:
         """Checks that the directory is new, of a run that got nowhere, or of one with this configuration.
 
         Args:
@@ -194,7 +195,7 @@ class Workdir:
                 "Give the same configuration to resume it, or another --workdir"
             )
 
-    def write_config(self, config: dict[str, Any]) -> None:
+    def write_config(self, config: dict[str, Json]) -> None:
         """Makes the directory a run's, once everything that can be checked beforehand is.
 
         Another configuration, of a run that got nowhere, is replaced, and one of fewer rounds.

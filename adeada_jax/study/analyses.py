@@ -13,6 +13,7 @@ from adeada_jax.run.region_file import load_regions
 from adeada_jax.study.collect import Result
 from adeada_jax.study.spread import summary
 from adeada_jax.study.truth import Truth, read_truth
+from adeada_jax.types import Json
 
 # The round a region was bought in (0: never), `(N,)`, by seed, by setting.
 Bought = Mapping[str, Mapping[int, np.ndarray]]
@@ -22,7 +23,7 @@ ALL_CLASSES = "all classes"
 
 def analyse(
     config: Mapping[str, Any], results: Sequence[Result], class_names: Sequence[str], directory: Path
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """All analyses of a study's finished runs, as study.json has them; empty if nothing was bought.
 
     Args:
@@ -91,7 +92,7 @@ def mispredictions(
     return content
 
 
-def bought_regions(truth: Truth, pixels: np.ndarray, bought: Bought) -> dict[str, Any]:
+def bought_regions(truth: Truth, pixels: np.ndarray, bought: Bought) -> Mapping[str, Json]:
     """Of what each setting bought: regions, pixels a region, classes a region (the paper's 3.1, Sec. 4.3).
 
     Returns:
@@ -100,7 +101,7 @@ def bought_regions(truth: Truth, pixels: np.ndarray, bought: Bought) -> dict[str
     """
     categories = truth.categories
 
-    def describe(masks: Sequence[np.ndarray]) -> dict[str, Any]:
+    def describe(masks: Sequence[np.ndarray]) -> dict[str, Json]:
         return {
             "count": summary(mask.sum() for mask in masks),
             "pixels": summary(_mean(pixels[mask]) for mask in masks),
@@ -114,7 +115,7 @@ def bought_regions(truth: Truth, pixels: np.ndarray, bought: Bought) -> dict[str
     }
 
 
-def bought_labels(truth: Truth, bought: Bought, class_names: Sequence[str]) -> dict[str, Any]:
+def bought_labels(truth: Truth, bought: Bought, class_names: Sequence[str]) -> dict[str, Json]:
     """Labels by their class, as percent of the labels bought; for the whole `pool`, of all labels."""
 
     def shares(masks: Sequence[np.ndarray]) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def bought_labels(truth: Truth, bought: Bought, class_names: Sequence[str]) -> d
     }
 
 
-def overlap(pixels: np.ndarray, bought: Bought, until: int | None = None) -> dict[str, Any]:
+def overlap(pixels: np.ndarray, bought: Bought, until: int | None = None) -> dict[str, Json]:
     """Jaccard index, in pixels and percent, of what two settings bought with the same seed.
 
     Args:
@@ -154,9 +155,9 @@ def overlap(pixels: np.ndarray, bought: Bought, until: int | None = None) -> dic
     }
 
 
-def divergences(results: Sequence[Result], class_names: Sequence[str]) -> dict[str, Any]:
+def divergences(results: Sequence[Result], class_names: Sequence[str]) -> dict[str, Json]:
     """KL by class over rounds (Eq. 5, nats), by setting, round and class; where a setting measures it."""
-    content: dict[str, Any] = {}
+    content: dict[str, Json] = {}
     for setting in dict.fromkeys(result.setting for result in results if result.densities):
         own = [result for result in results if result.setting == setting]
         rounds = sorted({k for result in own for k in result.densities})

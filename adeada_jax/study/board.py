@@ -1,12 +1,12 @@
 """What people see of a study while it runs: a table that fills, or a line for each thing that happened."""
 
 from types import TracebackType
-from typing import Any
 
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from adeada_jax.evaluation.summaries import Round
 from adeada_jax.evaluation.tables import number, table
 from adeada_jax.study.spread import spread
 from adeada_jax.study.study_plan import Plan, Run
@@ -26,7 +26,7 @@ class Board:
         self._plan = plan
         self._last = {run.key: run.last_round for run in plan.runs}
         self._status: dict[tuple[str, int], str] = {}
-        self._rounds: dict[tuple[str, int], list[dict[str, Any]]] = {}
+        self._rounds: dict[tuple[str, int], list[Round]] = {}
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="visible")
 
     def __enter__(self) -> "Board":
@@ -42,7 +42,7 @@ class Board:
         else:
             console.print(self.table())
 
-    def report(self, run: Run, status: str, rounds: list[dict[str, Any]]) -> None:
+    def report(self, run: Run, status: str, rounds: list[Round]) -> None:
         """Notes what a run has come to (see `runner.Report`)."""
         before, known = self._status.get(run.key), self._rounds.get(run.key, [])
         if status == before and len(rounds) == len(known):

@@ -15,6 +15,7 @@ from adeada_jax.run.workdir import Workdir
 from adeada_jax.study.study_plan import WARM_UP, Plan, Run
 from adeada_jax.study.study_runner import entries, is_finished
 from adeada_jax.study.study_worker import ATTEMPTS
+from adeada_jax.types import Json
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Result:
       setting: whose rounds these are; several may share a run.
       run: whose directory they lie in.
       seed: of the run.
-      rounds: entries of summary.json.
+      rounds: entries of summary.json, all with a mIoU.
       purchases: in the order bought.
       densities: content of density.json by round.
       workdir: the run's.
@@ -68,7 +69,7 @@ def read_run(run: Run, directory: Path) -> Result:
     )
 
 
-def times(run: Run, directory: Path) -> dict[str, Any]:
+def times(run: Run, directory: Path) -> dict[str, Json]:
     """Wall and CPU seconds of a run's attempts that ended, and how many were cut off."""
     path = directory / run.directory / ATTEMPTS
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from adeada_jax.method.densities import create_density
-from adeada_jax.method.densities.contract import Density
+from adeada_jax.method.densities.contract import Density, Fit
 from adeada_jax.method.ingredients.density_difference import density_difference
 from adeada_jax.method.ingredients.ingredient import Context
 from adeada_jax.method.regions import Regions
@@ -158,7 +158,7 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float | None:
     return None if np.isnan(found) else found
 
 
-def _inversion(density: Density, fit: Any, features: np.ndarray) -> float | None:
+def _inversion(density: Density, fit: Fit, features: np.ndarray) -> float | None:
     """Whether log p_T grows with the size of a region's own component, as a density's should."""
     if not isinstance(fit, Mixture) or fit.labels is None:
         return None

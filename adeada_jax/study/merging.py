@@ -4,15 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from adeada_jax.study.spread import summary
+from adeada_jax.types import Json
 
 # In place of a summary of what no run has.
-NONE: Mapping[str, Any] = {"mean": None}
+NONE: Mapping[str, float | None] = {"mean": None}
 
 # From a part of an analysis to a part of that.
 Reading = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
-def merged(contents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def merged(contents: Sequence[Mapping[str, Any]]) -> dict[str, Json]:
     """Analyses of one setting's runs as one: by round, with a `spread.summary` in place of each number.
 
     Args:

@@ -15,6 +15,7 @@ import numpy as np
 from adeada_jax.method.regions import Regions
 from adeada_jax.method.strategies import ripu
 from adeada_jax.study.truth import Truth
+from adeada_jax.types import Json
 
 # A class is rare that has less than this share of the target's pixels.
 RARE = 0.01
@@ -102,7 +103,7 @@ def impurity(regions: Regions) -> np.ndarray:
     return ripu.impurity(regions["predicted_shares" if known else "probabilities"])
 
 
-def measure(judged: Judged, chosen: np.ndarray) -> dict[str, Any]:
+def measure(judged: Judged, chosen: np.ndarray) -> dict[str, Json]:
     """The measures of some regions.
 
     Args:

@@ -25,6 +25,7 @@ from adeada_jax.study.quality import Judged
 from adeada_jax.study.rankings import DENSITY, bought_by, density_alone, rankings
 from adeada_jax.study.truth import Truth
 from adeada_jax.telemetry import track
+from adeada_jax.types import Json
 
 # Counts up when what is measured changes, so that what was kept is measured anew.
 _LAYOUT = 2
@@ -53,7 +54,7 @@ def analysed(
     return content
 
 
-def analyse_run(run: PastRun, truth: Truth, *, density: str = "", others: bool = True) -> dict[str, Any]:
+def analyse_run(run: PastRun, truth: Truth, *, density: str = "", others: bool = True) -> dict[str, Json]:
     """All measures of a run's rounds, JSON-able; docs/purchases.md says what each is.
 
     Args:
@@ -91,7 +92,7 @@ def _named(run: PastRun, chosen: np.ndarray) -> list[str]:
     return [run.class_names[c] for c in np.flatnonzero(chosen)]
 
 
-def _round(run: PastRun, number: int, truth: Truth, density: str, others: bool) -> dict[str, Any]:
+def _round(run: PastRun, number: int, truth: Truth, density: str, others: bool) -> dict[str, Json]:
     """One round: what was bought, what could have been, what others would have, and the densities."""
     table, request = table_before(run, number)
     judged = quality.judge(table, truth, quality.rare_classes(truth.counts), lacked(run))

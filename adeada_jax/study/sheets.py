@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -32,7 +31,7 @@ class Sheet:
         return f"### {self.title}\n\n{self.text}\n\n{markdown((self.head, *self.matrix.columns), rows)}\n"
 
 
-def cell(values: Mapping[str, Any], form: str = "{:.2f}", heat: float = 0.0) -> Cell:
+def cell(values: Mapping[str, float | None], form: str = "{:.2f}", heat: float = 0.0) -> Cell:
     """`mean ± standard deviation` of a `statistics.summary`."""
     if values["mean"] is None:
         return Cell("-")
@@ -43,7 +42,7 @@ def cell(values: Mapping[str, Any], form: str = "{:.2f}", heat: float = 0.0) -> 
 
 
 def heated(
-    summaries: Sequence[Mapping[str, Any]],
+    summaries: Sequence[Mapping[str, float | None]],
     form: str = "{:.2f}",
     *,
     low: float | None = None,

@@ -148,7 +148,7 @@ def published_facts() -> list[str]:
     ]
 
 
-def published_task(name: str) -> dict[str, Any]:
+def published_task(name: str) -> dict[str, object]:
     """What the paper reports of one of its tasks, for the page."""
     task = published.published()["tasks"][name]
     strategies = task["strategies"]
@@ -190,7 +190,7 @@ def published_task(name: str) -> dict[str, Any]:
     }
 
 
-def _miou_lines(table: Mapping[str, Any], key: str) -> dict[str, Any]:
+def _miou_lines(table: Mapping[str, Any], key: str) -> dict[str, object]:
     """A table of mIoU as printed: a line a name, a column a share of labels."""
     return {
         "caption": f"mIoU by share of labels ({table['citation']})",
@@ -206,7 +206,7 @@ def _class_lines(
     head: str,
     lines: Sequence[tuple[str, Sequence[float | None]]],
     form: str,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """A table of IoU by class as printed."""
     return {
         "caption": f"{caption} ({table['citation']})",

@@ -12,17 +12,18 @@ from adeada_jax.errors import InputError
 from adeada_jax.method.ingredients.providers import create_ingredients
 from adeada_jax.method.schedule import density_share
 from adeada_jax.method.strategies.registry import STRATEGIES, create_strategy
+from adeada_jax.types import Json
 
 WARM_UP = "warmup"
 REFERENCES = tuple(name for name in EXPERIMENTS if name not in ("active", "warmup_only"))
 
 
-def _density(**options: Any) -> dict[str, Any]:
+def _density(**options: Json) -> dict[str, Json]:
     return {"strategy": "adeada", **options}
 
 
 # Settings besides the strategies, as changes of `config.acquisition`.
-SETTINGS: dict[str, dict[str, Any]] = {
+SETTINGS: dict[str, dict[str, Json]] = {
     "half": _density(schedule="half"),
     "uncertainty": _density(schedule="uncertainty"),
     "density_unbalanced": _density(schedule="density", class_balance=False),
@@ -91,7 +92,7 @@ class Run:
 
     name: str
     seed: int
-    config: dict[str, Any]
+    config: dict[str, Json]
     last_round: int
     shares_warm_up: bool
 
@@ -220,7 +221,7 @@ def resolve(names: Sequence[str], acquisition: Mapping[str, Any]) -> dict[str, S
         name: tuple((name in TAUGHT, entry) for entry in signature({**acquisition, **changes(name)}))
         for name in known
     }
-    first: dict[tuple[Any, ...], str] = {}
+    first: dict[tuple[object, ...], str] = {}
     for name in known:  # the same name stands for the same purchases in whatever study
         first.setdefault(signatures[name], name)
     owners = {first[signatures[name]] for name in names}
@@ -234,7 +235,7 @@ def resolve(names: Sequence[str], acquisition: Mapping[str, Any]) -> dict[str, S
     return found
 
 
-def signature(acquisition: Mapping[str, Any]) -> tuple[Any, ...]:
+def signature(acquisition: Mapping[str, Any]) -> tuple[object, ...]:
     """What decides the purchases, an entry a round: equal signatures buy equal regions."""
     rounds, strategy = acquisition["rounds"], acquisition["strategy"]
     divided = acquisition.get("class_shares", "none") != "none"
@@ -251,7 +252,7 @@ def signature(acquisition: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple((share, acquisition["class_balance"] if share else None) for share in shares)
 
 
-def changes(name: str) -> dict[str, Any]:
+def changes(name: str) -> dict[str, Json]:
     """What a setting changes of `config.acquisition`; a name that is no setting's is a strategy's."""
     name = TAUGHT.get(name, name)
     return SETTINGS.get(name, {"strategy": name})

@@ -13,9 +13,10 @@ from adeada_jax.study.run_analysis import analysed
 from adeada_jax.study.study_tables import OURS
 from adeada_jax.study.truth import read_truth
 from adeada_jax.telemetry import say
+from adeada_jax.types import Json
 
 
-def qualities(config: Mapping[str, Any], results: Sequence[Result], directory: Path) -> dict[str, Any]:
+def qualities(config: Mapping[str, Any], results: Sequence[Result], directory: Path) -> dict[str, Json]:
     """By setting what `merging.merged` makes of its runs; what other rankings would buy of OURS alone.
 
     Args:

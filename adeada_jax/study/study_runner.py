@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from adeada_jax.config import completed, differing_keys
+from adeada_jax.evaluation.summaries import Round
 from adeada_jax.files import read_json, write_text_atomic
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.study.study_plan import WARM_UP, Plan, Run
@@ -21,7 +22,7 @@ WORKER = (sys.executable, "-u", "-m", "adeada_jax.study.study_worker")
 _POLL = 0.2  # seconds between two looks at the processes
 
 # What a run has come to: "waiting", "running", "finished", "failed", and the entries of its summary.json.
-Report = Callable[[Run, str, list[dict[str, Any]]], None]
+Report = Callable[[Run, str, list[Round]], None]
 
 
 @dataclass
@@ -99,7 +100,7 @@ def is_finished(run: Run, directory: Path) -> bool:
     return len(entries(run, directory)) == run.last_round + 1
 
 
-def entries(run: Run, directory: Path) -> list[dict[str, Any]]:
+def entries(run: Run, directory: Path) -> list[Round]:
     """The rounds of a run's summary.json so far."""
     path = Workdir(directory / run.directory).summary
     return read_json(path)["rounds"] if path.exists() else []

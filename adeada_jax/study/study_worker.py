@@ -9,10 +9,11 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from adeada_jax.command_line import keep_compiled_programs, run_app
+from adeada_jax.types import Json
 
 ATTEMPTS = "attempts.jsonl"
 
@@ -31,7 +32,7 @@ def main(_: list[str]) -> None:
     _append(attempts, {"ended": time.time(), **used})
 
 
-def run(config: dict[str, Any], workdir: str) -> None:
+def run(config: Mapping[str, Json], workdir: str) -> None:
     """Runs or resumes what scripts/main.py would with this configuration."""
     from ml_collections import config_dict
 
@@ -46,7 +47,7 @@ def _end_with_the_study() -> None:
     os._exit(1)
 
 
-def _append(path: Path, event: dict[str, Any]) -> None:
+def _append(path: Path, event: Mapping[str, Json]) -> None:
     with open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps(event) + "\n")
 

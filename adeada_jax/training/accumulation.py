@@ -1,15 +1,18 @@
 """Gradient accumulation: a device's batch in parts, one after another, before one optimiser step."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 
+from adeada_jax.training.step_types import Batch
 
-def accumulate(
-    part: Callable[[Any, Any], tuple[Any, Any]], carry: Any, batch: Any, parts: int
-) -> tuple[Any, Any]:
+C = TypeVar("C")
+T = TypeVar("T")
+
+
+def accumulate(part: Callable[[C, Batch], tuple[C, T]], carry: C, batch: Batch, parts: int) -> tuple[C, T]:
     """Sums what a function gives for the parts of a batch, which need memory for one part only.
 
     Args:
@@ -28,7 +31,7 @@ def accumulate(
     shapes = jax.eval_shape(part, carry, first)[1]
     zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
 
-    def body(state: tuple[Any, Any], one: Any) -> tuple[Any, None]:
+    def body(state: tuple[C, T], one: Batch) -> tuple[tuple[C, T], None]:
         carried, total = state
         carried, sums = part(carried, one)
         return (carried, jax.tree.map(jnp.add, total, sums)), None

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,19 +12,20 @@ from adeada_jax.training import losses, parallel
 from adeada_jax.training.accumulation import accumulate
 from adeada_jax.training.losses import SOURCE_DOMAIN, TARGET_DOMAIN
 from adeada_jax.training.state import AdversarialState
+from adeada_jax.training.step_types import Apply, Batch, Discriminate, Step, Values
 from adeada_jax.training.supervised import apply_gradients
-from adeada_jax.types import IGNORE_LABEL
+from adeada_jax.types import IGNORE_LABEL, PyTree
 
 
 def adversarial_step(
-    apply: Callable[..., Any],
-    discriminate: Callable[..., Any],
+    apply: Apply,
+    discriminate: Discriminate,
     optimizer: optax.GradientTransformation,
     discriminator_optimizer: optax.GradientTransformation,
     *,
     adversarial_weight: float,
     parts: int = 1,
-) -> Callable[..., Any]:
+) -> Step[AdversarialState]:
     """Makes the step for `parallel.parallelize`.
 
     The segmenter learns the source's labels and to make target softmax maps that the discriminator takes
@@ -46,13 +46,11 @@ def adversarial_step(
       "place" and "target_place".
     """
 
-    def step(
-        state: AdversarialState, batch: dict[str, jax.Array], key: jax.Array
-    ) -> tuple[Any, dict[str, jax.Array]]:
+    def step(state: AdversarialState, batch: Batch, key: jax.Array) -> tuple[AdversarialState, Values]:
         counts, dropout_key = _counts(batch["label"]), jax.random.fold_in(key, 0)
 
-        def part(batch_stats: Any, images: dict[str, jax.Array]) -> tuple[Any, Any]:
-            def segmenter_loss(params: Any) -> tuple[jax.Array, Any]:
+        def part(batch_stats: PyTree, images: Batch) -> tuple[PyTree, tuple[PyTree, PyTree, Values]]:
+            def segmenter_loss(params: PyTree) -> tuple[jax.Array, PyTree]:
                 return _segmenter_loss(
                     apply,
                     params,
@@ -87,17 +85,17 @@ def adversarial_step(
 
 
 def _segmenter_loss(
-    apply: Callable[..., Any],
-    params: Any,
-    batch_stats: Any,
-    discriminate: Callable[..., Any],
-    batch: dict[str, jax.Array],
+    apply: Apply,
+    params: PyTree,
+    batch_stats: PyTree,
+    discriminate: Callable[[jax.Array], jax.Array],
+    batch: Batch,
     key: jax.Array,
     *,
     counts: jax.Array,
     adversarial_weight: float,
     parts: int,
-) -> tuple[jax.Array, Any]:
+) -> tuple[jax.Array, PyTree]:
     """This part's share of the segmenter's loss; also both losses, the statistics, both softmax maps."""
     labels = batch["label"]
     images = normalize(jnp.concatenate([batch["image"], batch["target_image"]]))
@@ -121,8 +119,8 @@ def _counts(labels: jax.Array) -> jax.Array:
 
 
 def _discriminator_loss(
-    params: Any,
-    discriminate: Callable[..., Any],
+    params: PyTree,
+    discriminate: Discriminate,
     source_maps: jax.Array,
     target_maps: jax.Array,
     *,

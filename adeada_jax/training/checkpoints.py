@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -11,10 +11,13 @@ import orbax.checkpoint as ocp
 from adeada_jax import timers
 from adeada_jax.errors import InputError
 from adeada_jax.models.norm_places import is_of_segmenter, with_norms_as_now
+from adeada_jax.types import PyTree
+
+T = TypeVar("T")  # a tree of arrays
 
 
 @timers.timed("checkpoint")
-def save(path: Path, tree: Any) -> None:
+def save(path: Path, tree: PyTree) -> None:
     """Writes a pytree of arrays to the directory `path`, replacing what is there; from one process."""
     tree = jax.device_get(tree)  # else orbax notes the devices, and restores onto no others
     with _checkpointer() as checkpointer:
@@ -22,7 +25,7 @@ def save(path: Path, tree: Any) -> None:
 
 
 @timers.timed("checkpoint")
-def restore(path: Path, like: Any) -> Any:
+def restore(path: Path, like: T) -> T:
     """Reads NumPy arrays with the structure, shapes and types of `like`, whatever devices saved them.
 
     Raises:
@@ -37,7 +40,7 @@ def restore(path: Path, like: Any) -> Any:
         return with_norms_as_now(checkpointer.restore(path, _on_the_host(stored)))
 
 
-def check(path: Path, like: Any, name: str | None = None) -> None:
+def check(path: Path, like: PyTree, name: str | None = None) -> None:
     """Raises what `restore` (or, with a part's name, `restore_subtree`) would, without reading arrays."""
     path = _checked(path)
     with _checkpointer() as checkpointer:
@@ -45,7 +48,7 @@ def check(path: Path, like: Any, name: str | None = None) -> None:
     _compare(path, _part(stored, name) if name else stored, _part(like, name) if name else like)
 
 
-def restore_subtree(path: Path, like: dict[str, Any], name: str) -> dict[str, Any]:
+def restore_subtree(path: Path, like: dict[str, PyTree], name: str) -> dict[str, PyTree]:
     """Takes over one part of another model, such as a pretrained backbone, and leaves the rest as it is.
 
     Args:
@@ -79,12 +82,12 @@ def _checkpointer() -> ocp.StandardCheckpointer:
     )
 
 
-def _on_the_host(tree: Any) -> Any:
+def _on_the_host(tree: PyTree) -> PyTree:
     """What tells orbax to restore to NumPy arrays, which ask for no devices."""
     return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), tree)
 
 
-def _part(tree: dict[str, Any], name: str) -> dict[str, Any]:
+def _part(tree: dict[str, PyTree], name: str) -> dict[str, PyTree]:
     return {key: parts[name] for key, parts in tree.items() if name in parts}
 
 
@@ -97,13 +100,13 @@ def _checked(path: Path) -> Path:
     return path
 
 
-def _compare(path: Path, stored: Any, wanted: Any) -> None:
+def _compare(path: Path, stored: PyTree, wanted: PyTree) -> None:
     stored, wanted = _shapes(stored), _shapes(wanted)
     if stored != wanted:
         raise InputError(f"checkpoint '{path}' is of another model: {_difference(stored, wanted)}")
 
 
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves
@@ -145,7 +148,7 @@ class Progress:
         """Steps done at the newest complete checkpoint, 0 if there is none."""
         return max((int(path.name) for path in self.directory.glob("*") if path.name.isdigit()), default=0)
 
-    def save(self, step: int, state: Any) -> None:
+    def save(self, step: int, state: PyTree) -> None:
         """Begins to write `state` as of `step`, of which it keeps a copy until that is done."""
         self.finish()
         copy = jax.device_get(state)  # no copy on a CPU, where JAX does not reuse a buffer that is held
@@ -164,7 +167,7 @@ class Progress:
             if path.name != newest:
                 shutil.rmtree(path)
 
-    def restore(self, step: int, like: Any) -> Any:
+    def restore(self, step: int, like: T) -> T:
         """The state saved at `step`."""
         return restore(self.directory / str(step), like)
 

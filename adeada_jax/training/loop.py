@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import numpy as np
@@ -11,6 +10,7 @@ from adeada_jax import timers
 from adeada_jax.errors import InputError
 from adeada_jax.telemetry import track
 from adeada_jax.training import parallel
+from adeada_jax.training.step_types import S, Values
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,15 @@ class LoopOptions:
 
 
 def run_steps(
-    step: Callable[..., Any],
-    state: Any,
+    step: Callable[[S, dict[str, np.ndarray], jax.Array], tuple[S, Values]],
+    state: S,
     batches: Iterator[dict[str, np.ndarray]],
     options: LoopOptions,
     *,
     start: int = 0,
     log: Callable[[int, dict[str, float]], None],
-    save: Callable[[int, Any], None],
-) -> Any:
+    save: Callable[[int, S], None],
+) -> S:
     """Runs steps `start` to `options.steps`.
 
     The host never waits for a step's numbers except every `log_every` steps, where all losses since are
@@ -64,7 +64,7 @@ def run_steps(
     logged = timers.now()
     keys = _keys(options.seed, start, options.steps)
     state = parallel.replicate(state)
-    pending: list[dict[str, jax.Array]] = []
+    pending: list[Values] = []
     said = ""
 
     def flush(done: int) -> None:
@@ -111,7 +111,7 @@ def _keys(seed: int, start: int, stop: int) -> np.ndarray:
     return np.asarray(jax.random.key_data(keys))
 
 
-def _finite_means(records: list[dict[str, Any]], first: int, description: str) -> dict[str, float]:
+def _finite_means(records: list[dict[str, np.ndarray]], first: int, description: str) -> dict[str, float]:
     for offset, record in enumerate(records):
         for name, value in record.items():
             if not np.isfinite(value):

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import optax
 
 from adeada_jax.models import Segmenter
+from adeada_jax.types import PyTree
+
+T = TypeVar("T")
 
 # Groups by the first element of a parameter's path.
 _GROUPS = ("backbone", "head")
@@ -24,7 +27,7 @@ def group_of(path: tuple[str, ...], segmenter: Segmenter) -> str:
     return "frozen" if segmenter.is_frozen(path) else path[0]
 
 
-def _by_path(of: Callable[[tuple[str, ...]], Any]) -> Callable[[Any], Any]:
+def _by_path(of: Callable[[tuple[str, ...]], T]) -> Callable[[PyTree], PyTree]:
     """From a function of paths one of nested dicts, to the same with its values."""
     return partial(jax.tree_util.tree_map_with_path, lambda path, _: of(tuple(key.key for key in path)))
 
@@ -47,7 +50,7 @@ def polynomial_decay(
 
 
 def sgd(
-    schedule: optax.Schedule, options: Mapping[str, Any], decays: Callable[[Any], Any]
+    schedule: optax.Schedule, options: Mapping[str, Any], decays: Callable[[optax.Params], PyTree]
 ) -> optax.GradientTransformation:
     """SGD with momentum; weight decay is added to the gradient before the momentum, as in torch's.
 

@@ -1,18 +1,22 @@
 """Running a step on all devices of all processes. The only module that names `pmap`."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import jax
 import numpy as np
 
 from adeada_jax.errors import InputError
+from adeada_jax.training.step_types import Step
+from adeada_jax.types import Array, PyTree
+
+T = TypeVar("T")  # a tree of arrays
 
 # The name reductions inside a step use: gradients, losses, batch statistics.
 AXIS = "devices"
 
 
-def parallelize(step: Callable[..., Any]) -> jax.stages.Wrapped:
+def parallelize(step: Step[PyTree]) -> jax.stages.Wrapped:
     """Pmaps `step(state, batch, key) -> (state, metrics)`.
 
     State and metrics are neither stacked nor copied to the host: they enter and leave without a device
@@ -22,7 +26,7 @@ def parallelize(step: Callable[..., Any]) -> jax.stages.Wrapped:
     return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0, None), out_axes=(None, None), donate_argnums=(0,))
 
 
-def replicate(tree: Any) -> Any:
+def replicate(tree: T) -> T:
     """Places a pytree as `parallelize`'s steps return it, so that the first call compiles for all."""
     mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
     return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
@@ -49,7 +53,7 @@ def shard(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {key: value.reshape(devices, -1, *value.shape[1:]) for key, value in batch.items()}
 
 
-def spread(array: np.ndarray) -> jax.Array | np.ndarray:
+def spread(array: Array) -> Array:
     """Puts the images of a `(B, ...)` array on the local devices, as evenly as jit's partitioner wants them.
 
     B is a multiple of `jax.local_device_count()`.
@@ -60,7 +64,7 @@ def spread(array: np.ndarray) -> jax.Array | np.ndarray:
     return jax.device_put(array, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS)))
 
 
-def fetched(results: Iterable[Any]) -> Iterator[Any]:
+def fetched(results: Iterable[PyTree]) -> Iterator[PyTree]:
     """Copies pytrees to the host in turn, each while the devices work on the next."""
     newest = None
     for result in results:
@@ -77,6 +81,6 @@ def whole_batch(batch_size: int) -> int:
     return -(-batch_size // devices) * devices
 
 
-def sum_over_devices(tree: Any) -> Any:
+def sum_over_devices(tree: T) -> T:
     """Sums a pytree over the devices of the pmapped step this is called in."""
     return jax.lax.psum(tree, AXIS)

@@ -1,10 +1,12 @@
 """What training carries from step to step: pytrees of plain arrays."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+
+from adeada_jax.types import PyTree
 
 
 class TrainState(NamedTuple):
@@ -18,9 +20,9 @@ class TrainState(NamedTuple):
     """
 
     step: jax.Array
-    params: Any
-    batch_stats: Any
-    opt_state: Any
+    params: optax.Params
+    batch_stats: PyTree
+    opt_state: optax.OptState
 
 
 class AdversarialState(NamedTuple):
@@ -33,8 +35,8 @@ class AdversarialState(NamedTuple):
     """
 
     segmenter: TrainState
-    discriminator: Any
-    discriminator_opt_state: Any
+    discriminator: PyTree
+    discriminator_opt_state: optax.OptState
 
 
 class TeacherState(NamedTuple):
@@ -46,17 +48,19 @@ class TeacherState(NamedTuple):
     """
 
     student: TrainState
-    teacher: tuple[Any, Any]
+    teacher: tuple[PyTree, PyTree]
 
 
-def create_train_state(params: Any, batch_stats: Any, optimizer: optax.GradientTransformation) -> TrainState:
+def create_train_state(
+    params: PyTree, batch_stats: PyTree, optimizer: optax.GradientTransformation
+) -> TrainState:
     """A state at step 0, from copies of the parameters, which a train step then gives away."""
     copied = jax.tree.map(jnp.array, (params, batch_stats))
     return TrainState(jnp.zeros((), jnp.int32), copied[0], copied[1], optimizer.init(copied[0]))
 
 
 def create_adversarial_state(
-    segmenter: TrainState, discriminator: Any, optimizer: optax.GradientTransformation
+    segmenter: TrainState, discriminator: PyTree, optimizer: optax.GradientTransformation
 ) -> AdversarialState:
     """A state at step 0 for the adversarial warm-up."""
     copied = jax.tree.map(jnp.array, discriminator)

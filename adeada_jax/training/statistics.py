@@ -4,15 +4,14 @@ Training on source and target together leaves statistics of the mixture; AdaBN g
 network that looks at a domain with the other's statistics gives features whose densities mean nothing.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import jax
 
 from adeada_jax.models import Draw, normalize
+from adeada_jax.training.step_types import Apply, Batch, Step, Values
+from adeada_jax.types import PyTree
 
 
-def statistics_step(apply: Callable[..., Any]) -> Callable[..., Any]:
+def statistics_step(apply: Apply) -> Step[tuple[PyTree, PyTree]]:
     """Makes the step for `parallel.parallelize`: moves the running statistics towards a batch's.
 
     Args:
@@ -23,8 +22,8 @@ def statistics_step(apply: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     def step(
-        state: tuple[Any, Any], batch: dict[str, jax.Array], key: jax.Array
-    ) -> tuple[Any, dict[str, jax.Array]]:
+        state: tuple[PyTree, PyTree], batch: Batch, key: jax.Array
+    ) -> tuple[tuple[PyTree, PyTree], Values]:
         params, batch_stats = state
         draw = Draw(key, batch["place"])
         _, batch_stats = apply(params, batch_stats, normalize(batch["image"]), train=True, draw=draw)

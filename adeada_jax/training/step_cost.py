@@ -8,6 +8,8 @@ import jax
 import jax.extend.core as jex
 import numpy as np
 
+from adeada_jax.types import PyTree
+
 # Operations whose results no compiler keeps: they are another view of their operand.
 _VIEWS = {"broadcast_in_dim", "copy", "expand_dims", "pvary", "reshape", "rev", "squeeze", "stop_gradient"}
 
@@ -29,7 +31,7 @@ class StepCost:
     working_bytes: int
 
 
-def step_cost(step: jax.stages.Wrapped, *arguments: Any, flops: bool = True) -> StepCost:
+def step_cost(step: jax.stages.Wrapped, *arguments: PyTree, flops: bool = True) -> StepCost:
     """Cost of a step of `parallel.parallelize`.
 
     Args:
@@ -44,7 +46,7 @@ def step_cost(step: jax.stages.Wrapped, *arguments: Any, flops: bool = True) -> 
     return StepCost(analysis.get("flops"), tree_bytes(arguments[0]), peak_bytes(program.jaxpr))
 
 
-def tree_bytes(tree: Any) -> int:
+def tree_bytes(tree: PyTree) -> int:
     """Bytes of a pytree of arrays, or of their shapes."""
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
@@ -55,8 +57,8 @@ def peak_bytes(program: jex.Jaxpr) -> int:
     A value lives from the equation that makes it to the last that reads it. A compiler that fuses needs
     less, one that keeps scratch space for convolutions more.
     """
-    aliases: dict[Any, Any] = {}
-    last_use: dict[Any, int] = {}
+    aliases: dict[jex.Var, jex.Var] = {}
+    last_use: dict[jex.Var, int] = {}
     for i, equation in enumerate(program.eqns):
         operands = [aliases.get(var, var) for var in equation.invars if isinstance(var, jex.Var)]
         last_use.update(dict.fromkeys(operands, i))
@@ -81,7 +83,7 @@ def peak_bytes(program: jex.Jaxpr) -> int:
 
 def _inner(equation: jex.JaxprEqn) -> list[jex.Jaxpr]:
     """The programs an equation calls."""
-    values: list[Any] = [
+    values: list[object] = [
         item
         for value in equation.params.values()
         for item in (value if isinstance(value, (list, tuple)) else [value])

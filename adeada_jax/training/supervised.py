@@ -1,8 +1,5 @@
 """The supervised step: cross entropy on labelled pixels (fine-tuning, and warm-up `source_only`)."""
 
-from collections.abc import Callable
-from typing import Any
-
 import jax
 import optax
 
@@ -10,11 +7,13 @@ from adeada_jax.models import Draw, normalize, upsample
 from adeada_jax.training import losses, parallel
 from adeada_jax.training.accumulation import accumulate
 from adeada_jax.training.state import TrainState
+from adeada_jax.training.step_types import Apply, Batch, Step, Values
+from adeada_jax.types import PyTree
 
 
 def supervised_step(
-    apply: Callable[..., Any], optimizer: optax.GradientTransformation, *, parts: int = 1
-) -> Callable[..., Any]:
+    apply: Apply, optimizer: optax.GradientTransformation, *, parts: int = 1
+) -> Step[TrainState]:
     """Makes the step for `parallel.parallelize`.
 
     Args:
@@ -27,15 +26,13 @@ def supervised_step(
       (state, {"loss": scalar})`, b images on this device; their places are those in the whole batch.
     """
 
-    def step(
-        state: TrainState, batch: dict[str, jax.Array], key: jax.Array
-    ) -> tuple[TrainState, dict[str, jax.Array]]:
+    def step(state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Values]:
         dropout_key = jax.random.fold_in(key, 0)  # the same on all devices: places tell their images apart
 
-        def part(batch_stats: Any, images: dict[str, jax.Array]) -> tuple[Any, Any]:
+        def part(batch_stats: PyTree, images: Batch) -> tuple[PyTree, tuple[jax.Array, jax.Array, PyTree]]:
             draw = Draw(dropout_key, images["place"])
 
-            def loss_fn(params: Any) -> tuple[jax.Array, Any]:
+            def loss_fn(params: PyTree) -> tuple[jax.Array, PyTree]:
                 segmentation, new_stats = apply(
                     params, batch_stats, normalize(images["image"]), train=True, draw=draw
                 )
@@ -56,7 +53,7 @@ def supervised_step(
 
 
 def apply_gradients(
-    state: TrainState, grads: Any, batch_stats: Any, optimizer: optax.GradientTransformation
+    state: TrainState, grads: PyTree, batch_stats: PyTree, optimizer: optax.GradientTransformation
 ) -> TrainState:
     """The state one optimiser step later."""
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)

@@ -1,7 +1,6 @@
 """The teacher step: also what was not bought is learned from, by pseudo-labels (docs/teacher.md)."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +11,10 @@ from adeada_jax.training import losses, parallel
 from adeada_jax.training.accumulation import accumulate
 from adeada_jax.training.class_mix import pasted_pixels
 from adeada_jax.training.state import TeacherState, TrainState
+from adeada_jax.training.step_types import Apply, Batch, Step, Values
 from adeada_jax.training.strong_augmentation import ADJUSTMENTS, DRAWS, augment_strongly
 from adeada_jax.training.supervised import apply_gradients
-from adeada_jax.types import IGNORE_LABEL, NO_CLASS
+from adeada_jax.types import IGNORE_LABEL, NO_CLASS, PyTree
 
 
 class Mixed(NamedTuple):
@@ -32,13 +32,13 @@ class Mixed(NamedTuple):
 
 
 def teacher_step(
-    apply: Callable[..., Any],
+    apply: Apply,
     optimizer: optax.GradientTransformation,
     *,
     decay: float,
     threshold: float,
     parts: int = 1,
-) -> Callable[..., Any]:
+) -> Step[TeacherState]:
     """Makes the step for `parallel.parallelize`.
 
     The student learns the labels as in the supervised step, and target images as they are mixed, in one pass
@@ -59,19 +59,17 @@ def teacher_step(
       "sure_pixels", the share of the pixels with pseudo-labels that are sure.
     """
 
-    def step(
-        state: TeacherState, batch: dict[str, jax.Array], key: jax.Array
-    ) -> tuple[TeacherState, dict[str, jax.Array]]:
+    def step(state: TeacherState, batch: Batch, key: jax.Array) -> tuple[TeacherState, Values]:
         dropout_key, mix_key = (jax.random.fold_in(key, number) for number in (0, 1))
         counts = _counts(batch)
 
-        def part(batch_stats: Any, images: dict[str, jax.Array]) -> tuple[Any, Any]:
+        def part(batch_stats: PyTree, images: Batch) -> tuple[PyTree, tuple[PyTree, Values]]:
             asked, _ = apply(*state.teacher, normalize(images["target_image"]), train=False)
             logits = upsample(asked.logits, *images["label"].shape[1:])
             pseudo = pseudo_labels(logits, images["target_label"], threshold)
             mixed = mix(mix_key, images, pseudo, logits.shape[-1])
 
-            def loss_fn(params: Any) -> tuple[jax.Array, Any]:
+            def loss_fn(params: PyTree) -> tuple[jax.Array, PyTree]:
                 return _loss(apply, params, batch_stats, images, mixed, dropout_key, counts)
 
             grads, (values, new_stats) = jax.grad(loss_fn, has_aux=True)(state.student.params)
@@ -86,7 +84,7 @@ def teacher_step(
     return step
 
 
-def follow(teacher: tuple[Any, Any], student: TrainState, decay: float) -> tuple[Any, Any]:
+def follow(teacher: tuple[PyTree, PyTree], student: TrainState, decay: float) -> tuple[PyTree, PyTree]:
     """The teacher after a step: `a teacher + (1 - a) student`, a = min(1 - 1 / (t + 1), decay) after t steps.
 
     Mean Teacher (Tarvainen & Valpola, NeurIPS 2017, Sec. 3) with the beginning of DAFormer's code. Batch-norm
@@ -130,7 +128,7 @@ def pseudo_labels(logits: jax.Array, labels: jax.Array, threshold: float) -> Pse
     return PseudoLabels(label, weight, sure)
 
 
-def mix(key: jax.Array, images: dict[str, jax.Array], pseudo: PseudoLabels, num_classes: int) -> Mixed:
+def mix(key: jax.Array, images: Batch, pseudo: PseudoLabels, num_classes: int) -> Mixed:
     """Pastes half of each labelled image's classes into the target image of the same row, then augments.
 
     Args:
@@ -152,7 +150,7 @@ def mix(key: jax.Array, images: dict[str, jax.Array], pseudo: PseudoLabels, num_
     )
 
 
-def _counts(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+def _counts(batch: Batch) -> dict[str, jax.Array]:
     """Images with any label, and mixed ones, over all devices."""
     labelled = (batch["label"] != IGNORE_LABEL).any(axis=(1, 2)).sum()
     counts = parallel.sum_over_devices({"loss": labelled, "mixed": jnp.int32(len(batch["target_label"]))})
@@ -160,14 +158,14 @@ def _counts(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
 
 
 def _loss(
-    apply: Callable[..., Any],
-    params: Any,
-    batch_stats: Any,
-    images: dict[str, jax.Array],
+    apply: Apply,
+    params: PyTree,
+    batch_stats: PyTree,
+    images: Batch,
     mixed: Mixed,
     key: jax.Array,
     counts: dict[str, jax.Array],
-) -> tuple[jax.Array, Any]:
+) -> tuple[jax.Array, PyTree]:
     """This part's share of the loss; also both parts of it, and the new statistics."""
     draw = Draw(key, jnp.concatenate([images["place"], images["target_place"]]))
     pixels = jnp.concatenate([images["image"].astype(jnp.float32), mixed.image])

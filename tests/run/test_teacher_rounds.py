@@ -68,7 +68,7 @@ def test_a_resumed_training_sees_the_same_batches(experiment):
 
 def test_rare_classes_are_of_the_round(toy_dir, tmp_path):
     experiment = experiment_of(toy_dir, tmp_path, finetune__rare_class_sampling=0.01)
-    stage = source_classes.count(experiment)
+    stage = source_classes.count(experiment, experiment.source)
     stage.work.make()
     assert stage.finished
     drawn = [training_batches.source_of_round(experiment, number) for number in (1, 1, 2)]

@@ -24,6 +24,7 @@ from adeada_jax.annotators.browser.work import GoneError, Work, image_of
 from adeada_jax.data.builders.source_files import read_file
 from adeada_jax.data.images import decode_image
 from adeada_jax.errors import InputError
+from adeada_jax.types import Json
 
 STATIC = Path(__file__).parent / "static"
 MOST_BYTES = 4 * 2**20  # of a request's body
@@ -80,7 +81,7 @@ class _Static(StaticFiles):
         return response
 
 
-Asked = Callable[[Work, str, Request, Any], Any]
+Asked = Callable[[Work, str, Request, Any], Json | Response]
 
 
 def _answering(
@@ -113,7 +114,7 @@ def _told(error: Exception) -> JSONResponse:
     return JSONResponse(told, status, headers=_HEADERS)
 
 
-async def _body(request: Request) -> Any:
+async def _body(request: Request) -> dict[str, Any]:
     """A request's JSON.
 
     Raises:
@@ -151,11 +152,11 @@ def _page(request: Request) -> Response:
     return FileResponse(STATIC / "page.html", headers={**_HEADERS, "Cache-Control": "no-cache"})
 
 
-def _status(work: Work, who: str, request: Request, body: None) -> Any:
+def _status(work: Work, who: str, request: Request, body: None) -> Json:
     return work.status(who)
 
 
-def _tasks(work: Work, who: str, request: Request, body: Mapping[str, Any]) -> Any:
+def _tasks(work: Work, who: str, request: Request, body: Mapping[str, Any]) -> Json:
     held, page, count = body.get("held", []), body.get("page"), body.get("count", 1)
     pairs = isinstance(held, list) and all(isinstance(key, list) and len(key) == 2 for key in held)
     fits = pairs and all(isinstance(key[0], str) and isinstance(key[1], int) for key in held)
@@ -168,18 +169,18 @@ def _tasks(work: Work, who: str, request: Request, body: Mapping[str, Any]) -> A
     return {"request": id, "tasks": tasks}
 
 
-def _answers(work: Work, who: str, request: Request, body: Mapping[str, Any]) -> Any:
+def _answers(work: Work, who: str, request: Request, body: Mapping[str, Any]) -> Json:
     answers = body.get("answers")
     if not isinstance(answers, list) or len(answers) > _MOST_ANSWERS:
         raise RefusedError(400, f"answers are a list of at most {_MOST_ANSWERS}")
     return work.take(who, answers)
 
 
-def _mine(work: Work, who: str, request: Request, body: None) -> Any:
+def _mine(work: Work, who: str, request: Request, body: None) -> Json:
     return {"answers": work.mine(who, request.path_params["id"])}
 
 
-def _shapes(work: Work, who: str, request: Request, body: None) -> Any:
+def _shapes(work: Work, who: str, request: Request, body: None) -> Json:
     return {"regions": work.shapes(who, request.path_params["id"], request.path_params["number"])}
 
 
@@ -194,7 +195,7 @@ def _image(work: Work, who: str, request: Request, body: None) -> Response:
     return Response(content, media_type="image/png", headers=headers)
 
 
-def _cells(work: Work, who: str, request: Request, body: None) -> Any:
+def _cells(work: Work, who: str, request: Request, body: None) -> Json:
     asked, place = work.request(request.path_params["id"]), request.path_params
     name = image_of(asked, place["number"])
     region = asked.by_key.get((name, place["region"]))

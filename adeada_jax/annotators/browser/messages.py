@@ -12,7 +12,7 @@ from adeada_jax.annotators.answers import Given
 from adeada_jax.annotators.requests import Asked, AskedRound
 from adeada_jax.data.images import decode_map, encode_png
 from adeada_jax.errors import InputError
-from adeada_jax.types import IGNORE_LABEL
+from adeada_jax.types import IGNORE_LABEL, Json
 
 ROLES = ("first", "second", "third")
 KINDS = ("class", "mask", "refused", "unsure")
@@ -35,12 +35,12 @@ def runs_of(values: np.ndarray) -> list[list[int]]:
     return [[int(flat[start]), int(length)] for start, length in zip(starts, lengths, strict=True)]
 
 
-def shape_of(asked: Asked) -> dict[str, Any]:
+def shape_of(asked: Asked) -> dict[str, Json]:
     """Where a region lies."""
     return {"region": asked.region, "pixels": asked.pixels, "box": list(asked.box), "runs": list(asked.runs)}
 
 
-def told(given: Given, asked: Asked) -> dict[str, Any]:
+def told(given: Given, asked: Asked) -> dict[str, Json]:
     """What an answer says."""
     runs = None
     if given.kind == "mask" and given.mask is not None:
@@ -48,7 +48,7 @@ def told(given: Given, asked: Asked) -> dict[str, Any]:
     return {"kind": given.kind, "class": given.class_id, "runs": runs}
 
 
-def answer_of(entry: Any, request: AskedRound, who: str) -> Sent:
+def answer_of(entry: object, request: AskedRound, who: str) -> Sent:
     """An answer as it arrived, by whom the server knows it to be.
 
     Raises:
@@ -100,7 +100,7 @@ def _uuid(value: Any) -> str:
         raise InputError(f"{value!r:.80} is no UUID") from error
 
 
-def _class(value: Any, request: AskedRound) -> int:
+def _class(value: object, request: AskedRound) -> int:
     if type(value) is not int or not 0 <= value < len(request.class_names):
         raise InputError(f"{value!r:.80} is no class; known: 0 to {len(request.class_names) - 1}")
     return value

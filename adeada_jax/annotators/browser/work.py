@@ -19,6 +19,7 @@ from adeada_jax.annotators.desk import Open
 from adeada_jax.annotators.requests import Asked, AskedRound
 from adeada_jax.annotators.second_opinions import disputes
 from adeada_jax.errors import InputError
+from adeada_jax.types import Json
 
 _AT_WORK_SECONDS = 60.0
 _LOOK_SECONDS = 1.0  # between two looks for a new round
@@ -83,7 +84,7 @@ class Work:
     _seen: dict[str, float] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def status(self, who: str) -> dict[str, Any]:
+    def status(self, who: str) -> dict[str, Json]:
         """The header's figures."""
         with self._lock:
             self._seen[who] = self.clock()
@@ -125,7 +126,7 @@ class Work:
                 "situation": _situation(round, state),
             }
 
-    def tasks(self, who: str, id: str, page: str, held: Sequence[Key], count: int) -> list[dict[str, Any]]:
+    def tasks(self, who: str, id: str, page: str, held: Sequence[Key], count: int) -> list[dict[str, Json]]:
         """New regions for a person's tab, which keeps those of `held` that are still its own."""
         with self._lock:
             self._seen[who] = self.clock()
@@ -145,7 +146,7 @@ class Work:
             round.leases.keep(who, page, [*kept, *new])
             return [_task(round.request, turns[key]) for key in new]
 
-    def take(self, who: str, entries: Sequence[Any]) -> dict[str, Any]:
+    def take(self, who: str, entries: Sequence[object]) -> dict[str, Json]:
         """Stores answers; tells which are stored, and which cannot be, and why.
 
         Raises:
@@ -153,7 +154,7 @@ class Work:
             is sent again.
         """
         stored: list[str] = []
-        refused: list[dict[str, Any]] = []
+        refused: list[dict[str, Json]] = []
         with self._lock:
             self._seen[who] = self.clock()
             for entry in entries:
@@ -199,7 +200,7 @@ class Work:
             file.flush()
             os.fsync(file.fileno())
 
-    def mine(self, who: str, id: str) -> list[dict[str, Any]]:
+    def mine(self, who: str, id: str) -> list[dict[str, Json]]:
         """A person's own last answers, the newest first, a region once."""
         with self._lock:
             round = self._of(id)
@@ -219,7 +220,7 @@ class Work:
             for asked in [round.request.by_key[given.image, given.region or 0]]
         ]
 
-    def shapes(self, who: str, id: str, number: int) -> list[dict[str, Any]]:
+    def shapes(self, who: str, id: str, number: int) -> list[dict[str, Json]]:
         """All regions that are asked of an image."""
         with self._lock:
             round = self._of(id)
@@ -265,7 +266,7 @@ class Work:
         self._current = waiting[-1].request.id if waiting else None
         self._looked = self.clock()
 
-    def _of(self, id: Any) -> _Round:
+    def _of(self, id: object) -> _Round:
         self._now()
         if not isinstance(id, str) or id not in self._rounds:
             raise GoneError("the run does not ask for this, or no longer; load the page anew")
@@ -301,7 +302,7 @@ def _store(transaction: Transaction, round: _Round, sent: Sent) -> None:
         transaction.add_opinions([Given(**beside)])
 
 
-def _task(request: AskedRound, turn: Turn) -> dict[str, Any]:
+def _task(request: AskedRound, turn: Turn) -> dict[str, Json]:
     task = {**_described(request, turn.asked), "role": turn.role}
     if turn.role == "third":
         given = [told(given, turn.asked) for given in turn.given]
@@ -309,7 +310,7 @@ def _task(request: AskedRound, turn: Turn) -> dict[str, Any]:
     return task
 
 
-def _described(request: AskedRound, asked: Asked) -> dict[str, Any]:
+def _described(request: AskedRound, asked: Asked) -> dict[str, Json]:
     """A region as the page takes it."""
     copy = request.images[asked.image]
     return {

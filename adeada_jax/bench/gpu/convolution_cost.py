@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +13,7 @@ import numpy as np
 
 from adeada_jax.bench.gpu.dilated_ways import WAYS
 from adeada_jax.bench.gpu.ledger import Ledger, median_seconds, timed
+from adeada_jax.types import Json
 
 PASSES = ("weight_gradient", "input_gradient", "forward")
 DTYPE, HEIGHT, WIDTH = "bfloat16", 64, 128
@@ -78,7 +78,7 @@ def _measure_shape(ledger: Ledger, shape: Shape) -> None:
     wait(waiting.values(), timeout=max(min(ledger.left() - _TIMING, _LONGEST), 1.0))
     threads.shutdown(wait=False, cancel_futures=True)
     for part in PASSES:
-        expected: list[Any] = []
+        expected: list[np.ndarray] = []
         for name in WAYS:
             ledger.row(
                 f"{part.replace('_', ' ')}: {shape.name}",
@@ -107,15 +107,21 @@ def _given(part: str, arrays: dict[str, jax.Array]) -> tuple[jax.Array, ...]:
     return tuple(arrays[name] for name in names)
 
 
-def _compiled(way: Callable[..., jax.Array], part: str, arrays: dict[str, jax.Array], d: int) -> Any:
+def _compiled(
+    way: Callable[..., jax.Array], part: str, arrays: dict[str, jax.Array], d: int
+) -> tuple[jax.stages.Compiled, float]:
     begin = time.perf_counter()
     program = jax.jit(lambda a, b: way(a, b, d)).lower(*_given(part, arrays)).compile()
     return program, time.perf_counter() - begin
 
 
 def _one(
-    future: Future[Any], part: str, shape: Shape, arrays: dict[str, jax.Array], expected: list[Any]
-) -> dict[str, Any]:
+    future: Future[tuple[jax.stages.Compiled, float]],
+    part: str,
+    shape: Shape,
+    arrays: dict[str, jax.Array],
+    expected: list[np.ndarray],
+) -> dict[str, Json]:
     """Seconds, rate, and the relative difference to what the first way gave, which goes into `expected`."""
     if not future.done():
         raise TimeoutError(f"not compiled when its time was over ({_LONGEST:.0f} s at most)")

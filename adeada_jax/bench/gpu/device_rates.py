@@ -7,7 +7,6 @@ import platform
 import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +14,7 @@ import numpy as np
 from jax import lax
 
 from adeada_jax.bench.gpu.ledger import Ledger, median_seconds
+from adeada_jax.types import Json, PyTree
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "torch", "torchgmm")
 HIGHEST = lax.Precision.HIGHEST
@@ -50,7 +50,7 @@ def measure(ledger: Ledger) -> None:
         ledger.row("product of the engine's shape", name, partial(product, shapes, dtype, HIGHEST))
 
 
-def about() -> dict[str, Any]:
+def about() -> dict[str, Json]:
     """The machine and what is installed."""
     device = jax.local_devices()[0]
     versions = {}
@@ -84,7 +84,7 @@ def _wide(dtype: str) -> Iterator[None]:
         yield
 
 
-def product(shapes: tuple[tuple[int, ...], ...], dtype: str, precision: lax.Precision) -> dict[str, Any]:
+def product(shapes: tuple[tuple[int, ...], ...], dtype: str, precision: lax.Precision) -> dict[str, Json]:
     """Seconds and FLOP/s of a product, of random numbers: zeros take less power and run faster."""
     with _wide(dtype):
         left, right = (_random(shape, dtype, seed) for seed, shape in enumerate(shapes))
@@ -98,7 +98,7 @@ def _random(shape: tuple[int, ...], dtype: str, seed: int) -> jax.Array:
     return jax.random.normal(jax.random.key(seed), shape, jnp.float32).astype(dtype)
 
 
-def copy(size: int) -> dict[str, Any]:
+def copy(size: int) -> dict[str, Json]:
     """Bytes a second, read and written, of adding one to `size` bytes."""
     array = jnp.zeros(size // 4, jnp.float32)
     add = jax.jit(lambda x: x + 1)
@@ -106,7 +106,7 @@ def copy(size: int) -> dict[str, Any]:
     return {"bytes": 2 * size, "seconds": seconds, "bytes_a_second": 2 * size / seconds}
 
 
-def _launches(number: int) -> dict[str, Callable[[], dict[str, Any]]]:
+def _launches(number: int) -> dict[str, Callable[[], dict[str, Json]]]:
     """What it takes to have something small done: by calls, and by loops inside a program."""
     small = jnp.zeros(8)
     add = jax.jit(lambda x: x + 1)
@@ -114,7 +114,7 @@ def _launches(number: int) -> dict[str, Callable[[], dict[str, Any]]]:
     loop = jax.jit(lambda x, count: lax.fori_loop(0, count, lambda i, y: y * 0.5 + i, x))
     fixed = jax.jit(lambda x: lax.fori_loop(0, number, lambda i, y: y * 0.5 + i, x))
 
-    def each(call: Callable[[], Any], inner: int, of: int) -> dict[str, Any]:
+    def each(call: Callable[[], PyTree], inner: int, of: int) -> dict[str, Json]:
         return {"seconds": median_seconds(call, inner=inner) / of}
 
     return {
@@ -128,7 +128,7 @@ def _launches(number: int) -> dict[str, Callable[[], dict[str, Any]]]:
     }
 
 
-def transfers(size: int) -> dict[str, Any]:
+def transfers(size: int) -> dict[str, Json]:
     """Bytes a second to the device and back, and seconds of each."""
     host = np.random.default_rng(0).integers(0, 256, size, np.uint8)
     up = median_seconds(lambda: jax.device_put(host))

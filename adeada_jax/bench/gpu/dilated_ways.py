@@ -6,7 +6,7 @@ x[p + d (i - 1, j - 1)] @ w[i, j]. Products of bfloat16 are summed in float32.
 """
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Any
@@ -159,16 +159,18 @@ def with_gradients(weight: str, input_: str = "XLA's own") -> Callable[..., jax.
     def convolution(x: jax.Array, w: jax.Array, d: int) -> jax.Array:
         return xlas_own(x, w, d)
 
-    def forward(x: jax.Array, w: jax.Array, d: int) -> tuple[jax.Array, Any]:
+    def forward(x: jax.Array, w: jax.Array, d: int) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         return xlas_own(x, w, d), (x, w)
 
-    def backward(d: int, kept: Any, g: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def backward(d: int, kept: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax.Array, jax.Array]:
         x, w = kept
         return WAYS[input_].input_gradient(g, w, d), WAYS[weight].weight_gradient(x, g, d)
 
     convolution.defvjp(forward, backward)
 
-    def convolve(x: jax.Array, w: jax.Array, strides: Any, padding: Any, **options: Any) -> jax.Array:
+    def convolve(
+        x: jax.Array, w: jax.Array, strides: Sequence[int], padding: dilated.Padding, **options: Any
+    ) -> jax.Array:
         dilation = options["rhs_dilation"]
         if w.shape[:2] == (3, 3) and dilation[0] == dilation[1] > 1 and tuple(strides) == (1, 1):
             return convolution(x, w, int(dilation[0]))

@@ -1,7 +1,7 @@
 """EM of a whole experiment's classes and domains: seconds by part of it, and how far it is from float64."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -21,8 +21,9 @@ from adeada_jax.mixtures import Mixture, em, engines, score_mixtures
 from adeada_jax.mixtures.device_lists import capacities, listed_pairs, places_of
 from adeada_jax.mixtures.em import Start
 from adeada_jax.mixtures.engines import Options, plan_groups
-from adeada_jax.mixtures.packing import Rows, make_shards, own_columns, pair_tasks
+from adeada_jax.mixtures.packing import Rows, Samples, make_shards, own_columns, pair_tasks
 from adeada_jax.mixtures.result import FITTED
+from adeada_jax.types import Json, PyTree
 
 PRESET = {"target_regions": 119_000, "source_regions": 998_640}
 SMALL = {"target_regions": 600, "source_regions": 1_200, "num_classes": 4, "dim": 64}
@@ -39,7 +40,9 @@ def measure(ledger: Ledger) -> None:
     """Everything about one problem; the engine's fit in float32 comes first."""
     found: dict[str, Any] = {}
 
-    def keep(name: str, call: Callable[..., tuple[Any, dict[str, Any]]], *arguments: Any) -> dict[str, Any]:
+    def keep(
+        name: str, call: Callable[..., tuple[Any, dict[str, Json]]], *arguments: object
+    ) -> dict[str, Json]:
         found[name], values = call(*arguments)
         return values
 
@@ -77,7 +80,7 @@ def measure(ledger: Ledger) -> None:
         ledger.row("error", "of the fit, against float64's", lambda: differences(problem, found))
 
 
-def list_cost(problem: Problem) -> dict[str, Any]:
+def list_cost(problem: Problem) -> dict[str, Json]:
     """Seconds of the lists of the first group's start: on the host, the mask's way there, on the device."""
     chosen = [problem.samples(*job) for job in problem.jobs]
     components, options = [int(problem.components[c]) for _, c in problem.jobs], Options()
@@ -98,7 +101,7 @@ def list_cost(problem: Problem) -> dict[str, Any]:
     here, again = jax.device_put(mask, shard.device), jax.jit(jnp.copy)
     fresh = [jax.block_until_ready(again(here)) for _ in range(6)]  # an array keeps its copy on the host
 
-    def lists() -> Any:
+    def lists() -> PyTree:
         return listed_pairs(here, places, big=group.layout.big_block, most=most)
 
     return {
@@ -110,7 +113,7 @@ def list_cost(problem: Problem) -> dict[str, Any]:
     }
 
 
-def same_fits(found: dict[str, Any]) -> dict[str, Any]:
+def same_fits(found: dict[str, Any]) -> dict[str, Json]:
     """Two fits that should be the same, of the same mixtures."""
     pairs = list(zip(found["fitted"], found["listed"], strict=True))
     return {
@@ -131,21 +134,21 @@ def make(small: bool) -> tuple[Problem, dict[str, Any]]:
     return problem, values
 
 
-def kmeans_again(problem: Problem) -> dict[str, Any]:
+def kmeans_again(problem: Problem) -> dict[str, Json]:
     """Seconds of k-means with its programs compiled, the samples' way to the device in them."""
     samples = [problem.samples(*job) for job in problem.jobs]
     components = [int(problem.components[c]) for _, c in problem.jobs]
     with stages_timed() as clock:
         seconds, _ = timed(lambda: cluster_all(samples, components, 0))
     stages = clock.take()
-    values: dict[str, Any] = {"seconds": seconds}
+    values: dict[str, Json] = {"seconds": seconds}
     for name in ("seeding", "assignments"):
         sums = stages.get(name, {})
         values |= {f"{name}_seconds": sums.get("dispatch_seconds"), f"{name}_calls": sums.get("calls")}
     return values
 
 
-def _samples(problem: Problem, dtype: DTypeLike) -> list[Any]:
+def _samples(problem: Problem, dtype: DTypeLike) -> Sequence[Samples]:
     chosen = [problem.samples(*job) for job in problem.jobs]
     return chosen if dtype == np.float32 else [np.asarray(rows).astype(dtype) for rows in chosen]
 
@@ -180,7 +183,7 @@ def fit(
     # The first mark is after the checks and the centres, the second after the samples' way to the device, the
     # start and the first iteration. On an accelerator all mixtures are one group, so there is one start.
     each = np.diff(marks)
-    values: dict[str, Any] = {
+    values: dict[str, Json] = {
         "seconds": end - begin,
         "before_seconds": marks[0] - begin,
         "start_and_first_seconds": float(each[0]),
@@ -198,7 +201,7 @@ def fit(
     return mixtures, values
 
 
-def by_stage(ledger: Ledger, problem: Problem) -> dict[str, Any]:
+def by_stage(ledger: Ledger, problem: Problem) -> dict[str, Json]:
     """The fit's time by stage: the start with the first iteration, and the mean of the later ones.
 
     With the host's task lists: lists of the device are not waited for by themselves.
@@ -267,7 +270,7 @@ def in_full(mixture: Mixture, samples: Rows, columns: int) -> np.ndarray:
     return found
 
 
-def errors(problem: Problem, mixtures: list[Mixture]) -> dict[str, Any]:
+def errors(problem: Problem, mixtures: list[Mixture]) -> dict[str, float]:
     """Of log densities and of pi, against the same parameters in float64 and in full."""
     half, columns = len(mixtures) // 2, int(problem.components.max())
     targets = [problem.samples(*job) for job in problem.jobs[half:]]
@@ -297,7 +300,7 @@ def errors(problem: Problem, mixtures: list[Mixture]) -> dict[str, Any]:
     return values
 
 
-def differences(problem: Problem, found: dict[str, Any]) -> dict[str, Any]:
+def differences(problem: Problem, found: dict[str, Any]) -> dict[str, Json]:
     """Of two fits from one start, in float32 and float64: log-likelihoods, iterations, pi."""
     pairs = [
         (a, b) for a, b in zip(found["fitted"], found["wide"], strict=True) if a.status == b.status == FITTED

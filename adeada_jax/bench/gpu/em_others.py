@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Callable
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 os.environ["SCIPY_ARRAY_API"] = "1"  # asked for by scikit-learn on tensors, before SciPy is imported
@@ -16,6 +17,7 @@ from adeada_jax.bench.gpu.ledger import Ledger, median_seconds, timed
 from adeada_jax.bench.mixtures.plain_em import our_engine, plain_iteration
 from adeada_jax.bench.mixtures.problem import DOMAINS, Problem, cluster_all
 from adeada_jax.bench.mixtures.synthetic import domain_pair
+from adeada_jax.types import Json, PyTree
 
 SIZES = (10_000, 100_000, 998_640)
 _STEPS = 5
@@ -36,7 +38,7 @@ def measure(ledger: Ledger) -> None:
     one_mixture(ledger)
 
 
-def one_by_one(ledger: Ledger, problem: Problem, contender: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+def one_by_one(ledger: Ledger, problem: Problem, contender: "Contender") -> dict[str, Json]:
     """The sum of a contender's iterations over a problem's mixtures, the largest first, while time is left.
 
     A quarter of what is left, as one mixture by size comes behind it.
@@ -85,7 +87,7 @@ def _features(ledger: Ledger, size: int, dim: int) -> np.ndarray:
     return np.load(file)[np.argsort(classes, kind="stable")[:size]]
 
 
-def ours(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
+def ours(features: np.ndarray, start: np.ndarray) -> dict[str, Json]:
     """Our engine's iterations after the first, each with its task lists."""
     following = np.ones(1, bool)
     with jax.enable_x64(True):
@@ -95,7 +97,7 @@ def ours(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
         for _ in range(_STEPS):
             before = engine.work.flops
 
-            def step() -> Any:
+            def step() -> PyTree:
                 bounds.append(float(engine.step(following)[0]))
                 return engine.parts
 
@@ -113,11 +115,11 @@ def ours(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _full(features: Any, start: Any) -> float:
+def _full(features: np.ndarray, start: np.ndarray) -> float:
     return 4.0 * len(features) * start.shape[1] * features.shape[1] ** 2
 
 
-def plain(features: np.ndarray, start: np.ndarray, precision: str = "highest") -> dict[str, Any]:
+def plain(features: np.ndarray, start: np.ndarray, precision: str = "highest") -> dict[str, Json]:
     """The plain EM's iterations in JAX."""
     rows, held = jnp.asarray(features), [jnp.asarray(start)]
     bounds = []
@@ -137,12 +139,12 @@ def plain(features: np.ndarray, start: np.ndarray, precision: str = "highest") -
     }
 
 
-def scikit_numpy(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
+def scikit_numpy(features: np.ndarray, start: np.ndarray) -> dict[str, Json]:
     """scikit-learn on the host's cores."""
     return _scikit(features, start, lambda: None) | {"device": f"{os.cpu_count()} cores"}
 
 
-def scikit_torch(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
+def scikit_torch(features: np.ndarray, start: np.ndarray) -> dict[str, Json]:
     """scikit-learn on PyTorch's tensors."""
     import sklearn
     import torch
@@ -156,12 +158,14 @@ def scikit_torch(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
     return found
 
 
-def _scikit(rows: Any, given: Any, wait: Callable[[], Any]) -> dict[str, Any]:
+def _scikit(rows: Any, given: Any, wait: Callable[[], object]) -> dict[str, Json]:
     """The difference of fits of some iterations and of one, from given responsibilities."""
     from sklearn.mixture import GaussianMixture
 
     class FromStart(GaussianMixture):
-        def _initialize_parameters(self, X: Any, random_state: Any, xp: Any = None) -> None:
+        def _initialize_parameters(
+            self, X: object, random_state: np.random.RandomState, xp: object = None
+        ) -> None:
             self._initialize(X, given, xp=xp)
 
     def fit(iterations: int) -> Any:
@@ -227,7 +231,7 @@ def torchgmm(features: np.ndarray, start: np.ndarray) -> dict[str, Any]:
     return found
 
 
-def _release(torch: Any) -> None:
+def _release(torch: ModuleType) -> None:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 

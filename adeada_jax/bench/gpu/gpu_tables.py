@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from adeada_jax.evaluation.tables import markdown
+from adeada_jax.types import Json
 
 # What a share of the device's rates is taken of: by stage of EM the row of the products' rates.
 _PRODUCTS = {
@@ -29,7 +30,7 @@ def rates_of(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     return found
 
 
-def with_shares(row: Mapping[str, Any], rates: Mapping[str, float]) -> dict[str, Any]:
+def with_shares(row: Mapping[str, Any], rates: Mapping[str, float]) -> dict[str, Json]:
     """A row with its share of what the device was measured to do.
 
     Of a step it is FLOP/s over the product's of its precision; of a stage of EM the floor, the longer of its
@@ -90,7 +91,7 @@ def _table(kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
     return markdown([kind, *(column.replace("_", " ") for column in columns)], cells)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -4,7 +4,6 @@ import sys
 import time
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 # By importance, as they run: the module, and the part's share of the time.
 PARTS = {
@@ -22,7 +21,7 @@ PARTS = {
 class _WithoutTorch:
     """Makes PyTorch a module that is not there."""
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         if name.split(".")[0] == "torch":
             raise ModuleNotFoundError("No module named 'torch', as it is left out", name=name)
 

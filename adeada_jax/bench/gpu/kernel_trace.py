@@ -18,6 +18,7 @@ from adeada_jax.bench.gpu.network_names import Case, named
 from adeada_jax.bench.mixtures.plain_em import our_engine
 from adeada_jax.bench.mixtures.problem import cluster_all
 from adeada_jax.bench.mixtures.synthetic import domain_pair
+from adeada_jax.types import Json, PyTree
 
 _LONGEST = 10
 # Lines of a device's trace that name again what its streams show.
@@ -34,8 +35,10 @@ def measure(ledger: Ledger) -> None:
         rows: list[dict[str, Any]] = []
 
         def trace(
-            name: str = name, prepare: Any = prepare, rows: list[dict[str, Any]] = rows
-        ) -> dict[str, Any]:
+            name: str = name,
+            prepare: Callable[[], Callable[[], PyTree]] = prepare,
+            rows: list[dict[str, Json]] = rows,
+        ) -> dict[str, Json]:
             values, longest = traced(prepare(), ledger.scratch / f"trace of a {name}")
             rows.extend(longest)
             return values
@@ -45,11 +48,11 @@ def measure(ledger: Ledger) -> None:
             ledger.row(f"longest kernels, {name}", row.pop("kernel"), partial(dict, row), needs=-math.inf)
 
 
-def _train_step(case: Case) -> Callable[[], Any]:
+def _train_step(case: Case) -> Callable[[], PyTree]:
     return compile_case(case).start()
 
 
-def _em(small: bool) -> Callable[[], Any]:
+def _em(small: bool) -> Callable[[], PyTree]:
     """A later iteration of one mixture, its task lists with it."""
     number, dim, components = (1000, 64, 3) if small else (200_000, 256, 10)
     _, source = domain_pair(0, 100, number, num_classes=1, dim=dim)
@@ -57,7 +60,7 @@ def _em(small: bool) -> Callable[[], Any]:
     with jax.enable_x64(True):
         engine = our_engine(source.features, start)
 
-    def step() -> Any:
+    def step() -> PyTree:
         with jax.enable_x64(True):
             engine.step(np.ones(1, bool))
         return engine.parts
@@ -65,7 +68,7 @@ def _em(small: bool) -> Callable[[], Any]:
     return step
 
 
-def traced(step: Callable[[], Any], directory: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def traced(step: Callable[[], PyTree], directory: Path) -> tuple[dict[str, Json], list[dict[str, Json]]]:
     """One step under the profiler, after one that compiles and one that warms up.
 
     Returns:
@@ -85,13 +88,13 @@ def traced(step: Callable[[], Any], directory: Path) -> tuple[dict[str, Any], li
     return {"seconds": alone, "traced_seconds": seconds, **idle, **values}, longest
 
 
-def read_events(file: Path) -> list[dict[str, Any]]:
+def read_events(file: Path) -> list[dict[str, Json]]:
     """Events of a trace in Chrome's format, as the profiler writes it."""
     with gzip.open(file, "rt", encoding="utf-8") as text:
         return json.load(text)["traceEvents"]
 
 
-def summarise(events: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def summarise(events: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Json]]]:
     """Busy and idle time of the devices' streams, or of XLA's threads where there is no accelerator.
 
     Args:
@@ -126,7 +129,7 @@ def summarise(events: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], list[di
         times[event["name"]].append(event["dur"])
     total = sum(map(sum, times.values()))
     longest = sorted(times, key=lambda name: -sum(times[name]))[:_LONGEST]
-    rows = [
+    rows: list[dict[str, Json]] = [
         {
             "kernel": name[:120],
             "calls": len(times[name]),

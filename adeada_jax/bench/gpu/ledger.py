@@ -3,13 +3,16 @@
 import contextlib
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 
 from adeada_jax.files import write_json_atomic
+from adeada_jax.types import Json, PyTree
+
+T = TypeVar("T")
 
 
 class Ledger:
@@ -53,14 +56,14 @@ class Ledger:
         """Seconds left of the part's time."""
         return self._end - time.monotonic()
 
-    def note(self, **facts: Any) -> None:
+    def note(self, **facts: Json) -> None:
         """Keep facts that belong to no row."""
         self._content["facts"].update(facts)
         self._write()
 
     def row(
-        self, kind: str, name: str, measure: Callable[[], dict[str, Any]], *, needs: float = 1.0
-    ) -> dict[str, Any] | None:
+        self, kind: str, name: str, measure: Callable[[], Mapping[str, Json]], *, needs: float = 1.0
+    ) -> Mapping[str, Json] | None:
         """Measure something, keep what comes out or the error, print a line.
 
         Args:
@@ -80,7 +83,7 @@ class Ledger:
         self.keep(row)
         return found
 
-    def keep(self, row: dict[str, Any]) -> None:
+    def keep(self, row: Mapping[str, Json]) -> None:
         """Keep a row and print a line."""
         self._content["rows"].append(row)
         self._write()
@@ -91,10 +94,10 @@ class Ledger:
 
 
 def measured(
-    kind: str, name: str, measure: Callable[[], dict[str, Any]]
-) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    kind: str, name: str, measure: Callable[[], Mapping[str, Json]]
+) -> tuple[Mapping[str, Json] | None, dict[str, Json]]:
     """What `measure` gives, None if it fails, and the row of it or of its error."""
-    row: dict[str, Any] = {"kind": kind, "name": name}
+    row: dict[str, Json] = {"kind": kind, "name": name}
     found, begin = None, time.monotonic()
     try:
         found = measure()
@@ -105,23 +108,23 @@ def measured(
     return found, row
 
 
-def _line(row: dict[str, Any]) -> str:
+def _line(row: Mapping[str, Json]) -> str:
     shown = {key: value for key, value in row.items() if key not in ("kind", "name")}
     return ", ".join(f"{k} {_short(v)}" for k, v in shown.items() if isinstance(v, int | float | str))
 
 
-def _short(value: Any) -> str:
+def _short(value: Json) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def timed(call: Callable[[], Any]) -> tuple[float, Any]:
+def timed(call: Callable[[], T]) -> tuple[float, T]:
     """Seconds of one call until all that it gives is there, and what it gives."""
     begin = time.perf_counter()
     result = jax.block_until_ready(call())
     return time.perf_counter() - begin, result
 
 
-def median_seconds(call: Callable[[], Any], *, repeat: int = 5, inner: int = 1) -> float:
+def median_seconds(call: Callable[[], PyTree], *, repeat: int = 5, inner: int = 1) -> float:
     """Seconds of a call: the median of several, after one that warms up.
 
     Args:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,9 @@ from adeada_jax.models import Discriminator, Segmenter, layers, normalize
 from adeada_jax.training import optimizers, parallel
 from adeada_jax.training.adversarial import adversarial_step
 from adeada_jax.training.state import create_adversarial_state, create_train_state
+from adeada_jax.training.step_types import Step
 from adeada_jax.training.supervised import supervised_step
+from adeada_jax.types import PyTree
 
 CLASSES, RATE, STRIDE = 19, 2.5e-4, 16
 # The paper's, as `config.paper_defaults` has them.
@@ -46,7 +47,7 @@ class Compiled:
     compile_seconds: float
     flops: float | None
     memory: dict[str, int] | None
-    start: Callable[[], Callable[[], Any]]
+    start: Callable[[], Callable[[], PyTree]]
 
 
 def make_batch(case: Case) -> dict[str, np.ndarray]:
@@ -82,7 +83,7 @@ def segmenter_of(case: Case) -> Segmenter:
         layers.spatial = before
 
 
-def compile_case(case: Case, weights: tuple[Any, Any] | None = None) -> Compiled:
+def compile_case(case: Case, weights: tuple[PyTree, PyTree] | None = None) -> Compiled:
     """Traces and compiles.
 
     Args:
@@ -100,7 +101,7 @@ def compile_case(case: Case, weights: tuple[Any, Any] | None = None) -> Compiled
     return Compiled(case, seconds, flops, _memory(compiled), lambda: start(compiled))
 
 
-def _memory(compiled: Any) -> dict[str, int] | None:
+def _memory(compiled: jax.stages.Compiled) -> dict[str, int] | None:
     try:
         planned = compiled.memory_analysis()
         sizes = {
@@ -113,7 +114,9 @@ def _memory(compiled: Any) -> dict[str, int] | None:
     return sizes
 
 
-def _forward(case: Case, weights: tuple[Any, Any] | None) -> tuple[Any, Callable[[Any], Callable[[], Any]]]:
+def _forward(
+    case: Case, weights: tuple[PyTree, PyTree] | None
+) -> tuple[jax.stages.Lowered, Callable[[jax.stages.Compiled], Callable[[], PyTree]]]:
     segmenter = segmenter_of(case)
     params, stats = jax.device_put(weights or segmenter.init(0), jax.local_devices()[0])
     image = jax.device_put(make_batch(case)["image"], jax.local_devices()[0])
@@ -122,10 +125,13 @@ def _forward(case: Case, weights: tuple[Any, Any] | None) -> tuple[Any, Callable
     return lowered, lambda compiled: lambda: compiled(params, stats, image)
 
 
-def _training(case: Case, weights: tuple[Any, Any] | None) -> tuple[Any, Callable[[Any], Callable[[], Any]]]:
+def _training(
+    case: Case, weights: tuple[PyTree, PyTree] | None
+) -> tuple[jax.stages.Lowered, Callable[[jax.stages.Compiled], Callable[[], PyTree]]]:
     segmenter = segmenter_of(case)
     params, stats = weights or segmenter.init(0)
     optimizer = optimizers.segmenter_optimizer(segmenter, OPTIONS, learning_rate=RATE, steps=120_000)
+    step: Step[PyTree]
     if case.task == "supervised":
         step = supervised_step(segmenter.apply, optimizer, parts=case.parts)
     else:
@@ -140,7 +146,7 @@ def _training(case: Case, weights: tuple[Any, Any] | None) -> tuple[Any, Callabl
             parts=case.parts,
         )
 
-    def state() -> Any:
+    def state() -> PyTree:
         first = create_train_state(params, stats, optimizer)
         if case.task == "supervised":
             return parallel.replicate(first)
@@ -150,13 +156,13 @@ def _training(case: Case, weights: tuple[Any, Any] | None) -> tuple[Any, Callabl
     stepped = parallel.parallelize(step)
     lowered = stepped.lower(*jax.eval_shape(lambda *a: a, state(), batch, key))
 
-    def start(compiled: Any) -> Callable[[], Any]:
+    def start(compiled: jax.stages.Compiled) -> Callable[[], PyTree]:
         current = [state()]  # given away at each step
         mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (parallel.AXIS,))
         divided = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(parallel.AXIS))
         on_device = jax.device_put(batch, divided)
 
-        def run() -> Any:
+        def run() -> PyTree:
             current[0], losses = compiled(current[0], on_device, key)
             return current[0], losses
 
@@ -170,6 +176,6 @@ def is_out_of_memory(error: Exception) -> bool:
     return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
 
 
-def random_weights(case: Case) -> tuple[Any, Any]:
+def random_weights(case: Case) -> tuple[PyTree, PyTree]:
     """For several cases of one network: making them takes seconds."""
     return jax.tree.map(jnp.asarray, segmenter_of(case).init(0))

@@ -13,10 +13,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 from adeada_jax.bench.gpu.ledger import Ledger
 from adeada_jax.bench.gpu.network_names import DEFAULT, DETERMINISTIC, SMALL, Wish, named
+from adeada_jax.types import Json
 
 # Seconds: for a process to begin, and without which no further case is begun.
 _BEGIN, _LEAST = 40.0, 25.0
@@ -54,7 +54,7 @@ def _measured(ledger: Ledger, wishes: list[Wish]) -> int:
             encoding="utf-8",
             env=_environment(wishes[0].deterministic),
         )
-    rows: queue.Queue[dict[str, Any] | None] = queue.Queue()
+    rows: queue.Queue[dict[str, Json] | None] = queue.Queue()
     reader = threading.Thread(target=_read, args=(process, rows), daemon=True)
     reader.start()
     begun, more = 0, _BEGIN
@@ -94,7 +94,7 @@ def _has_torch() -> bool:
 _ENDED = "its process ended"
 
 
-def _case(ledger: Ledger, rows: "queue.Queue[dict[str, Any] | None]", seconds: float) -> str:
+def _case(ledger: Ledger, rows: "queue.Queue[dict[str, Json] | None]", seconds: float) -> str:
     """Keeps a case's rows until it is done, within the seconds; what went wrong, or nothing."""
     end = ledger.left() - seconds
     while ledger.left() > end:
@@ -110,7 +110,7 @@ def _case(ledger: Ledger, rows: "queue.Queue[dict[str, Any] | None]", seconds: f
     return f"not done after {seconds:.0f} s"
 
 
-def _read(process: subprocess.Popen[str], rows: "queue.Queue[dict[str, Any] | None]") -> None:
+def _read(process: subprocess.Popen[str], rows: "queue.Queue[dict[str, Json] | None]") -> None:
     """Puts a process's rows into the queue, and None when it has ended; other lines are libraries'."""
     assert process.stdout is not None  # it is a pipe
     with process.stdout as lines:

@@ -4,10 +4,9 @@ import gc
 import json
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,12 +17,13 @@ from adeada_jax.bench.gpu.gpu_worker import leave_torch_out
 from adeada_jax.bench.gpu.ledger import measured, timed
 from adeada_jax.bench.gpu.network_cases import Compiled, compile_case, is_out_of_memory, random_weights
 from adeada_jax.bench.gpu.network_names import Case, Wish, named
+from adeada_jax.types import Json, PyTree
 
 _REPEAT, _SAME_STEPS = 5, 3
 # Of the device's memory that the largest batch may take by the plan of one image, and the bytes that an
 # image is thought to take where there is no plan.
 _SHARE, _AN_IMAGE = 0.85, 5e9
-Weights = dict[str, Any]  # by model
+Weights = dict[str, tuple[PyTree, PyTree]]  # by model
 
 
 def run(names: list[str], small: bool) -> None:
@@ -36,7 +36,7 @@ def run(names: list[str], small: bool) -> None:
         gc.collect()
 
 
-def _row(kind: str, name: str, measure: Callable[[], dict[str, Any]]) -> None:
+def _row(kind: str, name: str, measure: Callable[[], Mapping[str, Json]]) -> None:
     print(json.dumps(measured(kind, name, measure)[1]), flush=True)
 
 
@@ -53,7 +53,7 @@ def _measure(wish: Wish, weights: Weights) -> None:
             _row("beside PyTorch", f"{wish.name}, {how}", partial(beside, one, compiled=compiled))
 
 
-def _compiled(case: Case, weights: Weights, found: list[Compiled]) -> dict[str, Any]:
+def _compiled(case: Case, weights: Weights, found: list[Compiled]) -> dict[str, Json]:
     if case.model not in weights:
         weights[case.model] = _weights(case)
     one = compile_case(case, weights[case.model])
@@ -75,14 +75,14 @@ def _has_torch() -> bool:
     return True
 
 
-def _weights(case: Case) -> tuple[Any, Any]:
+def _weights(case: Case) -> tuple[PyTree, PyTree]:
     """PyTorch's random weights, to compare what comes out; ours where there is none."""
     if not _has_torch():
         return random_weights(case)
     return jax.tree.map(jnp.asarray, torch_network.weights_of(torch_network.reference(case), case))
 
 
-def alone(one: Compiled) -> dict[str, Any]:
+def alone(one: Compiled) -> dict[str, Json]:
     """Seconds of a step, and images and FLOPs a second."""
     run = one.start()
     first, _ = timed(run)
@@ -116,7 +116,7 @@ def _kind_of_products(case: Case) -> str:
     return "float32 tf32" if case.precision == "default" else "float32 highest"
 
 
-def beside(one: Compiled, *, compiled: bool) -> dict[str, Any]:
+def beside(one: Compiled, *, compiled: bool) -> dict[str, Json]:
     """Ours and PyTorch's in turn, each twice a turn of which the second counts; medians."""
     network = torch_network.reference(one.case)
     run, theirs = one.start(), torch_network.task(network, one.case, compiled=compiled)
@@ -137,7 +137,7 @@ def beside(one: Compiled, *, compiled: bool) -> dict[str, Any]:
     }
 
 
-def _difference(case: Case, ours: Any, theirs: Any) -> float:
+def _difference(case: Case, ours: PyTree, theirs: PyTree) -> float:
     """Relative, of the logits or of the first step's losses: both networks begin with the same weights."""
     mine, other = np.asarray(ours if case.task == "forward" else ours[1]["loss"]), theirs.cpu().numpy()
     if case.task == "forward":
@@ -145,7 +145,7 @@ def _difference(case: Case, ours: Any, theirs: Any) -> float:
     return float(np.linalg.norm(mine - other) / np.linalg.norm(other))
 
 
-def _in_turn(tasks: dict[str, Callable[[], Any]]) -> dict[str, float]:
+def _in_turn(tasks: dict[str, Callable[[], object]]) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in range(_REPEAT):
         for name, task in tasks.items():
@@ -170,7 +170,7 @@ def _largest(wish: Wish, weights: Weights) -> None:
             return
 
 
-def _attempt(case: Case, weights: Weights, failed: list[bool]) -> dict[str, Any]:
+def _attempt(case: Case, weights: Weights, failed: list[bool]) -> dict[str, Json]:
     """Compiles and times a batch; notes in `failed` that memory did not suffice."""
     try:
         one = compile_case(case, weights[case.model])

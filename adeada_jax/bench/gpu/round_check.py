@@ -5,15 +5,20 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 
 from adeada_jax.bench.gpu.ledger import Ledger
 from adeada_jax.bench.gpu.network_names import DETERMINISTIC
+from adeada_jax.types import Json
+
+if TYPE_CHECKING:  # the process imports it
+    from adeada_jax.bench.gpu.round_worker import Job
 
 _HIGHEST = {"JAX_DEFAULT_MATMUL_PRECISION": "highest"}
 # By name: what is set in the process's environment.
@@ -29,7 +34,7 @@ def measure(ledger: Ledger) -> None:
     _rounds(ledger, ["default"] if on_cpu else list(ROUNDS))
 
 
-def _job(ledger: Ledger, stage: str, variants: list[str], wait: float) -> dict[str, Any]:
+def _job(ledger: Ledger, stage: str, variants: list[str], wait: float) -> "Job":
     """What all processes of a stage are told."""
     images, steps = (6, 3) if ledger.small else (40, 40)
     peers = {name: str(ledger.scratch / f"{stage}, {name}, done") for name in variants}
@@ -47,7 +52,7 @@ def _trainings(ledger: Ledger, variants: list[str]) -> None:
     """Each variant trains twice; they run side by side and are timed in turn."""
     seconds = _TRAINING_SHARE * ledger.left()
     job = _job(ledger, "training", variants, seconds / 2)
-    jobs = {
+    jobs: dict[str, Job] = {
         name: {**job, "out": str(ledger.scratch / f"training, {name}.npz"), "own": name, "training": True}
         for name in variants
     }
@@ -59,7 +64,7 @@ def _rounds(ledger: Ledger, variants: list[str]) -> None:
     on_cpu = ledger.scratch / "round on the CPU.npz"
     job = _job(ledger, "round", variants, max(1.0, ledger.left() / 2)) | {"weights": str(on_cpu)}
     outs = {name: ledger.scratch / f"round, {name}.npz" for name in variants}
-    jobs = {"on the CPU": {**job, "out": str(on_cpu), "peers": {}}}
+    jobs: dict[str, Job] = {"on the CPU": {**job, "out": str(on_cpu), "peers": {}}}
     jobs |= {name: {**job, "out": str(outs[name]), "own": name} for name in variants}
     _run_all(ledger, "round", jobs, {"on the CPU": {"JAX_PLATFORMS": "cpu"}, **ROUNDS}, 0.0)
     for name, out in outs.items():
@@ -75,7 +80,7 @@ def _rounds(ledger: Ledger, variants: list[str]) -> None:
 def _run_all(
     ledger: Ledger,
     kind: str,
-    jobs: dict[str, dict[str, Any]],
+    jobs: "dict[str, Job]",
     settings: dict[str, dict[str, str]],
     later: float,
 ) -> None:
@@ -90,7 +95,7 @@ def _run_all(
             process.communicate()
 
 
-def _start(job: dict[str, Any], environment: dict[str, str]) -> subprocess.Popen[str]:
+def _start(job: "Job", environment: dict[str, str]) -> subprocess.Popen[str]:
     """A round's process; what it says of errors is in a file beside what it finds."""
     merged = {**os.environ, **environment}
     if "XLA_FLAGS" in environment:
@@ -100,11 +105,11 @@ def _start(job: dict[str, Any], environment: dict[str, str]) -> subprocess.Popen
         return subprocess.Popen(command, env=merged, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8")
 
 
-def _log(job: dict[str, Any]) -> Path:
+def _log(job: "Job") -> Path:
     return Path(job["out"]).with_suffix(".log")
 
 
-def _ended(process: subprocess.Popen[str], log: Path, ledger: Ledger, later: float) -> dict[str, Any]:
+def _ended(process: subprocess.Popen[str], log: Path, ledger: Ledger, later: float) -> dict[str, Json]:
     """What a process prints last; it may take until `later` seconds before the part's end.
 
     Raises:
@@ -122,7 +127,7 @@ def _ended(process: subprocess.Popen[str], log: Path, ledger: Ledger, later: flo
     return json.loads(out.splitlines()[-1])
 
 
-def against(expected_file: Path, found_file: Path) -> dict[str, Any]:
+def against(expected_file: Path, found_file: Path) -> dict[str, Json]:
     """How a round's tables and selection differ from another's, and which regions are why."""
     expected, found = np.load(expected_file), np.load(found_file)
     own, other = (set(arrays["picked"].tolist()) for arrays in (found, expected))
@@ -130,7 +135,7 @@ def against(expected_file: Path, found_file: Path) -> dict[str, Any]:
     known = np.isfinite(found["density"]) & np.isfinite(expected["density"])
     away = np.abs(found["density"] - expected["density"])
     differing = sorted(own ^ other)
-    values: dict[str, Any] = {
+    values: dict[str, Json] = {
         "bought": len(own),
         "bought_by_cpu": len(other),
         "differing": len(differing),
@@ -153,9 +158,11 @@ def _relative(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.linalg.norm(found.astype(np.float64) - expected)) / scale
 
 
-def _region(i: int, found: Any, expected: Any, own: set[int]) -> dict[str, Any]:
+def _region(
+    i: int, found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], own: set[int]
+) -> dict[str, Json]:
     """What the two say of a region that only one of them bought."""
-    row: dict[str, Any] = {"region": i, "bought_here": i in own}
+    row: dict[str, Json] = {"region": i, "bought_here": i in own}
     for name, arrays in (("here", found), ("cpu", expected)):
         row[f"class_{name}"] = int(arrays["probabilities"][i].argmax())
         row[f"entropy_{name}"] = float(arrays["entropy"][i])

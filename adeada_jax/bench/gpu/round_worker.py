@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import jax
 import numpy as np
@@ -23,6 +23,7 @@ from adeada_jax.toy.streets import render
 from adeada_jax.training import optimizers, parallel
 from adeada_jax.training.state import create_train_state
 from adeada_jax.training.supervised import supervised_step
+from adeada_jax.types import Example, Json, PyTree
 
 HEIGHT, WIDTH, CLASSES, BATCH, BUDGET = 96, 192, 19, 4, 0.02
 # As configs/toy.py has them.
@@ -37,6 +38,32 @@ OPTIONS = {
 RATE, RISE = 0.02, 20
 
 
+class Job(TypedDict):
+    """What a process is told.
+
+    Attributes:
+      images: of a domain.
+      steps: of a training.
+      weights: file (npz) with another process's, or "".
+      wait: most seconds for other processes.
+      peers: by name a file that says that it is done.
+      lock: a file.
+      out: file (npz) for what is found.
+      own: the process's name among its peers.
+      training: whether it only trains, twice.
+    """
+
+    images: int
+    steps: int
+    weights: str
+    wait: float
+    peers: dict[str, str]
+    lock: str
+    out: NotRequired[str]
+    own: NotRequired[str]
+    training: NotRequired[bool]
+
+
 class Streets:
     """Images of a domain with their labels and regions, in memory."""
 
@@ -49,7 +76,7 @@ class Streets:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, i: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, i: int) -> Example:
         return {"image": self.images[i], "regions": self.regions[i]}
 
 
@@ -81,7 +108,7 @@ class Trainer:
         )
         self._step = parallel.parallelize(supervised_step(self._segmenter.apply, self._optimizer))
 
-    def train(self) -> tuple[tuple[Any, Any], dict[str, float]]:
+    def train(self) -> tuple[tuple[PyTree, PyTree], dict[str, float]]:
         """Parameters and statistics of a training from the start, and how long its steps took."""
         source = self._source
         state = parallel.replicate(create_train_state(*self._segmenter.init(0), self._optimizer))
@@ -102,7 +129,7 @@ class Trainer:
         }
 
 
-def select(weights: tuple[Any, Any], domains: Mapping[str, Streets]) -> dict[str, np.ndarray]:
+def select(weights: tuple[PyTree, PyTree], domains: Mapping[str, Streets]) -> dict[str, np.ndarray]:
     """Tables of both domains, pi, and what is bought in a round, as arrays."""
     segmenter = make_segmenter()
     source, target = (
@@ -132,7 +159,7 @@ def _columns(table: Regions) -> dict[str, np.ndarray]:
     return {**{name: np.asarray(table[name]) for name in names}, "pixels": table.pixels}
 
 
-def flat(weights: Any) -> dict[str, np.ndarray]:
+def flat(weights: PyTree) -> dict[str, np.ndarray]:
     """Arrays of a pytree by path."""
     return {
         f"weights{jax.tree_util.keystr(path)}": np.asarray(leaf)
@@ -140,14 +167,14 @@ def flat(weights: Any) -> dict[str, np.ndarray]:
     }
 
 
-def unflat(arrays: Mapping[str, np.ndarray], like: Any) -> Any:
+def unflat(arrays: Mapping[str, np.ndarray], like: PyTree) -> PyTree:
     """The reverse of `flat`."""
     return jax.tree_util.tree_map_with_path(
         lambda path, _: arrays[f"weights{jax.tree_util.keystr(path)}"], like
     )
 
 
-def equal(first: Any, second: Any) -> bool:
+def equal(first: PyTree, second: PyTree) -> bool:
     """Whether two pytrees hold the same bits."""
     pairs = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
     return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
@@ -161,7 +188,7 @@ def _awaited(file: Path, seconds: float) -> bool:
     return file.exists()
 
 
-def _timed_alone(trainer: Trainer, job: dict[str, Any]) -> float:
+def _timed_alone(trainer: Trainer, job: Job) -> float:
     """Seconds of a step once all of the peers are done with the rest, one process after another."""
     Path(job["peers"][job["own"]]).touch()
     for file in job["peers"].values():
@@ -171,11 +198,11 @@ def _timed_alone(trainer: Trainer, job: dict[str, Any]) -> float:
         return trainer.train()[1]["step_seconds"]
 
 
-def train_twice(job: dict[str, Any]) -> dict[str, Any]:
+def train_twice(job: Job) -> dict[str, Json]:
     """Whether two trainings of one seed give the same bits, how far they part, and a step's seconds.
 
     Args:
-        job: as of `run`, without `weights`.
+        job: with `own`; its `weights` and `out` are not looked at.
     """
     trainer = Trainer(Streets("rendered", job["images"]), job["steps"])
     first, values = trainer.train()
@@ -193,13 +220,11 @@ def train_twice(job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def run(job: dict[str, Any]) -> dict[str, Any]:
+def run(job: Job) -> dict[str, Json]:
     """Trains, selects, both again, selects with another process's weights, and times steps by itself.
 
     Args:
-        job: `out` (what is found, npz), `images` (of a domain), `steps`, `weights` (npz with another
-            process's, or ""), `wait` (most seconds for other processes); `own` name, `peers` (by name a file
-            that says it is done) and `lock` (file), or no peers.
+        job: with `out`; with `own` where there are peers.
     """
     out = Path(job["out"])
     domains = {name: Streets(name, job["images"]) for name in ("rendered", "filmed")}
@@ -209,7 +234,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     partial = out.with_suffix(".part.npz")
     np.savez(partial, allow_pickle=False, **flat(weights), **chosen)
     partial.rename(out)
-    result: dict[str, Any] = {"platform": jax.default_backend(), **values, "regions": len(chosen["pixels"])}
+    result: dict[str, Json] = {"platform": jax.default_backend(), **values, "regions": len(chosen["pixels"])}
     if not job["peers"]:
         return result
     again, _ = trainer.train()

@@ -7,15 +7,19 @@ import functools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import numpy as np
 
 from adeada_jax.mixtures import full, kmeans, packing, programs
 from adeada_jax.mixtures.programs import Components, Moments
+from adeada_jax.types import PyTree
 
 # Seconds until a call returns (launches, and uploads of NumPy arguments), and from then until its end.
+P = ParamSpec("P")
+T = TypeVar("T")
+
 FIELDS = ("calls", "dispatch_seconds", "wait_seconds", "flops", "bytes")
 
 
@@ -35,7 +39,7 @@ class StageClock:
         return taken
 
 
-def _size(tree: Any) -> int:
+def _size(tree: PyTree) -> int:
     return sum(getattr(leaf, "nbytes", 0) for leaf in jax.tree.leaves(tree))
 
 
@@ -119,7 +123,7 @@ def _centres(
     return 2.0 * number * rows.shape[1] * len(responsibilities), number * rows.dtype.itemsize * rows.shape[1]
 
 
-def _all(*arguments: Any, **_: object) -> tuple[float, float]:
+def _all(*arguments: object, **_: object) -> tuple[float, float]:
     return 0.0, _size(arguments)
 
 
@@ -135,7 +139,7 @@ PROGRAMS: dict[str, tuple[str, Callable[..., tuple[float, float]], str]] = {
     "normalise": ("responsibilities", _all, "norms and mask"),
 }
 # Host work: module or class, function, stage.
-HOST: tuple[tuple[Any, str, str], ...] = (
+HOST: tuple[tuple[object, str, str], ...] = (
     (full, "pair_tasks", "task lists"),
     (full, "row_blocks", "block lists"),
     (full.FullEngine, "_tolerances", "tolerances"),
@@ -147,7 +151,7 @@ HOST: tuple[tuple[Any, str, str], ...] = (
 )
 
 
-def _program(clock: StageClock, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def _program(clock: StageClock, name: str, function: Callable[..., PyTree]) -> Callable[..., PyTree]:
     stage, cost, to_host = PROGRAMS[name]
 
     def call(*arguments: Any, **options: Any) -> Any:
@@ -163,11 +167,11 @@ def _program(clock: StageClock, name: str, function: Callable[..., Any]) -> Call
     return call
 
 
-def _fetched(clock: StageClock, found: Any, which: str) -> Any:
+def _fetched(clock: StageClock, found: PyTree, which: str) -> PyTree:
     """The results with those that the engine reads on the host there."""
     begin = time.perf_counter()
     if which == "all":
-        moved: Any = np.asarray(found)
+        moved: PyTree = np.asarray(found)
         found = moved
     else:
         norms, mask, changes, responsibilities = found
@@ -177,9 +181,9 @@ def _fetched(clock: StageClock, found: Any, which: str) -> Any:
     return found
 
 
-def _host(clock: StageClock, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def _host(clock: StageClock, stage: str, function: Callable[P, T]) -> Callable[P, T]:
     @functools.wraps(function)
-    def call(*arguments: Any, **options: Any) -> Any:
+    def call(*arguments: P.args, **options: P.kwargs) -> T:
         begin = time.perf_counter()
         found = function(*arguments, **options)
         clock.add(stage, time.perf_counter() - begin, 0.0)
@@ -192,7 +196,7 @@ def _host(clock: StageClock, stage: str, function: Callable[..., Any]) -> Callab
 def stages_timed() -> Iterator[StageClock]:
     """While it lasts, engines with full covariances, and k-means, are timed by stage."""
     clock = StageClock()
-    places: list[tuple[Any, str, Callable[..., Any]]]
+    places: list[tuple[object, str, Callable[..., object]]]
     places = [(programs, name, _program(clock, name, getattr(programs, name))) for name in PROGRAMS]
     places += [(where, name, _host(clock, stage, getattr(where, name))) for where, name, stage in HOST]
     before = [(where, name, getattr(where, name)) for where, name, _ in places]

@@ -7,7 +7,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
-from typing import Any
 
 import cv2
 import jax
@@ -18,6 +17,7 @@ from adeada_jax.method.pooling import region_feature_sums, region_sums
 from adeada_jax.models import Segmenter, upsample
 from adeada_jax.partitions.slic import slic_regions
 from adeada_jax.run import inference
+from adeada_jax.types import Example, Json
 
 REGIONS, CHANNELS, CLASSES = 40, 256, 19
 CASES = (
@@ -47,7 +47,7 @@ class InMemory:
     def __len__(self) -> int:
         return self.number
 
-    def __getitem__(self, i: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, i: int) -> Example:
         return {"image": self.images[i % len(self.images)], "regions": self.regions}
 
 
@@ -97,7 +97,7 @@ def voronoi(height: int, width: int) -> np.ndarray:
     return regions
 
 
-def tables(source: InMemory, model: str, backbone: str, dtype: str, batch: int) -> dict[str, Any]:
+def tables(source: InMemory, model: str, backbone: str, dtype: str, batch: int) -> dict[str, Json]:
     """Images a second of the whole way, and of the compiled program alone."""
     segmenter = Segmenter(model, backbone=backbone, num_classes=CLASSES, dtype=dtype)
     weights = jax.device_put(segmenter.init(0), jax.local_devices()[0])
@@ -132,7 +132,7 @@ WAYS: dict[str, Callable[..., jax.Array]] = {
 }
 
 
-def pooling(way: str, regions: np.ndarray, stride: int) -> dict[str, Any]:
+def pooling(way: str, regions: np.ndarray, stride: int) -> dict[str, Json]:
     """Seconds, bytes beyond the input, and the largest relative error of the means against float64."""
     rng = np.random.default_rng(0)
     height, width = regions.shape
@@ -158,7 +158,7 @@ def _slic(image: np.ndarray) -> int:
     return int(slic_regions(image).max()) + 1
 
 
-def slic_on_cores(images: np.ndarray) -> dict[str, Any]:
+def slic_on_cores(images: np.ndarray) -> dict[str, Json]:
     """Images a second of a process a core."""
     cores = len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(cores, mp_context=get_context("forkserver")) as pool:

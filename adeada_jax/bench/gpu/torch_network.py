@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,11 +23,16 @@ from adeada_jax.bench.gpu.network_names import Case
 from adeada_jax.models import normalize, torch_weights
 from adeada_jax.models.discriminator import CHANNELS, SLOPE
 from adeada_jax.models.torch_files import StoredTensor
+from adeada_jax.types import PyTree
+
+if TYPE_CHECKING:  # it is not everywhere
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
 
 _REFERENCE = Path(__file__).parents[3] / "tests" / "models"
 
 
-def reference(case: Case) -> Any:
+def reference(case: Case) -> "nn.Module":
     """The network of the tests, random, with the statistics of fresh batch norm.
 
     Raises:
@@ -42,7 +49,7 @@ def reference(case: Case) -> Any:
     return torch_reference.Reference(case.model, case.backbone, STRIDE, CLASSES)
 
 
-def weights_of(network: Any, case: Case) -> tuple[Any, Any]:
+def weights_of(network: "nn.Module", case: Case) -> tuple[PyTree, PyTree]:
     """Our parameters and statistics with a PyTorch network's values."""
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
     stored = {name: StoredTensor(a.shape, a.dtype, partial(np.asarray, a)) for name, a in arrays.items()}
@@ -60,7 +67,7 @@ def set_precision(case: Case) -> None:
     torch.backends.cudnn.benchmark = True
 
 
-def task(network: Any, case: Case, *, compiled: bool = False) -> Callable[[], Any]:
+def task(network: "nn.Module", case: Case, *, compiled: bool = False) -> Callable[[], "Tensor"]:
     """What does one forward pass or one step, and waits; it gives logits or the supervised loss.
 
     Args:
@@ -83,7 +90,7 @@ def task(network: Any, case: Case, *, compiled: bool = False) -> Callable[[], An
         torch, model, network, batch, half, compiled
     )
 
-    def waited() -> Any:
+    def waited() -> "Tensor":
         found = step()
         if device == "cuda":
             torch.cuda.synchronize()
@@ -92,7 +99,7 @@ def task(network: Any, case: Case, *, compiled: bool = False) -> Callable[[], An
     return waited
 
 
-def _on_device(torch: Any, array: np.ndarray, device: str) -> Any:
+def _on_device(torch: ModuleType, array: np.ndarray, device: str) -> "Tensor":
     """Images normalised and channels last, labels and places as integers."""
     if array.ndim < 4:
         return torch.from_numpy(array.astype(np.int64)).to(device)
@@ -101,16 +108,21 @@ def _on_device(torch: Any, array: np.ndarray, device: str) -> Any:
 
 
 def _forward(
-    torch: Any, model: Any, network: Any, batch: dict[str, Any], half: Any, compiled: bool
-) -> Callable[[], Any]:
-    def forward() -> Any:
+    torch: ModuleType,
+    model: "nn.Module",
+    network: "nn.Module",
+    batch: dict[str, "Tensor"],
+    half: AbstractContextManager[None],
+    compiled: bool,
+) -> Callable[[], "Tensor"]:
+    def forward() -> "Tensor":
         with torch.no_grad(), half:
             return model(batch["image"])[0].float()
 
     return forward
 
 
-def _optimizer(torch: Any, network: Any) -> Any:
+def _optimizer(torch: ModuleType, network: "nn.Module") -> "Optimizer":
     groups = [
         {"params": [p for p in network.backbone.parameters() if p.requires_grad]},
         {
@@ -123,7 +135,13 @@ def _optimizer(torch: Any, network: Any) -> Any:
     )
 
 
-def _logits(torch: Any, model: Any, images: Any, labels: Any, half: Any) -> Any:
+def _logits(
+    torch: ModuleType,
+    model: "nn.Module",
+    images: "Tensor",
+    labels: "Tensor",
+    half: AbstractContextManager[None],
+) -> "Tensor":
     """At the labels' size."""
     with half:
         logits = model(images)[0]
@@ -132,17 +150,22 @@ def _logits(torch: Any, model: Any, images: Any, labels: Any, half: Any) -> Any:
     )
 
 
-def _cross_entropy(torch: Any, logits: Any, labels: Any) -> Any:
+def _cross_entropy(torch: ModuleType, logits: "Tensor", labels: "Tensor") -> "Tensor":
     losses = torch.nn.functional.cross_entropy(logits, labels, ignore_index=255, reduction="none")
     return (losses.sum((1, 2)) / (labels != 255).sum((1, 2))).mean()
 
 
 def _supervised(
-    torch: Any, model: Any, network: Any, batch: dict[str, Any], half: Any, compiled: bool
-) -> Callable[[], Any]:
+    torch: ModuleType,
+    model: "nn.Module",
+    network: "nn.Module",
+    batch: dict[str, "Tensor"],
+    half: AbstractContextManager[None],
+    compiled: bool,
+) -> Callable[[], "Tensor"]:
     optimizer, labels = _optimizer(torch, network), batch["label"]
 
-    def step() -> Any:
+    def step() -> "Tensor":
         optimizer.zero_grad(set_to_none=True)
         loss = _cross_entropy(torch, _logits(torch, model, batch["image"], labels, half), labels)
         loss.backward()
@@ -152,7 +175,7 @@ def _supervised(
     return step
 
 
-def discriminator(torch: Any) -> Any:
+def discriminator(torch: ModuleType) -> "nn.Module":
     """As `adeada_jax.models.Discriminator`, with PyTorch's random weights."""
     layers, before = [], CLASSES
     for features in CHANNELS:
@@ -162,8 +185,13 @@ def discriminator(torch: Any) -> Any:
 
 
 def _adversarial(
-    torch: Any, model: Any, network: Any, batch: dict[str, Any], half: Any, compiled: bool
-) -> Callable[[], Any]:
+    torch: ModuleType,
+    model: "nn.Module",
+    network: "nn.Module",
+    batch: dict[str, "Tensor"],
+    half: AbstractContextManager[None],
+    compiled: bool,
+) -> Callable[[], "Tensor"]:
     optimizer, labels = _optimizer(torch, network), batch["label"]
     images = torch.cat([batch["image"], batch["target_image"]])
     images = images.contiguous(memory_format=torch.channels_last)
@@ -171,13 +199,13 @@ def _adversarial(
     of_judge = torch.optim.Adam(judge.parameters(), lr=RATE, betas=(0.9, 0.99))
     judged = torch.compile(judge) if compiled else judge
 
-    def domain_loss(maps: Any, domain: float) -> Any:
+    def domain_loss(maps: "Tensor", domain: float) -> "Tensor":
         with half:
             scores = judged(maps)
         scores = scores.float()
         return torch.nn.functional.binary_cross_entropy_with_logits(scores, torch.full_like(scores, domain))
 
-    def step() -> Any:
+    def step() -> "Tensor":
         optimizer.zero_grad(set_to_none=True)
         source, target = _logits(torch, model, images, labels, half).split(len(labels))
         target_maps = target.softmax(1)

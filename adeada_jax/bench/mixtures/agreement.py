@@ -1,18 +1,18 @@
 """How far two contenders' results are one: likelihoods, pi, and what would be bought."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from scipy.stats import spearmanr
 
+from adeada_jax.bench.mixtures.fits import FitRecord
 from adeada_jax.bench.mixtures.problem import Problem
 
 # buy(kl (C,), every class's regions in order of pi, budget in regions) -> regions bought
 Buy = Callable[[np.ndarray, list[np.ndarray], int], Iterable[int]]
 
 
-def likelihood_losses(fits: list[dict[str, Any]], reference: list[dict[str, Any]]) -> list[float]:
+def likelihood_losses(fits: Sequence[FitRecord], reference: Sequence[FitRecord]) -> list[float]:
     """Relative losses of final mean log-likelihood against the reference; negative where it is better."""
     theirs = {(f["domain"], f["of_class"]): f["log_likelihood"] for f in reference}
     losses = []

@@ -1,13 +1,16 @@
 """The comparison's table, JSON and plot."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from adeada_jax.bench.mixtures.agreement import Buy, bought, likelihood_losses, overlap, rank_correlations
+from adeada_jax.bench.mixtures.fits import Run
 from adeada_jax.bench.mixtures.problem import DOMAINS, Problem
+
+Row = dict[str, str | float | None]  # of the table, by key of COLUMNS
 
 REFERENCE = "scikit-learn float64"
 COLUMNS = (
@@ -29,8 +32,8 @@ COLUMNS = (
 
 
 def summarise(
-    problem: Problem, runs: list[dict[str, Any]], importances: list[np.ndarray | None], buy: Buy
-) -> list[dict[str, Any]]:
+    problem: Problem, runs: Sequence[Run], importances: list[np.ndarray | None], buy: Buy
+) -> list[Row]:
     """A row of figures for every run; the reference's figures where it ran.
 
     Args:
@@ -46,7 +49,7 @@ def summarise(
     known = importances[at] if at is not None and reference is not None else None
     rows = []
     for run, importance in zip(runs, importances, strict=True):
-        row = {"contender": run["label"], "error": run.get("error", "")}
+        row: Row = {"contender": run["label"], "error": run.get("error", "")}
         rows.append(row)
         if "fits" not in run:
             continue
@@ -75,7 +78,7 @@ def summarise(
     return rows
 
 
-def as_table(rows: list[dict[str, Any]]) -> str:
+def as_table(rows: Sequence[Row]) -> str:
     """The rows as text."""
     cells = [[title for _, title, _ in COLUMNS]]
     for row in rows:
@@ -99,9 +102,9 @@ def as_table(rows: list[dict[str, Any]]) -> str:
 def write(
     directory: Path,
     problem: Problem,
-    rows: list[dict[str, Any]],
-    runs: list[dict[str, Any]],
-    about: dict[str, Any],
+    rows: Sequence[Row],
+    runs: Sequence[Run],
+    about: Mapping[str, object],
 ) -> None:
     """Write compare.json and compare.png."""
     sizes = [[int(np.sum(problem.classes[d] == c)) for c in range(len(problem.components))] for d in (0, 1)]
@@ -111,7 +114,7 @@ def write(
     _plot(directory / "compare.png", rows, runs)
 
 
-def _plot(path: Path, rows: list[dict[str, Any]], runs: list[dict[str, Any]]) -> None:
+def _plot(path: Path, rows: Sequence[Row], runs: Sequence[Run]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

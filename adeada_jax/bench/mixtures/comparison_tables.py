@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from adeada_jax.bench.mixtures.synthetic import DomainFeatures
 from adeada_jax.errors import InputError
@@ -31,7 +32,7 @@ def read_tables(paths: Sequence[str]) -> tuple[DomainFeatures, DomainFeatures, i
     return domains[0], domains[1], classes
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -15,6 +15,9 @@ from numpy.typing import DTypeLike
 from adeada_jax.bench.mixtures import others
 from adeada_jax.bench.mixtures.fits import Fit, Outcome, importance_of
 from adeada_jax.bench.mixtures.problem import Problem
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 _State = tuple[np.ndarray, np.ndarray, np.ndarray]  # a mixture's weights, means and factors
 
@@ -48,7 +51,9 @@ def fit_ours(problem: Problem, directory: Path) -> Outcome:
     return fits, importance
 
 
-def _scikit_one(problem: Problem, domain: int, of_class: int, dtype: DTypeLike) -> tuple[Fit, Any]:
+def _scikit_one(
+    problem: Problem, domain: int, of_class: int, dtype: DTypeLike
+) -> "tuple[Fit, GaussianMixture | None]":
     """One scikit-learn fit from the given responsibilities, failures caught."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
@@ -57,7 +62,9 @@ def _scikit_one(problem: Problem, domain: int, of_class: int, dtype: DTypeLike) 
     start = problem.responsibilities(domain, of_class).astype(dtype)
 
     class FromStart(GaussianMixture):
-        def _initialize_parameters(self, X: Any, random_state: Any, xp: Any = None) -> None:
+        def _initialize_parameters(
+            self, X: np.ndarray, random_state: np.random.RandomState, xp: object = None
+        ) -> None:
             self._initialize(X, start)
 
     model = FromStart(start.shape[1], **problem.options)
@@ -88,7 +95,7 @@ def fit_scikit_float64(problem: Problem, directory: Path) -> Outcome:
     return fit_scikit(problem, directory, np.float64)
 
 
-def _in_process(arguments: tuple[str, int, int]) -> tuple[Fit, Any]:
+def _in_process(arguments: tuple[str, int, int]) -> "tuple[Fit, GaussianMixture | None]":
     directory, domain, of_class = arguments
     return _scikit_one(Problem.load(Path(directory)), domain, of_class, np.float32)
 
@@ -110,7 +117,7 @@ def _plain_in_process(arguments: tuple[str, int, int]) -> tuple[Fit, _State | No
     return fit, None if model is None else (model.weights_, model.means_, model.precisions_cholesky_)
 
 
-def _rebuilt(state: _State) -> Any:
+def _rebuilt(state: _State) -> "GaussianMixture":
     from sklearn.mixture import GaussianMixture
 
     model = GaussianMixture(len(state[0]))

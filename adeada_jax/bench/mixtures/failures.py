@@ -5,10 +5,14 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 from scipy.special import logsumexp
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 
 @dataclass(frozen=True)
@@ -22,11 +26,11 @@ class Case:
     """
 
     name: str
-    make: Callable[[], Any]
+    make: Callable[[], ArrayLike]
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def groups(size: int = 60, dim: int = 3, dtype: Any = np.float64, apart: float = 6) -> np.ndarray:
+def groups(size: int = 60, dim: int = 3, dtype: DTypeLike = np.float64, apart: float = 6) -> np.ndarray:
     """Two groups of unit variance (N, D), so far apart in every feature."""
     rng = np.random.default_rng(0)
     return (rng.normal(size=(size, dim)) + apart * (np.arange(size) % 2)[:, None]).astype(dtype)
@@ -52,7 +56,7 @@ def read_only(samples: np.ndarray) -> np.ndarray:
     return samples
 
 
-def subnormal(dtype: Any, size: float) -> np.ndarray:
+def subnormal(dtype: DTypeLike, size: float) -> np.ndarray:
     return (np.random.default_rng(2).normal(size=(40, 3)) * size).astype(dtype)
 
 
@@ -121,7 +125,7 @@ def outcome(estimator: type, case: Case) -> str:
         return _judged(model, np.asarray(samples, np.float64), score)
 
 
-def _judged(model: Any, samples: np.ndarray, score: float) -> str:
+def _judged(model: "GaussianMixture", samples: np.ndarray, score: float) -> str:
     kind = model.covariance_type
     variances = np.asarray(model.covariances_)
     if kind in ("full", "tied"):
@@ -136,7 +140,7 @@ def _judged(model: Any, samples: np.ndarray, score: float) -> str:
     return f"{score:.4g}"
 
 
-def log_likelihood(model: Any, samples: np.ndarray) -> float:
+def log_likelihood(model: "GaussianMixture", samples: np.ndarray) -> float:
     """Mean log density in nats of samples (N, D) under a fit's parameters, in float64 and by differences."""
     (number, dim), kind = model.means_.shape, model.covariance_type
     roots = np.asarray(model.precisions_cholesky_, np.float64)

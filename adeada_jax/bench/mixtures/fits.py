@@ -2,12 +2,48 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from adeada_jax.bench.mixtures.problem import Problem
+from adeada_jax.types import Json
+
+
+class FitRecord(TypedDict):
+    """A `Fit` as JSON; the log-likelihood is None where it is not finite."""
+
+    domain: int
+    of_class: int
+    log_likelihood: float | None
+    iterations: int
+    converged: bool
+    seconds: float
+    failure: str
+
+
+class Run(TypedDict):
+    """What a contender's process found.
+
+    Attributes:
+      label: the contender's, as tables have it.
+      error: why there are no fits; the rest is of runs that have them.
+      seconds, cpu_seconds: of each time that all was fitted.
+      matmul_rate: FLOP/s of a product there.
+      peak_above_base: bytes.
+      fits: of the last time.
+      out: file (npy) with pi.
+    """
+
+    label: str
+    error: NotRequired[str]
+    seconds: NotRequired[list[float]]
+    cpu_seconds: NotRequired[list[float]]
+    matmul_rate: NotRequired[float]
+    peak_above_base: NotRequired[int]
+    fits: NotRequired[list[FitRecord]]
+    out: NotRequired[str]
 
 
 @dataclass
@@ -28,8 +64,8 @@ class Fit:
     seconds: float = 0.0
     failure: str = ""
 
-    def as_json(self) -> dict[str, Any]:
-        """JSON-able."""
+    def as_json(self) -> Mapping[str, Json]:
+        """JSON-able, see `FitRecord`."""
         return {**asdict(self), "log_likelihood": _finite(self.log_likelihood)}
 
 

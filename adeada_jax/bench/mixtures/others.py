@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -104,7 +103,9 @@ def fit_scikit_torch(problem: Problem, directory: Path) -> Outcome:
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
     class FromStart(GaussianMixture):
-        def _initialize_parameters(self, X: Any, random_state: Any, xp: Any = None) -> None:
+        def _initialize_parameters(
+            self, X: object, random_state: np.random.RandomState, xp: object = None
+        ) -> None:
             self._initialize(X, self.start, xp=xp)
 
     def fit(samples: np.ndarray, start: np.ndarray) -> _Fitted:

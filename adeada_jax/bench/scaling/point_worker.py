@@ -5,9 +5,13 @@ import resource
 import statistics
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adeada_jax.errors import InputError
+from adeada_jax.types import Json
+
+if TYPE_CHECKING:
+    import jax
 
 # Peak FLOP/s of a device without sparsity, by words in its name: bfloat16, and float32 as JAX multiplies it
 # by default (TF32 on NVIDIA's since Ampere, bfloat16 passes on TPUs). From the makers' data sheets.
@@ -22,7 +26,7 @@ PEAKS = {
 }
 
 
-def run(point: dict[str, Any]) -> dict[str, Any]:
+def run(point: dict[str, Any]) -> dict[str, Json]:
     """Measures a point.
 
     Returns:
@@ -65,7 +69,7 @@ def run(point: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def peak(device: Any, dtype: str, devices: int) -> float | None:
+def peak(device: "jax.Device", dtype: str, devices: int) -> float | None:
     """FLOP/s that a device can do at most; None where it is not known."""
     if device.platform == "cpu":
         from adeada_jax.bench.mixtures.contender_worker import matmul_rate
@@ -74,7 +78,7 @@ def peak(device: Any, dtype: str, devices: int) -> float | None:
     return next((peaks.get(dtype) for name, peaks in PEAKS.items() if name in device.device_kind), None)
 
 
-def _memory(device: Any) -> int:
+def _memory(device: "jax.Device") -> int:
     """Most bytes in use: of the device where it says so, else of the process."""
     statistics_of = device.memory_stats() or {}
     return statistics_of.get("peak_bytes_in_use") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -81,7 +81,7 @@ def devices_here() -> int:
 
 def with_efficiency(results: Sequence[Result]) -> list[Result]:
     """Adds `efficiency`: the rate a device, over that of the fewest devices of the same series."""
-    first: dict[tuple[Any, ...], float] = {}
+    first: dict[tuple[str | int, ...], float] = {}
     found = []
     for result in results:
         if "error" in result:
@@ -93,7 +93,7 @@ def with_efficiency(results: Sequence[Result]) -> list[Result]:
     return found
 
 
-def _series(result: Result) -> tuple[Any, ...]:
+def _series(result: Result) -> tuple[str | int, ...]:
     """What results have in common that differ in the number of devices alone; last, the batch."""
     amount = result["batch"] if result["scaling"] == "strong" else result["batch"] // result["devices"]
     return (*(result[key] for key in ("stage", "dtype", "scaling")), amount)

@@ -1,11 +1,11 @@
 """The stages as steps on random data: what the scaling experiment times."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import numpy as np
+import optax
 
 from adeada_jax.bench.mixtures.synthetic import domain_pair
 from adeada_jax.config import paper_defaults
@@ -16,6 +16,7 @@ from adeada_jax.training import optimizers, parallel
 from adeada_jax.training.adversarial import adversarial_step
 from adeada_jax.training.state import create_adversarial_state, create_train_state
 from adeada_jax.training.supervised import supervised_step
+from adeada_jax.types import PyTree
 
 STAGES = ("warmup", "finetune", "inference", "density")
 _CLASSES = 19
@@ -55,7 +56,7 @@ class Point:
 class Workload:
     """A stage ready to be timed: `step()` does one and waits; FLOPs are one device's in a step, if known."""
 
-    step: Callable[[], Any]
+    step: Callable[[], None]
     flops: float | None
 
 
@@ -114,7 +115,7 @@ def _warmup(segmenter: Segmenter, batch: dict[str, np.ndarray], dtype: str) -> W
     )
 
 
-def _optimizer(segmenter: Segmenter) -> Any:
+def _optimizer(segmenter: Segmenter) -> optax.GradientTransformation:
     options = paper_defaults()
     return optimizers.segmenter_optimizer(
         segmenter,
@@ -124,7 +125,7 @@ def _optimizer(segmenter: Segmenter) -> Any:
     )
 
 
-def _training(step: Any, state: Any, batch: dict[str, np.ndarray]) -> Workload:
+def _training(step: jax.stages.Wrapped, state: PyTree, batch: dict[str, np.ndarray]) -> Workload:
     """The state is given away at each step, so the workload keeps the newest."""
     current, key, sharded = [parallel.replicate(state)], jax.random.key(0), parallel.shard(batch)
     shapes = jax.eval_shape(lambda *arguments: arguments, state, sharded, key)
@@ -154,7 +155,9 @@ def _inference(segmenter: Segmenter, images: np.ndarray) -> Workload:
     return Workload(step, _flops(lowered.cost_analysis(), compiled.cost_analysis(), devices))
 
 
-def _flops(written: Any, compiled: Any, devices: int) -> float | None:
+def _flops(
+    written: Mapping[str, float] | None, compiled: Mapping[str, float] | None, devices: int
+) -> float | None:
     """A device's, of its compiled program, or of its part of the program as written, if that is more.
 
     It is where the compiler leaves to a library what it does not count, as convolutions on GPUs.

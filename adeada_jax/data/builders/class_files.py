@@ -1,6 +1,7 @@
 """Reading classes.yaml or classes.json, which say what the labels of a user's own folder mean."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def read_classes(path: Path) -> Classes:
     return Classes(tuple(names), fill_palette(colors), labels, given)
 
 
-def _load(path: Path) -> list[Any]:
+def _load(path: Path) -> list[object]:
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors begin with a mark
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
@@ -84,7 +85,7 @@ def _load(path: Path) -> list[Any]:
     return entries
 
 
-def _check_entry(entry: Any, what: str, *, ids: bool) -> None:
+def _check_entry(entry: object, what: str, *, ids: bool) -> None:
     """Refuses a class whose keys or values are not as they should be."""
     needed = {"name", "ids"} if ids else {"name"}
     if not isinstance(entry, dict) or not needed <= set(entry) <= needed | {"color"}:
@@ -99,11 +100,11 @@ def _check_entry(entry: Any, what: str, *, ids: bool) -> None:
         raise InputError(f"{what} ({entry['name']}): ids: {entry['ids']!r} is no list of ids 0 to 65535")
 
 
-def _are_integers(values: Any, largest: int) -> bool:
+def _are_integers(values: object, largest: int) -> bool:
     return isinstance(values, list) and all(type(v) is int and 0 <= v <= largest for v in values)
 
 
-def _check_unique(values: list[Any], message: str) -> None:
+def _check_unique(values: Sequence[object], message: str) -> None:
     for value in values:
         if values.count(value) > 1:
             raise InputError(f"{message} {value}")

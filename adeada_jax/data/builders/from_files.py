@@ -3,7 +3,7 @@
 import functools
 import itertools
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ class FilesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
 
     def _shard_iterators_per_split(
         self, dl_manager: tfds.download.DownloadManager
-    ) -> Mapping[str, Sequence[Any]]:
+    ) -> Mapping[str, Sequence[Callable[[], Iterator[tuple[int, dict[str, str | bytes]]]]]]:
         del dl_manager  # nothing to download
         shards = {}
         for split, items in self.content.splits.items():

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from adeada_jax.data.fingerprint import digest, shown
 from adeada_jax.data.workers import ordered_map
@@ -91,7 +91,7 @@ def read_unchanged(path: Path, expected: str) -> bytes:
     return content
 
 
-def write_sources(directory: Path, files: Mapping[str, SourceFile], labels: Mapping[str, Any]) -> None:
+def write_sources(directory: Path, files: Mapping[str, SourceFile], labels: Mapping[str, object]) -> None:
     """Notes what a data set was prepared from."""
     write_json_atomic(directory / FILE, {"files": files, "labels": labels})
 

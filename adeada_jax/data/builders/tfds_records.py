@@ -6,7 +6,6 @@ import io
 import pwd
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -14,6 +13,7 @@ import tensorflow_datasets as tfds
 
 from adeada_jax.data.fingerprint import record_marks
 from adeada_jax.errors import InputError
+from adeada_jax.types import Json
 
 
 def dataset_info(
@@ -22,7 +22,7 @@ def dataset_info(
     description: str,
     class_names: tuple[str, ...],
     palette: np.ndarray,
-    **metadata: Any,
+    **metadata: Json,
 ) -> tfds.core.DatasetInfo:
     """The `DatasetInfo` of a builder: records of `name`, `image` and `label`.
 
@@ -53,7 +53,9 @@ def dataset_info(
     )
 
 
-def note(info: tfds.core.DatasetInfo, split: str, example: Mapping[str, Any], size: tuple[int, int]) -> None:
+def note(
+    info: tfds.core.DatasetInfo, split: str, example: Mapping[str, str | bytes], size: tuple[int, int]
+) -> None:
     """Adds a record's name and marks to the metadata, when it is written; `size` is the image's, upright."""
     info.metadata["names"].setdefault(split, []).append(example["name"])
     marks = info.metadata["marks"].setdefault(split, {})

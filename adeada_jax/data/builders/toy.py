@@ -75,11 +75,13 @@ class ToyStreets(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         return base.dataset_info(self, description=__doc__, class_names=CLASS_NAMES, palette=PALETTE)
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator[Any]]:
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, Iterator[tuple[int, dict[str, str | bytes]]]]:
         del dl_manager  # nothing to download
         return {split: self._generate_examples(split) for split in self.settings.counts}
 
-    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, str | bytes]]]:
         make = functools.partial(make_example, self.builder_config.name, split, self.settings)
         for index, example in enumerate(ordered_map(make, range(self.settings.counts[split]))):
             base.note(self.info, split, example, (self.settings.height, self.settings.width))
@@ -87,7 +89,7 @@ class ToyStreets(tfds.core.GeneratorBasedBuilder):
             self.on_example()
 
 
-def make_example(domain: str, split: str, settings: ToySettings, index: int) -> dict[str, Any]:
+def make_example(domain: str, split: str, settings: ToySettings, index: int) -> dict[str, str | bytes]:
     """Renders and encodes one example; runs in worker processes."""
     image, label = render(
         domain, split, index, seed=settings.seed, height=settings.height, width=settings.width

@@ -7,9 +7,13 @@ import jax
 import numpy as np
 
 from adeada_jax.mixtures.packing import Samples
+from adeada_jax.types import Json
 
 # Why a class has no density in a domain, where the density itself says so.
 Failure = str
+
+# What a density makes of a class's samples in a domain: any object, of which it alone knows the inside.
+Fit = Any
 
 # What regions count by in the fits, `config.density.weight`: all alike, as in the paper, or their pixels.
 WEIGHTS = ("regions", "pixels")
@@ -29,7 +33,7 @@ class Density(Protocol):
         *,
         seeds: Sequence[Sequence[tuple[int, ...]]],
         devices: Sequence[jax.Device] | None,
-    ) -> list[tuple[Any | Failure, Any | Failure]]:
+    ) -> list[tuple[Fit | Failure, Fit | Failure]]:
         """Fits a density to every class and domain.
 
         Args:
@@ -52,7 +56,7 @@ class Density(Protocol):
         ...
 
     def log_density(
-        self, fits: Sequence[Any], features: Sequence[Samples], *, devices: Sequence[jax.Device] | None
+        self, fits: Sequence[Fit], features: Sequence[Samples], *, devices: Sequence[jax.Device] | None
     ) -> list[np.ndarray]:
         """`(n,)` finite log densities in nats of each `(n, D)` samples under the fit in the same place.
 
@@ -60,7 +64,7 @@ class Density(Protocol):
         """
         ...
 
-    def facts(self, fits: tuple[Any, Any] | None, num_target: int) -> Mapping[str, Any]:
+    def facts(self, fits: tuple[Fit, Fit] | None, num_target: int) -> Mapping[str, Json]:
         """What density.json and the report tell of a class, JSON-able, the same keys for every class.
 
         Args:

@@ -12,6 +12,7 @@ from adeada_jax.mixtures import Mixture, fit_mixtures, score_mixtures
 from adeada_jax.mixtures.packing import Samples
 from adeada_jax.mixtures.result import FITTED
 from adeada_jax.mixtures.warm_starts import start_from
+from adeada_jax.types import Json
 
 _DOMAINS = ("source", "target")
 
@@ -100,8 +101,8 @@ class Gmm:
         assert fit.labels is not None  # what was fitted has them, in every process
         return fit.labels
 
-    def facts(self, fits: tuple[Mixture, Mixture] | None, num_target: int) -> Mapping[str, Any]:
-        def each(read: Callable[[Mixture], Any]) -> dict[str, Any]:
+    def facts(self, fits: tuple[Mixture, Mixture] | None, num_target: int) -> Mapping[str, Json]:
+        def each(read: Callable[[Mixture], Json]) -> dict[str, Json]:
             read_all = [read(fit) for fit in fits] if fits else [None, None]
             return dict(zip(_DOMAINS, read_all, strict=True))
 

@@ -16,12 +16,13 @@ import numpy as np
 
 from adeada_jax.errors import InputError
 from adeada_jax.method.densities import create_density
-from adeada_jax.method.densities.contract import Density, Restartable
+from adeada_jax.method.densities.contract import Density, Fit, Restartable
 from adeada_jax.method.ingredients.ingredient import Before, Compared, Context
 from adeada_jax.method.regions import Regions
 from adeada_jax.mixtures import Rows
 from adeada_jax.mixtures.packing import Samples
 from adeada_jax.mixtures.warm_starts import memberships
+from adeada_jax.types import Json
 
 FITTED = "fitted"
 TOO_FEW_REGIONS = "too few regions"
@@ -197,7 +198,7 @@ def _start(before: Before | None, c: int, rows: np.ndarray) -> np.ndarray | None
     return memberships(np.where(before.classes == c, before.components, -1), rows)
 
 
-def _components(density: Density, fits: Mapping[int, Any], classes: np.ndarray) -> np.ndarray:
+def _components(density: Density, fits: Mapping[int, Fit], classes: np.ndarray) -> np.ndarray:
     """`(N,)` int32 the components of a domain's regions, -1 where their class has no density.
 
     Raises:
@@ -218,7 +219,7 @@ def _components(density: Density, fits: Mapping[int, Any], classes: np.ndarray) 
 
 def _log_densities(
     density: Density,
-    fits: Mapping[int, Any],
+    fits: Mapping[int, Fit],
     samples: Mapping[int, Samples],
     devices: Sequence[jax.Device] | None,
 ) -> dict[int, np.ndarray]:
@@ -241,7 +242,7 @@ def _log_densities(
     return values
 
 
-def _facts(density: Density, fits: tuple[Any, Any] | None, num_target: int) -> dict[str, Any]:
+def _facts(density: Density, fits: tuple[Fit, Fit] | None, num_target: int) -> dict[str, Json]:
     """What the density tells of a class.
 
     Raises:
@@ -253,7 +254,7 @@ def _facts(density: Density, fits: tuple[Any, Any] | None, num_target: int) -> d
     return facts
 
 
-def _status(pair: tuple[Any, Any]) -> str:
+def _status(pair: tuple[Fit, Fit]) -> str:
     """Of a class that was fitted: whether both its fits are there, or why not."""
     for domain, fit in zip(("source", "target"), pair, strict=True):
         if isinstance(fit, str):

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import numpy as np
 
 from adeada_jax.method.regions import Regions
+from adeada_jax.types import Json
 
 
 class Outputs(NamedTuple):
@@ -107,7 +108,7 @@ class Compared:
     """
 
     values: np.ndarray
-    classes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    classes: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     components: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 

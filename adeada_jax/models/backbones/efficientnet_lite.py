@@ -8,7 +8,6 @@ import math
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -190,7 +189,7 @@ class EfficientNetLite(Backbone):
 BACKBONES = {name: partial(EfficientNetLite, scale) for name, scale in SCALES.items()}
 
 
-def look(tensors: Mapping[str, Any]) -> str | None:
+def look(tensors: Mapping[str, object]) -> str | None:
     """An EfficientNet-Lite's name, or what can be said of another of its family; None for another network."""
     blocks = {int(match[1]) for key in tensors if (match := re.match(r"_blocks\.(\d+)\.", key))}
     if "_conv_stem.weight" not in tensors or not blocks:

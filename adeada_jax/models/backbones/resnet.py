@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 from flax import nnx
@@ -206,7 +205,7 @@ class ResNet(Backbone):
 BACKBONES = {name: partial(ResNet, spec) for name, spec in RESNETS.items()}
 
 
-def look(tensors: Mapping[str, Any]) -> str | None:
+def look(tensors: Mapping[str, object]) -> str | None:
     """A ResNet's name, or what can be said of one without a name; None for another network."""
     first = tensors.get("layer1.0.conv1.weight")
     if "conv1.weight" not in tensors or not isinstance(first, StoredTensor) or not first.shape:

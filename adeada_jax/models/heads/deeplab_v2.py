@@ -1,7 +1,6 @@
 """DeepLabV2's head (Chen et al. 2018) with the paper's change: a 256-d feature before the classifier."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 
@@ -43,7 +42,7 @@ class DeepLabV2Head(Head):
 HEADS = {"deeplabv2": DeepLabV2Head}
 
 
-def look(tensors: Mapping[str, Any]) -> str | None:
+def look(tensors: Mapping[str, object]) -> str | None:
     """'deeplabv2' for a checkpoint of D2ADA with this head."""
     parts = {key.split(".")[1] for key in tensors if key.startswith("classifier.")}
     return "deeplabv2" if "aspp" in parts and not parts & {"project", "classifier"} else None

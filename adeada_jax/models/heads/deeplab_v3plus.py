@@ -1,7 +1,6 @@
 """DeepLabV3+'s head (Chen et al. 2018): ASPP, a decoder with low-level features, a 256-d feature."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -108,7 +107,7 @@ class DeepLabV3PlusHead(Head):
 HEADS = {"deeplabv3plus": DeepLabV3PlusHead}
 
 
-def look(tensors: Mapping[str, Any]) -> str | None:
+def look(tensors: Mapping[str, object]) -> str | None:
     """'deeplabv3plus' for a checkpoint of D2ADA with this head."""
     parts = {key.split(".")[1] for key in tensors if key.startswith("classifier.")}
     return "deeplabv3plus" if "aspp" in parts and parts & {"project", "classifier"} else None

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from adeada_jax.mixtures.engines import COVARIANCE_TYPES, Engine, Group, Options, make_engine, plan_groups
+from adeada_jax.mixtures.engines import COVARIANCE_TYPES, Engine, Group, Options, make_engine, plan
 from adeada_jax.mixtures.kmeans import kmeans, kmeans_plusplus
 from adeada_jax.mixtures.packing import Rows, Samples
 from adeada_jax.mixtures.peers import all_gather
@@ -239,23 +239,24 @@ def fit(
         if not usable:
             continue
         with jax.enable_x64(True):
-            for group in plan_groups(
+            for group in plan(
                 [len(arrays[i]) for i in usable], [components[i] for i in usable], dim, dtype, options
             ):
                 members = [usable[i] for i in group.members]
-                fitted = _fit_group(
-                    group,
-                    [arrays[i] for i in members],
-                    options,
-                    [generators[i] for i in members],
-                    [starts[i] if starts else Start() for i in members],
-                    [weights[i] for i in members] if weights else None,
-                    tol=tol,
-                    max_iter=max_iter,
-                    n_init=n_init,
-                    init_params=init_params,
-                    report=report,
-                )
+                with group.threads():
+                    fitted = _fit_group(
+                        group,
+                        [arrays[i] for i in members],
+                        options,
+                        [generators[i] for i in members],
+                        [starts[i] if starts else Start() for i in members],
+                        [weights[i] for i in members] if weights else None,
+                        tol=tol,
+                        max_iter=max_iter,
+                        n_init=n_init,
+                        init_params=init_params,
+                        report=report,
+                    )
                 for i, mixture in zip(members, fitted, strict=True):
                     if starts is not None and starts[i].responsibilities is not None:
                         mixture = replace(mixture, from_given=True)

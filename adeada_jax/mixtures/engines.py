@@ -1,7 +1,8 @@
 """Which mixtures are computed together, where, and by which engine."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -12,8 +13,9 @@ from adeada_jax.mixtures.full import FullEngine
 from adeada_jax.mixtures.packing import Layout, Samples, Shard, bucket, make_layout, make_shards
 from adeada_jax.mixtures.peers import all_min
 from adeada_jax.mixtures.shared import SharedEngine
+from adeada_jax.mixtures.small import SmallEngine, is_small, one_thread
 
-Engine = FullEngine | SharedEngine
+Engine = FullEngine | SharedEngine | SmallEngine
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
 CPU_GROUP_ROWS = 32768
 CPU_GROUP_COMPONENTS = 32
@@ -64,12 +66,20 @@ class Options:
 
 @dataclass(frozen=True)
 class Group:
-    """Mixtures computed together: `members` (indices), their layout and the rows reserved."""
+    """Mixtures computed together: `members` (indices), their layout and the rows reserved.
+
+    A mixture that is `small` is alone, and computed in NumPy.
+    """
 
     members: list[int]
     layout: Layout
     dtype: np.dtype
     capacity: int
+    small: bool = False
+
+    def threads(self) -> AbstractContextManager[object]:
+        """With which the group's work is done, in NumPy."""
+        return one_thread() if self.small else nullcontext()
 
     def split(self, shards: Sequence[Shard], values: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Cut arrays (..., rows), one a shard, into arrays (..., n_m), one a mixture."""
@@ -78,6 +88,29 @@ class Group:
             for m, piece in enumerate(pieces):
                 piece.append(array[..., shard.starts[m] : shard.starts[m + 1]])
         return [np.concatenate(piece, axis=-1) for piece in pieces]
+
+
+def plan(
+    sizes: Sequence[int], components: Sequence[int], dim: int, dtype: DTypeLike, options: Options
+) -> list[Group]:
+    """Groups of mixtures: on a CPU each that is small by itself, the others as `plan_groups` packs them."""
+    cpu = options.device_list()[0].platform == "cpu" and not options.covariance_prior
+    kind = options.covariance_type
+    alone = [cpu and is_small(n, k, dim, kind) for n, k in zip(sizes, components, strict=True)]
+    groups = [
+        Group([i], _bare_layout(sizes[i], components[i], dim), np.dtype(dtype), sizes[i], small=True)
+        for i in np.flatnonzero(alone).tolist()
+    ]
+    others = np.flatnonzero(~np.array(alone, bool)).tolist()
+    if others:
+        packed = plan_groups([sizes[i] for i in others], [components[i] for i in others], dim, dtype, options)
+        groups += [replace(group, members=[others[i] for i in group.members]) for group in packed]
+    return groups
+
+
+def _bare_layout(size: int, number: int, dim: int) -> Layout:
+    """Of a single mixture, without padding."""
+    return Layout(np.array([size]), np.array([number]), dim, dim, number, number, size)
 
 
 def plan_groups(
@@ -133,6 +166,8 @@ def make_engine(
         every_pair: compute even the pairs that cannot matter.
         weights: of the samples (n_m,), one a member and all positive; None counts each as one.
     """
+    if group.small:
+        return _small_engine(group, features, centres, options, weights)
     shards = make_shards(
         features,
         group.layout,
@@ -156,6 +191,36 @@ def make_engine(
         )
     return SharedEngine(
         shards,
+        group.layout,
+        covariance_type=options.covariance_type,
+        reg_covar=options.reg_covar,
+        weights=weights,
+    )
+
+
+def _small_engine(
+    group: Group,
+    features: Sequence[Samples],
+    centres: np.ndarray,
+    options: Options,
+    weights: Sequence[np.ndarray] | None,
+) -> SmallEngine:
+    """Its samples are a shard that no device gets, and that every process has for itself."""
+    size, dim, device = int(group.layout.sizes[0]), group.layout.dim, jax.local_devices()[0]
+    shard = Shard(
+        list(features),
+        centres,
+        starts=np.array([0, size]),
+        capacity=size,
+        padded_dim=dim,
+        dtype=group.dtype,
+        device=device,
+        devices=[device],
+        resident=True,
+        small=True,
+    )
+    return SmallEngine(
+        [shard],
         group.layout,
         covariance_type=options.covariance_type,
         reg_covar=options.reg_covar,

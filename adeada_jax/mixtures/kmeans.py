@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from adeada_jax.mixtures import small
 from adeada_jax.mixtures.packing import SMALL_BLOCK, Layout, Shard, bucket, in_chunks, row_blocks, zeros
 from adeada_jax.mixtures.peers import all_gather, all_reduce, own
 from adeada_jax.mixtures.programs import HIGHEST
@@ -205,19 +206,7 @@ def kmeans_plusplus(
         for m in np.flatnonzero(seeking).tolist():
             for t, index in enumerate(drawn[m]):
                 candidates[m, t, : layout.dim] = rows.locate(m, int(index))
-        found = [
-            np.asarray(
-                _over_blocks(
-                    lambda r, s, *a, **k: (_candidate_distances(r, s, *a, **k),),
-                    shard,
-                    seeking,
-                    layout.big_block,
-                    (zeros((most, shard.capacity), shard.dtype, shard.device),),
-                    candidates,
-                )[0]
-            )
-            for shard in own(shards)
-        ]
+        found = [_to_candidates(shard, layout, seeking, candidates) for shard in own(shards)]
         found = all_gather(shards, found, candidates.dtype, (most,))
         for m in np.flatnonzero(seeking).tolist():
             distances = rows.weigh(m, rows.gather(m, found)[: len(drawn[m])])
@@ -230,6 +219,21 @@ def kmeans_plusplus(
                 nearest[m] = distances[0]
             drawn[m] = _draw(generators[m], nearest[m], chosen[m], trials[m])
     return [np.array(c[:k]) for c, k in zip(chosen, layout.components, strict=True)]
+
+
+def _to_candidates(shard: Shard, layout: Layout, seeking: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Squared distances (L, rows) of a shard's rows to their mixture's candidates (M, L, D)."""
+    if shard.small:
+        return small.distances(shard.on_host(), candidates[0])
+    (found,) = _over_blocks(
+        lambda r, s, *a, **k: (_candidate_distances(r, s, *a, **k),),
+        shard,
+        seeking,
+        layout.big_block,
+        (zeros((candidates.shape[1], shard.capacity), shard.dtype, shard.device),),
+        candidates,
+    )
+    return np.asarray(found)
 
 
 def _draw(generator: np.random.Generator, nearest: np.ndarray, chosen: list[int], trials: int) -> np.ndarray:
@@ -312,6 +316,13 @@ def _assign_all(
     totals: list[np.ndarray] = [np.zeros(centres.shape), np.zeros((mixtures, columns)), np.zeros(mixtures)]
     pending = []
     for s, shard in enumerate(own(shards)):
+        if shard.small:
+            labels, distances, *sums = small.assign(
+                shard.on_host(), np.asarray(state[s][0]), np.asarray(weights[s]), centres[0]
+            )
+            state[s] = labels, distances
+            pending.append(sums)
+            continue
         start = (
             *state[s],
             zeros(placed.shape, shard.dtype, shard.device),

@@ -183,6 +183,7 @@ class Shard:
         device: where the shard's work is done.
         devices: all that the layout's samples are spread over.
         resident: whether the rows stay there; otherwise every pass uploads them anew.
+        small: whether there is so little work that NumPy does it, and no device.
     """
 
     parts: list[Samples]
@@ -194,20 +195,30 @@ class Shard:
     device: jax.Device
     devices: Sequence[jax.Device]
     resident: bool
+    small: bool = False
     _rows: jax.Array | None = None
+    _host: np.ndarray | None = None
 
     def rows(self) -> jax.Array:
         """(capacity, padded D) centred features on the device."""
         if self._rows is not None:
             return self._rows
+        rows = jax.device_put(self.on_host(), self.device)
+        if self.resident:
+            self._rows = rows
+        return rows
+
+    def on_host(self) -> np.ndarray:
+        """The same on the host, for the small kept there."""
+        if self._host is not None:
+            return self._host
         host = _aligned_zeros((self.capacity, self.padded_dim), self.dtype)
         for part, centre, start in zip(self.parts, self.centres, self.starts, strict=False):
             for low, chunk in chunks(part):
                 host[start + low : start + low + len(chunk), : part.shape[1]] = chunk - centre
-        rows = jax.device_put(host, self.device)
-        if self.resident:
-            self._rows = rows
-        return rows
+        if self.small:
+            self._host = host
+        return host
 
     @property
     def process(self) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import jax
 import numpy as np
 
-from adeada_jax.mixtures.engines import Options, make_engine, plan_groups
+from adeada_jax.mixtures.engines import Options, make_engine, plan
 from adeada_jax.mixtures.packing import Samples, given_parameters
 from adeada_jax.mixtures.peers import all_gather
 from adeada_jax.mixtures.range import check_finite, working_types
@@ -190,7 +190,7 @@ def _score_alike(
     sizes = [len(features[i]) for i in members]
     components = [len(given_parameters(mixtures[i])[0]) for i in members]
     with jax.enable_x64(True):
-        for group in plan_groups(sizes, components, mixtures[members[0]].num_features, dtype, options):
+        for group in plan(sizes, components, mixtures[members[0]].num_features, dtype, options):
             chosen = [members[i] for i in group.members]
             fitted = [mixtures[i] for i in chosen]
             parameters = [given_parameters(m) for m in fitted]
@@ -198,8 +198,9 @@ def _score_alike(
             engine = make_engine(
                 group, [features[i] for i in chosen], centres, options, every_pair=every_pair
             )
-            engine.load(dict(enumerate(fitted)), centres)
-            engine.step(np.zeros(len(chosen), bool), maximise=False)
+            with group.threads():
+                engine.load(dict(enumerate(fitted)), centres)
+                engine.step(np.zeros(len(chosen), bool), maximise=False)
             norms = all_gather(engine.everywhere, engine.norms, np.float64)
             norms = group.split(engine.everywhere, norms)
             scores: list[np.ndarray] | list[None] = [None] * len(chosen)

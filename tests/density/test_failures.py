@@ -94,13 +94,3 @@ def test_pickles_score_as_the_fit():
     assert not hasattr(clone(model), "means_")
     (mixture,) = fit_mixtures([groups()], 2)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(mixture)).log_densities, mixture.log_densities)
-
-
-def test_a_fit_in_another_process_is_the_same():
-    from joblib.externals.loky import get_reusable_executor
-
-    executor = get_reusable_executor(max_workers=1)
-    there = executor.submit(GaussianMixture(2, random_state=0).fit, groups()).result(timeout=300)
-    executor.shutdown()
-    here = GaussianMixture(2, random_state=0).fit(groups())
-    np.testing.assert_array_equal(there.means_, here.means_)

@@ -1,0 +1,250 @@
+"""EM of a single small mixture in NumPy: nothing is compiled, and no device is called.
+
+Where there is little to compute, calling a compiled program takes longer than the work, and compiling it far
+longer. All is done in full and in float64.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import cache
+
+import numpy as np
+from scipy.linalg import lapack
+from threadpoolctl import ThreadpoolController
+
+from adeada_jax.mixtures.packing import Given, Layout, Shard, given_parameters, masses_of, own_weights
+from adeada_jax.mixtures.peers import mean_densities
+
+_EPSILON = np.finfo(np.float64).eps
+# Nats by which products may miss a log density; beyond, differences are taken.
+_BLUR = 1e-6
+
+
+# Beyond so many multiplications of an iteration, and numbers held at a time, the compiled programs are as
+# fast on two cores.
+_MOST_WORK = {"full": 2_000_000, "tied": 300_000_000, "diag": 2_000_000, "spherical": 2_000_000}
+_MOST_NUMBERS = {"full": 600_000, "tied": 2_000_000, "diag": 2_000_000, "spherical": 2_000_000}
+
+
+def is_small(size: int, number: int, dim: int, covariance_type: str) -> bool:
+    """Whether EM of N x D samples and K components is sooner done here."""
+    numbers = size * number * dim
+    work = {"full": numbers * dim, "tied": size * dim * dim}.get(covariance_type, numbers)
+    return work <= _MOST_WORK[covariance_type] and numbers <= _MOST_NUMBERS[covariance_type]
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Has BLAS work in one thread: more of them wait for each other as soon as a core is busy elsewhere."""
+    return _libraries().limit(limits=1, user_api="blas")
+
+
+class SmallEngine:
+    """E and M steps of a layout's only mixture; same use as `full.FullEngine`.
+
+    Factors are inverse Cholesky factors (K, D, D) or, tied, (D, D); else root precisions (K, D).
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        layout: Layout,
+        *,
+        covariance_type: str,
+        reg_covar: float,
+        weights: Sequence[np.ndarray] | None = None,
+    ):
+        (shard,) = self.everywhere = self.shards = list(shards)
+        self.layout, self.kind, self.reg_covar = layout, covariance_type, reg_covar
+        self.rows = shard.on_host().astype(np.float64)
+        self.row_weights, self.masses = own_weights(shards, weights), masses_of(layout, weights)
+        number, dim = int(layout.components[0]), layout.dim
+        self.weights, self.means = np.zeros(number), np.zeros((number, dim))
+        shapes = {"full": (number, dim, dim), "tied": (dim, dim)}
+        self.factors = np.zeros(shapes.get(covariance_type, (number, dim)))
+        self.found = np.zeros((number, len(self.rows)))  # log weighted densities
+        self.norms = [np.zeros(len(self.rows))]
+        self.bad, self.stale = False, False
+        self._squares = self.rows**2 if covariance_type in ("diag", "spherical") else None
+        self._gram: np.ndarray | None = None
+
+    def start(self, responsibilities: Sequence[np.ndarray | None]) -> None:
+        """Parameters from responsibilities (n, K), or None where `load` gives them."""
+        self.bad = False
+        (given,) = responsibilities
+        if given is not None:
+            self._maximise(given.T.astype(np.float64))
+
+    def load(self, given: Mapping[int, Given], centres: np.ndarray) -> None:
+        """Put the parameters (weights, means, precisions_cholesky) of the mixture in place."""
+        weights, means, factors = given_parameters(given[0])
+        self.weights = np.array(weights, np.float64)
+        self.means = np.asarray(means, np.float64) - centres[0]
+        factors = np.array(factors, np.float64)
+        if self.kind == "spherical":
+            factors = np.repeat(factors[:, None], self.means.shape[1], axis=1)
+        self.factors = (
+            factors if factors.shape == self.means.shape and self._apart else factors.swapaxes(-1, -2)
+        )
+        self.bad, self.stale = False, True
+
+    def step(self, following: np.ndarray, *, maximise: bool = True) -> np.ndarray:
+        """As `full.FullEngine.step`."""
+        if self.stale:
+            responsibilities = self._expect()
+            self.stale = False
+            if maximise and following[0]:
+                self._maximise(responsibilities)
+        return mean_densities(self.everywhere, self.norms, self.row_weights, self.masses)
+
+    @property
+    def _apart(self) -> bool:
+        """Whether covariances are diagonal."""
+        return self._squares is not None
+
+    def _expect(self) -> np.ndarray:
+        """Renews the scores and densities; returns responsibilities (K, n)."""
+        roots = self.factors if self._apart else np.diagonal(self.factors, axis1=-2, axis2=-1)
+        constants = np.log(np.maximum(self.weights, 1e-300)) + np.log(np.maximum(roots, 1e-300)).sum(axis=-1)
+        constants -= 0.5 * self.layout.dim * np.log(2 * np.pi)
+        self.found = constants[:, None] - 0.5 * self._distances()
+        best = self.found.max(axis=0)
+        shares = np.exp(self.found - best)
+        total = shares.sum(axis=0)
+        self.norms = [best + np.log(total)]
+        shares /= total
+        return shares
+
+    def _distances(self) -> np.ndarray:
+        """Squared distances (K, n) of the rows to the means, in standard deviations."""
+        if self.kind == "full":
+            white = np.matmul(self.rows - self.means[:, None], self.factors.swapaxes(1, 2))
+            return np.einsum("kni,kni->kn", white, white)
+        if self._far():
+            away = self.rows - self.means[:, None]
+            white = away * self.factors[:, None] if self._apart else away @ self.factors.T
+            return np.einsum("kni,kni->kn", white, white)
+        if self._squares is None:
+            white, means = self.rows @ self.factors.T, self.means @ self.factors.T
+            squares = np.einsum("ni,ni->n", white, white) - 2 * means @ white.T
+        else:
+            means, precisions = self.means * self.factors, self.factors**2
+            squares = precisions @ self._squares.T - 2 * (self.means * precisions) @ self.rows.T
+        return np.maximum(squares + np.einsum("ki,ki->k", means, means)[:, None], 0.0)
+
+    def _far(self) -> bool:
+        """Whether a mean lies so far from the centre that products cancel what matters."""
+        white = self.means * self.factors if self._apart else self.means @ self.factors.T
+        return bool((_EPSILON * (white * white).sum(axis=1) > _BLUR).any())
+
+    def _maximise(self, responsibilities: np.ndarray) -> None:
+        """The M step from responsibilities (K, n)."""
+        (row_weights,) = self.row_weights
+        if row_weights is not None:
+            responsibilities = responsibilities * row_weights
+        counts = responsibilities.sum(axis=1) + 10 * _EPSILON
+        means = responsibilities @ self.rows / counts[:, None]
+        self.weights, self.means = counts / counts.sum(), means
+        factors = {"full": self._full, "tied": self._tied}.get(self.kind, self._diagonal)(
+            responsibilities, counts
+        )
+        self.bad = factors is None
+        if factors is not None:
+            self.factors = factors
+        self.stale = True
+
+    def _full(self, responsibilities: np.ndarray, counts: np.ndarray) -> np.ndarray | None:
+        away = self.rows - self.means[:, None]
+        covariances = np.matmul((away * responsibilities[:, :, None]).swapaxes(1, 2), away)
+        covariances /= counts[:, None, None]
+        squares = np.diagonal(covariances, axis1=1, axis2=2) + self._rounding()
+        found = [inverse_factor(*both, self.reg_covar) for both in zip(covariances, squares, strict=True)]
+        return None if any(one is None for one in found) else np.stack(found)
+
+    def _tied(self, responsibilities: np.ndarray, counts: np.ndarray) -> np.ndarray | None:
+        if self._gram is None:
+            weights = responsibilities.sum(axis=0)
+            self._gram = self.rows.T @ (self.rows * weights[:, None])
+        total = counts.sum()
+        covariance = (self._gram - (self.means.T * counts) @ self.means) / total
+        found = inverse_factor(covariance, np.diagonal(self._gram) / total, self.reg_covar)
+        if found is None or _EPSILON * np.max((self.means @ found.T) ** 2, initial=0) > _BLUR:
+            away = self.rows - self.means[:, None]
+            covariance = np.einsum("kn,kni,knj->ij", responsibilities, away, away, optimize=True) / total
+            squares = np.diagonal(covariance) + self._rounding().max(axis=0)
+            found = inverse_factor(covariance, squares, self.reg_covar)
+        return found
+
+    def _rounding(self) -> np.ndarray:
+        """(K, D) variances that equal rows may seem to have, since their means are rounded."""
+        return (4 * _EPSILON * self.means) ** 2
+
+    def _diagonal(self, responsibilities: np.ndarray, counts: np.ndarray) -> np.ndarray | None:
+        assert self._squares is not None
+        second = responsibilities @ self._squares / counts[:, None]
+        variances = second - self.means**2
+        blurred = variances <= np.sqrt(_EPSILON) * second
+        for k in np.flatnonzero(blurred.any(axis=1)):
+            variances[k] = responsibilities[k] @ (self.rows - self.means[k]) ** 2 / counts[k]
+        variances = np.where(variances > self._rounding(), variances, 0.0)
+        if self.kind == "spherical":
+            variances = np.broadcast_to(variances.mean(axis=1, keepdims=True), variances.shape)
+        variances = variances + self.reg_covar
+        return 1 / np.sqrt(variances) if (variances > 0).all() else None
+
+    def scores(self) -> list[np.ndarray]:
+        """Log weighted densities (K, n)."""
+        return [self.found]
+
+    def failed(self) -> np.ndarray:
+        """(1,) bool: whether a component has no positive definite covariance."""
+        return np.array([self.bad])
+
+    def parameters(self, m: int, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Weights (K,), means (K, D) and precisions_cholesky, as scikit-learn shapes them."""
+        factors = self.factors if self._apart else self.factors.swapaxes(-1, -2)
+        if self.kind == "spherical":
+            factors = factors[:, 0]
+        dtype = self.shards[0].dtype if self.kind == "full" else np.float64
+        return self.weights.copy(), self.means + centre, np.array(factors, dtype)
+
+
+def inverse_factor(covariance: np.ndarray, squares: np.ndarray, reg_covar: float) -> np.ndarray | None:
+    """L^-1 (D, D) of the regularised covariance, or None: `factor.regularised_factor` by LAPACK."""
+    floor, added = 4 * _EPSILON * squares, reg_covar
+    for _ in range(5):
+        lower, failed = lapack.dpotrf(covariance + np.diag(np.full(len(covariance), added)), lower=1, clean=1)
+        if not failed and (np.diagonal(lower) ** 2 > floor).all():
+            inverse, failed = lapack.dtrtri(lower, lower=1)
+            return None if failed else inverse
+        added *= 10
+    return None
+
+
+def distances(rows: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Squared distances (K, n) of rows (n, D) to centres (K, D)."""
+    norms = np.einsum("ki,ki->k", centres, centres)[:, None] + np.einsum("ni,ni->n", rows, rows)
+    return np.maximum(norms - 2 * (centres @ rows.T), 0)
+
+
+def assign(
+    rows: np.ndarray, labels: np.ndarray, weights: np.ndarray, centres: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """One assignment of k-means.
+
+    Args:
+        rows: (n, D). labels: (n,) before. weights: (n,). centres: (K, D).
+
+    Returns:
+        Labels and squared distances (n,), weighted sums (1, K, D) and counts (1, K), and how many labels
+        changed (1,).
+    """
+    away = distances(rows, centres)
+    label = away.argmin(axis=0).astype(np.int32)
+    members = (label == np.arange(len(centres))[:, None]) * weights
+    moved = np.array([np.count_nonzero(label != labels)])
+    return label, away.min(axis=0), (members @ rows)[None], members.sum(axis=1)[None], moved

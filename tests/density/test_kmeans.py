@@ -93,4 +93,4 @@ def test_groups_of_a_call_share_their_programs():
     before = [program._cache_size() for program in (_assign, _candidate_distances)]
     fit_mixtures(samples, components, max_iter=2)
     after = [program._cache_size() for program in (_assign, _candidate_distances)]
-    assert [new - old for old, new in zip(before, after, strict=True)] == [1, 1]
+    assert max(new - old for old, new in zip(before, after, strict=True)) <= 1

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from adeada_jax.mixtures import GaussianMixture
 from tests.warm_start import PYTHON
 
 DEVICES = """
@@ -191,3 +192,14 @@ def test_no_program_calls_lapack():
         text = programs.update_components.lower(*arguments, width=4, prior="ledoit_wolf").as_text()
     assert "while" in text
     assert "lapack" not in text
+
+
+def test_a_fit_in_another_process_is_the_same():
+    from joblib.externals.loky import get_reusable_executor
+
+    X = np.random.default_rng(0).normal(size=(40, 3)) + np.repeat([[0.0], [6.0]], 20, axis=0)
+    executor = get_reusable_executor(max_workers=1)
+    there = executor.submit(GaussianMixture(2, random_state=0).fit, X).result(timeout=300)
+    executor.shutdown()
+    here = GaussianMixture(2, random_state=0).fit(X)
+    np.testing.assert_array_equal(there.means_, here.means_)

@@ -14,7 +14,8 @@ from adeada_jax.mixtures.peers import all_gather, all_reduce, own
 from adeada_jax.mixtures.programs import HIGHEST
 
 # Of each of this process's shards the labels and squared distances of its rows.
-_State = list[tuple[jax.Array, jax.Array]]
+_Array = jax.Array | np.ndarray
+_State = list[tuple[_Array, _Array]]
 
 
 def _distances(x: jax.Array, centres: jax.Array) -> jax.Array:
@@ -100,9 +101,9 @@ def _over_blocks(
     shard: Shard,
     mixtures: np.ndarray,
     block: int,
-    state: tuple[jax.Array, ...],
+    state: tuple[_Array, ...],
     *arguments: np.ndarray | jax.Array,
-) -> tuple[jax.Array, ...]:
+) -> tuple[_Array, ...]:
     """Run `program` over the blocks of the chosen mixtures, large ones first."""
     rows = shard.rows()
     for size, blocks in zip((block, SMALL_BLOCK), row_blocks(shard, mixtures, block), strict=True):
@@ -277,7 +278,9 @@ def kmeans(
     thresholds = None
     active = np.ones(mixtures, bool)
     final = np.zeros(mixtures, bool)  # mixtures whose labels await one last assignment
-    state = [(zeros(s.capacity, np.int32, s.device), zeros(s.capacity, dtype, s.device)) for s in own(shards)]
+    state: _State = [
+        (zeros(s.capacity, np.int32, s.device), zeros(s.capacity, dtype, s.device)) for s in own(shards)
+    ]
     for iteration in range(max_iter):
         sums, counts, moved = _assign_all(shards, layout, active, state, weighed, centres)
         if thresholds is None:
@@ -307,36 +310,41 @@ def _assign_all(
     centres: np.ndarray,
 ) -> list[np.ndarray]:
     """Assign the active mixtures' rows; renew `state` and return sums, counts, moved over all shards."""
-    mixtures, columns = centres.shape[:2]
-    places = _places(layout)
-    widths = np.zeros(places, np.int32)
-    widths[:mixtures] = layout.components
-    placed = np.zeros((places, *centres.shape[1:]), centres.dtype)
-    placed[:mixtures] = centres
-    totals: list[np.ndarray] = [np.zeros(centres.shape), np.zeros((mixtures, columns)), np.zeros(mixtures)]
+    mixtures = len(centres)
+    totals: list[np.ndarray] = [np.zeros(centres.shape), np.zeros(centres.shape[:2]), np.zeros(mixtures)]
     pending = []
     for s, shard in enumerate(own(shards)):
-        if shard.small:
-            labels, distances, *sums = small.assign(
-                shard.on_host(), np.asarray(state[s][0]), np.asarray(weights[s]), centres[0]
-            )
-            state[s] = labels, distances
-            pending.append(sums)
-            continue
-        start = (
-            *state[s],
-            zeros(placed.shape, shard.dtype, shard.device),
-            zeros((places, columns), shard.dtype, shard.device),
-            zeros(places, np.int32, shard.device),
-        )
-        labels, distances, sums, counts, moved = _over_blocks(
-            _assign, shard, active, layout.big_block, start, weights[s], placed, widths
-        )
+        labels, distances, *sums = _assigned(shard, layout, active, state[s], weights[s], centres)
         state[s] = labels, distances
-        pending.append((sums, counts, moved))
+        pending.append(sums)
     for part in pending:
         totals = [t + np.asarray(value)[:mixtures] for t, value in zip(totals, part, strict=True)]
     return all_reduce(shards[0].devices, totals)
+
+
+def _assigned(
+    shard: Shard,
+    layout: Layout,
+    active: np.ndarray,
+    state: tuple[_Array, _Array],
+    weights: jax.Array,
+    centres: np.ndarray,
+) -> tuple[_Array, ...]:
+    """`_assign` of a shard's rows, from labels and distances before."""
+    if shard.small:
+        return small.assign(shard.on_host(), np.asarray(state[0]), np.asarray(weights), centres[0])
+    places, columns = _places(layout), centres.shape[1]
+    widths = np.zeros(places, np.int32)
+    widths[: len(centres)] = layout.components
+    placed = np.zeros((places, *centres.shape[1:]), centres.dtype)
+    placed[: len(centres)] = centres
+    start = (
+        *state,
+        zeros(placed.shape, shard.dtype, shard.device),
+        zeros((places, columns), shard.dtype, shard.device),
+        zeros(places, np.int32, shard.device),
+    )
+    return _over_blocks(_assign, shard, active, layout.big_block, start, weights, placed, widths)
 
 
 def _labels(shards: Sequence[Shard], state: _State) -> list[np.ndarray]:

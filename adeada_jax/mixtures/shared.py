@@ -211,12 +211,13 @@ class SharedEngine:
         self.bad = np.zeros(mixtures, bool)
         self.stale = np.zeros(mixtures, bool)
         self.grams: np.ndarray | None = None
+        self._held: list[np.ndarray] = []  # moments that the parameters are from
         self.found = np.ones(mixtures, bool)  # whether a tied covariance had a factor
 
     def start(self, responsibilities: Sequence[np.ndarray | None]) -> None:
         """Moments and parameters from responsibilities (n_m, K_m) or None, as `full` has it."""
         everything = np.ones(len(responsibilities), bool)
-        self.bad[:], self.found[:] = False, True  # what a start before this one left
+        self.bad[:], self.found[:], self._held = False, True, []  # what a start before this one left
         given_here = own_columns(self.everywhere, responsibilities, self.layout.columns, np.float64)
         for s, (shard, given) in enumerate(zip(self.shards, given_here, strict=True)):
             self.row_scores[s] = jax.device_put(given, shard.device)
@@ -232,7 +233,7 @@ class SharedEngine:
 
     def load(self, given: Mapping[int, Given], centres: np.ndarray) -> None:
         """Put the parameters (weights, means, precisions_cholesky) of some mixtures in place."""
-        dim = self.layout.dim
+        dim, self._held = self.layout.dim, []
         for m, parameters in given.items():
             first = self.layout.component_starts[m]
             slots = slice(first, first + self.layout.components[m])
@@ -341,6 +342,9 @@ class SharedEngine:
         shapes = ((rows,), (rows, dim), self._squares_shape(far))
         parts = [sum((np.asarray(m[i]) for m in moments), np.zeros(s)) for i, s in enumerate(shapes)]
         counts, sums, squares = all_reduce(self.everywhere[0].devices, parts)
+        mixtures = mixtures & self._renewed([] if far else [counts, sums, squares])
+        if not mixtures.any():
+            return
         slots = np.append(mixtures, False)[self.mixture_of]
         totals = np.bincount(self.mixture_of, counts, len(mixtures) + 1)
         counts = counts + 10 * np.finfo(np.float64).eps
@@ -365,6 +369,21 @@ class SharedEngine:
             roots[:, : self.layout.dim] = 1.0 / np.sqrt(np.where(variances > 0, variances, 1.0))
             self.factors = np.where(slots[:, None], roots, self.factors)
         self.stale |= mixtures
+
+    def _renewed(self, moments: list[np.ndarray]) -> np.ndarray:
+        """(M,) mixtures whose moments are not those that their parameters are from; keeps them to tell.
+
+        Args:
+            moments: about the centres, an array over components each (or none); an empty list if about means.
+        """
+        before, self._held = self._held, [moment for moment in moments if len(moment) == len(self.means)]
+        renewed = np.ones(len(self.layout.sizes) + 1, bool)
+        if before and self._held:
+            pairs = zip(before, self._held, strict=True)
+            same = [(old == new).reshape(len(new), -1).all(axis=1) for old, new in pairs]
+            renewed[:] = False
+            renewed[self.mixture_of[~np.all(same, axis=0)]] = True
+        return renewed[:-1]
 
     def _update_tied(
         self, mixtures: np.ndarray, counts: np.ndarray, shifts: np.ndarray, grams: np.ndarray

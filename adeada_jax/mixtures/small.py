@@ -20,17 +20,22 @@ _EPSILON = np.finfo(np.float64).eps
 _BLUR = 1e-6
 
 
-# Beyond so many multiplications of an iteration, and numbers held at a time, the compiled programs are as
-# fast on two cores.
-_MOST_WORK = {"full": 2_000_000, "tied": 300_000_000, "diag": 2_000_000, "spherical": 2_000_000}
-_MOST_NUMBERS = {"full": 600_000, "tied": 2_000_000, "diag": 2_000_000, "spherical": 2_000_000}
+# Multiplications of an iteration and numbers it holds at a time, beyond which compiled programs are as fast
+# on two cores.
+_LIMITS = {
+    "full": (2_000_000, 2_000_000),
+    "tied": (300_000_000, 2_000_000),
+    "diag": (2_000_000, 2_000_000),
+    "spherical": (2_000_000, 2_000_000),
+}
 
 
 def is_small(size: int, number: int, dim: int, covariance_type: str) -> bool:
-    """Whether EM of N x D samples and K components is sooner done here."""
+    """Whether EM of `size` samples (D = `dim`) and `number` components is sooner done here."""
     numbers = size * number * dim
     work = {"full": numbers * dim, "tied": size * dim * dim}.get(covariance_type, numbers)
-    return work <= _MOST_WORK[covariance_type] and numbers <= _MOST_NUMBERS[covariance_type]
+    most_work, most_numbers = _LIMITS[covariance_type]
+    return work <= most_work and numbers <= most_numbers
 
 
 @cache
@@ -46,7 +51,8 @@ def one_thread() -> AbstractContextManager[object]:
 class SmallEngine:
     """E and M steps of a layout's only mixture; same use as `full.FullEngine`.
 
-    Factors are inverse Cholesky factors (K, D, D) or, tied, (D, D); else root precisions (K, D).
+    Factors are inverse Cholesky factors (K, D, D) or, tied, (D, D); else root precisions (K, D), spherical
+    (K, 1).
     """
 
     def __init__(
@@ -64,17 +70,18 @@ class SmallEngine:
         self.row_weights, self.masses = own_weights(shards, weights), masses_of(layout, weights)
         number, dim = int(layout.components[0]), layout.dim
         self.weights, self.means = np.zeros(number), np.zeros((number, dim))
-        shapes = {"full": (number, dim, dim), "tied": (dim, dim)}
+        shapes = {"full": (number, dim, dim), "tied": (dim, dim), "spherical": (number, 1)}
         self.factors = np.zeros(shapes.get(covariance_type, (number, dim)))
         self.found = np.zeros((number, len(self.rows)))  # log weighted densities
         self.norms = [np.zeros(len(self.rows))]
         self.bad, self.stale = False, False
-        self._squares = self.rows**2 if covariance_type in ("diag", "spherical") else None
+        self._squares = self._shared(self.rows**2) if covariance_type in ("diag", "spherical") else None
+        self._held: np.ndarray | None = None  # responsibilities that the parameters are from
         self._gram: np.ndarray | None = None
 
     def start(self, responsibilities: Sequence[np.ndarray | None]) -> None:
         """Parameters from responsibilities (n, K), or None where `load` gives them."""
-        self.bad = False
+        self.bad, self._held = False, None
         (given,) = responsibilities
         if given is not None:
             self._maximise(given.T.astype(np.float64))
@@ -86,10 +93,9 @@ class SmallEngine:
         self.means = np.asarray(means, np.float64) - centres[0]
         factors = np.array(factors, np.float64)
         if self.kind == "spherical":
-            factors = np.repeat(factors[:, None], self.means.shape[1], axis=1)
-        self.factors = (
-            factors if factors.shape == self.means.shape and self._apart else factors.swapaxes(-1, -2)
-        )
+            factors = factors[:, None]
+        self.factors = factors if self._apart else factors.swapaxes(-1, -2)
+        self._held = None
         self.bad, self.stale = False, True
 
     def step(self, following: np.ndarray, *, maximise: bool = True) -> np.ndarray:
@@ -97,9 +103,14 @@ class SmallEngine:
         if self.stale:
             responsibilities = self._expect()
             self.stale = False
-            if maximise and following[0]:
+            same = self._held is not None and np.array_equal(self._held, responsibilities)
+            if maximise and following[0] and not same:
                 self._maximise(responsibilities)
         return mean_densities(self.everywhere, self.norms, self.row_weights, self.masses)
+
+    def _shared(self, values: np.ndarray) -> np.ndarray:
+        """Squares (..., D), or their sum (..., 1) where all features share a variance."""
+        return values.sum(axis=-1, keepdims=True) if self.kind == "spherical" else values
 
     @property
     def _apart(self) -> bool:
@@ -109,8 +120,9 @@ class SmallEngine:
     def _expect(self) -> np.ndarray:
         """Renews the scores and densities; returns responsibilities (K, n)."""
         roots = self.factors if self._apart else np.diagonal(self.factors, axis1=-2, axis2=-1)
-        constants = np.log(np.maximum(self.weights, 1e-300)) + np.log(np.maximum(roots, 1e-300)).sum(axis=-1)
-        constants -= 0.5 * self.layout.dim * np.log(2 * np.pi)
+        dim = self.layout.dim
+        log_det = np.log(np.maximum(roots, 1e-300)).sum(axis=-1) * (dim if self.kind == "spherical" else 1)
+        constants = np.log(np.maximum(self.weights, 1e-300)) + log_det - 0.5 * dim * np.log(2 * np.pi)
         self.found = constants[:, None] - 0.5 * self._distances()
         best = self.found.max(axis=0)
         shares = np.exp(self.found - best)
@@ -143,6 +155,7 @@ class SmallEngine:
 
     def _maximise(self, responsibilities: np.ndarray) -> None:
         """The M step from responsibilities (K, n)."""
+        self._held = responsibilities
         (row_weights,) = self.row_weights
         if row_weights is not None:
             responsibilities = responsibilities * row_weights
@@ -163,7 +176,8 @@ class SmallEngine:
         covariances /= counts[:, None, None]
         squares = np.diagonal(covariances, axis1=1, axis2=2) + self._rounding()
         found = [inverse_factor(*both, self.reg_covar) for both in zip(covariances, squares, strict=True)]
-        return None if any(one is None for one in found) else np.stack(found)
+        kept = [one for one in found if one is not None]
+        return np.stack(kept) if len(kept) == len(found) else None
 
     def _tied(self, responsibilities: np.ndarray, counts: np.ndarray) -> np.ndarray | None:
         if self._gram is None:
@@ -186,14 +200,14 @@ class SmallEngine:
     def _diagonal(self, responsibilities: np.ndarray, counts: np.ndarray) -> np.ndarray | None:
         assert self._squares is not None
         second = responsibilities @ self._squares / counts[:, None]
-        variances = second - self.means**2
+        variances = second - self._shared(self.means**2)
         blurred = variances <= np.sqrt(_EPSILON) * second
         for k in np.flatnonzero(blurred.any(axis=1)):
-            variances[k] = responsibilities[k] @ (self.rows - self.means[k]) ** 2 / counts[k]
-        variances = np.where(variances > self._rounding(), variances, 0.0)
+            variances[k] = responsibilities[k] @ self._shared((self.rows - self.means[k]) ** 2) / counts[k]
+        variances = np.where(variances > self._shared(self._rounding()), variances, 0.0)
         if self.kind == "spherical":
-            variances = np.broadcast_to(variances.mean(axis=1, keepdims=True), variances.shape)
-        variances = variances + self.reg_covar
+            variances /= self.layout.dim
+        variances += self.reg_covar
         return 1 / np.sqrt(variances) if (variances > 0).all() else None
 
     def scores(self) -> list[np.ndarray]:

@@ -1,0 +1,72 @@
+"""What is small is fitted in NumPy, and gives what the compiled programs give."""
+
+import numpy as np
+import pytest
+
+from adeada_jax.mixtures import engines, fit_mixtures, score_mixtures
+from adeada_jax.mixtures.engines import COVARIANCE_TYPES
+from adeada_jax.mixtures.packing import Shard
+from adeada_jax.mixtures.small import is_small
+
+
+def sets():
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(4, 6)) * 4
+    return [(centres[rng.integers(0, 4, n)] + rng.normal(size=(n, 6))).astype(np.float32) for n in (300, 40)]
+
+
+@pytest.fixture(scope="module")
+def of_programs():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "is_small", lambda *_: False)
+        return {kind: fitted(kind) for kind in COVARIANCE_TYPES}
+
+
+def fitted(kind):
+    weights = [np.linspace(0.5, 2, 300), None]
+    return fit_mixtures(sets(), [4, 2], covariance_type=kind, sample_weight=weights, tol=1e-6, n_init=2)
+
+
+@pytest.mark.parametrize("kind", COVARIANCE_TYPES)
+def test_numpy_gives_what_programs_give(kind, of_programs):
+    for ours, other in zip(fitted(kind), of_programs[kind], strict=True):
+        assert (ours.n_iter, ours.converged) == (other.n_iter, other.converged)
+        np.testing.assert_array_equal(ours.labels, other.labels)
+        np.testing.assert_allclose(ours.lower_bounds, other.lower_bounds, atol=3e-6)
+        np.testing.assert_allclose(ours.log_densities, other.log_densities, atol=2e-5)
+        np.testing.assert_allclose(ours.means, other.means, atol=1e-5)
+        scores = score_mixtures([ours, other], [sets()[0]] * 2)
+        np.testing.assert_allclose(*scores, atol=2e-5)
+
+
+def test_no_device_gets_what_is_small(monkeypatch):
+    def refuse(self):
+        raise AssertionError("rows go to a device")
+
+    monkeypatch.setattr(Shard, "rows", refuse)
+    found = fit_mixtures(sets(), [3, 1])
+    assert [mixture.status for mixture in found] == ["fitted"] * 2
+    assert np.isfinite(score_mixtures(found, sets())[0]).all()
+    with pytest.raises(AssertionError, match="device"):
+        fit_mixtures([np.random.default_rng(0).normal(size=(3000, 30))], [3])
+
+
+def test_what_is_small_is_told_by_its_work():
+    assert is_small(1000, 5, 16, "full")
+    assert not is_small(1000, 30, 16, "full")
+    assert is_small(1000, 30, 16, "diag")
+    assert not is_small(1000, 1, 600, "tied")
+
+
+@pytest.mark.parametrize("small", [True, False])
+@pytest.mark.parametrize("kind", COVARIANCE_TYPES)
+def test_further_starts_do_not_take_over_what_the_last_one_held(kind, small, monkeypatch):
+    """A component alone has the same moments from every start, which changes nothing of its parameters."""
+    monkeypatch.setattr(engines, "is_small", lambda *_: small)
+    one, several = (
+        fit_mixtures(sets()[:1], [1], covariance_type=kind, n_init=n, tol=0.0, max_iter=4)[0] for n in (1, 3)
+    )
+    assert (one.means == several.means).all()
+    assert (one.log_densities == several.log_densities).all()
+    rows = sets()[0].astype(np.float64)
+    np.testing.assert_allclose(one.means[0], rows.mean(axis=0), atol=1e-6)

@@ -20,6 +20,8 @@ _EPSILON = np.finfo(np.float64).eps
 _BLUR = 1e-6
 
 
+# The least exponent of a share: beyond are numbers so small that processors are slow with them.
+_LEAST = -700.0
 # Multiplications of an iteration and numbers it holds at a time, beyond which compiled programs are as fast
 # on two cores.
 _LIMITS = {
@@ -125,7 +127,9 @@ class SmallEngine:
         constants = np.log(np.maximum(self.weights, 1e-300)) + log_det - 0.5 * dim * np.log(2 * np.pi)
         self.found = constants[:, None] - 0.5 * self._distances()
         best = self.found.max(axis=0)
-        shares = np.exp(self.found - best)
+        away = self.found - best
+        shares = np.exp(away)
+        shares[away < _LEAST] = 0
         total = shares.sum(axis=0)
         self.norms = [best + np.log(total)]
         shares /= total

@@ -9,6 +9,7 @@ from adeada_jax.mixtures.engines import Options, plan_groups
 from adeada_jax.mixtures.kmeans import kmeans
 from adeada_jax.mixtures.packing import make_shards
 from adeada_jax.mixtures.range import centres_of, check_finite, working_types
+from adeada_jax.mixtures.small import one_thread
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def cluster(
         capacity=group.capacity,
         resident_bytes=options.resident_limit(),
     )
-    with jax.enable_x64(dtype == np.float64):
+    with jax.enable_x64(dtype == np.float64), one_thread():
         (labels,) = kmeans(
             shards,
             group.layout,

@@ -21,6 +21,7 @@ from adeada_jax.mixtures.sample_weights import (
     scaled,
 )
 from adeada_jax.mixtures.shrinkage import PRIORS
+from adeada_jax.mixtures.small import one_thread
 
 # Told of the attempt, the iteration (0: it begins) and the lower bounds (M,) before it.
 Report = Callable[[int, int, np.ndarray | None], None]
@@ -243,7 +244,7 @@ def fit(
                 [len(arrays[i]) for i in usable], [components[i] for i in usable], dim, dtype, options
             ):
                 members = [usable[i] for i in group.members]
-                with group.threads():
+                with one_thread():
                     fitted = _fit_group(
                         group,
                         [arrays[i] for i in members],

@@ -1,7 +1,6 @@
 """Which mixtures are computed together, where, and by which engine."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import jax
@@ -13,7 +12,7 @@ from adeada_jax.mixtures.full import FullEngine
 from adeada_jax.mixtures.packing import Layout, Samples, Shard, bucket, make_layout, make_shards
 from adeada_jax.mixtures.peers import all_min
 from adeada_jax.mixtures.shared import SharedEngine
-from adeada_jax.mixtures.small import SmallEngine, is_small, one_thread
+from adeada_jax.mixtures.small import SmallEngine, is_small
 
 Engine = FullEngine | SharedEngine | SmallEngine
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
@@ -76,10 +75,6 @@ class Group:
     dtype: np.dtype
     capacity: int
     small: bool = False
-
-    def threads(self) -> AbstractContextManager[object]:
-        """With which the group's work is done, in NumPy."""
-        return one_thread() if self.small else nullcontext()
 
     def split(self, shards: Sequence[Shard], values: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Cut arrays (..., rows), one a shard, into arrays (..., n_m), one a mixture."""

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from adeada_jax.mixtures import small
+from adeada_jax.mixtures import kmeans_numpy
 from adeada_jax.mixtures.packing import SMALL_BLOCK, Layout, Shard, bucket, in_chunks, row_blocks, zeros
 from adeada_jax.mixtures.peers import all_gather, all_reduce, own
 from adeada_jax.mixtures.programs import HIGHEST
@@ -110,6 +110,11 @@ def _over_blocks(
         for count, (chunk,) in in_chunks((blocks,), _chunk(shard)):
             state = program(rows, *state, *arguments, chunk, count, block=size)
     return state
+
+
+def in_numpy(shard: Shard) -> bool:
+    """Whether a shard's rows are clustered in NumPy: on a CPU its products are larger than the programs'."""
+    return shard.small or shard.device.platform == "cpu"
 
 
 def _places(layout: Layout) -> int:
@@ -224,8 +229,11 @@ def kmeans_plusplus(
 
 def _to_candidates(shard: Shard, layout: Layout, seeking: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """Squared distances (L, rows) of a shard's rows to their mixture's candidates (M, L, D)."""
-    if shard.small:
-        return small.distances(shard.on_host(), candidates[0])
+    if in_numpy(shard):
+        rows, mixtures = shard.on_host(), len(layout.sizes)
+        return kmeans_numpy.candidate_distances(
+            rows, shard.squares(), shard.starts, seeking, candidates[:mixtures]
+        )
     (found,) = _over_blocks(
         lambda r, s, *a, **k: (_candidate_distances(r, s, *a, **k),),
         shard,
@@ -331,8 +339,18 @@ def _assigned(
     centres: np.ndarray,
 ) -> tuple[_Array, ...]:
     """`_assign` of a shard's rows, from labels and distances before."""
-    if shard.small:
-        return small.assign(shard.on_host(), np.asarray(state[0]), np.asarray(weights), centres[0])
+    if in_numpy(shard):
+        before = np.asarray(state[0]), np.asarray(state[1])
+        return kmeans_numpy.assign(
+            shard.on_host(),
+            shard.squares(),
+            shard.starts,
+            active,
+            before,
+            np.asarray(weights),
+            centres,
+            layout.components.tolist(),
+        )
     places, columns = _places(layout), centres.shape[1]
     widths = np.zeros(places, np.int32)
     widths[: len(centres)] = layout.components

@@ -198,26 +198,37 @@ class Shard:
     small: bool = False
     _rows: jax.Array | None = None
     _host: np.ndarray | None = None
+    _squares: np.ndarray | None = None
 
     def rows(self) -> jax.Array:
         """(capacity, padded D) centred features on the device."""
         if self._rows is not None:
             return self._rows
-        rows = jax.device_put(self.on_host(), self.device)
+        rows = jax.device_put(self._centred(), self.device)
         if self.resident:
             self._rows = rows
         return rows
 
     def on_host(self) -> np.ndarray:
-        """The same on the host, for the small kept there."""
-        if self._host is not None:
-            return self._host
+        """The same in NumPy, where the shard is small or its device is a CPU, without a copy."""
+        if not self.small:
+            return np.asarray(self.rows())
+        if self._host is None:
+            self._host = self._centred()
+        return self._host
+
+    def squares(self) -> np.ndarray:
+        """(capacity,) squared norms of the rows, in NumPy."""
+        if self._squares is None:
+            rows = self.on_host()
+            self._squares = np.einsum("ni,ni->n", rows, rows)
+        return self._squares
+
+    def _centred(self) -> np.ndarray:
         host = _aligned_zeros((self.capacity, self.padded_dim), self.dtype)
         for part, centre, start in zip(self.parts, self.centres, self.starts, strict=False):
             for low, chunk in chunks(part):
                 host[start + low : start + low + len(chunk), : part.shape[1]] = chunk - centre
-        if self.small:
-            self._host = host
         return host
 
     @property

@@ -10,6 +10,7 @@ from adeada_jax.mixtures.engines import Options, make_engine, plan
 from adeada_jax.mixtures.packing import Samples, given_parameters
 from adeada_jax.mixtures.peers import all_gather
 from adeada_jax.mixtures.range import check_finite, working_types
+from adeada_jax.mixtures.small import one_thread
 
 # Log densities (N,) of samples and, where they are asked for and there are any, scores (N, K) by component.
 _Scores = tuple[np.ndarray, np.ndarray | None]
@@ -198,7 +199,7 @@ def _score_alike(
             engine = make_engine(
                 group, [features[i] for i in chosen], centres, options, every_pair=every_pair
             )
-            with group.threads():
+            with one_thread():
                 engine.load(dict(enumerate(fitted)), centres)
                 engine.step(np.zeros(len(chosen), bool), maximise=False)
             norms = all_gather(engine.everywhere, engine.norms, np.float64)

@@ -241,28 +241,3 @@ def inverse_factor(covariance: np.ndarray, squares: np.ndarray, reg_covar: float
             return None if failed else inverse
         added *= 10
     return None
-
-
-def distances(rows: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Squared distances (K, n) of rows (n, D) to centres (K, D)."""
-    norms = np.einsum("ki,ki->k", centres, centres)[:, None] + np.einsum("ni,ni->n", rows, rows)
-    return np.maximum(norms - 2 * (centres @ rows.T), 0)
-
-
-def assign(
-    rows: np.ndarray, labels: np.ndarray, weights: np.ndarray, centres: np.ndarray
-) -> tuple[np.ndarray, ...]:
-    """One assignment of k-means.
-
-    Args:
-        rows: (n, D). labels: (n,) before. weights: (n,). centres: (K, D).
-
-    Returns:
-        Labels and squared distances (n,), weighted sums (1, K, D) and counts (1, K), and how many labels
-        changed (1,).
-    """
-    away = distances(rows, centres)
-    label = away.argmin(axis=0).astype(np.int32)
-    members = (label == np.arange(len(centres))[:, None]) * weights
-    moved = np.array([np.count_nonzero(label != labels)])
-    return label, away.min(axis=0), (members @ rows)[None], members.sum(axis=1)[None], moved

@@ -1,17 +1,19 @@
-"""Which engine fits: by itself a small mixture is fitted in NumPy, and those of most tests are small."""
+"""How fits are computed: a small mixture, and all k-means of a CPU, in NumPy, or all by compiled programs."""
 
 import pytest
 
-from adeada_jax.mixtures import engines
+from adeada_jax.mixtures import engines, kmeans
 
-# What these say of a fit must be so by compiled programs as well as in NumPy.
-_BOTH = {"test_choice", "test_degenerate", "test_em", "test_failures", "test_mixture", "test_sample_weights"}
-_PROGRAMS = {"test_kmeans"}
+# What these say of a fit must be so in both ways.
+_BOTH = {
+    f"test_{name}"
+    for name in ("choice", "degenerate", "em", "failures", "kmeans", "mixture", "sample_weights")
+}
 
 
 def pytest_generate_tests(metafunc):
     module = metafunc.module.__name__.rpartition(".")[2]
-    ways = ["programs", "by size"] if module in _BOTH else ["programs" if module in _PROGRAMS else "by size"]
+    ways = ["programs", "by size"] if module in _BOTH else ["by size"]
     metafunc.parametrize("engine", ways, indirect=True, scope="module")
 
 
@@ -20,4 +22,5 @@ def engine(request):
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "programs":
             patch.setattr(engines, "is_small", lambda *_: False)
+            patch.setattr(kmeans, "in_numpy", lambda _: False)
         yield request.param

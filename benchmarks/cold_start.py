@@ -4,8 +4,8 @@ python benchmarks/cold_start.py [--regions=37500]
 
 The job is that of a held-out set: a mixture of each of 19 classes and two domains, which have as many regions
 each, with 256 features, in a long tail; K = 1 to 10 by the paper's rule. Both libraries begin with NumPy
-arrays and start from their own k-means. Ours runs in two new processes that share a cache of programs, empty at
-first. scikit-learn runs in float32, with its threads as they are set: try OPENBLAS_NUM_THREADS=1, too.
+arrays and start from their own k-means. Ours runs in two new processes that share a cache of programs, empty
+at first. scikit-learn runs in float32, with its threads as they are set: try OPENBLAS_NUM_THREADS=1, too.
 """
 
 import json

@@ -18,8 +18,6 @@ from adeada_jax.mixtures.peers import mean_densities
 _EPSILON = np.finfo(np.float64).eps
 # Nats by which products may miss a log density; beyond, differences are taken.
 _BLUR = 1e-6
-
-
 # The least exponent of a share: beyond are numbers so small that processors are slow with them.
 _LEAST = -700.0
 # Multiplications of an iteration and numbers it holds at a time, beyond which compiled programs are as fast
@@ -184,9 +182,9 @@ class SmallEngine:
         return np.stack(kept) if len(kept) == len(found) else None
 
     def _tied(self, responsibilities: np.ndarray, counts: np.ndarray) -> np.ndarray | None:
-        if self._gram is None:
-            weights = responsibilities.sum(axis=0)
-            self._gram = self.rows.T @ (self.rows * weights[:, None])
+        if self._gram is None:  # of all rows, whatever part they have in the start, as scikit-learn's
+            (weights,) = self.row_weights
+            self._gram = self.rows.T @ (self.rows if weights is None else self.rows * weights.T)
         total = counts.sum()
         covariance = (self._gram - (self.means.T * counts) @ self.means) / total
         found = inverse_factor(covariance, np.diagonal(self._gram) / total, self.reg_covar)

@@ -32,6 +32,7 @@ SMALL = {
     "evaluation.held_back": 0.4,
 }  # fmt: skip
 WAITS, DONE = 75, 0
+LABELLING_PAGE = ["python", "scripts/annotate.py", "--workdir=runs/photos"]
 
 
 def blocks(language):
@@ -40,8 +41,20 @@ def blocks(language):
 
 
 def commands():
+    """The page's commands; each round is labelled as the evaluation is by PNGs, not on the labelling page."""
     lines = "".join(blocks("sh")).replace("\\\n", " ").splitlines()
-    return [shlex.split(line) for line in lines if line]
+    found = [shlex.split(line) for line in lines if line]
+    pngs = [command for command in found if "answers/evaluation" in " ".join(command)]
+    asked = 0
+    for command in found:
+        if command != LABELLING_PAGE:
+            yield command
+            continue
+        if asked:
+            yield from ([word.replace("evaluation", f"round{asked}") for word in png] for png in pngs)
+        else:
+            yield command
+        asked += 1
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +88,7 @@ def follow(command, place):
     if "scripts/main.py" in command:
         rest += [f"--config.{key}={value}" for key, value in SMALL.items()]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "300"}
-    if rest == ["scripts/annotate.py", "--workdir=runs/photos"]:
+    if command == LABELLING_PAGE:
         return serve([*PYTHON, *rest, "--port=0"], place, environment)
     done = subprocess.run(
         [*PYTHON, *rest], cwd=place, env=environment, capture_output=True, text=True, timeout=300

@@ -10,6 +10,7 @@ from adeada_jax.bench.mixtures.failures import CASES, outcome
 from adeada_jax.mixtures import GaussianMixture
 
 if __name__ == "__main__":
-    print(f"| samples | scikit-learn {sklearn.__version__} | here |\n| --- | --- | --- |")
+    print(f"| samples | scikit-learn {sklearn.__version__}: reported / recomputed | here |")
+    print("| --- | --- | --- |")
     for case in CASES:
         print(f"| {case.name} | {outcome(Theirs, case)} | {outcome(GaussianMixture, case)} |", flush=True)

@@ -12,7 +12,7 @@ from adeada_jax.mixtures.peers import all_reduce, own_rows
 _LEAST, _MOST = 1e-12, 1e12
 # Values beyond this size may draw the mean away from the others; then this many rows give the centre.
 _LARGE, _ROWS = 1e4, 1000
-# Beyond this size the sum of squares is infinite in float64, too.
+# Beyond this size sums of squares could overflow float64, too.
 _LIMIT = 1e140
 
 
@@ -45,7 +45,7 @@ def working_types(arrays: Sequence[Samples], devices: Sequence[jax.Device]) -> l
     )
     for i in np.flatnonzero(huge):
         raise ValueError(
-            f"features[{i}] has values beyond {_LIMIT:g}, whose squares float64 cannot hold; "
+            f"features[{i}] has values beyond {_LIMIT:g}: sums of squares could overflow float64; "
             "scale the samples"
         )
     return [

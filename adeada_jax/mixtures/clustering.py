@@ -70,7 +70,7 @@ def cluster(
         capacity=group.capacity,
         resident_bytes=options.resident_limit(),
     )
-    with jax.enable_x64(dtype == np.float64), one_thread():
+    with jax.enable_x64(dtype == np.float64), one_thread:
         (labels,) = kmeans(
             shards,
             group.layout,

@@ -244,7 +244,7 @@ def fit(
                 [len(arrays[i]) for i in usable], [components[i] for i in usable], dim, dtype, options
             ):
                 members = [usable[i] for i in group.members]
-                with one_thread():
+                with one_thread:
                     fitted = _fit_group(
                         group,
                         [arrays[i] for i in members],

@@ -199,7 +199,7 @@ def _score_alike(
             engine = make_engine(
                 group, [features[i] for i in chosen], centres, options, every_pair=every_pair
             )
-            with one_thread():
+            with one_thread:
                 engine.load(dict(enumerate(fitted)), centres)
                 engine.step(np.zeros(len(chosen), bool), maximise=False)
             norms = all_gather(engine.everywhere, engine.norms, np.float64)

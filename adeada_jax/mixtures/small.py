@@ -5,8 +5,8 @@ longer. All is done in full and in float64.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from functools import cache
+from contextlib import ExitStack
+from threading import Lock
 
 import numpy as np
 from scipy.linalg import lapack
@@ -18,6 +18,8 @@ from adeada_jax.mixtures.peers import mean_densities
 _EPSILON = np.finfo(np.float64).eps
 # Nats by which products may miss a log density; beyond, differences are taken.
 _BLUR = 1e-6
+# Beyond the root of reg_covar over this a mean's rounding shows in its component's variance.
+_COARSE = 1e-12
 # The least exponent of a share: beyond are numbers so small that processors are slow with them.
 _LEAST = -700.0
 # Multiplications of an iteration and numbers it holds at a time, beyond which compiled programs are as fast
@@ -38,14 +40,33 @@ def is_small(size: int, number: int, dim: int, covariance_type: str) -> bool:
     return work <= most_work and numbers <= most_numbers
 
 
-@cache
-def _libraries() -> ThreadpoolController:
-    return ThreadpoolController()
+class _OneThread:
+    """Has BLAS work in one thread as long as anyone is within.
+
+    On small matrices more of them gain little, and they wait for each other as soon as a core is busy
+    elsewhere. The first to enter sets the limit, and the last to leave lifts it.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._within = Lock(), 0
+        self._libraries: ThreadpoolController | None = None
+        self._limit = ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._within += 1
+            if self._within == 1:
+                self._libraries = self._libraries or ThreadpoolController()
+                self._limit.enter_context(self._libraries.limit(limits=1, user_api="blas"))
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._within -= 1
+            if not self._within:
+                self._limit.close()
 
 
-def one_thread() -> AbstractContextManager[object]:
-    """Has BLAS work in one thread: more of them wait for each other as soon as a core is busy elsewhere."""
-    return _libraries().limit(limits=1, user_api="blas")
+one_thread = _OneThread()
 
 
 class SmallEngine:
@@ -161,9 +182,9 @@ class SmallEngine:
         (row_weights,) = self.row_weights
         if row_weights is not None:
             responsibilities = responsibilities * row_weights
-        counts = responsibilities.sum(axis=1) + 10 * _EPSILON
-        means = responsibilities @ self.rows / counts[:, None]
-        self.weights, self.means = counts / counts.sum(), means
+        mass = responsibilities.sum(axis=1)
+        counts = mass + 10 * _EPSILON
+        self.weights, self.means = counts / counts.sum(), self._means(responsibilities, mass)
         factors = {"full": self._full, "tied": self._tied}.get(self.kind, self._diagonal)(
             responsibilities, counts
         )
@@ -172,11 +193,21 @@ class SmallEngine:
             self.factors = factors
         self.stale = True
 
+    def _means(self, responsibilities: np.ndarray, mass: np.ndarray) -> np.ndarray:
+        """(K, D); a component without any mass keeps its mean."""
+        some = np.maximum(mass, 1e-300)[:, None]
+        means = np.where(mass[:, None] > 0, responsibilities @ self.rows / some, self.means)
+        if np.abs(means).max() * _COARSE > np.sqrt(self.reg_covar):  # their rounding would count as variance
+            means += np.einsum("kn,knd->kd", responsibilities, self.rows - means[:, None]) / some
+        return means
+
     def _full(self, responsibilities: np.ndarray, counts: np.ndarray) -> np.ndarray | None:
         away = self.rows - self.means[:, None]
-        covariances = np.matmul((away * responsibilities[:, :, None]).swapaxes(1, 2), away)
-        covariances /= counts[:, None, None]
-        squares = np.diagonal(covariances, axis1=1, axis2=2) + self._rounding()
+        weighed = away * responsibilities[:, :, None]
+        second = np.matmul(weighed.swapaxes(1, 2), away) / counts[:, None, None]
+        shifts = weighed.sum(axis=1) / counts[:, None]  # what rounding has left of the means
+        covariances = second - shifts[:, :, None] * shifts[:, None]
+        squares = np.diagonal(second, axis1=1, axis2=2)
         found = [inverse_factor(*both, self.reg_covar) for both in zip(covariances, squares, strict=True)]
         kept = [one for one in found if one is not None]
         return np.stack(kept) if len(kept) == len(found) else None
@@ -191,13 +222,9 @@ class SmallEngine:
         if found is None or _EPSILON * np.max((self.means @ found.T) ** 2, initial=0) > _BLUR:
             away = self.rows - self.means[:, None]
             covariance = np.einsum("kn,kni,knj->ij", responsibilities, away, away, optimize=True) / total
-            squares = np.diagonal(covariance) + self._rounding().max(axis=0)
+            squares = np.diagonal(covariance) + (4 * _EPSILON * self.means).max(axis=0) ** 2
             found = inverse_factor(covariance, squares, self.reg_covar)
         return found
-
-    def _rounding(self) -> np.ndarray:
-        """(K, D) variances that equal rows may seem to have, since their means are rounded."""
-        return (4 * _EPSILON * self.means) ** 2
 
     def _diagonal(self, responsibilities: np.ndarray, counts: np.ndarray) -> np.ndarray | None:
         assert self._squares is not None
@@ -206,7 +233,8 @@ class SmallEngine:
         blurred = variances <= np.sqrt(_EPSILON) * second
         for k in np.flatnonzero(blurred.any(axis=1)):
             variances[k] = responsibilities[k] @ self._shared((self.rows - self.means[k]) ** 2) / counts[k]
-        variances = np.where(variances > self._shared(self._rounding()), variances, 0.0)
+        rounding = self._shared((4 * _EPSILON * self.means) ** 2)  # that of the means
+        variances = np.where(variances > rounding, variances, 0.0)
         if self.kind == "spherical":
             variances /= self.layout.dim
         variances += self.reg_covar

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+_FEW = 0.1  # of an equal share of the samples
+
 
 def memberships(labels: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
     """The earlier fit's components, as responsibilities of the samples that are to be fitted now.
@@ -27,8 +29,10 @@ def start_from(before: np.ndarray | None, number: int) -> np.ndarray | None:
 
     Returns:
         `before`; None, so that the fit starts anew, where there is none, where it has another number of
-        components, or where one of them has no sample any more.
+        components, or where one of them has kept few samples, less than a tenth of an equal share: around few
+        samples EM finds a spike of density that it does not leave.
     """
-    if before is None or before.shape[1] != number or not before.any(axis=0).all():
+    if before is None or before.shape[1] != number:
         return None
-    return before
+    least = max(1.0, _FEW * len(before) / number)
+    return before if (before.sum(axis=0) >= least).all() else None

@@ -132,7 +132,8 @@ def _compared(run: PastRun, number: int, table: Regions, judged: Judged, density
     context = Context(run.class_names, run.source_classes, seed, before=before or {})
     found["domains"] = domains(table, source, context)
     own = [run.config["density"]["kind"]] if DENSITY in table.columns and before is not None else []
-    for kind in dict.fromkeys([*own, *([density] if density else [])]):
+    asked = [density] if density and (before is not None or density != run.config["density"]["kind"]) else []
+    for kind in dict.fromkeys([*own, *asked]):
         try:
             importance, described = density_checks(table, source, judged, density_options(run, kind), context)
         except InputError as error:

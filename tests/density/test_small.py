@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from adeada_jax.mixtures import engines, fit_mixtures, score_mixtures
 from adeada_jax.mixtures.engines import COVARIANCE_TYPES
 from adeada_jax.mixtures.packing import Shard
-from adeada_jax.mixtures.small import is_small
+from adeada_jax.mixtures.small import is_small, one_thread
 
 
 def sets():
@@ -75,3 +76,28 @@ def test_further_starts_do_not_take_over_what_the_last_one_held(kind, small, mon
     assert (one.log_densities == several.log_densities).all()
     rows = sets()[0].astype(np.float64)
     np.testing.assert_allclose(one.means[0], rows.mean(axis=0), atol=1e-6)
+
+
+# Rows far away from the others, whose means are rounded by more than a standard deviation of the default's.
+@pytest.mark.parametrize("far", [[1e11] * 2, [1e14] * 2, [1e22] * 2, [[1.1e14, 1e14]] * 7])
+@pytest.mark.parametrize("kind", COVARIANCE_TYPES)
+def test_far_rows_have_no_variance_from_rounding(kind, far, monkeypatch):
+    near = np.random.default_rng(0).normal(size=(30, 2))
+    rows = np.concatenate([near, np.reshape(far, (-1, 2))])
+    ours = fit_mixtures([rows], [2], covariance_type=kind)[0]
+    monkeypatch.setattr(engines, "is_small", lambda *_: False)
+    other = fit_mixtures([rows], [2], covariance_type=kind)[0]
+    assert ours.status == other.status == "fitted"
+    np.testing.assert_allclose(ours.log_likelihood, other.log_likelihood, rtol=1e-4)
+
+
+def test_blas_gets_its_threads_back_when_the_last_fit_ends():
+    def threads():
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    before = threads()
+    with one_thread:
+        with one_thread:
+            assert set(threads()) == {1}
+        assert set(threads()) == {1}
+    assert threads() == before

@@ -17,8 +17,8 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run that asks 
 _ROUND = flags.DEFINE_integer(
     "round",
     None,
-    "Round to work on; 0 is the sample for the evaluation. By default the latest round that the run "
-    "still waits for.",
+    "Round to work on; 0 is the sample for the evaluation. By default the latest that the run still "
+    "waits for; --status then shows all rounds.",
     lower_bound=0,
 )
 _STATUS = flags.DEFINE_bool("status", False, "Print how many of the regions are labelled, and stop.")

@@ -23,7 +23,8 @@ _STAGES = flags.DEFINE_list(
 _DEVICES = flags.DEFINE_list(
     "devices",
     None,
-    "Numbers of devices to time, e.g. --devices=1,2,4. By default 1, 2, 4, ... up to all devices.",
+    "Numbers of devices to time, e.g. --devices=1,2,4. By default 1, 2, 4, ... up to all devices, and"
+    " with --simulate only 1.",
 )
 _SIMULATE = flags.DEFINE_bool(
     "simulate", False, "Simulate the devices on the CPU. They share its cores, so speeds mean little."

@@ -166,9 +166,7 @@ class Transaction:
         (store,) = self._connection.execute("SELECT store FROM request").fetchone()
         known = known or Rows(store=store)
         if known.store != store:
-            raise InputError(
-                "the answers were replaced by another file while they were in use; put them back"
-            )
+            raise InputError("the file of answers was replaced while it was in use; put the original back")
         closing = self._connection.execute("SELECT last FROM closings ORDER BY number LIMIT 1").fetchone()
         return Rows(
             self._since("answers", known.answers),
@@ -296,8 +294,8 @@ class Answers:
         request, version = connection.execute("SELECT id, version FROM request").fetchone()
         if version != _SCHEMA or request != self._request_id:
             raise InputError(
-                f"'{self.path}' holds answers to another request than the one beside it; put back the "
-                "request that it was made for, or move the file away"
+                f"'{self.path}' holds answers to a different request than the one beside it; put the "
+                "matching request back, or move the file away"
             )
 
     def _check_new(self) -> None:
@@ -310,7 +308,7 @@ class Answers:
         if imports.is_dir() and any(imports.iterdir()):
             raise InputError(
                 f"'{self.path}' is gone or empty, but '{imports}' has answers that were in it; put it back, "
-                f"or move '{imports}' away and import its folders anew, oldest first"
+                f"or move '{imports}' away and import its folders again, oldest first"
             )
 
 
@@ -399,10 +397,8 @@ def _trouble(error: sqlite3.Error) -> str:
     if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
         return f"the answers cannot be written ({words}); free some space and try again, nothing was lost"
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-        return (
-            f"the answers cannot be written ({words}); see to the permissions of the file and its directory"
-        )
+        return f"the answers cannot be written ({words}); check the permissions of the file and its directory"
     return (
-        f"the answers are damaged ({words}); keep a copy, and get back what can be read with "
-        "`sqlite3 FILE .recover`, or import the copies in imports/ beside it anew"
+        f"the answers are damaged ({words}); keep a copy, and recover what can be read with "
+        "`sqlite3 FILE .recover`, or import the copies in imports/ beside it again"
     )

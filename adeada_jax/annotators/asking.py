@@ -165,7 +165,7 @@ def label(
         returned += [[answer.image, region] for region in sorted(answer.returned)]
         given.add(answer.image)
     if left := sorted(asked.keys() - given):
-        raise InputError(f"the annotator says that it is done, but gave no answer for {shown(left)}")
+        raise InputError(f"the annotator says it is done, but gave no answer for {shown(left)}")
     if questions and hasattr(annotator, "amendments"):
         _amend(annotator.amendments(questions[0].round), images, num_classes, directory)
     facts: dict[str, Json] = getattr(annotator, "facts", dict)()
@@ -211,7 +211,7 @@ def _checked(
     told = [*answer.regions, *answer.returned]
     if not asked or sorted(told) != sorted(asked):
         raise InputError(
-            f"the annotator's answer for image '{answer.image}' is of regions {sorted(told)}, but "
+            f"the annotator's answer for image '{answer.image}' covers regions {sorted(told)}, but "
             f"{sorted(asked)} were asked for"
         )
     regions = images.regions(index)
@@ -226,7 +226,7 @@ def _check_label(label: np.ndarray, image: str, size: tuple[int, ...], num_class
     label = np.asarray(label)
     if label.shape != size:
         raise InputError(
-            f"the annotator's label of image '{image}' has shape {label.shape}, its image {size}"
+            f"the annotator's label of image '{image}' has shape {label.shape}, but its image {size}"
         )
     if label.dtype.kind not in "iu":
         raise InputError(f"the annotator's label of image '{image}' holds {label.dtype}, not whole numbers")

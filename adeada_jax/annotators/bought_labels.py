@@ -88,8 +88,8 @@ def read_label(path: Path, size: tuple[int, int], num_classes: int) -> np.ndarra
     label = read_png(path)
     if label.shape != tuple(size):
         raise InputError(
-            f"label '{path}' is {label.shape[0]}x{label.shape[1]}, but its image {size[0]}x{size[1]}; "
-            "remove it to have it made again"
+            f"label '{path}' is {label.shape[0]}x{label.shape[1]}, but its image is {size[0]}x{size[1]}; "
+            "remove the label to have it made again"
         )
     ids = np.flatnonzero(np.bincount(label.ravel()))
     unknown = ids[(ids >= num_classes) & (ids != IGNORE_LABEL)]

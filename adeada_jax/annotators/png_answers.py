@@ -191,10 +191,10 @@ def _check_request(path: Path, request: AskedRound) -> None:
     if found.round != request.round:
         what = f"round {found.round}, and this is round {request.round}; give --round={found.round}"
     elif found.partition != request.partition and found.keys == request.keys:
-        what = "regions of another partition"
+        what = "a different division into regions"
     else:
         what = "another run's request"
-    raise InputError(f"'{path.parent}' is of {what}")
+    raise InputError(f"'{path.parent}' belongs to {what}")
 
 
 def _find(request: AskedRound, folder: Path) -> dict[str, Path]:
@@ -204,16 +204,16 @@ def _find(request: AskedRound, folder: Path) -> dict[str, Path]:
       InputError: there is no folder, or no file of an image that was asked for.
     """
     if not folder.is_dir():
-        raise InputError(f"--import: '{folder}' is no folder")
+        raise InputError(f"--import: '{folder}' is not a folder")
     paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() == ".png"]
     files = {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
     if twice := sorted(path.name for path in set(paths) - set(files.values())):
         raise InputError(
-            f"--import: '{folder}' has several PNGs of one name: {shown(twice)}; keep one of each"
+            f"--import: '{folder}' has several PNGs of the same name: {shown(twice)}; keep one of each"
         )
     if not files.keys() & request.images.keys():
         raise InputError(
-            f"--import: '{folder}' has no PNG of an image that was asked for; they are called "
+            f"--import: '{folder}' has no PNG of an image that was asked for; expected are "
             f"{shown([f'{name}.png' for name in request.images], 3)}"
         )
     return files
@@ -247,12 +247,12 @@ def _read_label(path: Path, request: AskedRound, name: str) -> np.ndarray:
         raise InputError(f"'{path}' cannot be read: {error}") from error
     copy, classes = request.images[name], len(request.class_names)
     if frames != 1:
-        raise InputError(f"'{path}' is animated; one image is expected")
+        raise InputError(f"'{path}' is animated; a single image is expected")
     if label.ndim != 2:
-        raise InputError(f"'{path}' has {label.shape[2]} channels; one of class ids is expected")
+        raise InputError(f"'{path}' has {label.shape[2]} channels; a single one with class ids is expected")
     if label.shape != (copy.height, copy.width):
         raise InputError(
-            f"'{path}' is {label.shape[0]}x{label.shape[1]}, but its image {copy.height}x{copy.width}"
+            f"'{path}' is {label.shape[0]}x{label.shape[1]}, but its image is {copy.height}x{copy.width}"
         )
     found = np.unique(label)
     unknown = found[(found >= classes) & (found != IGNORE_LABEL)]

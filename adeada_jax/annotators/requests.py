@@ -144,8 +144,8 @@ def write_request(
         found = read_request(path)
         if (found.partition, found.keys) != (partition, [(one.image, one.region) for one in questions]):
             raise InputError(
-                f"'{path}' asks for other regions than the run; was the run's directory changed by hand? "
-                f"Move '{directory}' away to have it made anew"
+                f"'{path}' asks for different regions than the run; was the run's directory changed by hand? "
+                f"Move '{directory}' away to have it made again"
             )
         return found
     regions: dict[tuple[str, int], dict[str, list[int]]] = {}
@@ -206,7 +206,7 @@ def read_request(path: Path) -> AskedRound:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"'{path}' is no request ({type(error).__name__}: {error}); was it changed by hand?"
+            f"'{path}' is not a request ({type(error).__name__}: {error}); was it changed by hand?"
         ) from error
 
 

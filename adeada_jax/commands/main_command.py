@@ -71,13 +71,13 @@ def main(argv: list[str]) -> int:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
     if _TIME.value and not _DRY_RUN.value:
         raise InputError(
-            "--time goes with --dry_run; a run itself says how fast it is, and how long it takes"
+            "--time needs --dry_run; a run itself reports its speed and the time that it will take"
         )
     config = checked_config(_CONFIG.value)
     # Imported late, so that --help and wrong flags answer at once.
     if _DISTRIBUTED.value or _COORDINATOR.value or _NUM_PROCESSES.value or _PROCESS_ID.value is not None:
         if _DRY_RUN.value:
-            raise InputError("--dry_run needs one process alone; leave out what makes several of them")
+            raise InputError("--dry_run runs in one process; leave out the flags that start several")
         from adeada_jax import processes
 
         processes.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)

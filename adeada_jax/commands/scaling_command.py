@@ -120,9 +120,9 @@ def _whole_numbers(flag: str, values: list[str]) -> list[int]:
     try:
         numbers = [int(number) for number in values]
     except ValueError as error:
-        raise InputError(f"--{flag}: whole numbers, not '{','.join(values)}'") from error
+        raise InputError(f"--{flag}: expects whole numbers, not '{','.join(values)}'") from error
     if min(numbers) < 1:
-        raise InputError(f"--{flag}: from 1 on, not {min(numbers)}")
+        raise InputError(f"--{flag}: must be at least 1, not {min(numbers)}")
     return sorted(set(numbers))
 
 

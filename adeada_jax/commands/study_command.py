@@ -100,14 +100,14 @@ def check_flags() -> None:
             "settings": _SETTINGS.value,
         }
         if given := [name for name, value in study.items() if value]:
-            raise InputError(f"--{given[0]}: is a study's; --analyse takes --output and --density alone")
+            raise InputError(f"--{given[0]}: belongs to a study; --analyse takes only --output and --density")
         return
     for name, value in {"output": _OUTPUT.value, "density": _DENSITY.value}.items():
         if value:
-            raise InputError(f"--{name}: belongs to --analyse=RUN, which is not given")
+            raise InputError(f"--{name}: needs --analyse=RUN, which is not given")
     if missing := [f"--{name}" for name, value in study.items() if not value]:
         raise InputError(
-            f"{missing[0]}: is missing; a study needs --config and --workdir, or give --analyse=RUN"
+            f"{missing[0]} is missing; a study needs --config and --workdir, or give --analyse=RUN"
         )
 
 

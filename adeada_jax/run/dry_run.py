@@ -67,7 +67,7 @@ def check_directory(workdir: Workdir) -> None:
     """
     place = existing_parent(workdir.root)
     if not place.is_dir():
-        raise InputError(f"workdir '{workdir.root}' cannot be made: '{place}' is no directory")
+        raise InputError(f"workdir '{workdir.root}' cannot be created: '{place}' is not a directory")
     if not os.access(place, os.W_OK | os.X_OK):
         raise InputError(f"workdir '{workdir.root}' cannot be written: no permission for '{place}'")
     lock = workdir.root / ".lock"

@@ -253,8 +253,8 @@ def create_experiment(
     parallel.check_batch_size(config.data.batch_size, config.training.accumulation)
     if config.finetune.mixing == "half" and config.data.batch_size // 2 % processes.count():
         raise InputError(
-            f"config.data.batch_size: half of {config.data.batch_size} images, of each domain with "
-            f"finetune.mixing='half', cannot be divided among {processes.count()} processes; "
+            f"config.data.batch_size: with finetune.mixing='half', half of the {config.data.batch_size} "
+            f"images come from each domain, and they cannot be divided among {processes.count()} processes; "
             f"use a multiple of {2 * processes.count()}"
         )
     segmenter = create_segmenter(config)
@@ -331,8 +331,8 @@ def divide(images: Mapping[str, sources.Images], options: Mapping[str, Any]) -> 
         both = sorted(set(images["source"].names) & set(images["target"].names))
         if both:
             raise InputError(
-                f"config.regions.masks: source and target both have images named {shown(both)}, whose masks "
-                "would be one file; rename the images of one"
+                f"config.regions.masks: source and target both have images named {shown(both)}, so their "
+                "masks would be the same file; rename the images of one domain"
             )
     return divided
 

@@ -130,15 +130,15 @@ def _fetched(repository: str) -> Path:
     except ImportError as error:
         raise InputError(
             f"--weights: '{HUB}{repository}' needs huggingface_hub; pip install 'adeada_jax[hub]', or "
-            "fetch the file yourself and give its path"
+            "download the file yourself and give its path"
         ) from error
     try:
         return Path(huggingface_hub.hf_hub_download(repository, _HUB_FILE))
     except (OSError, ValueError) as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
         raise InputError(
-            f"--weights: '{_HUB_FILE}' of '{repository}' cannot be fetched from the hub: {why}. Where "
-            "there is no net, fetch the file elsewhere and give its path"
+            f"--weights: '{_HUB_FILE}' of '{repository}' cannot be downloaded: {why}. Without internet "
+            "access, download the file elsewhere and give its path"
         ) from error
 
 
@@ -146,7 +146,7 @@ def _checked_sum(path: Path, expected: str | None) -> str:
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if expected is not None and expected.lower() != found:
-        raise InputError(f"'{path}' has SHA-256 {found}, not {expected.lower()}; fetch the file anew")
+        raise InputError(f"'{path}' has SHA-256 {found}, not {expected.lower()}; download the file again")
     return found
 
 
@@ -154,7 +154,9 @@ def _check_output(output: Path, discriminator: bool) -> None:
     """Nothing is overwritten but a checkpoint, and no discriminator but the checkpoint's own."""
     replaced = (output / "_CHECKPOINT_METADATA").exists()
     if output.exists() and not replaced and (not output.is_dir() or any(output.iterdir())):
-        raise InputError(f"--output: '{output}' holds something else than a checkpoint; give a new directory")
+        raise InputError(
+            f"--output: '{output}' holds something other than a checkpoint; give a new directory"
+        )
     beside = output.parent / "discriminator"
     if discriminator and beside.exists() and not replaced:
         raise InputError(

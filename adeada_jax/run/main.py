@@ -124,8 +124,8 @@ def check_update(config: config_dict.ConfigDict, accept_update: bool) -> None:
     """
     if accept_update and config.experiment != "active":
         raise InputError(
-            f"--accept_update: config.experiment='{config.experiment}' knows its target from the beginning; "
-            "start it in another --workdir"
+            f"--accept_update: config.experiment='{config.experiment}' uses the whole target from the "
+            "start; begin a new run in another --workdir"
         )
 
 
@@ -144,8 +144,8 @@ def describe(experiment: Experiment) -> None:
     config, pool = experiment.config, load_regions(experiment.workdir.pool)
     if pool.names != tuple(experiment.target_images.names):
         raise InputError(
-            f"'{experiment.workdir.pool}' lists other images than the target's data set has; give another "
-            "--workdir"
+            f"'{experiment.workdir.pool}' does not list the images of the target's data set; give "
+            "another --workdir"
         )
     console.print(
         f"{_source(experiment)}\n"

@@ -118,7 +118,7 @@ def checkpoint_of(workdir: str | Path, round: str = "last") -> Path:
         number = best_round(read_json(directory.summary))
         if number is None:
             raise InputError(
-                f"--round: no round of the run in '{workdir}' was evaluated, so none is the best"
+                f"--round: no round of the run in '{workdir}' was evaluated, so there is no best one"
             )
     elif round.isdecimal():
         number = int(round)
@@ -226,7 +226,7 @@ def classes(config: config_dict.ConfigDict) -> tuple[tuple[str, ...], np.ndarray
     except InputError as error:
         if config.num_classes == len(CLASS_NAMES):
             return CLASS_NAMES, PALETTE
-        raise InputError(f"the classes' names and colours are those of the target, but {error}") from error
+        raise InputError(f"the names and colours of the classes come from the target, but {error}") from error
     return names, palette
 
 
@@ -234,7 +234,7 @@ def _image_files(images: Path, output: Path) -> dict[str, Path]:
     if not images.is_dir():
         raise InputError(f"--images: there is no folder '{images}'")
     if output.resolve().is_relative_to(images.resolve()):
-        raise InputError(f"--output: '{output}' lies in the folder of images; give one elsewhere")
+        raise InputError(f"--output: '{output}' lies inside the folder of images; give a folder outside it")
     files = find_files(images, _SUFFIXES)
     if not files:
         raise InputError(f"--images: there is no {', '.join(_SUFFIXES)} file in '{images}'")

@@ -84,7 +84,7 @@ def _temporary() -> tempfile.TemporaryDirectory[str]:
         return tempfile.TemporaryDirectory(prefix="adeada_jax-")
     except OSError as error:
         raise InputError(
-            f"there is no place for temporary files: {error}; set TMPDIR to a directory"
+            f"there is no directory for temporary files: {error}; set TMPDIR to a directory"
         ) from error
 
 

@@ -243,8 +243,8 @@ class Workdir:
                 joining = "--accept_update, so that the added images join the pool, or " if added else ""
                 raise InputError(
                     f"workdir '{self.root}' holds a run whose {domain} data, '{now['dataset']}' in "
-                    f"'{now['dir']}'{place}, were others: {'; '.join(found)}. "
-                    f"Give {joining}another --workdir, or the former data"
+                    f"'{now['dir']}'{place}, were different: {'; '.join(found)}. "
+                    f"Give {joining}another --workdir, or restore the former data"
                 )
 
     def _check_layout(self) -> None:

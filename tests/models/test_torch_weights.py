@@ -357,9 +357,9 @@ def test_the_checksum_must_be_the_one_given(backbone, torch_bytes, tmp_path):
 
 def test_nothing_else_is_overwritten(backbone, torch_bytes, tmp_path):
     file = str(torch_bytes.write(tmp_path / "weights.pth", backbone))
-    with pytest.raises(InputError, match="holds something else than a checkpoint"):
+    with pytest.raises(InputError, match="holds something other than a checkpoint"):
         import_weights(file, tmp_path)
-    with pytest.raises(InputError, match="holds something else than a checkpoint"):
+    with pytest.raises(InputError, match="holds something other than a checkpoint"):
         import_weights(file, file)
     with pytest.raises(InputError, match=r"--output: '.*weights\.pth/out' cannot be written: "):
         import_weights(file, f"{file}/out")

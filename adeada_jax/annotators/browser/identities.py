@@ -82,9 +82,7 @@ def checked_name(name: str) -> str:
     """
     name = name.strip()
     if not name or len(name) > _LONGEST or not name.isprintable():
-        raise InputError(
-            f"{name[:_LONGEST]!r} is no name: 1 to {_LONGEST} characters that can be shown are expected"
-        )
+        raise InputError(f"{name[:_LONGEST]!r} is not a name; give 1 to {_LONGEST} printable characters")
     return name
 
 

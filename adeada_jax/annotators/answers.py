@@ -14,13 +14,13 @@ from uuid import uuid4
 
 from adeada_jax.errors import InputError
 
-# A region: its image's name and its id there.
+# A region, by its image's name and its id in it.
 Key = tuple[str, int]
 
 KINDS = ("class", "mask", "refused", "unsure", "withdrawn")
 SETTLING = ("class", "mask", "refused")
 _SCHEMA = 1
-_PATIENCE_SECONDS = 30.0  # for another writer to finish
+_PATIENCE_SECONDS = 30.0  # to wait for another writer to finish
 
 _COLUMNS = f"""
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -152,7 +152,7 @@ class Transaction:
         self._connection, self._asked = connection, asked
 
     def state(self, until: int | None = None) -> State:
-        """What counts now, or did when row `until` was the last."""
+        """What counts now, or counted when row `until` was the last."""
         rows = self.rows()
         kept = tuple(row for row in rows.answers if until is None or row[0] <= until)
         return state_of(self._asked, replace(rows, answers=kept))
@@ -183,7 +183,7 @@ class Transaction:
         return known + tuple((row[0], Given(*row[1:])) for row in found)
 
     def missing(self, answers: Iterable[Given]) -> list[Given]:
-        """Those of some answers that are not stored."""
+        """Those of the given answers that are not stored."""
         known = {
             uuid
             for (uuid,) in self._connection.execute(
@@ -201,11 +201,11 @@ class Transaction:
         return found.fetchone() is not None
 
     def add(self, answers: Iterable[Given]) -> int:
-        """Stores answers that are not there yet; how many."""
+        """Stores answers that are not there yet; returns their number."""
         return self._add("answers", answers)
 
     def add_opinions(self, opinions: Iterable[Given]) -> int:
-        """Stores second opinions that are not there yet; how many."""
+        """Stores second opinions that are not there yet; returns their number."""
         return self._add("opinions", opinions)
 
     def _add(self, table: str, rows: Iterable[Given]) -> int:
@@ -240,7 +240,7 @@ class Answers:
         self._sound: tuple[int, int] | None = None  # the file that was found to be sound
 
     def state(self, until: int | None = None) -> State:
-        """What counts now, or did when row `until` was the last.
+        """What counts now, or counted when row `until` was the last.
 
         Raises:
           InputError: as of `transaction`.
@@ -250,7 +250,7 @@ class Answers:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """All that is done within is done at once, or not at all.
+        """A transaction: everything in it is stored, or nothing.
 
         Raises:
           InputError: the file answers another request, is damaged, or cannot be read or written; names it.
@@ -278,7 +278,7 @@ class Answers:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Makes the tables of a new file; of another checks that it is sound and of this request."""
+        """Makes the tables of a new file; checks that an existing one is sound and of this request."""
         found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         if "request_delete" not in found:
             self._check_new()
@@ -299,7 +299,7 @@ class Answers:
             )
 
     def _check_new(self) -> None:
-        """Refuses to begin anew where answers were taken in before.
+        """Refuses to begin again where answers were imported before.
 
         Raises:
           InputError: the database is gone, or empty.
@@ -313,9 +313,9 @@ class Answers:
 
 
 def state_of(asked: Sequence[Key], rows: Rows) -> State:
-    """Works out what counts.
+    """Works out which answers count.
 
-    Of a region the last answer that settles it counts, unless that was withdrawn. Where two people were
+    A region's last answer that settles it counts, unless it was withdrawn. If two people were
     unsure, there is nothing to label. Answers to regions that went back when the round was closed do not.
     Second opinions settle nothing.
 

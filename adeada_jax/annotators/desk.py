@@ -36,7 +36,7 @@ class Open:
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """The round's name in messages."""
         return f"round {self.request.round}" if self.request.round else "evaluation"
 
 
@@ -44,7 +44,7 @@ def request_paths(workdir: str | Path) -> list[Path]:
     """Where the requests of a run are, in order.
 
     Raises:
-      InputError: it is no run's directory.
+      InputError: it is not the directory of a run.
     """
     root = Path(workdir)
     if not (root / "config.json").is_file():
@@ -95,7 +95,7 @@ def chosen_round(workdir: str | Path, number: int | None) -> Open:
 
 
 def status(workdir: str | Path, number: int | None = None) -> None:
-    """Prints how far the answers of all rounds are, or of one."""
+    """Prints the progress of all rounds, or of one."""
     rounds = open_rounds(workdir) if number is None else [chosen_round(workdir, number)]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in ("", "images", "asked", "answered", "refused", "unsure", "open"):
@@ -160,10 +160,10 @@ def export_png(workdir: str | Path, number: int | None, output: str | Path) -> N
 def import_png(
     workdir: str | Path, number: int | None, folder: str | Path, who: str, *, accept_extra: bool
 ) -> Report:
-    """Takes in answers and prints what became of them.
+    """Imports answers and prints what became of them.
 
     Raises:
-      InputError: as of `png_answers.import_folder`; they are the evaluation's, which the run has used.
+      InputError: as `png_answers.import_folder`; or the run has already used the evaluation's labels.
     """
     one = chosen_round(workdir, number)
     if one.gone_on and not one.request.round:

@@ -105,7 +105,7 @@ def serve() -> None:
 
 
 def name() -> str:
-    """Who gives the answers; a user without a name, as in a container, has a number."""
+    """Who gives the answers. A user without a name, for example in a container, is known by number."""
     try:
         return _WHO.value or getpass.getuser()
     except (KeyError, OSError):

@@ -106,7 +106,7 @@ def run_contender(scratch: Path, name: str, label: str, cache: Path, repeats: in
 
 
 def run_all(scratch: Path) -> "list[Run]":
-    """Every contender, ours three times: compiling, with programs from the disk, and with them in memory."""
+    """Runs every contender; ours three times: compiling, with programs from disk, and with them in memory."""
     runs: list[Run] = []
     cache = scratch / "programs"
     for name in _CONTENDERS.value:

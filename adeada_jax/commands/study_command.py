@@ -86,10 +86,10 @@ def main(argv: list[str]) -> None:
 
 
 def check_flags() -> None:
-    """Whether the flags are a study's or an analysis's.
+    """Checks that the flags belong to either a study or an analysis.
 
     Raises:
-      InputError: they are both's or neither's.
+      InputError: they are mixed, or belong to neither.
     """
     study = {"config": _CONFIG.value, "workdir": _WORKDIR.value}
     if _ANALYSE.value:

@@ -73,7 +73,7 @@ def _of_source(
     """Ids of the source's classes among the run's.
 
     Raises:
-      InputError: the source has one that the target lacks, or nobody has any.
+      InputError: the source has one that the target lacks, or neither has any.
     """
     if not names:
         source_too = "nor does the source" if config.source.dataset else "and there is no source"

@@ -248,7 +248,7 @@ def _hours_table(experiment: Experiment, plan: Plan, times: Times) -> Table:
 
 
 def _not_timed(experiment: Experiment, plan: Plan) -> Iterator[tuple[str, str]]:
-    """Work of which no step was timed, and how much there is of it."""
+    """Kinds of work of which no step was timed, with their amounts."""
     made, pool = {stage.name for stage in recipe.stages(experiment)}, plan.splits["target pool"].images
     numbers = {one.name: "every round" for one in experiment.needed("OfDomains")}
     numbers |= {one.name: f"{pool:,} images" for one in experiment.needed("OfImage")}

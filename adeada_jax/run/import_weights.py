@@ -1,4 +1,4 @@
-"""Weights that were trained elsewhere, made into a checkpoint directory to start from."""
+"""Turns weights that were trained elsewhere into a checkpoint directory to start from."""
 
 import hashlib
 import importlib.util
@@ -82,10 +82,10 @@ def import_weights(
 
 
 def locate(weights: str) -> Path:
-    """The file that `weights` names, fetched from the hub or found in a package where it says so.
+    """The file that `weights` names, downloaded from the hub or found in a package if it says so.
 
     Raises:
-      InputError: it is not there, or cannot be fetched.
+      InputError: it is not there, or cannot be downloaded.
     """
     if weights.startswith(HUB):
         return _fetched(weights.removeprefix(HUB))
@@ -151,7 +151,7 @@ def _checked_sum(path: Path, expected: str | None) -> str:
 
 
 def _check_output(output: Path, discriminator: bool) -> None:
-    """Nothing is overwritten but a checkpoint, and no discriminator but the checkpoint's own."""
+    """Refuses to overwrite anything but a checkpoint and its own discriminator."""
     replaced = (output / "_CHECKPOINT_METADATA").exists()
     if output.exists() and not replaced and (not output.is_dir() or any(output.iterdir())):
         raise InputError(

@@ -36,12 +36,12 @@ def runs_of(values: np.ndarray) -> list[list[int]]:
 
 
 def shape_of(asked: Asked) -> dict[str, Json]:
-    """Where a region lies."""
+    """A region's place as JSON."""
     return {"region": asked.region, "pixels": asked.pixels, "box": list(asked.box), "runs": list(asked.runs)}
 
 
 def told(given: Given, asked: Asked) -> dict[str, Json]:
-    """What an answer says."""
+    """An answer as JSON for the page."""
     runs = None
     if given.kind == "mask" and given.mask is not None:
         runs = runs_of(decode_map(given.mask, f"the answer to region {asked.region} of '{asked.image}'"))
@@ -49,10 +49,10 @@ def told(given: Given, asked: Asked) -> dict[str, Json]:
 
 
 def answer_of(entry: object, request: AskedRound, who: str) -> Sent:
-    """An answer as it arrived, by whom the server knows it to be.
+    """An answer from the page, given by the person whom the server knows.
 
     Raises:
-      InputError: it is none to this request; says why.
+      InputError: it does not answer this request; says why.
     """
     if not isinstance(entry, Mapping):
         raise InputError("an answer must be an object")
@@ -107,7 +107,7 @@ def _class(value: object, request: AskedRound) -> int:
 
 
 def _number(value: Any, most: float) -> float | None:
-    """A measured amount; one that cannot be is as none."""
+    """A measured amount; None if it is implausible."""
     fits = type(value) in (int, float) and 0 <= value <= most
     return float(value) if fits else None
 

@@ -1,4 +1,4 @@
-"""Serves the page for a run's directory: one server a run, on one's own machine unless told otherwise."""
+"""Serves the page for a run's directory: one server per run, on the local machine by default."""
 
 import contextlib
 import errno
@@ -105,7 +105,7 @@ def _second_opinions(root: Path) -> float:
 
 
 def _check_certificate(place: Place) -> None:
-    """Raises InputError where the certificate cannot be used."""
+    """Raises InputError if the certificate cannot be used."""
     if place.cert is None:
         return
     try:
@@ -180,7 +180,7 @@ def _identities(root: Path, place: Place) -> Named | Invited:
 
 
 def _announce(link: str, identities: Named | Invited, place: Place) -> None:
-    """Says where the page is; new links are said once and never again.
+    """Prints where the page is; new links are shown only once.
 
     Raises:
       InputError: nobody has a link.

@@ -21,9 +21,7 @@ from adeada_jax.errors import InputError
 from adeada_jax.files import write_bytes_atomic, write_text_atomic
 from adeada_jax.types import IGNORE_LABEL
 
-_NAMESPACE = uuid.UUID(
-    "6f0c2a52-6c8d-4b51-9a43-9f6c3a6f2b11"
-)  # for uuids that are derived from imported labels
+_NAMESPACE = uuid.UUID("6f0c2a52-6c8d-4b51-9a43-9f6c3a6f2b11")  # of the uuids of imported labels
 _SHOWN = 5  # at most so many wrong files
 
 

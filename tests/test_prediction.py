@@ -153,7 +153,7 @@ def test_classes_without_a_data_set_are_cityscapes_if_there_are_as_many(config):
     assert prediction.classes(changed)[0] == CLASS_NAMES
     changed.num_classes = 5
     with pytest.raises(
-        InputError, match=r"names and colours are those of the target, but data_dir '/absent'"
+        InputError, match=r"names and colours of the classes come from the target, but data_dir '/absent'"
     ):
         prediction.classes(changed)
 

@@ -164,7 +164,7 @@ class Saying:
     [
         (("a", (0, 1), np.zeros((2, 4))), r"image 'a' covers regions \[0, 1\], but \[0\] were asked for"),
         (("c", (0,), np.zeros((2, 4))), r"image 'c' covers regions \[0\], but \[\] were"),
-        (("a", (0,), np.zeros((4, 2))), r"image 'a' has shape \(4, 2\), its image \(2, 4\)"),
+        (("a", (0,), np.zeros((4, 2))), r"image 'a' has shape \(4, 2\), but its image \(2, 4\)"),
         (("a", (0,), np.full((2, 4), 3)), r"image 'a' has ids that are no class: 3; known: 0 to 2 and 255"),
         (("a", (0,), np.full((2, 4), 0.9)), "image 'a' holds float64, not whole numbers"),
         (("a", (0,), np.full((2, 4), -1)), "ids that are no class: -1"),

@@ -53,9 +53,9 @@ def test_a_request_read_again_is_the_same_and_is_not_asked_for_other_regions(req
     inside = {asked.region: asked for asked in request_of_people.by_image["a"]}[2]
     assert inside.box == (1, 1, 3, 2)
     np.testing.assert_array_equal(inside.inside, REGIONS[1:3, 1:4] == 2)
-    with pytest.raises(InputError, match="asks for other regions than the run"):
+    with pytest.raises(InputError, match="asks for different regions than the run"):
         make_request(asked=(("a", 1),))
-    with pytest.raises(InputError, match="asks for other regions than the run"):
+    with pytest.raises(InputError, match="asks for different regions than the run"):
         make_request(maps="y")
 
 
@@ -171,7 +171,7 @@ def test_an_indexed_png_means_its_indices(request_of_people, folder):
     [
         (np.zeros((4, 3), np.uint8), r"a.png' is 4x3, but its image is 3x4"),
         (np.full((3, 4), 3, np.uint8), r"a.png' has ids that are no class: 3; known: 0 to 2 and 255"),
-        (np.zeros((3, 4, 3), np.uint8), r"a.png' has 3 channels; one of class ids"),
+        (np.zeros((3, 4, 3), np.uint8), r"a.png' has 3 channels; a single one with class ids"),
         (b"no png", r"a.png' cannot be read"),
         ("JPEG", r"a.png' cannot be read"),
     ],
@@ -196,7 +196,7 @@ def test_a_folder_of_another_round_partition_or_run_is_refused(make_request, fol
             tmp_path / "2/request", round=2
         ),
         "belongs to a different division into regions": make_request(tmp_path / "y/request", maps="y"),
-        "is of another run's request": make_request(tmp_path / "z/request", asked=(("a", 0),)),
+        "belongs to another run's request": make_request(tmp_path / "z/request", asked=(("a", 0),)),
     }
     for words, other in others.items():
         (folder / "request.json").write_bytes(other.path.read_bytes())

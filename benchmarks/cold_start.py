@@ -1,11 +1,12 @@
-"""Seconds that a user waits for a job of many unequal mixtures: compiled anew, from a cache, and in memory.
+"""Seconds until many mixtures of unequal sizes are fitted: newly compiled, from a cache, and in memory.
 
-python benchmarks/cold_start.py [--regions=37500]
+    python benchmarks/cold_start.py [--regions=37500]
 
-The job is that of a held-out set: a mixture of each of 19 classes and two domains, which have as many regions
-each, with 256 features, in a long tail; K = 1 to 10 by the paper's rule. Both libraries begin with NumPy
-arrays and start from their own k-means. Ours runs in two new processes that share a cache of programs, empty
-at first. scikit-learn runs in float32, with its threads as they are set: try OPENBLAS_NUM_THREADS=1, too.
+The job is that of a held-out set: one mixture for each of 19 classes in each of two domains. The domains have
+the same number of regions, with 256 features; class sizes have a long tail, and K = 1 to 10 follows the
+paper's rule. Both libraries begin with NumPy arrays and run their own k-means. Ours runs in two new processes
+that share a cache of compiled programs, empty at first. scikit-learn runs in float32 with its default
+threads; try OPENBLAS_NUM_THREADS=1 as well.
 """
 
 import json
@@ -23,8 +24,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from absl import app, flags
 
-_REGIONS = flags.DEFINE_integer("regions", 37_500, "Regions of each domain.", lower_bound=100)
-_FITS = flags.DEFINE_enum("fits", None, ["ours", "theirs"], "Fits and prints JSON, for the program itself.")
+_REGIONS = flags.DEFINE_integer("regions", 37_500, "Number of regions in each domain.", lower_bound=100)
+_FITS = flags.DEFINE_enum(
+    "fits",
+    None,
+    ["ours", "theirs"],
+    "Internal: set by the benchmark when it starts a process of its own. Which library to fit with.",
+)
 
 
 class Found(TypedDict):

@@ -1,16 +1,17 @@
-"""Which density still ranks regions rightly where regions are few.
+"""Which densities still rank regions correctly when there are few regions.
 
     python benchmarks/densities.py [--sizes=300,900,2500,7400] [--seeds=5] [--methods=...] [--seconds=330]
 
 A class's features have eight modes. Two of them, 0.36 of the target, are nearly absent from the source, which
-has twice as many regions: these two are what pi = log p_T - log p_S (Eq. 2) is to find. Told are
+has twice as many regions. pi = log p_T - log p_S (Eq. 2) should find these two. The table shows
 
 - absent: their share among the tenth of the target's regions with the largest pi; 0.36 by chance,
 - size: Spearman's correlation of log p_T with the number of regions in a region's own component (of the
-  paper's mixture); a density that falls where regions are more is upside down,
+  paper's mixture); a density that is lower where there are more regions is upside down,
 - CPU s: processor seconds of fits and log densities.
 
-Means over seeds with standard deviations; of seconds the median, since the first seed's hold the compilation.
+Values are means and standard deviations over seeds. Seconds are medians, because the first seed includes the
+compilation.
 """
 
 import time
@@ -31,11 +32,15 @@ from adeada_jax.evaluation import tables
 from adeada_jax.method.densities.gmm import Gmm
 from adeada_jax.mixtures import Mixture, fit_mixtures, score_mixtures
 
-_SIZES = flags.DEFINE_list("sizes", ["300", "900", "2500", "7400"], "Target regions, N_T.")
-_SEEDS = flags.DEFINE_integer("seeds", 5, "Draws of the features.", lower_bound=1)
-_DIM = flags.DEFINE_integer("dim", 256, "Features, D.", lower_bound=2)
-_METHODS = flags.DEFINE_list("methods", None, "Some of the methods, by name; all by default.")
-_SECONDS = flags.DEFINE_float("seconds", 330.0, "What is not begun by then is left out.")
+_SIZES = flags.DEFINE_list(
+    "sizes", ["300", "900", "2500", "7400"], "Numbers of target regions, N_T, e.g. --sizes=300,900."
+)
+_SEEDS = flags.DEFINE_integer(
+    "seeds", 5, "Number of random draws of the features for each size.", lower_bound=1
+)
+_DIM = flags.DEFINE_integer("dim", 256, "Number of features of a region, D.", lower_bound=2)
+_METHODS = flags.DEFINE_list("methods", None, "Densities to compare, by name. By default all of them.")
+_SECONDS = flags.DEFINE_float("seconds", 330.0, "Time limit in seconds: fits not begun by then are left out.")
 
 # log p_T and log p_S (N_T,) in nats of the target's regions (N_T, D), given the source's (N_S, D).
 Pair = tuple[np.ndarray, np.ndarray]

@@ -1,8 +1,8 @@
-"""One EM iteration at N = 20,000, D = 256, K = 10: ours, a plain jitted EM and scikit-learn, interleaved.
+"""One EM iteration at N = 20,000, D = 256, K = 10: ours, a plain jitted EM and scikit-learn, in turn.
 
-Ours takes part twice: as it is, and with its task lists made by the device.
+    python benchmarks/density_iteration.py [--samples=20000] [--dim=256] [--components=10] [--iterations=6]
 
-python benchmarks/density_iteration.py [--samples=20000] [--dim=256] [--components=10] [--iterations=6]
+Ours takes part twice: as it is, and with its task lists made on the device.
 """
 
 import time
@@ -21,11 +21,13 @@ from adeada_jax.bench.mixtures.plain_em import our_engine, plain_iteration
 from adeada_jax.bench.mixtures.problem import cluster_all
 from adeada_jax.bench.mixtures.synthetic import domain_pair
 
-_SAMPLES = flags.DEFINE_integer("samples", 20000, "N.")
-_DIM = flags.DEFINE_integer("dim", 256, "D.")
-_COMPONENTS = flags.DEFINE_integer("components", 10, "K.")
-_ITERATIONS = flags.DEFINE_integer("iterations", 6, "Iterations measured of each, interleaved.")
-_SCIKIT = flags.DEFINE_bool("scikit", True, "Whether scikit-learn takes part.")
+_SAMPLES = flags.DEFINE_integer("samples", 20000, "Number of samples, N.")
+_DIM = flags.DEFINE_integer("dim", 256, "Number of features, D.")
+_COMPONENTS = flags.DEFINE_integer("components", 10, "Number of mixture components, K.")
+_ITERATIONS = flags.DEFINE_integer(
+    "iterations", 6, "Number of timed iterations of each implementation; they take turns."
+)
+_SCIKIT = flags.DEFINE_bool("scikit", True, "Include scikit-learn in the comparison.")
 
 
 def scikit_model(features: np.ndarray, start: np.ndarray) -> Any:

@@ -1,10 +1,11 @@
-"""Whether a round's mixtures are had sooner from those of the round before: on a run's own tables.
+"""Whether a round's mixtures fit faster when they start from those of the round before.
 
-python benchmarks/density_warm_start.py --run=DIR [--most=10]
+    python benchmarks/density_warm_start.py --run=DIR [--most=10]
 
-Of each round but the first, the mixtures of all classes and domains are fitted twice: from k-means, and from
-the components in which the regions were a round before; regions that were in another class have no part in
-the start. A mixture of another number of components than before starts from k-means in both.
+In every round of the run but the first, the mixtures of all classes and domains are fitted twice: from
+k-means, and from the components that the regions belonged to one round before. Regions that were in another
+class take no part in that start. A mixture whose number of components has changed starts from k-means both
+times.
 """
 
 import time
@@ -18,8 +19,8 @@ from adeada_jax.mixtures import Mixture, Rows, fit_mixtures
 from adeada_jax.mixtures.warm_starts import memberships, start_from
 from adeada_jax.run.region_file import load_regions
 
-_RUN = flags.DEFINE_string("run", None, "Workdir of a run.", required=True)
-_MOST = flags.DEFINE_integer("most", 10, "Most components.")
+_RUN = flags.DEFINE_string("run", None, "Directory of the run whose region tables to use.", required=True)
+_MOST = flags.DEFINE_integer("most", 10, "Maximum number of components of a mixture.")
 _HEAD = """| round | mixtures, of them from before | iterations, k-means | from before | s | s | nats gained |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: |"""
 

@@ -1,13 +1,13 @@
-"""What a whole GTA5 -> Cityscapes experiment costs by stage: FLOPs and bytes counted, seconds from rates.
+"""What a whole GTA5 -> Cityscapes experiment costs by stage: counted FLOPs and bytes, estimated hours.
 
     python benchmarks/experiment_cost.py [--scale=10000]
 
-FLOPs are those that --dry_run shows, at the paper's settings; nothing is compiled or run. Bytes are what
-convolutions read and write, as if all else were fused into them: a training step's are as many times a
-forward pass's as its FLOPs, for each of a convolution's gradients has the same three arrays. Hours are the
-longer of FLOPs and bytes over a device's rates, which are assumed below; core hours are a host's, for loading
-and densities as measured (docs/loading.md, docs/density.md). `--scale` multiplies images, regions and steps
-alike.
+FLOPs are those that --dry_run shows at the paper's settings; nothing is compiled or run. Bytes are what
+convolutions read and write, as if everything else were fused into them. A training step multiplies a forward
+pass's bytes by the same factor as its FLOPs, because each gradient of a convolution has the same three
+arrays. Hours are the longer of FLOPs and bytes at a device's rates, which are assumed below; core hours are
+those of the host, for loading and densities as measured (docs/loading.md, docs/density.md). --scale
+multiplies images, regions and steps alike.
 """
 
 import math
@@ -25,7 +25,13 @@ from adeada_jax.config import paper_defaults
 from adeada_jax.run import forecast as plan
 from adeada_jax.run.experiment import Experiment, create_segmenter
 
-_SCALE = flags.DEFINE_float("scale", 1.0, "Times the paper's data and steps.", lower_bound=0.001)
+_SCALE = flags.DEFINE_float(
+    "scale",
+    1.0,
+    "Size of the experiment relative to the paper's: multiplies images, regions and steps, e.g. "
+    "--scale=10000.",
+    lower_bound=0.001,
+)
 
 # Images, of source, target and its evaluation split; rounds are the configuration's.
 SOURCE, TARGET, EVALUATION = 24_966, 2_975, 500

@@ -1,11 +1,11 @@
-"""What one accelerator does with every stage: rates, EM, networks, region tables, a round, traces.
+"""Measures every stage on one accelerator: rates, EM, networks, region tables, a round, traces.
 
     python benchmarks/gpu.py --output=DIR
 
-Each part runs in a process of its own, ends by itself after its share of the time, and writes DIR/PART.json
-anew after each measurement; every few seconds DIR/gpu.json takes in all of them, and DIR/gpu.md shows them as
-tables. One failure stops no other. PyTorch and torchgmm take part where they are installed. Without an
-accelerator, sizes are small. docs/measurements/gpu.md says what the numbers are.
+Each part runs in its own process, ends by itself when its share of the time is over, and rewrites
+DIR/PART.json after each measurement. Every few seconds all of them are collected in DIR/gpu.json and shown as
+tables in DIR/gpu.md. A failure in one part does not stop the others. PyTorch and torchgmm take part where
+they are installed. Without an accelerator, sizes are small. docs/measurements/gpu.md explains the numbers.
 """
 
 # ruff: noqa: E402
@@ -34,17 +34,25 @@ from adeada_jax.errors import InputError
 from adeada_jax.files import write_json_atomic, write_text_atomic
 from adeada_jax.types import Json
 
-_OUTPUT = flags.DEFINE_string("output", None, "Directory for the results.", required=True)
-_SECONDS = flags.DEFINE_float("seconds", 500.0, "Of all parts together.", lower_bound=10.0)
-_PARTS = flags.DEFINE_list("parts", list(PARTS), "Some of the parts.")
-_SIZE = flags.DEFINE_enum("size", "auto", ["auto", "small", "full"],
-                          "Small sizes only show that everything runs, and run side by side.")  # fmt: skip
+_OUTPUT = flags.DEFINE_string("output", None, "Directory for gpu.json, gpu.md and the traces.", required=True)
+_SECONDS = flags.DEFINE_float(
+    "seconds", 500.0, "Time limit for all parts together, in seconds.", lower_bound=10.0
+)
+_PARTS = flags.DEFINE_list("parts", list(PARTS), "Parts to run.")
+_SIZE = flags.DEFINE_enum(
+    "size",
+    "auto",
+    ["auto", "small", "full"],
+    "Size of the problems. small only checks that everything works, and runs several parts at once; auto is "
+    "full with an accelerator and small without.",
+)
 _NETWORKS = flags.DEFINE_list(
     "networks",
     [],
-    "Cases of the part networks, in order, such as v3-supervised-bf16-b1,v2-forward-tf32-largest.",
+    "Cases of the part networks, in this order, e.g. --networks=v3-supervised-bf16-b1,v2-forward-"
+    "tf32-largest. By default all of them.",
 )
-_TORCH = flags.DEFINE_bool("torch", True, "Whether PyTorch takes part where it is installed.")
+_TORCH = flags.DEFINE_bool("torch", True, "Include PyTorch where it is installed.")
 
 # Seconds between two writings of what there is so far.
 _EVERY = 5.0

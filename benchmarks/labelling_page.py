@@ -1,15 +1,15 @@
-"""The labelling page: answers while its server is killed, keys a region, frame times, and its pictures.
+"""Measures the labelling page: answers kept when the server is killed, keys per region, frame times.
 
     python benchmarks/labelling_page.py --output=labelling_page.json --pictures=docs/pictures
 
-It needs the extra `dev` and Debian's `chromium`, or another Chromium of that name. Parts:
+Needs the extra `dev` and Debian's `chromium`, or another Chromium of that name. Parts:
 
-kills: four people press a class key a region, each in a browser of their own, while the server is killed
+kills: four people press one class key for each region, each in their own browser, while the server is killed
   with SIGKILL and started again. What they pressed is compared with what was stored.
-effort: a perfect labeller gives each region, or each of its cells, its commonest class. The keys are counted
-  as the page counts them, and what comes out is compared with the labels of the toy streets. Some of the
-  regions are then labelled on the page by just these keys, which have to give the same.
-frames: how long the page takes between two frames on a photograph of 12 megapixels in 400 regions.
+effort: a perfect labeller gives each region, or each of its cells, its most common class. The keys are
+  counted as the page counts them, and the result is compared with the labels of the toy streets. Some of the
+  regions are then labelled on the page with exactly these keys, which must give the same result.
+frames: the time between two frames of the page on a photograph of 12 megapixels in 400 regions.
 """
 
 import contextlib
@@ -47,16 +47,22 @@ from adeada_jax.partitions.slic import slic_regions
 from adeada_jax.partitions.store import DividedImages
 from adeada_jax.types import IGNORE_LABEL, Json
 
-_PARTS = flags.DEFINE_list("parts", ["kills", "effort", "frames"], "Of the benchmark.")
-_ANSWERS = flags.DEFINE_integer("answers", 2000, "Of the part kills.", lower_bound=1)
-_KILLS = flags.DEFINE_integer("kills", 20, "Of the server, at random moments.", lower_bound=0)
-_IMAGES = flags.DEFINE_integer("images", 25, "Toy streets of the part effort.", lower_bound=1)
-_PRESSED = flags.DEFINE_integer(
-    "pressed", 40, "Of the regions, are labelled on the page, too.", lower_bound=0
+_PARTS = flags.DEFINE_list("parts", ["kills", "effort", "frames"], "Parts to run.")
+_ANSWERS = flags.DEFINE_integer("answers", 2000, "Part kills: number of answers to give.", lower_bound=1)
+_KILLS = flags.DEFINE_integer(
+    "kills", 20, "Part kills: number of times the server is killed, at random moments.", lower_bound=0
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Of what is pressed, and when the server is killed.")
-_OUTPUT = flags.DEFINE_string("output", None, "File for the figures as JSON.")
-_PICTURES = flags.DEFINE_string("pictures", None, "Folder for page.jpg and cells.jpg.")
+_IMAGES = flags.DEFINE_integer("images", 25, "Part effort: number of toy images to label.", lower_bound=1)
+_PRESSED = flags.DEFINE_integer(
+    "pressed", 40, "Part effort: number of regions that are also labelled on the page itself.", lower_bound=0
+)
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Seed of the answers and of the moments at which the server is killed."
+)
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file for the results. By default they are only printed.")
+_PICTURES = flags.DEFINE_string(
+    "pictures", None, "Folder for the screenshots page.jpg and cells.jpg. By default none are taken."
+)
 
 ROOT = Path(__file__).parents[1]
 KEYS = "1234567890qwertyuiopasdfghjklzxcvbnm"

@@ -1,13 +1,14 @@
-"""Where a network's time goes: its convolutions by kind, each alone, in JAX and in PyTorch.
+"""Where a network's time goes: its convolutions by kind, each timed alone, in JAX and in PyTorch.
 
     python benchmarks/layers.py --height=128 --width=256
 
-Lists the convolutions of DeepLabV3+ with ResNet-101 as its program has them, times each shape once and counts
-it as often as it occurs: forward, the gradient of its input, and that of its weights. Ours and PyTorch's
-(channels-last) take turns, with the same threads; the least time of each counts. Below the table stands
-what the whole forward pass takes: the difference is what is no convolution. Other ways to compute the same
-are timed beside ours: a 1x1 convolution, a matrix product in the models, as XLA's convolution; a dilated
-one as several without dilation (space to batch); the gradient of weights as a matrix product for each tap.
+Lists the convolutions of DeepLabV3+ with ResNet-101 as they stand in its program, times each shape once and
+counts it as often as it occurs: the forward pass, the gradient of its input, and that of its weights. Ours
+and PyTorch's (channels-last) take turns with the same threads, and the shortest time of each counts. Below
+the table is the time of the whole forward pass; the difference is everything but convolutions. Other ways to
+compute the same are timed beside ours: a 1x1 convolution, which the models compute as a matrix product, as
+XLA's convolution; a dilated one as several without dilation (space to batch); the gradient of the weights as
+a matrix product for each tap.
 """
 
 import collections
@@ -27,9 +28,11 @@ from adeada_jax.command_line import run_app
 from adeada_jax.models import Segmentation, Segmenter
 from adeada_jax.types import PyTree
 
-_HEIGHT = flags.DEFINE_integer("height", 512, "Of images, in pixels.", lower_bound=32)
-_WIDTH = flags.DEFINE_integer("width", 1024, "Of images, in pixels.", lower_bound=32)
-_STEPS = flags.DEFINE_integer("steps", 5, "Times each is done; the least time counts.", lower_bound=1)
+_HEIGHT = flags.DEFINE_integer("height", 512, "Image height in pixels.", lower_bound=32)
+_WIDTH = flags.DEFINE_integer("width", 1024, "Image width in pixels.", lower_bound=32)
+_STEPS = flags.DEFINE_integer(
+    "steps", 5, "Number of times each convolution is timed; the shortest time counts.", lower_bound=1
+)
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 PARTS = ("forward", "input", "weights")

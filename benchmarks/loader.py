@@ -1,9 +1,9 @@
-"""Training images a second at 1024x2048, by number of worker processes, and where the time goes.
+"""Training images per second at 1024x2048 by number of worker processes, and where the time goes.
 
     python benchmarks/loader.py --data_dir=DIR
 
-The images are toy streets of both domains, stored as every data set is (PNG bytes in array_record files).
-Processor time is that of this process and its workers together, once all of them deliver.
+The images are toy streets of both domains, stored like every data set (PNG bytes in array_record files).
+Processor time is that of this process and its workers together, once all workers deliver.
 """
 
 import itertools
@@ -22,12 +22,21 @@ from adeada_jax.data import loader, preparing, sources, transforms
 from adeada_jax.data.images import decode_image, decode_map, encode_png
 
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Directory for the images; made on first use (45 MB).", required=True
+    "data_dir", None, "Directory for the images; filled on first use (45 MB).", required=True
 )
-_IMAGES = flags.DEFINE_integer("images", 12, "Images a domain.", lower_bound=1)
-_STEPS = flags.DEFINE_integer("steps", 60, "Batches of one image that are timed.", lower_bound=1)
-_WORKERS = flags.DEFINE_list("workers", ["0", "1", "2"], "Numbers of worker processes; 0 = a thread.")
-_SECONDS = flags.DEFINE_float("step_seconds", 0.25, "Of the device step for which cores are counted.")
+_IMAGES = flags.DEFINE_integer("images", 12, "Number of images in each domain.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 60, "Number of timed batches, of one image each.", lower_bound=1)
+_WORKERS = flags.DEFINE_list(
+    "workers",
+    ["0", "1", "2"],
+    "Numbers of worker processes to time, e.g. --workers=0,2; 0 loads in a thread of the main process.",
+)
+_SECONDS = flags.DEFINE_float(
+    "step_seconds",
+    0.25,
+    "Assumed duration of a training step on the device, in seconds; tells how many cores the loader "
+    "keeps busy.",
+)
 
 SIZE = {"height": 1024, "width": 2048}
 # Until all workers deliver and what they made while others started is used up.

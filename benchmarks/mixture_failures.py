@@ -1,4 +1,4 @@
-"""What breaks Gaussian mixtures: hard samples, the installed scikit-learn's fit and ours, as a table.
+"""What breaks Gaussian mixtures: a table of hard samples, fitted by the installed scikit-learn and by ours.
 
 python benchmarks/mixture_failures.py
 """

@@ -1,12 +1,12 @@
-"""One mixture after another against scikit-learn's, over sizes and covariance types.
+r"""Times one mixture after another against scikit-learn's, over sizes and covariance types.
 
-python benchmarks/mixture_grid.py [--sizes=100,1000,10000,100000] [--dims=2,16,64,256,512]
-                                  [--components=1,5,30] [--most=20] [--seconds=900]
+    python benchmarks/mixture_grid.py [--sizes=100,1000,10000,100000] [--dims=2,16,64,256,512] \
+        [--components=1,5,30] [--most=20] [--seconds=900]
 
 Both estimators fit the same float32 samples, each from its own k-means, with ten iterations and no tolerance.
-A time is the least of a few, after a fit that compiles. scikit-learn's is the shorter of two: with the
-threads that it takes by itself, and with one. Where a fit takes it longer than `--most` seconds, larger ones
-of that covariance type are left out, and so is what is not begun after `--seconds`.
+A time is the shortest of a few, after one fit that compiles. scikit-learn's is the shorter of two: with its
+default threads, and with one. Once a fit takes it longer than --most seconds, larger fits of that covariance
+type are left out, and so is everything not begun after --seconds.
 """
 
 import itertools
@@ -27,11 +27,19 @@ from threadpoolctl import ThreadpoolController
 from adeada_jax.mixtures import GaussianMixture
 from adeada_jax.mixtures.engines import COVARIANCE_TYPES
 
-_SIZES = flags.DEFINE_list("sizes", ["100", "1000", "10000", "100000"], "N, samples.")
-_DIMS = flags.DEFINE_list("dims", ["2", "16", "64", "256", "512"], "D, features.")
-_COMPONENTS = flags.DEFINE_list("components", ["1", "5", "30"], "K, at most a tenth of N.")
-_MOST = flags.DEFINE_float("most", 20.0, "Seconds of scikit-learn's, after which larger fits are left out.")
-_SECONDS = flags.DEFINE_float("seconds", 900.0, "What is not begun by then is left out.")
+_SIZES = flags.DEFINE_list(
+    "sizes", ["100", "1000", "10000", "100000"], "Numbers of samples, N, e.g. --sizes=100,1000."
+)
+_DIMS = flags.DEFINE_list(
+    "dims", ["2", "16", "64", "256", "512"], "Numbers of features, D, e.g. --dims=2,64."
+)
+_COMPONENTS = flags.DEFINE_list(
+    "components", ["1", "5", "30"], "Numbers of mixture components, K. Those above a tenth of N are left out."
+)
+_MOST = flags.DEFINE_float(
+    "most", 20.0, "Once a fit takes scikit-learn longer than this many seconds, larger fits are left out."
+)
+_SECONDS = flags.DEFINE_float("seconds", 900.0, "Time limit in seconds: fits not begun by then are left out.")
 _REPEATS = 5
 _ENOUGH = 0.3  # seconds of repeating
 

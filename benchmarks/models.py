@@ -1,12 +1,12 @@
-"""DeepLabV3+ with ResNet-101 against the same network in PyTorch: forward pass and train step, in one run.
+"""DeepLabV3+ with ResNet-101 against the same network in PyTorch: forward pass and training step.
 
     pip install torch
     python benchmarks/models.py
 
-Both have the same weights, images and labels, and work in turn on the same device and threads; first their
-outputs and losses are compared. At each turn a step goes before the one that is timed, so that the memory
-which the other one gave back to the system is there again. PyTorch works with channels last, faster for it;
-on a GPU also in bfloat16.
+Both have the same weights, images and labels, and take turns on the same device and threads; first their
+outputs and losses are compared. In each turn one step runs before the timed one, to get back the memory that
+the other implementation returned to the system. PyTorch works with channels last, which is faster for it; on
+a GPU also in bfloat16.
 """
 
 import statistics
@@ -36,13 +36,17 @@ from adeada_jax.training.supervised import supervised_step
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "models"))
 
-_HEIGHT = flags.DEFINE_integer("height", 512, "Height of the images in pixels.", lower_bound=32)
-_WIDTH = flags.DEFINE_integer("width", 1024, "Width of the images in pixels.", lower_bound=32)
-_BATCH = flags.DEFINE_integer("batch", 1, "Images a step.", lower_bound=1)
-_REPEAT = flags.DEFINE_integer("repeat", 5, "Timed steps of each.", lower_bound=1)
-_MODEL = flags.DEFINE_string("model", "deeplabv3plus", "deeplabv2 or deeplabv3plus.")
-_BACKBONE = flags.DEFINE_string("backbone", "resnet101", "resnet18 or resnet101.")
-_TRACE = flags.DEFINE_string("trace", "", "Directory for a trace of one of our steps, for Perfetto or xprof.")
+_HEIGHT = flags.DEFINE_integer("height", 512, "Image height in pixels.", lower_bound=32)
+_WIDTH = flags.DEFINE_integer("width", 1024, "Image width in pixels.", lower_bound=32)
+_BATCH = flags.DEFINE_integer("batch", 1, "Batch size in images.", lower_bound=1)
+_REPEAT = flags.DEFINE_integer("repeat", 5, "Number of timed steps of each implementation.", lower_bound=1)
+_MODEL = flags.DEFINE_string("model", "deeplabv3plus", "Segmentation model: deeplabv2 or deeplabv3plus.")
+_BACKBONE = flags.DEFINE_string("backbone", "resnet101", "Backbone of the model: resnet18 or resnet101.")
+_TRACE = flags.DEFINE_string(
+    "trace",
+    "",
+    "Directory for a trace of one JAX step, to open in Perfetto or xprof. By default none is written.",
+)
 
 CLASSES, RATE, STRIDE = 19, 1e-3, 16
 Task = Callable[[], np.ndarray]  # does one forward pass or step, waits, and returns logits or the loss

@@ -1,9 +1,9 @@
-"""Two public sets of labelled street photographs, laid out as folders for prepare_data.py.
+"""Lays out two public sets of labelled street photographs as folders for prepare_data.py.
 
     python benchmarks/photographs.py --cityscapes=REPOSITORY --idd=REPOSITORY --output=DIR
 
-A repository is a clone or a git directory of it; docs/photographs_study.md says which, and on what terms.
-DIR/source becomes Cityscapes in small, DIR/target IDD-lite, both with IDD's seven classes. The same input
+A repository is a clone or its .git directory; docs/photographs_study.md says which ones, and their terms of
+use. DIR/source becomes a small Cityscapes, DIR/target IDD-lite, both with IDD's seven classes. The same input
 gives the same bytes.
 """
 
@@ -15,14 +15,22 @@ from adeada_jax.bench.photos import photo_pair
 from adeada_jax.command_line import run_app
 from adeada_jax.errors import InputError
 
-_CITYSCAPES = flags.DEFINE_string("cityscapes", None, "Repository of the source.", required=True)
-_IDD = flags.DEFINE_string("idd", None, "Repository of the target.", required=True)
-_OUTPUT = flags.DEFINE_string("output", None, "Folder for source and target.", required=True)
+_CITYSCAPES = flags.DEFINE_string(
+    "cityscapes", None, "Git repository of the source images: a clone or its .git directory.", required=True
+)
+_IDD = flags.DEFINE_string(
+    "idd", None, "Git repository of the target images: a clone or its .git directory.", required=True
+)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder in which to create source/ and target/.", required=True)
 _EVERY = flags.DEFINE_integer(
-    "every", 1, "Take every n-th image of the source, from the first.", lower_bound=1
+    "every", 1, "Use every n-th source image, beginning with the first.", lower_bound=1
 )
 _TARGET_EVERY = flags.DEFINE_integer(
-    "target_every", 1, "The same of the images to buy labels of; all are taken to evaluate.", lower_bound=1
+    "target_every",
+    1,
+    "Use every n-th target image to buy labels of, beginning with the first. The evaluation always "
+    "uses all of its images.",
+    lower_bound=1,
 )
 
 

@@ -1,11 +1,11 @@
-"""Means of features over regions: masks brought to the feature grid against features upsampled to the image.
+"""Means of features over regions: masks reduced to the feature grid, or features upsampled to the image.
 
     python benchmarks/pooling.py
 
-An image of 1024x2048 with 40 regions; features as DeepLabV3+ (256x512x256) and DeepLabV2 (64x128x256) leave
-them. Every way runs in a process of its own. Memory is what it needs beyond its input: for JAX what the
-compiled program reserves, for PyTorch what the process grows by. The error is that of the means, relative to
-those in float64 by OpenCV and NumPy.
+Uses an image of 1024x2048 with 40 regions, and features of the sizes of DeepLabV3+ (256x512x256) and
+DeepLabV2 (64x128x256). Every way runs in its own process. Memory is what a way needs beyond its input: for
+JAX what the compiled program reserves, for PyTorch how much the process grows. The error is that of the
+means, relative to those computed in float64 with OpenCV and NumPy.
 """
 
 import json
@@ -26,10 +26,15 @@ from adeada_jax.command_line import run_app
 from adeada_jax.evaluation.tables import markdown
 from adeada_jax.types import Json
 
-_HEIGHT = flags.DEFINE_integer("height", 1024, "Height of the image in pixels.", lower_bound=16)
-_WIDTH = flags.DEFINE_integer("width", 2048, "Width of the image in pixels.", lower_bound=16)
-_REPEAT = flags.DEFINE_integer("repeat", 5, "Timed calls.", lower_bound=1)
-_WAY = flags.DEFINE_string("way", None, "For the benchmark's own processes: way,stride.")
+_HEIGHT = flags.DEFINE_integer("height", 1024, "Image height in pixels.", lower_bound=16)
+_WIDTH = flags.DEFINE_integer("width", 2048, "Image width in pixels.", lower_bound=16)
+_REPEAT = flags.DEFINE_integer("repeat", 5, "Number of timed calls.", lower_bound=1)
+_WAY = flags.DEFINE_string(
+    "way",
+    None,
+    "Internal: set by the benchmark when it starts a process of its own. Method and stride, as "
+    "METHOD,STRIDE.",
+)
 
 REGIONS, CHANNELS = 40, 256
 OURS = "masks to the grid"

@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/regions.py
 
-Quality is measured on toy streets (their labels are exact) at 128x256 and 1024x2048, and on photographs
-that scikit-image ships, which have no labels: there by the share of the colour's variance that the regions
-explain.
+Quality is measured on toy streets (their labels are exact) at 128x256 and 1024x2048, and on photographs that
+come with scikit-image. These have no labels; there the measure is the share of the colour variance that the
+regions explain.
 """
 
 import time
@@ -20,8 +20,8 @@ from adeada_jax.command_line import run_app
 from adeada_jax.partitions.slic import slic_regions
 from adeada_jax.toy.streets import render
 
-_SMALL = flags.DEFINE_integer("small", 20, "Toy streets a domain at 128x256.", lower_bound=1)
-_LARGE = flags.DEFINE_integer("large", 4, "Toy streets a domain at 1024x2048.", lower_bound=1)
+_SMALL = flags.DEFINE_integer("small", 20, "Number of toy images in each domain at 128x256.", lower_bound=1)
+_LARGE = flags.DEFINE_integer("large", 4, "Number of toy images in each domain at 1024x2048.", lower_bound=1)
 
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket")
 

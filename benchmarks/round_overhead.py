@@ -1,12 +1,12 @@
-"""What a round takes besides training and inference, at the paper's scale: each part measured here.
+"""What a round takes besides training and inference, at the paper's scale; every part is measured here.
 
     python benchmarks/round_overhead.py
 
-Regions are the paper's (119,000 of the target, 998,640 of the source) times `--share`; what was measured is
-divided by that. A round of the paper saves a checkpoint every 5,000 of its 120,000 steps, in the background,
-and its weights at the end, joins both domains' region tables, fits and compares their densities, and stores
-labels of some 1,200 images, four at a time. Training and inference take what their FLOPs
-(benchmarks/experiment_cost.py) do at 40% of a H100's peak in bfloat16.
+The paper has 119,000 regions in the target and 998,640 in the source. The fraction --share of them is used,
+and the measured times are divided by it. A round of the paper saves a checkpoint every 5,000 of its 120,000
+steps, in the background, and its weights at the end; it joins both domains' region tables, fits and compares
+their densities, and stores the labels of some 1,200 images, four at a time. Training and inference take what
+their FLOPs (benchmarks/experiment_cost.py) take at 40% of an H100's peak in bfloat16.
 """
 
 import tempfile
@@ -33,7 +33,13 @@ from adeada_jax.training import checkpoints, optimizers
 from adeada_jax.training.state import create_train_state
 from adeada_jax.types import IGNORE_LABEL
 
-_SHARE = flags.DEFINE_float("share", 0.1, "Of the paper's regions.", 0.001, 1.0)
+_SHARE = flags.DEFINE_float(
+    "share",
+    0.1,
+    "Fraction of the paper's regions to measure with; times are scaled up to all of them.",
+    0.001,
+    1.0,
+)
 
 IMAGES = {"target": 2_975, "source": 24_966}
 REGIONS_AN_IMAGE, CLASSES, IMAGES_A_PART, LABELLED, AT_ONCE = 40, 19, 8192, 1_200, 4

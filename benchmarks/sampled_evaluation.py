@@ -1,9 +1,11 @@
-"""How near the mIoU of a sample of regions comes to that of all labels, and how often its interval holds it.
+r"""How close the mIoU of a sample of regions is to that of all labels, and how often its interval holds.
 
-python benchmarks/sampled_evaluation.py --workdir=runs/toy [--round=last] [--regions=50,100,200] [--seeds=20]
+    python benchmarks/sampled_evaluation.py --workdir=runs/toy [--round=last] [--regions=50,100,200] \
+        [--seeds=20]
 
-Of a finished run on a target whose split val has labels: the model predicts that split once, and samples of
-its regions, each as `evaluation.kind=sample` would draw it, are scored as if only these were labelled.
+Takes a finished run on a target whose split val has labels. The model predicts that split once; samples of
+its regions, drawn as `evaluation.kind=sample` would draw them, are then scored as if only these were
+labelled.
 """
 
 from pathlib import Path
@@ -21,9 +23,11 @@ from adeada_jax.run.experiment import create_segmenter, load_weights
 from adeada_jax.telemetry import track
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a finished run.", required=True)
-_ROUND = flags.DEFINE_string("round", "last", "Of the run: best, last, or a number.")
-_REGIONS = flags.DEFINE_list("regions", ["50", "100", "200"], "Regions of a sample.")
-_SEEDS = flags.DEFINE_integer("seeds", 20, "Samples of each size.")
+_ROUND = flags.DEFINE_string("round", "last", "Round of the run: last, best (highest mIoU) or a number.")
+_REGIONS = flags.DEFINE_list(
+    "regions", ["50", "100", "200"], "Numbers of regions in a sample, e.g. --regions=50,100."
+)
+_SEEDS = flags.DEFINE_integer("seeds", 20, "Number of samples of each size.")
 
 
 def region_counts(checkpoint: Path) -> tuple[np.ndarray, np.ndarray]:

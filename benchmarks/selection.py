@@ -1,11 +1,11 @@
-"""Each strategy's selection step on synthetic region tables: time and memory beside its input.
+"""Each strategy's selection step on synthetic region tables: time, and memory besides its input.
 
     python benchmarks/selection.py --regions=119000
 
-By default the paper's target: 119,000 regions of 2,975 images at 1024x2048, 256 numbers, 19 classes, a
-budget of 1% of the pixels. Every strategy runs in a process of its own; peak memory is what it needs above
-what the process held with the table loaded. `compiling` starts with an empty compilation cache, `cached`
-with the one that left.
+The default is the paper's target: 119,000 regions of 2,975 images at 1024x2048, 256 features, 19 classes, and
+a budget of 1% of the pixels. Every strategy runs in its own process; peak memory is what it needs above what
+the process held with the table loaded. `compiling` starts with an empty compilation cache, `cached` with the
+one that this left behind.
 """
 
 import json
@@ -25,10 +25,14 @@ if TYPE_CHECKING:
 
 from adeada_jax.command_line import run_app
 
-_REGIONS = flags.DEFINE_integer("regions", 119_000, "Regions of the target.", lower_bound=100)
-_BUDGET = flags.DEFINE_float("budget", 0.01, "Fraction of the pixels to buy.", 0.0, 1.0)
-_STRATEGIES = flags.DEFINE_list("strategies", None, "Some of the strategies; all by default.")
-_WORKER = flags.DEFINE_string("worker", None, "Of this program itself: the one strategy to run.")
+_REGIONS = flags.DEFINE_integer("regions", 119_000, "Number of target regions.", lower_bound=100)
+_BUDGET = flags.DEFINE_float("budget", 0.01, "Budget as a fraction of the pixels.", 0.0, 1.0)
+_STRATEGIES = flags.DEFINE_list(
+    "strategies", None, "Strategies to time, e.g. --strategies=random,adeada. By default all of them."
+)
+_WORKER = flags.DEFINE_string(
+    "worker", None, "Internal: set by the benchmark when it starts a process of its own. Strategy to run."
+)
 
 OPTIONS = {"alpha": 1.0, "beta": 1.0, "schedule": "half", "class_balance": True}
 

@@ -1,10 +1,12 @@
-"""The README's table: active runs against fully labelled ones, mean and spread over seeds.
+r"""The README's table: active runs against fully labelled ones, mean and spread over seeds.
 
-for seed in 0 1 2; do
-python scripts/main.py --config=configs/toy.py --config.seed=$seed --workdir=runs/active-$seed
-python scripts/main.py --config=configs/toy.py:target_only --config.seed=$seed --workdir=runs/full-$seed
-done
-python benchmarks/toy_results.py --active=runs/active-0,runs/active-1,runs/active-2 \
+Reads the runs of these commands:
+
+    for seed in 0 1 2; do
+      python scripts/main.py --config=configs/toy.py --config.seed=$seed --workdir=runs/active-$seed
+      python scripts/main.py --config=configs/toy.py:target_only --config.seed=$seed --workdir=runs/full-$seed
+    done
+    python benchmarks/toy_results.py --active=runs/active-0,runs/active-1,runs/active-2 \
         --reference=runs/full-0,runs/full-1,runs/full-2
 """
 
@@ -17,8 +19,12 @@ from adeada_jax.command_line import run_app
 from adeada_jax.evaluation.tables import markdown
 from adeada_jax.files import read_json
 
-_ACTIVE = flags.DEFINE_list("active", None, "Working directories of active runs, one a seed.", required=True)
-_REFERENCE = flags.DEFINE_list("reference", None, "Of target_only runs, in the same order.", required=True)
+_ACTIVE = flags.DEFINE_list(
+    "active", None, "Directories of the active runs, one for each seed, separated by commas.", required=True
+)
+_REFERENCE = flags.DEFINE_list(
+    "reference", None, "Directories of the target_only runs, in the order of --active.", required=True
+)
 
 
 def spread(values: list[float]) -> str:

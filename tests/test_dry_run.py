@@ -191,7 +191,7 @@ def test_a_budget_that_buys_nothing_is_refused(planned):
 def test_a_directory_that_cannot_be_used_is_refused(toy_dir, tmp_path, monkeypatch):
     config = config_for(toy_dir)
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"file/run' cannot be made: '.*file' is no directory"):
+    with pytest.raises(InputError, match=r"file/run' cannot be created: '.*file' is not a directory"):
         dry_run.main(config, str(tmp_path / "file/run"))
     other = config_for(toy_dir, seed=3)
     (tmp_path / "config.json").write_text(json.dumps(other.to_dict()))
@@ -235,7 +235,7 @@ def test_a_relative_directory_with_other_data_is_refused_and_with_the_same_is_no
         dry_run.main(config, str(tmp_path / "run"))
     monkeypatch.chdir(tmp_path / "other")
     with pytest.raises(
-        InputError, match=r"other/data' \(then in '.*here/data'\), were others: train: images remo"
+        InputError, match=r"other/data' \(then in '.*here/data'\), were different: train: images remo"
     ):
         dry_run.main(config, str(tmp_path / "run"))
 

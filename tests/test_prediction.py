@@ -130,7 +130,7 @@ def test_a_folder_that_cannot_be_predicted_says_why(config, run, images, tmp_pat
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"--images: there is no \.png, \.jpg, \.jpeg file in '.*empty'"):
         prediction.predict_folder(config, run, tmp_path / "empty", out)
-    with pytest.raises(InputError, match="lies in the folder of images"):
+    with pytest.raises(InputError, match="lies inside the folder of images"):
         prediction.predict_folder(config, run, images, images / "out")
     changed = config.copy_and_resolve_references()
     changed.model.backbone = "resnet18"
@@ -153,7 +153,7 @@ def test_classes_without_a_data_set_are_cityscapes_if_there_are_as_many(config):
     assert prediction.classes(changed)[0] == CLASS_NAMES
     changed.num_classes = 5
     with pytest.raises(
-        InputError, match=r"names and colours are those of the target, but data_dir '/absent'"
+        InputError, match=r"names and colours of the classes come from the target, but data_dir '/absent'"
     ):
         prediction.classes(changed)
 
@@ -216,7 +216,7 @@ def test_a_round_of_a_run_is_found_by_its_number_or_as_the_best(tmp_path):
         with pytest.raises(InputError, match=words):
             prediction.checkpoint_of(tmp_path, word)
     (tmp_path / "summary.json").write_text(json.dumps({"rounds": [{"round": 0, "miou": None}]}))
-    with pytest.raises(InputError, match="was evaluated, so none is the best"):
+    with pytest.raises(InputError, match="was evaluated, so there is no best one"):
         prediction.checkpoint_of(tmp_path, "best")
 
 

@@ -106,7 +106,7 @@ def test_a_report_that_cannot_be_made_stops_the_start(start, toy_dir, tmp_path, 
 
 def test_no_place_for_temporary_files_is_said_in_one_line(toy_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
-    with pytest.raises(InputError, match=r"no place for temporary files: .*; set TMPDIR to a directory"):
+    with pytest.raises(InputError, match=r"no directory for temporary files: .*; set TMPDIR to a directory"):
         rehearsal.rehearse(experiment_for(toy_dir, tmp_path))
 
 

@@ -260,7 +260,9 @@ def test_labels_that_say_nothing_are_paid_for_but_do_not_count_as_known(
 def test_a_pool_of_other_images_than_the_targets_is_refused(toy_dir, tmp_path):
     save_regions(Workdir(tmp_path).pool, Regions.from_counts(("a",), [np.array([2])]))
     images = sources.open_images("toy/filmed", toy_dir, "train")
-    with pytest.raises(InputError, match=r"pool.safetensors' lists other images than the target's data set"):
+    with pytest.raises(
+        InputError, match=r"pool.safetensors' does not list the images of the target's data set"
+    ):
         rounds.describe(SimpleNamespace(config=None, workdir=Workdir(tmp_path), target_images=images))
 
 

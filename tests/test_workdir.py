@@ -51,13 +51,13 @@ def test_data_that_changed_under_a_run_are_refused(tmp_path):
     workdir.check_data({"target": {**content()["target"], "dir": "/moved"}})
     changed = content(("a", "c"), ("9", "2"))
     words = (
-        r"target data, 'folder' in '/data', were others: train: images added: 1 \(c\); "
+        r"target data, 'folder' in '/data', were different: train: images added: 1 \(c\); "
         r"train: images removed: 1 \(b\); train: images altered: 1 \(a\)\. Give another --workdir"
     )
     with pytest.raises(InputError, match=words):
         workdir.check_data(changed)
     with pytest.raises(
-        InputError, match=r"in '/moved' \(then in '/data'\), were others: region maps altered"
+        InputError, match=r"in '/moved' \(then in '/data'\), were different: region maps altered"
     ):
         workdir.check_data({"target": {**content(regions=("5", "7"))["target"], "dir": "/moved"}})
 
@@ -164,7 +164,7 @@ def test_a_directory_without_results_takes_another_configuration_and_other_data(
     workdir.check_data(other, begun=True)
     assert not workdir.pool.exists()
     assert not pieces.exists()
-    with pytest.raises(InputError, match="were others"):
+    with pytest.raises(InputError, match="were different"):
         workdir.check_data(content(), begun=True)
 
 

@@ -1,4 +1,4 @@
-"""Those who can label, by name: `config.oracle.kind`."""
+"""The annotators by name: `config.oracle.kind`."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ def create_annotator(job: Job) -> Annotator:
     """Makes the annotator that `config.oracle` asks for.
 
     Raises:
-      InputError: `kind` is unknown, cannot be imported or gives no annotator.
+      InputError: `kind` is unknown, cannot be imported or is not an annotator.
     """
     kind = job.options["kind"]
     annotator = seams.ANNOTATOR.make(kind, ANNOTATORS, job)

@@ -14,13 +14,13 @@ from uuid import uuid4
 
 from adeada_jax.errors import InputError
 
-# A region: its image's name and its id there.
+# A region, by its image's name and its id in it.
 Key = tuple[str, int]
 
 KINDS = ("class", "mask", "refused", "unsure", "withdrawn")
 SETTLING = ("class", "mask", "refused")
 _SCHEMA = 1
-_PATIENCE_SECONDS = 30.0  # for another writer to finish
+_PATIENCE_SECONDS = 30.0  # to wait for another writer to finish
 
 _COLUMNS = f"""
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -152,7 +152,7 @@ class Transaction:
         self._connection, self._asked = connection, asked
 
     def state(self, until: int | None = None) -> State:
-        """What counts now, or did when row `until` was the last."""
+        """What counts now, or counted when row `until` was the last."""
         rows = self.rows()
         kept = tuple(row for row in rows.answers if until is None or row[0] <= until)
         return state_of(self._asked, replace(rows, answers=kept))
@@ -166,9 +166,7 @@ class Transaction:
         (store,) = self._connection.execute("SELECT store FROM request").fetchone()
         known = known or Rows(store=store)
         if known.store != store:
-            raise InputError(
-                "the answers were replaced by another file while they were in use; put them back"
-            )
+            raise InputError("the file of answers was replaced while it was in use; put the original back")
         closing = self._connection.execute("SELECT last FROM closings ORDER BY number LIMIT 1").fetchone()
         return Rows(
             self._since("answers", known.answers),
@@ -185,7 +183,7 @@ class Transaction:
         return known + tuple((row[0], Given(*row[1:])) for row in found)
 
     def missing(self, answers: Iterable[Given]) -> list[Given]:
-        """Those of some answers that are not stored."""
+        """Those of the given answers that are not stored."""
         known = {
             uuid
             for (uuid,) in self._connection.execute(
@@ -203,11 +201,11 @@ class Transaction:
         return found.fetchone() is not None
 
     def add(self, answers: Iterable[Given]) -> int:
-        """Stores answers that are not there yet; how many."""
+        """Stores answers that are not there yet; returns their number."""
         return self._add("answers", answers)
 
     def add_opinions(self, opinions: Iterable[Given]) -> int:
-        """Stores second opinions that are not there yet; how many."""
+        """Stores second opinions that are not there yet; returns their number."""
         return self._add("opinions", opinions)
 
     def _add(self, table: str, rows: Iterable[Given]) -> int:
@@ -242,7 +240,7 @@ class Answers:
         self._sound: tuple[int, int] | None = None  # the file that was found to be sound
 
     def state(self, until: int | None = None) -> State:
-        """What counts now, or did when row `until` was the last.
+        """What counts now, or counted when row `until` was the last.
 
         Raises:
           InputError: as of `transaction`.
@@ -252,7 +250,7 @@ class Answers:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """All that is done within is done at once, or not at all.
+        """A transaction: everything in it is stored, or nothing.
 
         Raises:
           InputError: the file answers another request, is damaged, or cannot be read or written; names it.
@@ -280,7 +278,7 @@ class Answers:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Makes the tables of a new file; of another checks that it is sound and of this request."""
+        """Makes the tables of a new file; checks that an existing one is sound and of this request."""
         found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         if "request_delete" not in found:
             self._check_new()
@@ -296,12 +294,12 @@ class Answers:
         request, version = connection.execute("SELECT id, version FROM request").fetchone()
         if version != _SCHEMA or request != self._request_id:
             raise InputError(
-                f"'{self.path}' holds answers to another request than the one beside it; put back the "
-                "request that it was made for, or move the file away"
+                f"'{self.path}' holds answers to a different request than the one beside it; put the "
+                "matching request back, or move the file away"
             )
 
     def _check_new(self) -> None:
-        """Refuses to begin anew where answers were taken in before.
+        """Refuses to begin again where answers were imported before.
 
         Raises:
           InputError: the database is gone, or empty.
@@ -310,14 +308,14 @@ class Answers:
         if imports.is_dir() and any(imports.iterdir()):
             raise InputError(
                 f"'{self.path}' is gone or empty, but '{imports}' has answers that were in it; put it back, "
-                f"or move '{imports}' away and import its folders anew, oldest first"
+                f"or move '{imports}' away and import its folders again, oldest first"
             )
 
 
 def state_of(asked: Sequence[Key], rows: Rows) -> State:
-    """Works out what counts.
+    """Works out which answers count.
 
-    Of a region the last answer that settles it counts, unless that was withdrawn. Where two people were
+    A region's last answer that settles it counts, unless it was withdrawn. If two people were
     unsure, there is nothing to label. Answers to regions that went back when the round was closed do not.
     Second opinions settle nothing.
 
@@ -399,10 +397,8 @@ def _trouble(error: sqlite3.Error) -> str:
     if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
         return f"the answers cannot be written ({words}); free some space and try again, nothing was lost"
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-        return (
-            f"the answers cannot be written ({words}); see to the permissions of the file and its directory"
-        )
+        return f"the answers cannot be written ({words}); check the permissions of the file and its directory"
     return (
-        f"the answers are damaged ({words}); keep a copy, and get back what can be read with "
-        "`sqlite3 FILE .recover`, or import the copies in imports/ beside it anew"
+        f"the answers are damaged ({words}); keep a copy, and recover what can be read with "
+        "`sqlite3 FILE .recover`, or import the copies in imports/ beside it again"
     )

@@ -1,4 +1,4 @@
-"""What a run asks of whoever labels, and how it collects the answers."""
+"""What a run asks an annotator, and how it collects the answers."""
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
@@ -14,7 +14,7 @@ from adeada_jax.errors import InputError
 from adeada_jax.files import write_json_atomic, write_png_atomic
 from adeada_jax.types import IGNORE_LABEL, Json
 
-if TYPE_CHECKING:  # it needs much that answers do not
+if TYPE_CHECKING:  # slow to import, and not needed for answers
     from adeada_jax.partitions.store import DividedImages
 
 
@@ -126,7 +126,7 @@ def label(
     directory: Path,
     answered: Path,
 ) -> bool:
-    """Has a round's questions answered and stores the answers.
+    """Gets a round's questions answered and stores the answers.
 
     All are asked at each start until `answered` is there, and answers replace those that a killed start left.
 
@@ -165,7 +165,7 @@ def label(
         returned += [[answer.image, region] for region in sorted(answer.returned)]
         given.add(answer.image)
     if left := sorted(asked.keys() - given):
-        raise InputError(f"the annotator says that it is done, but gave no answer for {shown(left)}")
+        raise InputError(f"the annotator says it is done, but gave no answer for {shown(left)}")
     if questions and hasattr(annotator, "amendments"):
         _amend(annotator.amendments(questions[0].round), images, num_classes, directory)
     facts: dict[str, Json] = getattr(annotator, "facts", dict)()
@@ -177,7 +177,7 @@ def label(
 def _amend(
     amendments: Iterable[Amendment], images: "DividedImages", num_classes: int, directory: Path
 ) -> None:
-    """Stores what was changed of earlier rounds, and what was labelled besides, under this round's own."""
+    """Stores changed labels of earlier rounds, and additional ones, in this round's own folders."""
     sizes = dict(zip(images.names, images.images.sizes, strict=True))
     for amendment in amendments:
         image = amendment.image
@@ -192,7 +192,7 @@ def _amend(
 
 
 def _write(path: Path, label: np.ndarray | None) -> None:
-    """Stores a label, or sees to it that there is none."""
+    """Stores a label, or removes it if there is none."""
     if label is None:
         path.unlink(missing_ok=True)
         return
@@ -206,12 +206,12 @@ def _checked(
     """What an answer says of the regions that were asked for: `(H, W)` uint8; the rest is left out.
 
     Raises:
-      InputError: it is of other regions or another size, or has ids that are no class.
+      InputError: it covers other regions, has another size, or has ids that are no class.
     """
     told = [*answer.regions, *answer.returned]
     if not asked or sorted(told) != sorted(asked):
         raise InputError(
-            f"the annotator's answer for image '{answer.image}' is of regions {sorted(told)}, but "
+            f"the annotator's answer for image '{answer.image}' covers regions {sorted(told)}, but "
             f"{sorted(asked)} were asked for"
         )
     regions = images.regions(index)
@@ -222,11 +222,11 @@ def _checked(
 
 
 def _check_label(label: np.ndarray, image: str, size: tuple[int, ...], num_classes: int) -> None:
-    """Whether a label is of its image's size and holds classes only."""
+    """Checks that a label has its image's size and holds only classes."""
     label = np.asarray(label)
     if label.shape != size:
         raise InputError(
-            f"the annotator's label of image '{image}' has shape {label.shape}, its image {size}"
+            f"the annotator's label of image '{image}' has shape {label.shape}, but its image {size}"
         )
     if label.dtype.kind not in "iu":
         raise InputError(f"the annotator's label of image '{image}' holds {label.dtype}, not whole numbers")

@@ -22,7 +22,7 @@ class LabelStore:
     """The labels that are known, a PNG an image and directory.
 
     Attributes:
-      directories: oldest first, holding `<image name>.png`; of what two say of a pixel the later counts.
+      directories: oldest first, holding `<image name>.png`; if two label a pixel, the later one counts.
       amended: those of the directories whose PNGs take the place of all that came before them.
       beneath: directories of labels that count where the others say nothing.
     """
@@ -88,8 +88,8 @@ def read_label(path: Path, size: tuple[int, int], num_classes: int) -> np.ndarra
     label = read_png(path)
     if label.shape != tuple(size):
         raise InputError(
-            f"label '{path}' is {label.shape[0]}x{label.shape[1]}, but its image {size[0]}x{size[1]}; "
-            "remove it to have it made again"
+            f"label '{path}' is {label.shape[0]}x{label.shape[1]}, but its image is {size[0]}x{size[1]}; "
+            "remove the label to have it made again"
         )
     ids = np.flatnonzero(np.bincount(label.ravel()))
     unknown = ids[(ids >= num_classes) & (ids != IGNORE_LABEL)]
@@ -104,7 +104,7 @@ def read_label(path: Path, size: tuple[int, int], num_classes: int) -> np.ndarra
 class PurchasedLabels:
     """Images of the target with the labels that are known so far: D_T^L as training examples.
 
-    Images whose bought labels say nothing, IGNORE_LABEL throughout, are none.
+    Images whose bought labels are IGNORE_LABEL throughout are left out.
 
     Attributes:
       names: images of which at least one pixel's class is known.
@@ -120,7 +120,7 @@ class PurchasedLabels:
           store: what was bought; every label is read once, so that a wrong one is found before the training.
 
         Raises:
-          InputError: a label is of no image of these, of another size or has ids that are no class.
+          InputError: a label belongs to none of these images, has another size or has ids that are no class.
         """
         self._images = images
         self._store, self._num_classes = store, num_classes

@@ -40,8 +40,8 @@ class People:
         self._seconds_a_region: float = job.options["seconds_a_region"]
         self._request: AskedRound | None = None
         self._state: State | None = None
-        self._read: dict[int, State] = {}  # by round, of the rounds before
-        self._told = -1  # how many regions were open when that was last said
+        self._read: dict[int, State] = {}  # by number, for the rounds before
+        self._told = -1  # number of open regions when it was last reported
 
     def request(self, questions: Sequence[Question]) -> None:
         self._request = self._state = None
@@ -83,7 +83,7 @@ class People:
         }
 
     def amendments(self, round: int) -> Iterator[Amendment]:
-        """Images whose answers of earlier rounds are no longer those that the run has on the disk."""
+        """Images whose answers in earlier rounds differ from those that the run has on disk."""
         requests = {
             n: read_request(path)
             for n in range(1, round)
@@ -113,7 +113,7 @@ class People:
             yield Answer(image, settled, label_of(request, state, image), returned, _extra(state, image))
 
     def _say(self, is_new: bool) -> None:
-        """On the terminal: what is asked for, what it will take, and the commands."""
+        """Prints what is asked for, how long it will take, and the commands."""
         request, state = self._request, self._state
         if request is None or state is None:
             return
@@ -157,7 +157,7 @@ def _was_read(job: Job, asked: int, round: int, state: State) -> bool:
 
 
 def _stored(job: Job, request: AskedRound, image: str, round: int) -> np.ndarray:
-    """What the run has of a round's answers to an image: `(H, W)` uint8, as of `label_of`."""
+    """What the run has stored of a round's answers to an image: `(H, W)` uint8, as of `label_of`."""
     amended = [job.round_directory(n) / "amended" for n in range(round - 1, request.round, -1)]
     for directory in (*amended, job.round_directory(request.round) / "labels"):
         path = directory / f"{image}.png"

@@ -36,7 +36,7 @@ class Open:
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """The round's name in messages."""
         return f"round {self.request.round}" if self.request.round else "evaluation"
 
 
@@ -44,11 +44,11 @@ def request_paths(workdir: str | Path) -> list[Path]:
     """Where the requests of a run are, in order.
 
     Raises:
-      InputError: it is no run's directory.
+      InputError: it is not the directory of a run.
     """
     root = Path(workdir)
     if not (root / "config.json").is_file():
-        raise InputError(f"--workdir: '{root}' is no directory of a run")
+        raise InputError(f"--workdir: '{root}' is not the directory of a run")
     paths = [request_path(path) for path in sorted(root.glob("rounds/*")) if path.name.isdigit()]
     return [path for path in paths if path.exists()]
 
@@ -72,7 +72,7 @@ def open_rounds(workdir: str | Path) -> list[Open]:
     found = [open_round(path) for path in request_paths(workdir)]
     if not found:
         raise InputError(
-            f"--workdir: the run in '{workdir}' has asked for nothing yet; it does with "
+            f"--workdir: the run in '{workdir}' has asked for no labels yet; it does so with "
             "--config.oracle.kind=people, once its first round is selected"
         )
     return found
@@ -91,11 +91,11 @@ def chosen_round(workdir: str | Path, number: int | None) -> Open:
         if one.request.round == number:
             return one
     known = ", ".join(str(one.request.round) for one in rounds)
-    raise InputError(f"--round: {number} has asked for nothing; these have: {known}")
+    raise InputError(f"--round: round {number} has asked for no labels; these have: {known}")
 
 
 def status(workdir: str | Path, number: int | None = None) -> None:
-    """Prints how far the answers of all rounds are, or of one."""
+    """Prints the progress of all rounds, or of one."""
     rounds = open_rounds(workdir) if number is None else [chosen_round(workdir, number)]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in ("", "images", "asked", "answered", "refused", "unsure", "open"):
@@ -135,7 +135,7 @@ def close_round(workdir: str | Path, number: int | None, who: str) -> None:
     """
     one = chosen_round(workdir, number)
     if one.gone_on:
-        raise InputError(f"{one.title}: the run has gone on already, there is nothing to close")
+        raise InputError(f"{one.title}: the run has already gone on, so there is nothing to close")
     with one.answers.transaction() as transaction:
         if not transaction.state().closed:
             transaction.close(who, time.time())
@@ -150,26 +150,26 @@ def export_png(workdir: str | Path, number: int | None, output: str | Path) -> N
     """Writes a round's questions and what is answered so far as PNGs."""
     one = chosen_round(workdir, number)
     if Path(workdir).resolve() in Path(output).resolve().parents:
-        raise InputError(f"--output: '{output}' is within the run's directory; give another folder")
+        raise InputError(f"--output: '{output}' is inside the run's directory; give another folder")
     written, left = png_answers.export(one.request, one.answers.state(), Path(output))
-    say(f"{one.title}: {written:,} PNGs in {output}; README.txt there says how to go on")
+    say(f"{one.title}: {written:,} PNGs in {output}; README.txt there explains the next steps")
     if left:
-        say(f"left alone, as they hold something else: {len(left):,} ({left[0]}.png, ...)")
+        say(f"not overwritten, because they hold something else: {len(left):,} ({left[0]}.png, ...)")
 
 
 def import_png(
     workdir: str | Path, number: int | None, folder: str | Path, who: str, *, accept_extra: bool
 ) -> Report:
-    """Takes in answers and prints what became of them.
+    """Imports answers and prints what became of them.
 
     Raises:
-      InputError: as of `png_answers.import_folder`; they are the evaluation's, which the run has used.
+      InputError: as `png_answers.import_folder`; or the run has already used the evaluation's labels.
     """
     one = chosen_round(workdir, number)
     if one.gone_on and not one.request.round:
         raise InputError(
-            "the run has used the evaluation's answers: rounds can be compared only if they are scored by "
-            "the same labels, so these stay; begin another run to have them corrected"
+            "the run has already used the evaluation's labels. Rounds can be compared only if all are scored "
+            "by the same labels, so these cannot change; begin another run to correct them"
         )
     report = png_answers.import_folder(
         one.request, one.answers, Path(folder), who=who, accept_extra=accept_extra
@@ -178,29 +178,26 @@ def import_png(
     counts = ", ".join(f"{report.count(name):,} {name}" for name in names if report.count(name))
     say(f"{one.title}: of {len(one.request.regions):,} regions {counts}")
     if report.count("refused"):
-        say(
-            "refused are regions that are 255 throughout; one that was not done yet can be given "
-            "later, by importing its PNG again"
-        )
+        say("refused: regions that are 255 throughout; to label one of them later, import its PNG again")
     if report.unknown:
         say(
-            f"unknown, nobody asked for them: {', '.join(report.unknown[:5])}"
+            f"unknown images, which were not asked for: {', '.join(report.unknown[:5])}"
             + (f" and {len(report.unknown) - 5} more" if len(report.unknown) > 5 else "")
         )
     if report.outside:
-        kept = "kept, at no price" if report.extra else "left out; --accept_extra keeps them"
+        kept = "kept, at no cost" if report.extra else "left out; --accept_extra keeps them"
         say(
             f"outside the regions asked for: {sum(report.outside.values()):,} pixels in "
             f"{len(report.outside):,} images, {kept}"
         )
     if report.count("late"):
         say(
-            "late are regions that went back to the pool when the round was closed; their answers are kept "
-            "and not used"
+            "late: regions that went back to the pool when the round was closed; their answers are kept "
+            "but not used"
         )
     if one.gone_on and (report.count("changed") or (report.outside and report.extra)):
-        say("the run has used this round already: what changed counts from its next round on")
+        say("the run has already used this round; the changes count from its next round on")
     left = len(one.answers.state().unanswered(one.request.keys))
     if left or not one.gone_on:
-        say(f"{left:,} regions are open" if left else "all is answered: start the run again")
+        say(f"{left:,} regions are open" if left else "all regions are answered: start the run again")
     return report

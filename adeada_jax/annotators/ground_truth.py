@@ -1,6 +1,6 @@
-"""Answers from labels that are there, as the paper's experiments have them.
+"""Answers from existing labels, as in the paper's experiments.
 
-The only module of a run that opens the target's training labels, and a region at a time.
+The only module of a run that opens the target's training labels, one region at a time.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ from adeada_jax.types import IGNORE_LABEL
 
 
 class GroundTruth:
-    """Knows every label, and tells those of the regions that it is asked for."""
+    """Knows every label, and gives those of the regions that it is asked for."""
 
     reads_labels = True
 

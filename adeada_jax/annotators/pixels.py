@@ -1,4 +1,4 @@
-"""What answers say, pixel by pixel."""
+"""The class ids of answers, pixel by pixel."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from adeada_jax.types import IGNORE_LABEL
 
 
 def label_of(request: AskedRound, state: State, image: str) -> np.ndarray:
-    """What was answered of an image: `(H, W)` uint8, IGNORE_LABEL where nothing is known or was asked."""
+    """An image's answers as a label: `(H, W)` uint8, IGNORE_LABEL where nothing is known or was asked."""
     label = blank(request, image)
     for asked in request.by_image[image]:
         given = state.settled.get((image, asked.region))

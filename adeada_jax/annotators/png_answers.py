@@ -1,4 +1,4 @@
-"""Answers as PNGs of class ids, which every tool for images writes: export to a folder, import from one."""
+"""Answers as PNGs of class ids, which any image tool can write: export to a folder, import from one."""
 
 import csv
 import io
@@ -21,8 +21,8 @@ from adeada_jax.errors import InputError
 from adeada_jax.files import write_bytes_atomic, write_text_atomic
 from adeada_jax.types import IGNORE_LABEL
 
-_NAMESPACE = uuid.UUID("6f0c2a52-6c8d-4b51-9a43-9f6c3a6f2b11")  # of uuids that are made of what is imported
-_SHOWN = 5  # of the files that are wrong
+_NAMESPACE = uuid.UUID("6f0c2a52-6c8d-4b51-9a43-9f6c3a6f2b11")  # of the uuids of imported labels
+_SHOWN = 5  # at most so many wrong files
 
 
 @dataclass
@@ -51,9 +51,9 @@ class Report:
 
 
 def export(request: AskedRound, state: State, output: Path) -> tuple[int, list[str]]:
-    """Writes a PNG an image with what is answered so far, 255 elsewhere; a picture of what is asked; how to.
+    """Writes each image's answers so far (PNG, 255 elsewhere), a picture of what is asked, and a README.
 
-    A PNG that is there with other content is left alone, as somebody may have worked on it.
+    An existing PNG with other content is not overwritten, because somebody may have worked on it.
 
     Returns:
       How many PNGs were written, and the names of those that were left alone.
@@ -83,7 +83,7 @@ def export(request: AskedRound, state: State, output: Path) -> tuple[int, list[s
 def import_folder(
     request: AskedRound, answers: Answers, folder: Path, *, who: str, accept_extra: bool = False
 ) -> Report:
-    """Takes the PNGs of a folder as answers: each settles all regions that were asked of its image.
+    """Imports a folder's PNGs as answers: each settles all regions asked for in its image.
 
     All files are looked at before anything is stored, and all is stored at once. Copies of the files are kept
     as they came. What was imported before changes nothing.
@@ -93,7 +93,7 @@ def import_folder(
       answers: where they go.
       folder: holds `<image>.png`, class ids, 255 where nothing is known; and perhaps request.json.
       who: gives them.
-      accept_extra: whether labels beyond the regions asked for are kept, at no price; else they are left out.
+      accept_extra: whether labels beyond the regions asked for are kept, at no cost, or dropped.
 
     Raises:
       InputError: the folder or a file does not fit the request; nothing was stored.
@@ -121,7 +121,7 @@ def _answers(
     accept_extra: bool,
     report: Report,
 ) -> Iterator[Given]:
-    """What is new in the labels, region by region; the report is filled by the way."""
+    """What is new in the labels, region by region; also fills in the report."""
     for name, regions in request.by_image.items():
         if name not in labels:
             report.outcomes |= {(name, asked.region): "missing" for asked in regions}
@@ -157,7 +157,7 @@ def _outcome(answer: Given, former: Given | None, *, same: bool, late: bool) -> 
 
 
 def _answer(request: AskedRound, asked: Asked, label: np.ndarray, who: str) -> Given:
-    """What a label says of a region."""
+    """A region's answer according to a label."""
     part = label[asked.place]
     found = np.unique(part[asked.inside])
     answer = Given("", asked.image, asked.region, who, time.time(), None, None, "refused", origin="png")
@@ -191,10 +191,10 @@ def _check_request(path: Path, request: AskedRound) -> None:
     if found.round != request.round:
         what = f"round {found.round}, and this is round {request.round}; give --round={found.round}"
     elif found.partition != request.partition and found.keys == request.keys:
-        what = "regions of another partition"
+        what = "a different division into regions"
     else:
         what = "another run's request"
-    raise InputError(f"'{path.parent}' is of {what}")
+    raise InputError(f"'{path.parent}' belongs to {what}")
 
 
 def _find(request: AskedRound, folder: Path) -> dict[str, Path]:
@@ -204,23 +204,23 @@ def _find(request: AskedRound, folder: Path) -> dict[str, Path]:
       InputError: there is no folder, or no file of an image that was asked for.
     """
     if not folder.is_dir():
-        raise InputError(f"--import: '{folder}' is no folder")
+        raise InputError(f"--import: '{folder}' is not a folder")
     paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() == ".png"]
     files = {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
     if twice := sorted(path.name for path in set(paths) - set(files.values())):
         raise InputError(
-            f"--import: '{folder}' has several PNGs of one name: {shown(twice)}; keep one of each"
+            f"--import: '{folder}' has several PNGs of the same name: {shown(twice)}; keep one of each"
         )
     if not files.keys() & request.images.keys():
         raise InputError(
-            f"--import: '{folder}' has no PNG of an image that was asked for; they are called "
+            f"--import: '{folder}' has no PNG of an image that was asked for; expected are "
             f"{shown([f'{name}.png' for name in request.images], 3)}"
         )
     return files
 
 
 def _read_labels(request: AskedRound, files: Mapping[str, Path]) -> dict[str, np.ndarray]:
-    """The labels of the images that were asked for, as far as there are files.
+    """The labels of those images asked for that have a file.
 
     Raises:
       InputError: files are wrong: which, and how.
@@ -247,12 +247,12 @@ def _read_label(path: Path, request: AskedRound, name: str) -> np.ndarray:
         raise InputError(f"'{path}' cannot be read: {error}") from error
     copy, classes = request.images[name], len(request.class_names)
     if frames != 1:
-        raise InputError(f"'{path}' is animated; one image is expected")
+        raise InputError(f"'{path}' is animated; a single image is expected")
     if label.ndim != 2:
-        raise InputError(f"'{path}' has {label.shape[2]} channels; one of class ids is expected")
+        raise InputError(f"'{path}' has {label.shape[2]} channels; a single one with class ids is expected")
     if label.shape != (copy.height, copy.width):
         raise InputError(
-            f"'{path}' is {label.shape[0]}x{label.shape[1]}, but its image {copy.height}x{copy.width}"
+            f"'{path}' is {label.shape[0]}x{label.shape[1]}, but its image is {copy.height}x{copy.width}"
         )
     found = np.unique(label)
     unknown = found[(found >= classes) & (found != IGNORE_LABEL)]
@@ -266,7 +266,7 @@ def _read_label(path: Path, request: AskedRound, name: str) -> np.ndarray:
 
 
 def _copy(request: AskedRound, files: Mapping[str, Path], report: Report) -> Path:
-    """Keeps the files as they came in a folder of their own beside the answers, with the report by region."""
+    """Copies the files unchanged to a folder of their own beside the answers, with a report by region."""
     content = {name: path.read_bytes() for name, path in files.items()}
     mark = digest("".join(map(digest, content.values())).encode())[:8]
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())

@@ -1,6 +1,6 @@
-"""What people are asked: a round's regions and copies of their images, in a folder that says all about them.
+"""What people are asked: a round's regions and copies of their images, in a self-contained folder.
 
-It is made from images without labels, so that nothing of these can be in it. Whoever labels needs only this
+It is made from images without labels, so that it cannot contain any. People who label need only this
 folder, not the data.
 """
 
@@ -21,7 +21,7 @@ from adeada_jax.files import read_json, write_bytes_atomic, write_json_atomic
 from adeada_jax.telemetry import track
 from adeada_jax.types import IGNORE_LABEL, Json
 
-if TYPE_CHECKING:  # it needs much that answers do not
+if TYPE_CHECKING:  # slow to import, and not needed for answers
     from adeada_jax.partitions.store import DividedImages
 
 _NAME = "request.json"
@@ -132,7 +132,7 @@ def write_request(
       palette: `(C, 3)` uint8 RGB.
 
     Raises:
-      InputError: there is a request of other regions; an image cannot be read.
+      InputError: there is a request for other regions, or an image cannot be read.
     """
     path = directory / _NAME
     asked: dict[str, list[Question]] = {}
@@ -144,8 +144,8 @@ def write_request(
         found = read_request(path)
         if (found.partition, found.keys) != (partition, [(one.image, one.region) for one in questions]):
             raise InputError(
-                f"'{path}' asks for other regions than the run; was the run's directory changed by hand? "
-                f"Move '{directory}' away to have it made anew"
+                f"'{path}' asks for different regions than the run; was the run's directory changed by hand? "
+                f"Move '{directory}' away to have it made again"
             )
         return found
     regions: dict[tuple[str, int], dict[str, list[int]]] = {}
@@ -189,7 +189,7 @@ def read_request(path: Path) -> AskedRound:
     """Reads a request.json.
 
     Raises:
-      InputError: it is not there or is none; names the file.
+      InputError: it is not there or is not a request; names the file.
     """
     content = read_json(path)
     try:
@@ -206,7 +206,7 @@ def read_request(path: Path) -> AskedRound:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"'{path}' is no request ({type(error).__name__}: {error}); was it changed by hand?"
+            f"'{path}' is not a request ({type(error).__name__}: {error}); was it changed by hand?"
         ) from error
 
 
@@ -217,9 +217,9 @@ def _asked(entry: Mapping[str, Any]) -> Asked:
 
 def _shapes(regions: np.ndarray, wanted: Sequence[int]) -> dict[int, dict[str, list[int]]]:
     """Boxes and runs of some regions of a map."""
-    from scipy.ndimage import find_objects  # half of what it takes to start what only reads requests
+    from scipy.ndimage import find_objects  # slow to import, and readers of requests do not need it
 
-    found, boxes = {}, find_objects(regions + 1)  # which takes 0 for no region
+    found, boxes = {}, find_objects(regions + 1)  # find_objects ignores 0
     for region in wanted:
         rows, columns = boxes[region]
         part = (regions[rows, columns] == region).ravel()

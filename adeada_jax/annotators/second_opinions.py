@@ -1,4 +1,4 @@
-"""How far two people agree who labelled the same regions: Cohen's kappa (Cohen 1960), and where not."""
+"""How well two people agree on the same regions: Cohen's kappa (Cohen 1960), and where they disagree."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,12 +31,12 @@ class Agreement:
 
 
 def agreement_of(request: AskedRound, state: State) -> Agreement | None:
-    """Of a round's answers; None where there are no second opinions."""
+    """The agreement in a round's answers; None if there are no second opinions."""
     return _agreement(_pairs(request, state), len(request.class_names))
 
 
 def pooled(rounds: Iterable[tuple[AskedRound, State]], num_classes: int) -> Agreement | None:
-    """Of all rounds together."""
+    """The agreement over all rounds together."""
     return _agreement([pair for round in rounds for pair in _pairs(*round)], num_classes)
 
 
@@ -81,7 +81,7 @@ def kappa(matrix: np.ndarray) -> float | None:
 
 
 def _pairs(request: AskedRound, state: State) -> list[tuple[Asked, Given, Given]]:
-    """Regions that two people settled, and how, by a person's last word; the unsure have said nothing."""
+    """Regions that two people settled, with each one's last answer; unsure answers do not count."""
     newest = {
         (first.image, first.region or 0, second.who): (first, second)
         for first, second in state.opinions

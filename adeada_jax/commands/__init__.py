@@ -1,1 +1,1 @@
-"""The programs: what scripts/NAME.py and `adeada NAME` do; one a process, for each defines its flags."""
+"""The programs: what scripts/NAME.py and `adeada NAME` do; one per process, as each defines its flags."""

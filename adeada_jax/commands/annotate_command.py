@@ -1,8 +1,8 @@
-"""Serves the page on which people label what a run asks: python scripts/annotate.py --workdir=DIR.
+"""Serves the page on which people label a run's regions: python scripts/annotate.py --workdir=DIR.
 
---status prints how far they are.
-Labels go out as PNGs of class ids by --export=png --output=DIR and come back by --import=DIR --format=png;
---close_round goes on without what nobody labelled. The run may wait meanwhile, or be started again later.
+Other flags do one thing and stop: --status shows the progress, --export=png --output=DIR writes the regions
+as PNGs of class ids, --import=DIR reads such PNGs back, and --close_round ends the round without the labels
+that are still missing. The run may wait in the meantime, or be started again later.
 """
 
 import getpass
@@ -13,35 +13,55 @@ from absl import app, flags
 
 from adeada_jax.errors import InputError
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run that asks.", required=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run that asks for labels.", required=True)
 _ROUND = flags.DEFINE_integer(
     "round",
     None,
-    "Of the questions; unless given, the last that are not all answered. 0: the evaluation's.",
+    "Round to work on; 0 is the sample for the evaluation. By default the latest that the run still "
+    "waits for; --status then shows all rounds.",
     lower_bound=0,
 )
-_STATUS = flags.DEFINE_bool("status", False, "Print how far the answers are.")
+_STATUS = flags.DEFINE_bool("status", False, "Print how many of the regions are labelled, and stop.")
 _CLOSE = flags.DEFINE_bool(
-    "close_round", False, "Give what is not answered back to the pool, unpaid, and let the run go on."
+    "close_round",
+    False,
+    "Close the round: regions without a label return to the pool at no cost, and the run can go on.",
 )
-_EXPORT = flags.DEFINE_enum("export", None, ["png"], "Write what is asked, and answered so far, to --output.")
-_OUTPUT = flags.DEFINE_string("output", None, "Folder for --export.")
-_IMPORT = flags.DEFINE_string("import", None, "Folder of answers to take in.")
-_FORMAT = flags.DEFINE_enum("format", "png", ["png"], "Of the answers to take in.")
+_EXPORT = flags.DEFINE_enum(
+    "export", None, ["png"], "Write the regions asked for, and the answers so far, as PNGs to --output."
+)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder that --export writes to.")
+_IMPORT = flags.DEFINE_string("import", None, "Folder of labelled PNGs to import.")
+_FORMAT = flags.DEFINE_enum("format", "png", ["png"], "File format of the labels that --import reads.")
 _EXTRA = flags.DEFINE_bool(
     "accept_extra",
     False,
-    "Keep labels beyond the regions asked for, too, at no price; else they go.",
+    "With --import: also keep labels outside the regions asked for, at no cost. By default they are dropped.",
 )
 _HOST = flags.DEFINE_string(
-    "host", "127.0.0.1", "To serve the page on; one that others reach needs --people, and should have --cert."
+    "host",
+    "127.0.0.1",
+    "Address to serve the page on, e.g. --host=0.0.0.0 for all networks. If others can reach it, "
+    "--people is needed and --cert is advised.",
 )
-_PORT = flags.DEFINE_integer("port", 8008, "To serve the page on; 0: any that is free.", 0, 65535)
-_PEOPLE = flags.DEFINE_list("people", [], "Names of whom to give new links to the page, with --host.")
-_CERT = flags.DEFINE_string("cert", None, "File of a TLS certificate for the page.")
-_KEY = flags.DEFINE_string("key", None, "File of the certificate's private key, unless it is in --cert's.")
+_PORT = flags.DEFINE_integer("port", 8008, "Port to serve the page on; 0 takes any free port.", 0, 65535)
+_PEOPLE = flags.DEFINE_list(
+    "people",
+    [],
+    "Names of people who get new personal links to the page, e.g. --people=ann,bob. Needs --host.",
+)
+_CERT = flags.DEFINE_string("cert", None, "TLS certificate file (PEM), for serving the page over HTTPS.")
+_KEY = flags.DEFINE_string(
+    "key",
+    None,
+    "Private key file of the certificate. By default the key is read from the file given as --cert.",
+)
 _OPEN = flags.DEFINE_bool("open", False, "Open the page in a browser.")
-_WHO = flags.DEFINE_string("who", None, "Who gives the answers; unless given, the user's name.")
+_WHO = flags.DEFINE_string(
+    "who",
+    None,
+    "Name to store with imported answers or a closed round. By default the name of the current user.",
+)
 
 
 def main(argv: list[str]) -> None:
@@ -85,7 +105,7 @@ def serve() -> None:
 
 
 def name() -> str:
-    """Who gives the answers; a user without a name, as in a container, has a number."""
+    """Who gives the answers. A user without a name, for example in a container, is known by number."""
     try:
         return _WHO.value or getpass.getuser()
     except (KeyError, OSError):

@@ -1,4 +1,8 @@
-"""The mixtures against scikit-learn's: python scripts/compare_gmm.py --preset=quick --output=DIR."""
+"""Compares our Gaussian mixtures with scikit-learn's: python scripts/compare_gmm.py --output=DIR.
+
+Every implementation fits the same regions in a process of its own. A table shows how fast they are and how
+far their results agree.
+"""
 
 import os
 import subprocess
@@ -19,27 +23,43 @@ if TYPE_CHECKING:
 PRESETS = {"quick": (2000, 6000), "cityscapes": (20000, 80000), "paper": (119000, 998640)}
 DEFAULT = ["ours", "scikit-learn float32", "scikit-learn float64", "scikit-learn processes"]
 
-_PRESET = flags.DEFINE_enum("preset", "quick", list(PRESETS), "Numbers of target and source regions.")
+_PRESET = flags.DEFINE_enum(
+    "preset",
+    "quick",
+    list(PRESETS),
+    "Size of the problem in target and source regions: quick (2,000 and 6,000), cityscapes (20,000 "
+    "and 80,000) or paper (119,000 and 998,640).",
+)
 _OUTPUT = flags.DEFINE_string("output", None, "Directory for compare.json and compare.png.", required=True)
 _FEATURES = flags.DEFINE_list(
     "features",
     None,
-    "A run's own region tables instead of synthetic features: TARGET.safetensors,SOURCE.safetensors.",
+    "Region tables of a run to use instead of synthetic features, as "
+    "--features=TARGET.safetensors,SOURCE.safetensors.",
 )
 _CONTENDERS = flags.DEFINE_list(
-    "contenders", DEFAULT, "Who takes part: those of the default and gmmx, pomegranate, scikit-learn torch."
+    "contenders",
+    DEFAULT,
+    "Implementations to compare. Besides the default ones there are gmmx, pomegranate and scikit-"
+    "learn torch.",
 )
-_TARGET = flags.DEFINE_integer("target_regions", None, "Overrides the preset.", lower_bound=1)
-_SOURCE = flags.DEFINE_integer("source_regions", None, "Overrides the preset.", lower_bound=1)
-_MAX_ITER = flags.DEFINE_integer("max_iter", 200, "Most EM iterations.", lower_bound=1)
-_REG_COVAR = flags.DEFINE_float("reg_covar", 1e-6, "Added to the covariances' diagonals.", lower_bound=0.0)
+_TARGET = flags.DEFINE_integer(
+    "target_regions", None, "Number of target regions. By default that of --preset.", lower_bound=1
+)
+_SOURCE = flags.DEFINE_integer(
+    "source_regions", None, "Number of source regions. By default that of --preset.", lower_bound=1
+)
+_MAX_ITER = flags.DEFINE_integer("max_iter", 200, "Maximum number of EM iterations.", lower_bound=1)
+_REG_COVAR = flags.DEFINE_float(
+    "reg_covar", 1e-6, "Value added to the diagonal of each covariance.", lower_bound=0.0
+)
 _SCALE = flags.DEFINE_float(
     "scale",
     1.0,
-    "Multiplies synthetic features; from 3 on scikit-learn's float32 fails often.",
+    "Factor for the synthetic features. From 3 on, scikit-learn often fails in float32.",
     lower_bound=1e-6,
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Of the synthetic features and of the k-means start.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the synthetic features and of the k-means start.")
 
 
 def read_domains() -> "tuple[DomainFeatures, DomainFeatures, int]":
@@ -86,7 +106,7 @@ def run_contender(scratch: Path, name: str, label: str, cache: Path, repeats: in
 
 
 def run_all(scratch: Path) -> "list[Run]":
-    """Every contender, ours three times: compiling, with programs from the disk, and with them in memory."""
+    """Runs every contender; ours three times: compiling, with programs from disk, and with them in memory."""
     runs: list[Run] = []
     cache = scratch / "programs"
     for name in _CONTENDERS.value:

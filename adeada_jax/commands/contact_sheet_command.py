@@ -1,7 +1,7 @@
 """Shows a data set: python scripts/contact_sheet.py --dataset=toy/filmed --data_dir=data --output=FILE.
 
-Writes one PNG: for each image the picture, the picture with the borders of its regions, and its label in
-the data set's colours.
+Writes one PNG that shows each image three times: as it is, with the borders of its regions, and its label in
+the colours of the classes.
 """
 
 from typing import TYPE_CHECKING
@@ -13,17 +13,24 @@ from adeada_jax.types import Example
 if TYPE_CHECKING:
     import numpy as np
 
-_DATASET = flags.DEFINE_string("dataset", None, "Such as toy/rendered or toy/filmed.", required=True)
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where it was prepared.", required=True)
-_SPLIT = flags.DEFINE_string("split", "train", "Which split.")
-_NUM_SEGMENTS = flags.DEFINE_integer("num_segments", 40, "Regions asked of SLIC for an image.", lower_bound=1)
-_COMPACTNESS = flags.DEFINE_float(
-    "compactness", 10.0, "SLIC's weight of nearness against likeness of colour."
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "Data set to show, e.g. toy/rendered or toy/filmed.", required=True
 )
-_IMAGES = flags.DEFINE_integer("images", 12, "How many images, evenly taken from the split.", lower_bound=1)
-_COLUMNS = flags.DEFINE_integer("columns", 2, "Images in a row of the sheet.", lower_bound=1)
-_WIDTH = flags.DEFINE_integer("width", 256, "Width of one picture on the sheet, in pixels.", lower_bound=16)
-_OUTPUT = flags.DEFINE_string("output", None, "The PNG to write.", required=True)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory of the prepared data sets.", required=True)
+_SPLIT = flags.DEFINE_string("split", "train", "Split to show, e.g. train or val.")
+_NUM_SEGMENTS = flags.DEFINE_integer(
+    "num_segments", 40, "Number of regions that SLIC is asked for in each image.", lower_bound=1
+)
+_COMPACTNESS = flags.DEFINE_float(
+    "compactness",
+    10.0,
+    "Compactness of SLIC's regions: higher values give squarer regions, lower ones follow colours "
+    "more closely.",
+)
+_IMAGES = flags.DEFINE_integer("images", 12, "Number of images, spread evenly over the split.", lower_bound=1)
+_COLUMNS = flags.DEFINE_integer("columns", 2, "Number of images in a row of the sheet.", lower_bound=1)
+_WIDTH = flags.DEFINE_integer("width", 256, "Width of each picture on the sheet, in pixels.", lower_bound=16)
+_OUTPUT = flags.DEFINE_string("output", None, "PNG file to write.", required=True)
 
 
 def main(argv: list[str]) -> None:

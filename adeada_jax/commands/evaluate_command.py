@@ -1,7 +1,7 @@
-"""mIoU of a checkpoint: python scripts/evaluate.py --workdir=runs/a --output=FILE.
+"""Computes the mIoU of a checkpoint: python scripts/evaluate.py --workdir=runs/a --output=FILE.
 
-Prints a table by class and writes the same as JSON. Without other flags the split is the evaluation split of
-the run that the checkpoint belongs to.
+Prints the IoU of every class and writes the same scores as JSON. By default the checkpoint is evaluated on
+the target data set of the run that it belongs to.
 """
 
 from pathlib import Path
@@ -11,18 +11,40 @@ from ml_collections import config_flags
 
 from adeada_jax.command_line import checked_config, keep_compiled_programs
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a run, for its last checkpoint.")
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Or a checkpoint, such as rounds/05/checkpoint.")
-_OUTPUT = flags.DEFINE_string("output", None, "The JSON file to write.", required=True)
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Configuration of the model; unless given, config.json of the checkpoint's run."
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run whose last checkpoint to evaluate.")
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "Checkpoint to evaluate, instead of --workdir, e.g. runs/a/rounds/05/checkpoint."
 )
-_DATASET = flags.DEFINE_string("dataset", None, "Data set; unless given, the configuration's target.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where it was prepared; unless given, as configured.")
-_SPLIT = flags.DEFINE_string("split", "val", "A split with labels.")
-_WINDOW = flags.DEFINE_integer("window", None, "Side of sliding windows, in pixels of the network's input.")
-_STRIDE = flags.DEFINE_integer("stride", None, "Pixels from one window to the next.")
-_FLIP = flags.DEFINE_boolean("flip", None, "Whether mirrored images go through the network, too.")
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file to write the scores to.", required=True)
+_CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "Configuration file of the model. By default the config.json of the run that the checkpoint belongs to.",
+)
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "Data set to evaluate on, e.g. cityscapes. By default the target of the configuration."
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Directory of the prepared data sets. By default as configured in target.dir."
+)
+_SPLIT = flags.DEFINE_string("split", "val", "Split to evaluate on; it must have labels.")
+_WINDOW = flags.DEFINE_integer(
+    "window",
+    None,
+    "Side of the sliding windows, in pixels of the network's input, e.g. --window=512. By default as "
+    "configured in inference.window.",
+)
+_STRIDE = flags.DEFINE_integer(
+    "stride",
+    None,
+    "Distance from one window to the next, in pixels. By default as configured in inference.stride.",
+)
+_FLIP = flags.DEFINE_boolean(
+    "flip",
+    None,
+    "Average the predictions of the image and of its mirror image. By default as configured in "
+    "inference.flip.",
+)
 flags.mark_flags_as_mutual_exclusive(["workdir", "checkpoint"], required=True)
 
 

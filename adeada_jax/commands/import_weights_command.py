@@ -1,7 +1,7 @@
-"""Makes a checkpoint of PyTorch's weights: python scripts/import_weights.py --weights=FILE --output=DIR.
+"""Imports PyTorch weights: python scripts/import_weights.py --weights=FILE --output=DIR.
 
-What the file holds is found out: a ResNet of torchvision's or timm's gives a backbone for
---config.model.pretrained, a checkpoint of D2ADA's a whole segmenter for --config.warmup.checkpoint. Nothing
+The kind of file is detected. A ResNet of torchvision or timm becomes a backbone for
+--config.model.pretrained; a checkpoint of D2ADA becomes a whole model for --config.warmup.checkpoint. No code
 in the file is run, and PyTorch is not needed. See docs/weights.md.
 """
 
@@ -12,19 +12,31 @@ from absl import app, flags
 _WEIGHTS = flags.DEFINE_string(
     "weights",
     None,
-    "A .pth or .safetensors file, or one of the hub's, such as hf:timm/resnet101.tv_in1k.",
+    "Weights to import: a .pth or .safetensors file, a model on the Hugging Face hub, e.g. "
+    "hf:timm/resnet101.tv_in1k, or one in a Python package, as package:NAME.",
     required=True,
 )
-_OUTPUT = flags.DEFINE_string("output", None, "Directory of the checkpoint to write.", required=True)
+_OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "Directory of the checkpoint to write. A checkpoint already there is replaced.",
+    required=True,
+)
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "Refuse a file of another head, such as deeplabv2; or name one of your own, package.module:Name.",
+    "Segmentation model that the file must hold, e.g. deeplabv2. By default any known one. Your own "
+    "is package.module:Name.",
 )
 _BACKBONE = flags.DEFINE_string(
-    "backbone", None, "Refuse a file of another backbone, such as resnet101; or name one of your own."
+    "backbone",
+    None,
+    "Backbone that the file must hold, e.g. resnet101. By default any known one. Your own is "
+    "package.module:Name.",
 )
-_SHA256 = flags.DEFINE_string("sha256", None, "Refuse a file with another SHA-256.")
+_SHA256 = flags.DEFINE_string(
+    "sha256", None, "SHA-256 checksum that the file must have, in hexadecimal. By default it is not checked."
+)
 
 
 def main(argv: list[str]) -> None:

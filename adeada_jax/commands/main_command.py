@@ -1,4 +1,8 @@
-"""Runs or resumes a whole experiment: python scripts/main.py --config=configs/toy.py --workdir=runs/toy."""
+"""Runs or resumes an experiment: python scripts/main.py --config=configs/toy.py --workdir=runs/toy.
+
+Stopped at any moment and started again with the same command, a run goes on where it stopped. A run that asks
+people for labels ends with status 75 while it waits for them.
+"""
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -7,33 +11,58 @@ from adeada_jax.command_line import WAITING, checked_config, keep_compiled_progr
 from adeada_jax.errors import InputError
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Configuration file, such as configs/toy.py; override keys with --config.KEY=VALUE."
+    "config",
+    None,
+    "Configuration file, e.g. configs/toy.py. Override a key with --config.KEY=VALUE, e.g. --config.seed=1.",
 )
 flags.mark_flag_as_required("config")
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Directory of the run; one that holds it unfinished resumes it.", required=True
+    "workdir",
+    None,
+    "Directory of the run. If it holds an unfinished run of the same configuration, that run is resumed.",
+    required=True,
 )
 _DRY_RUN = flags.DEFINE_bool(
-    "dry_run", False, "Print what would be done, and what would stop it; train and write nothing."
+    "dry_run",
+    False,
+    "Check the configuration and the data, print what the run would do, and stop. Nothing is trained "
+    "or written.",
 )
 _TIME = flags.DEFINE_bool(
-    "time", False, "With --dry_run: time a few steps, too, which compiles them, and give hours."
+    "time",
+    False,
+    "With --dry_run: also compile and time a few steps, and estimate the hours of the whole run.",
 )
 _WAIT = flags.DEFINE_bool(
-    "wait", False, "Look again and again where the run waits for labels, instead of ending with status 75."
+    "wait",
+    False,
+    "Keep running while people label the regions asked for, and go on as soon as they are done. By "
+    "default the program ends with status 75 instead.",
 )
 _ACCEPT_UPDATE = flags.DEFINE_bool(
     "accept_update",
     False,
-    "Go on with images that were added to the target's training split since: they join the pool.",
+    "Accept images that were added to the target's training split since the run began; they join the pool.",
 )
 _COORDINATOR = flags.DEFINE_string(
-    "coordinator", "", "host:port of process 0, where several processes make one run."
+    "coordinator",
+    "",
+    "Address of process 0 where several processes share one run, as HOST:PORT, e.g. 10.0.0.1:1234. "
+    "Needs --num_processes and --process_id.",
 )
-_NUM_PROCESSES = flags.DEFINE_integer("num_processes", 0, "How many processes make the run.", lower_bound=0)
-_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Number of this process, from 0 on.", lower_bound=0)
+_NUM_PROCESSES = flags.DEFINE_integer(
+    "num_processes",
+    0,
+    "Number of processes that share the run. Needs --coordinator and --process_id.",
+    lower_bound=0,
+)
+_PROCESS_ID = flags.DEFINE_integer(
+    "process_id", None, "Number of this process, from 0 to --num_processes - 1.", lower_bound=0
+)
 _DISTRIBUTED = flags.DEFINE_bool(
-    "distributed", False, "Several processes that find each other: by Slurm, Open MPI, GKE or a TPU pod."
+    "distributed",
+    False,
+    "Share the run among processes that find each other through Slurm, Open MPI, GKE or a TPU pod.",
 )
 
 
@@ -42,13 +71,13 @@ def main(argv: list[str]) -> int:
         raise app.UsageError(f"unexpected argument '{argv[1]}'; flags start with --")
     if _TIME.value and not _DRY_RUN.value:
         raise InputError(
-            "--time goes with --dry_run; a run itself says how fast it is, and how long it takes"
+            "--time needs --dry_run; a run itself reports its speed and the time that it will take"
         )
     config = checked_config(_CONFIG.value)
     # Imported late, so that --help and wrong flags answer at once.
     if _DISTRIBUTED.value or _COORDINATOR.value or _NUM_PROCESSES.value or _PROCESS_ID.value is not None:
         if _DRY_RUN.value:
-            raise InputError("--dry_run needs one process alone; leave out what makes several of them")
+            raise InputError("--dry_run runs in one process; leave out the flags that start several")
         from adeada_jax import processes
 
         processes.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)

@@ -1,7 +1,7 @@
-"""Labels images: python scripts/predict.py --workdir=runs/a --images=DIR --output=DIR.
+"""Labels a folder of images: python scripts/predict.py --workdir=runs/a --images=DIR --output=DIR.
 
-Below --output, for every PNG and JPEG below --images and at its own size: labels/ (class ids), colors/ and
-overlays/. Started again, it goes on.
+For every PNG and JPEG image, --output gets labels/ (class ids), colors/ (the classes' colours) and overlays/
+(colours over the image), all at the image's own size. Images that have predictions already are skipped.
 """
 
 from pathlib import Path
@@ -11,20 +11,52 @@ from ml_collections import config_flags
 
 from adeada_jax.command_line import checked_config, keep_compiled_programs
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a run, for a checkpoint of it.")
-_ROUND = flags.DEFINE_string("round", "last", "Of the run: best (by mIoU), last, or a number.")
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Or a checkpoint, such as rounds/05/checkpoint.")
-_IMAGES = flags.DEFINE_string("images", None, "Folder of PNGs and JPEGs of any sizes.", required=True)
-_OUTPUT = flags.DEFINE_string("output", None, "Folder for the predictions.", required=True)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Directory of the run whose checkpoint to use; --round picks the checkpoint."
+)
+_ROUND = flags.DEFINE_string(
+    "round", "last", "Round of the run given as --workdir: last, best (highest mIoU) or a number."
+)
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "Checkpoint to use, instead of --workdir, e.g. runs/a/rounds/05/checkpoint."
+)
+_IMAGES = flags.DEFINE_string(
+    "images",
+    None,
+    "Folder of PNG and JPEG images of any size. Folders inside it are searched too.",
+    required=True,
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Folder for the predictions. It must not lie inside --images.", required=True
+)
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Configuration of the model; unless given, config.json of the checkpoint's run."
+    "config",
+    None,
+    "Configuration file of the model. By default the config.json of the run that the checkpoint belongs to.",
 )
 _UNCERTAINTY = flags.DEFINE_boolean(
-    "uncertainty", False, "Whether to write uncertainty/, too: entropy over log C as 16-bit PNGs, 65535 = 1."
+    "uncertainty",
+    False,
+    "Also write uncertainty/: the entropy of each pixel as a 16-bit PNG, in which 65535 is the "
+    "highest possible entropy.",
 )
-_WINDOW = flags.DEFINE_integer("window", None, "Side of sliding windows, in pixels of the network's input.")
-_STRIDE = flags.DEFINE_integer("stride", None, "Pixels from one window to the next.")
-_FLIP = flags.DEFINE_boolean("flip", None, "Whether mirrored images go through the network, too.")
+_WINDOW = flags.DEFINE_integer(
+    "window",
+    None,
+    "Side of the sliding windows, in pixels of the network's input, e.g. --window=512. By default as "
+    "configured in inference.window.",
+)
+_STRIDE = flags.DEFINE_integer(
+    "stride",
+    None,
+    "Distance from one window to the next, in pixels. By default as configured in inference.stride.",
+)
+_FLIP = flags.DEFINE_boolean(
+    "flip",
+    None,
+    "Average the predictions of the image and of its mirror image. By default as configured in "
+    "inference.flip.",
+)
 flags.mark_flags_as_mutual_exclusive(["workdir", "checkpoint"], required=True)
 
 

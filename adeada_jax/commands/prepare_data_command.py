@@ -1,4 +1,7 @@
-"""Prepares a data set: python scripts/prepare_data.py --dataset=gta5 --source_dir=DIR --data_dir=data."""
+"""Prepares a data set: python scripts/prepare_data.py --dataset=gta5 --source_dir=DIR --data_dir=data.
+
+Writes images, labels and regions in the form that the other programs read. See docs/data.md.
+"""
 
 import shlex
 from typing import Any
@@ -8,32 +11,47 @@ from absl import app, flags
 _DATASET = flags.DEFINE_string(
     "dataset",
     None,
-    "What to prepare: gta5, synthia, cityscapes, folder (your own images), toy (both domains) or one of your "
-    "own as package.module:Name.",
+    "Data set to prepare: gta5, synthia, cityscapes, folder (your own images), toy (both toy "
+    "domains), or a class of your own as package.module:Name.",
     required=True,
 )
 _SOURCE_DIR = flags.DEFINE_string(
-    "source_dir", "", "Folder of the data set as downloaded (docs/data.md); the toy streets need none."
+    "source_dir",
+    "",
+    "Folder of the original data set, laid out as docs/data.md says. Not needed for the toy data.",
 )
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets go.", required=True)
-_NUM_SEGMENTS = flags.DEFINE_integer("num_segments", 40, "Regions asked of SLIC for an image.", lower_bound=1)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir",
+    None,
+    "Directory for the prepared data sets; each gets a folder of its own in it.",
+    required=True,
+)
+_NUM_SEGMENTS = flags.DEFINE_integer(
+    "num_segments", 40, "Number of regions that SLIC is asked for in each image.", lower_bound=1
+)
 _COMPACTNESS = flags.DEFINE_float(
-    "compactness", 10.0, "SLIC's weight of nearness against likeness of colour."
+    "compactness",
+    10.0,
+    "Compactness of SLIC's regions: higher values give squarer regions, lower ones follow colours "
+    "more closely.",
 )
-_JOBS = flags.DEFINE_integer("jobs", None, "Processes; one a core, at most 16, unless given.", lower_bound=1)
+_JOBS = flags.DEFINE_integer(
+    "jobs", None, "Number of worker processes. By default one for each core, at most 16.", lower_bound=1
+)
 _BEAM_OPTIONS = flags.DEFINE_string(
     "beam_options",
     None,
-    "Make labels and regions by an Apache Beam pipeline with these options, e.g. "
-    "'--runner=DirectRunner'; its workers must see both directories.",
+    "Make labels and regions with an Apache Beam pipeline that has these options, e.g. "
+    "--beam_options='--runner=DirectRunner'. Its workers must see both directories.",
 )
 _UPDATE = flags.DEFINE_bool(
-    "update", False, "Prepare anew what changed in --source_dir since; else a change is an error."
+    "update", False, "Prepare again what has changed in --source_dir. By default a change is an error."
 )
 _WRITE_CLASSES = flags.DEFINE_bool(
     "write_classes",
     False,
-    "Write a classes.yaml of the ids or colours in the labels of --dataset=folder, to be looked through.",
+    "With --dataset=folder: write a classes.yaml with the ids or colours found in the labels, and "
+    "stop. Check it before you prepare the data.",
 )
 
 

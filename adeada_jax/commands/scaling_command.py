@@ -1,4 +1,7 @@
-"""Speed over numbers of devices: python scripts/scaling.py --output=DIR [--simulate --devices=1,2]."""
+"""Measures speed by number of devices: python scripts/scaling.py --output=DIR.
+
+Without accelerators, try --simulate --devices=1,2.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,18 +15,47 @@ if TYPE_CHECKING:
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Directory for scaling.json, scaling.md and scaling.png.", required=True
 )
-_STAGES = flags.DEFINE_list("stages", "warmup,finetune,inference,density", "What to time.")
-_DEVICES = flags.DEFINE_list("devices", None, "Numbers of devices; by default 1, 2, 4, ... up to all.")
-_SIMULATE = flags.DEFINE_bool("simulate", False, "Simulate devices on the CPU; they share its cores.")
-_DTYPES = flags.DEFINE_list("dtypes", "float32,bfloat16", "Of the computation.")
-_BATCH = flags.DEFINE_list("batch", ["8"], "Numbers of images: in all (strong scaling), a device (weak).")
-_REGIONS = flags.DEFINE_integer("regions", 20_000, "Regions of a fit.", lower_bound=100)
-_MODEL = flags.DEFINE_string("model", "deeplabv3plus", "deeplabv2 or deeplabv3plus.")
-_BACKBONE = flags.DEFINE_string("backbone", "resnet101", "Of the segmenter.")
-_HEIGHT = flags.DEFINE_integer("height", 1024, "Height of the images in pixels.", lower_bound=32)
-_WIDTH = flags.DEFINE_integer("width", 2048, "Width of the images in pixels.", lower_bound=32)
-_FREEZE = flags.DEFINE_bool("freeze_batch_norm", True, "As config.model.freeze_batch_norm.")
-_STEPS = flags.DEFINE_integer("steps", 10, "Steps that are timed.", lower_bound=1)
+_STAGES = flags.DEFINE_list(
+    "stages",
+    "warmup,finetune,inference,density",
+    "Stages to time: any of warmup, finetune, inference and density.",
+)
+_DEVICES = flags.DEFINE_list(
+    "devices",
+    None,
+    "Numbers of devices to time, e.g. --devices=1,2,4. By default 1, 2, 4, ... up to all devices, and"
+    " with --simulate only 1.",
+)
+_SIMULATE = flags.DEFINE_bool(
+    "simulate", False, "Simulate the devices on the CPU. They share its cores, so speeds mean little."
+)
+_DTYPES = flags.DEFINE_list(
+    "dtypes", "float32,bfloat16", "Data types to compute in: any of float32 and bfloat16."
+)
+_BATCH = flags.DEFINE_list(
+    "batch",
+    ["8"],
+    "Batch sizes in images, e.g. --batch=8,16: of all devices together (strong scaling) and of each "
+    "device (weak scaling).",
+)
+_REGIONS = flags.DEFINE_integer(
+    "regions",
+    20_000,
+    "Number of regions in a density fit: for all devices together (strong scaling) and for each "
+    "device (weak scaling).",
+    lower_bound=100,
+)
+_MODEL = flags.DEFINE_string("model", "deeplabv3plus", "Segmentation model: deeplabv2 or deeplabv3plus.")
+_BACKBONE = flags.DEFINE_string("backbone", "resnet101", "Backbone of the model, e.g. resnet18 or resnet101.")
+_HEIGHT = flags.DEFINE_integer("height", 1024, "Image height in pixels.", lower_bound=32)
+_WIDTH = flags.DEFINE_integer("width", 2048, "Image width in pixels.", lower_bound=32)
+_FREEZE = flags.DEFINE_bool(
+    "freeze_batch_norm",
+    True,
+    "Keep batch norm fixed in training, both statistics and affine parameters, like "
+    "config.model.freeze_batch_norm.",
+)
+_STEPS = flags.DEFINE_integer("steps", 10, "Number of timed steps.", lower_bound=1)
 
 
 def main(argv: list[str]) -> None:
@@ -88,9 +120,9 @@ def _whole_numbers(flag: str, values: list[str]) -> list[int]:
     try:
         numbers = [int(number) for number in values]
     except ValueError as error:
-        raise InputError(f"--{flag}: whole numbers, not '{','.join(values)}'") from error
+        raise InputError(f"--{flag}: expects whole numbers, not '{','.join(values)}'") from error
     if min(numbers) < 1:
-        raise InputError(f"--{flag}: from 1 on, not {min(numbers)}")
+        raise InputError(f"--{flag}: must be at least 1, not {min(numbers)}")
     return sorted(set(numbers))
 
 

@@ -44,7 +44,7 @@ def start(script: str) -> None:
 
 
 def main() -> int:
-    """The command `adeada`; returns its status where no program is started."""
+    """The command `adeada`. Returns its exit status if no program is started."""
     asked = sys.argv[1] if len(sys.argv) > 1 else ""
     if asked in ("", "help", "-h", "--help"):
         print(OVERVIEW, end="")

@@ -1,14 +1,15 @@
-"""Compares strategies: many runs that share their warm-ups, and one page with the paper's tables.
+r"""Compares strategies: many runs that share their warm-ups, and one page with the paper's tables.
 
     python scripts/study.py --config=configs/toy.py --workdir=runs/study --jobs=2 \
         --strategies=random,margin,confidence,entropy,badge,redal,aada,clue,adeada --seeds=0,1,2 \
         --references=source_only,target_only --ablations=table2,table4,table5
 
-Killed at any moment and started again with the same command it goes on, and ends with the same tables.
+Given again, the same command resumes a study that was stopped. The tables come out the same.
 
     python scripts/study.py --analyse=runs/toy
 
-measures what one run bought against the ground truth, and what other strategies would have, without training.
+compares what one run bought with the ground truth and with what other strategies would have bought, without
+training.
 """
 
 import sys
@@ -20,38 +21,53 @@ from adeada_jax.command_line import checked_config, keep_compiled_programs
 from adeada_jax.errors import InputError
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Configuration file of all runs; override keys of all with --config.KEY=VALUE."
+    "config",
+    None,
+    "Configuration file for all runs, e.g. configs/toy.py. Override a key for all of them with "
+    "--config.KEY=VALUE.",
 )
-_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the study; an unfinished one resumes.")
-_STRATEGIES = flags.DEFINE_list("strategies", [], "Strategies to compare, import paths included.")
-_SEEDS = flags.DEFINE_list("seeds", ["0"], "Seeds; every setting runs once with each.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the study. An unfinished study is resumed.")
+_STRATEGIES = flags.DEFINE_list(
+    "strategies",
+    [],
+    "Strategies to compare, e.g. --strategies=random,entropy,adeada. One of your own is package.module:Name.",
+)
+_SEEDS = flags.DEFINE_list("seeds", ["0"], "Seeds; every setting runs once with each, e.g. --seeds=0,1,2.")
 _JOBS = flags.DEFINE_integer(
     "jobs",
     1,
-    "Runs at a time; each gets as many cores as the others. Numbers depend on the cores in their last bits, "
-    "so resume with the same.",
+    "Number of runs at a time; they share the cores equally. Resume with the same number, because "
+    "results depend on the cores in their last digits.",
     lower_bound=1,
 )
 _REFERENCES = flags.DEFINE_list(
-    "references", [], "Any of source_only, adaptation_only, target_only: one training as long as a run's."
+    "references",
+    [],
+    "Reference trainings to compare with: any of source_only, adaptation_only and target_only. Each "
+    "trains as long as one run.",
 )
 _ABLATIONS = flags.DEFINE_list(
     "ablations",
     [],
-    "Any of table2, table4, table5, as the paper has them, shares (docs/strategies.md) and "
-    "teacher (docs/teacher.md).",
+    "Ablations to run: any of table2, table4 and table5 (as in the paper), shares "
+    "(docs/strategies.md) and teacher (docs/teacher.md).",
 )
-_SETTINGS = flags.DEFINE_list("settings", [], "Single settings of ADeADA, such as linear or beta_0.5.")
+_SETTINGS = flags.DEFINE_list(
+    "settings", [], "Single settings of ADeADA to run, e.g. --settings=linear,beta_0.5."
+)
 
 
 _ANALYSE = flags.DEFINE_string(
-    "analyse", None, "Directory of one run, finished or not, whose purchases are measured; stands alone."
+    "analyse",
+    None,
+    "Directory of one run, finished or not. Measure what it bought, without training, instead of "
+    "running a study.",
 )
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "With --analyse: where analysis.json and analysis.html go; RUN itself unless given."
+    "output", None, "With --analyse: directory for analysis.json and analysis.html. By default the run's own."
 )
 _DENSITY = flags.DEFINE_string(
-    "density", "", "With --analyse: another density to look at, too; a kind or package.module:Name."
+    "density", "", "With --analyse: a second density estimator to examine, by kind or as package.module:Name."
 )
 
 
@@ -70,10 +86,10 @@ def main(argv: list[str]) -> None:
 
 
 def check_flags() -> None:
-    """Whether the flags are a study's or an analysis's.
+    """Checks that the flags belong to either a study or an analysis.
 
     Raises:
-      InputError: they are both's or neither's.
+      InputError: they are mixed, or belong to neither.
     """
     study = {"config": _CONFIG.value, "workdir": _WORKDIR.value}
     if _ANALYSE.value:
@@ -84,14 +100,14 @@ def check_flags() -> None:
             "settings": _SETTINGS.value,
         }
         if given := [name for name, value in study.items() if value]:
-            raise InputError(f"--{given[0]}: is a study's; --analyse takes --output and --density alone")
+            raise InputError(f"--{given[0]}: belongs to a study; --analyse takes only --output and --density")
         return
     for name, value in {"output": _OUTPUT.value, "density": _DENSITY.value}.items():
         if value:
-            raise InputError(f"--{name}: belongs to --analyse=RUN, which is not given")
+            raise InputError(f"--{name}: needs --analyse=RUN, which is not given")
     if missing := [f"--{name}" for name, value in study.items() if not value]:
         raise InputError(
-            f"{missing[0]}: is missing; a study needs --config and --workdir, or give --analyse=RUN"
+            f"{missing[0]} is missing; a study needs --config and --workdir, or give --analyse=RUN"
         )
 
 

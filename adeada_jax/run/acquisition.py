@@ -33,12 +33,12 @@ from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import console, track
 from adeada_jax.types import IGNORE_LABEL, Json, PyTree
 
-# Images of a piece of a region table: at 40 regions of 256 numbers 370 MB, and twice that while it is made.
+# Images in one piece of a region table: 370 MB at 40 regions of 256 features; making it takes twice that.
 _IMAGES_A_PIECE = 8192
-# Of labels as PNG: toy streets with every region bought took 0.03, with 40 of 5,000 regions 0.002.
+# Labels as PNG. Toy streets took 0.03 with every region bought, and 0.002 with 40 of 5,000 regions.
 _LABEL_BYTES_A_PIXEL = 0.03
 _SELECTION_BYTES_A_ROW = 100
-# Of an image's copy as PNG, photographs: two of three bytes.
+# An image's copy as PNG. Photographs keep two of three bytes.
 _COPY_BYTES_A_PIXEL = 2.0
 
 
@@ -67,7 +67,7 @@ def pool(experiment: Experiment) -> Stage:
 
 
 def acquire(experiment: Experiment, number: int) -> Iterable[Stage]:
-    """A round's region tables, what its strategy needs besides, its selection, and the labels of it."""
+    """A round's region tables, whatever else its strategy needs, its selection and its labels."""
     yield infer(experiment, number, "target")
     if experiment.compared:
         if trainings.adapts_statistics(experiment.config, experiment.segmenter):
@@ -181,7 +181,7 @@ def shared_classes(experiment: Experiment) -> Sequence[int]:
 
 
 def shared_of(shared: str, source_classes: Sequence[int]) -> Sequence[int]:
-    """The same, of `config.shared_classes` and the ids of the source's classes."""
+    """The same, from `config.shared_classes` and the ids of the source's classes."""
     kept = SHARED_CLASSES[shared]["miou"]
     return [c for c in source_classes if kept is None or c in kept]
 
@@ -286,7 +286,7 @@ def ask_for_labels(experiment: Experiment, number: int) -> Stage:
 
 
 def request_bytes(experiment: Experiment, number: int, pixels: float) -> dict[Path, int]:
-    """What the copies of images take that people are sent, by path; of so many pixels."""
+    """Bytes of the image copies that people are sent, by path, for this many pixels."""
     if experiment.annotator.reads_labels:
         return {}
     return {experiment.workdir.round(number) / "request": round(pixels * _COPY_BYTES_A_PIXEL)}
@@ -362,7 +362,7 @@ def request_of(regions: Regions, number: int, options: Mapping[str, Any], seed: 
 
 
 def covered_regions(divided: DividedImages, num_classes: int, directory: Path) -> dict[str, np.ndarray]:
-    """By image the regions that are labelled wholly by the PNGs of a directory, which nobody asked for."""
+    """By image, the regions that the PNGs of a directory label completely without being asked to."""
     index, found = {name: i for i, name in enumerate(divided.names)}, {}
     for path in sorted(directory.rglob("*.png")):
         name = path.relative_to(directory).with_suffix("").as_posix()
@@ -375,7 +375,7 @@ def covered_regions(divided: DividedImages, num_classes: int, directory: Path) -
 
 
 def _purchases(experiment: Experiment, number: int) -> list[Purchase]:
-    """What the strategy buys in a round, in order; density.json is written by the way."""
+    """What the strategy buys in a round, in order; also writes density.json."""
     options, regions = experiment.config.acquisition, table_of(experiment, number)
     request = request_of(regions, number, options, experiment.config.seed)
     asked = regions.budget(options.budget)
@@ -406,7 +406,7 @@ def _purchases(experiment: Experiment, number: int) -> list[Purchase]:
 
 
 def _write_density(experiment: Experiment, number: int, selection: Selection) -> None:
-    """density.json: for each class what its densities are like, its KL and its budget in pixels."""
+    """density.json: for each class, facts about its densities, its KL and its budget in pixels."""
     workdir, budgets = experiment.workdir, selection.class_budgets
     _, metadata = load_arrays(workdir.comparison(number, "density"), names=())
     content = {

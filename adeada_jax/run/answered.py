@@ -21,7 +21,7 @@ from adeada_jax.run.workdir import Workdir
 from adeada_jax.types import IGNORE_LABEL
 
 _STRIPS = 6
-_DISAGREEMENTS = 4  # of these, at most
+_DISAGREEMENTS = 4  # at most so many of the strips
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def outcomes_of(one: Answered) -> AnsweredRound:
 
 
 def kappas(rounds: Sequence[Answered]) -> tuple[float | None, ...]:
-    """How far two people agree on each class, in all rounds together; empty where none were asked twice."""
+    """How well two people agree on each class, over all rounds; empty if no region was asked twice."""
     classes = len(rounds[0].request.class_names) if rounds else 0
     found = pooled([(one.request, one.state) for one in rounds], classes)
     return found.by_class if found else ()

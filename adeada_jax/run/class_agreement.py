@@ -73,21 +73,22 @@ def _of_source(
     """Ids of the source's classes among the run's.
 
     Raises:
-      InputError: the source has one that the target lacks, or nobody has any.
+      InputError: the source has one that the target lacks, or neither has any.
     """
     if not names:
         source_too = "nor does the source" if config.source.dataset else "and there is no source"
         target = config.target
         raise InputError(
-            f"data set '{target.dataset}' in '{target.dir}' names no classes, {source_too}: put "
+            f"data set '{target.dataset}' in '{target.dir}' names no classes, {source_too}; put "
             "a classes.yaml beside its images and prepare it with --update (docs/data.md)"
         )
     lacking = [name for name in source if name not in names]
     if lacking:
         raise InputError(
             f"the target lacks classes of the source: {', '.join(lacking)}; the source's are "
-            f"{', '.join(source)}, the target's {', '.join(names)}. Name them alike in both class files, add "
-            "what is lacking to the target's or leave it out of the source's, then prepare that with --update"
+            f"{', '.join(source)}, the target's {', '.join(names)}. Use the same names in both class files, "
+            "add the missing ones to the target's or remove them from the source's, then prepare it with "
+            "--update"
         )
     return tuple(i for i, name in enumerate(names) if name in source)
 
@@ -98,10 +99,10 @@ def _check(config: config_dict.ConfigDict, classes: RunClasses) -> None:
     if config.num_classes not in (0, number):
         raise InputError(
             f"config.num_classes: {config.num_classes}, but the data have {number} classes: {names}; give "
-            "their number, or 0 for what the data say"
+            "that number, or 0 to take it from the data"
         )
     if config.shared_classes != "all" and classes.names != CLASS_NAMES:
         raise InputError(
             f"config.shared_classes: '{config.shared_classes}' names some of Cityscapes' 19 classes, but the "
-            f"data have others: {names}; use 'all'"
+            f"data have other classes: {names}; use 'all'"
         )

@@ -1,4 +1,4 @@
-"""What a stage takes, as far as it is known before anything is done."""
+"""What a stage costs, as far as is known before anything runs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

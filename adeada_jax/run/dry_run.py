@@ -67,7 +67,7 @@ def check_directory(workdir: Workdir) -> None:
     """
     place = existing_parent(workdir.root)
     if not place.is_dir():
-        raise InputError(f"workdir '{workdir.root}' cannot be made: '{place}' is no directory")
+        raise InputError(f"workdir '{workdir.root}' cannot be created: '{place}' is not a directory")
     if not os.access(place, os.W_OK | os.X_OK):
         raise InputError(f"workdir '{workdir.root}' cannot be written: no permission for '{place}'")
     lock = workdir.root / ".lock"
@@ -248,7 +248,7 @@ def _hours_table(experiment: Experiment, plan: Plan, times: Times) -> Table:
 
 
 def _not_timed(experiment: Experiment, plan: Plan) -> Iterator[tuple[str, str]]:
-    """Work of which no step was timed, and how much there is of it."""
+    """Kinds of work of which no step was timed, with their amounts."""
     made, pool = {stage.name for stage in recipe.stages(experiment)}, plan.splits["target pool"].images
     numbers = {one.name: "every round" for one in experiment.needed("OfDomains")}
     numbers |= {one.name: f"{pool:,} images" for one in experiment.needed("OfImage")}

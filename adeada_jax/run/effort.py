@@ -13,9 +13,9 @@ from adeada_jax.run.experiment import Experiment
 
 
 def of_people(experiment: Experiment, number: int, purchases: Sequence[Purchase]) -> Effort:
-    """What the answers of people took until now, and how often they took what was suggested.
+    """What people's answers have cost so far, and how often people accepted the suggestion.
 
-    The latter is no measure of a model: what is bought is what it does not know.
+    The latter does not measure the model: it buys what it does not know.
     """
     workdir = experiment.workdir
     told = [read_json(workdir.answered(n)) for n in range(1, number + 1) if workdir.answered(n).exists()]

@@ -112,7 +112,7 @@ class Experiment:
 
     @property
     def passes(self) -> Passes:
-        """How images that are judged go through the network."""
+        """How images to evaluate go through the network."""
         return passes_of(self.config.inference)
 
     @overload
@@ -132,12 +132,12 @@ class Experiment:
 
     def evaluated(self) -> sources.Images:
         """The images to evaluate on, where there are any."""
-        assert self.validation is not None  # with `evaluation.kind` 'none' nobody asks for them
+        assert self.validation is not None  # never asked for with `evaluation.kind` 'none'
         return self.validation
 
     def sample(self) -> DividedImages:
-        """The images of which people label a sample, where they do."""
-        assert self.sampled is not None  # else nobody asks for them
+        """The images of which people label a sample, if they do."""
+        assert self.sampled is not None  # never asked for otherwise
         return self.sampled
 
     def knows_classes(self, number: int) -> bool:
@@ -147,7 +147,7 @@ class Experiment:
     def strategy_of(self, number: int) -> Strategy:
         """What chooses a round's regions: the configuration's, once the model knows classes.
 
-        Before, features of pretrained weights tell what is typical of the target; random ones nothing.
+        Before that, features of pretrained weights tell what is typical of the target; random ones do not.
         """
         if self.knows_classes(number):
             return self.strategy
@@ -192,7 +192,7 @@ def derived_seed(seed: int, round: int, purpose: str) -> int:
 
 @cache
 def _discriminator(num_classes: int, dtype: str) -> Discriminator:
-    """One for all rounds, so that what it is part of is compiled once."""
+    """One for all rounds, so that the programs that use it are compiled once."""
     return Discriminator(num_classes, dtype=dtype)
 
 
@@ -253,8 +253,8 @@ def create_experiment(
     parallel.check_batch_size(config.data.batch_size, config.training.accumulation)
     if config.finetune.mixing == "half" and config.data.batch_size // 2 % processes.count():
         raise InputError(
-            f"config.data.batch_size: half of {config.data.batch_size} images, of each domain with "
-            f"finetune.mixing='half', cannot be divided among {processes.count()} processes; "
+            f"config.data.batch_size: with finetune.mixing='half', half of the {config.data.batch_size} "
+            f"images come from each domain, and they cannot be divided among {processes.count()} processes; "
             f"use a multiple of {2 * processes.count()}"
         )
     segmenter = create_segmenter(config)
@@ -295,7 +295,7 @@ def create_experiment(
         data=data_of(config, divided, target.splits),
     )
     for opened in filter(None, (source, target.pool, target.evaluation)):
-        sources.check_unchanged(opened)  # since it was opened, so that `data` is of it
+        sources.check_unchanged(opened)  # so that `data` describes what was opened
     workdir.check_data(experiment.data, accept_update=accept_update)
     return experiment
 
@@ -324,15 +324,15 @@ def divide(images: Mapping[str, sources.Images], options: Mapping[str, Any]) -> 
     """Training images by domain, with their regions.
 
     Raises:
-      InputError: as of DividedImages; one mask would be of two images.
+      InputError: as DividedImages raises; or two images would share a mask.
     """
     divided = {domain: DividedImages(source, options) for domain, source in images.items()}
     if options["kind"] == "masks" and "source" in images:
         both = sorted(set(images["source"].names) & set(images["target"].names))
         if both:
             raise InputError(
-                f"config.regions.masks: source and target both have images named {shown(both)}, whose masks "
-                "would be one file; rename the images of one"
+                f"config.regions.masks: source and target both have images named {shown(both)}, so their "
+                "masks would be the same file; rename the images of one domain"
             )
     return divided
 

@@ -24,7 +24,7 @@ from adeada_jax.types import PyTree
 # Images of a split that are decoded to estimate what all of them hold.
 SAMPLE = 12
 
-_REPORT_BYTES = 20_000_000  # report, losses and TensorBoard's files, at most
+_REPORT_BYTES = 20_000_000  # at most, for the report, losses and TensorBoard files
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Plan:
 
 
 def make_plan(experiment: Experiment, *, whole: bool = True) -> Plan:
-    """Works a run out from its list of stages; decodes a few images of each split and compiles nothing.
+    """Plans a run from its list of stages; decodes a few images of each split and compiles nothing.
 
     Args:
       experiment: the run.
@@ -258,7 +258,7 @@ def _cost(experiment: Experiment, step_of: Callable[..., StepCost], flops: bool)
 
 
 def supervised_cost(experiment: Experiment, *, flops: bool = True) -> StepCost:
-    """Of a fine-tuning step, or one of a reference's; `flops` as of `step_cost`."""
+    """The cost of a step of fine-tuning or of a reference; `flops` as in `step_cost`."""
     options = experiment.config.finetune
     initial_state, step = trainings.supervised_training(
         experiment.segmenter,
@@ -273,7 +273,7 @@ def supervised_cost(experiment: Experiment, *, flops: bool = True) -> StepCost:
 
 
 def adversarial_cost(experiment: Experiment, *, flops: bool = True) -> StepCost:
-    """Of a warm-up step with discriminator; `flops` as of `step_cost`."""
+    """The cost of a warm-up step with discriminator; `flops` as in `step_cost`."""
     initial_state, step = trainings.adversarial_training(experiment, experiment.config.warmup)
     state = jax.eval_shape(initial_state, *experiment.segmenter.shapes, experiment.discriminator().shapes)
     batch = _batch(experiment, "image", "label", "place", "target_image", "target_place")
@@ -281,7 +281,7 @@ def adversarial_cost(experiment: Experiment, *, flops: bool = True) -> StepCost:
 
 
 def teacher_cost(experiment: Experiment, *, flops: bool = True) -> StepCost:
-    """Of a fine-tuning step with a teacher; `flops` as of `step_cost`."""
+    """The cost of a fine-tuning step with a teacher; `flops` as in `step_cost`."""
     initial_state, step = trainings.teacher_training(experiment)
     state = jax.eval_shape(initial_state, *experiment.segmenter.shapes)
     names = ("image", "label", "place")
@@ -289,7 +289,7 @@ def teacher_cost(experiment: Experiment, *, flops: bool = True) -> StepCost:
     return step_cost(step, state, batch, _key(), flops=flops)
 
 
-# By kind, as of `costs.Cost`.
+# By kind of step, see `costs.Cost`.
 STEP_COSTS: dict[str, Callable[..., StepCost]] = {
     "supervised": supervised_cost,
     "adversarial": adversarial_cost,
@@ -298,7 +298,7 @@ STEP_COSTS: dict[str, Callable[..., StepCost]] = {
 
 
 def forward_cost(experiment: Experiment) -> StepCost:
-    """Of a forward pass of an inference batch."""
+    """The cost of a forward pass of an inference batch."""
     size = experiment.config.inference.batch_size, experiment.config.data.height, experiment.config.data.width
     segmenter = experiment.segmenter
 
@@ -342,7 +342,7 @@ def _survey(experiment: Experiment, splits: Mapping[str, Split]) -> Survey:
 def _files(
     experiment: Experiment, stages: Sequence[Stage], trainings: Sequence[Training], survey: Survey
 ) -> Iterator[Written]:
-    """What the stages leave, a line a kind; and what trainings hold on the way."""
+    """The files that stages leave, by kind, and those that trainings keep meanwhile."""
     found: dict[str, list[int]] = {}
     for stage in (stage for stage in stages if not stage.cost.divided):
         for path, size in stage.cost.files(survey).items():
@@ -364,7 +364,7 @@ def _partitions(stages: Sequence[Stage], survey: Survey) -> Iterator[Written]:
 
 
 def _progress_bytes(experiment: Experiment, trainings: Sequence[Training]) -> int:
-    """The most that checkpoints within a training take: a new one is whole before the old one goes."""
+    """The most bytes that checkpoints of a training take: a new one is complete before the old one goes."""
     if all(training.steps <= experiment.config.training.checkpoint_every for training in trainings):
         return 0
     return 2 * max((training.cost.state_bytes for training in trainings if training.cost), default=0)

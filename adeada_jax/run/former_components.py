@@ -1,4 +1,4 @@
-"""In which components a round's regions were a round before, for `config.density.warm_start`.
+"""The components of a round's regions one round before, for `config.density.warm_start`.
 
 They lie beside pi, a column a domain, and are found again by image and region: images may have joined since.
 """
@@ -34,7 +34,7 @@ def files_before(workdir: Workdir, number: int, density: Mapping[str, Any]) -> t
 def before(
     workdir: Workdir, number: int, density: Mapping[str, Any], tables: Mapping[str, Regions]
 ) -> dict[str, Before]:
-    """By domain where the regions of a round's tables were a round before.
+    """By domain, the components of a round's regions one round before.
 
     Args:
       workdir: the run's.
@@ -46,7 +46,7 @@ def before(
       Nothing where `files_before` has none.
 
     Raises:
-      InputError: a file is missing or is no safetensors file.
+      InputError: a file is missing or is not a safetensors file.
     """
     if not files_before(workdir, number, density):
         return {}

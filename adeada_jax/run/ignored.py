@@ -1,4 +1,4 @@
-"""Keys that were set and are of no use to the kinds and networks that were chosen."""
+"""Keys that were set but that the chosen kinds and networks do not read."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -35,7 +35,7 @@ class _Noting(Mapping[str, Any]):
 def ignored_keys(config: config_dict.ConfigDict, segmenter: Segmenter) -> list[str]:
     """Dotted keys whose value is not the paper's and that nothing reads.
 
-    Of parts of one's own it is not known what they read, nor when.
+    For a user's own parts it is not known what they read, or when.
     """
     defaults, keys = paper_defaults(), [f"model.{key}" for key in ("output_stride", "remat")]
     read = {f"model.{key}" for key in segmenter.asked}
@@ -61,7 +61,7 @@ def ignored_keys(config: config_dict.ConfigDict, segmenter: Segmenter) -> list[s
 
 
 def _of_finetuning(config: config_dict.ConfigDict) -> list[str]:
-    """What references have no use for, or learning from labels alone."""
+    """Keys that references do not read, or learning from labels alone does not."""
     method = [f"finetune.{key}" for key in ("teacher_decay", "pseudo_threshold", "keep")]
     if config.experiment != "active":
         return ["finetune.method", *method, "finetune.rare_class_sampling"]

@@ -1,4 +1,4 @@
-"""Weights that were trained elsewhere, made into a checkpoint directory to start from."""
+"""Turns weights that were trained elsewhere into a checkpoint directory to start from."""
 
 import hashlib
 import importlib.util
@@ -82,10 +82,10 @@ def import_weights(
 
 
 def locate(weights: str) -> Path:
-    """The file that `weights` names, fetched from the hub or found in a package where it says so.
+    """The file that `weights` names, downloaded from the hub or found in a package if it says so.
 
     Raises:
-      InputError: it is not there, or cannot be fetched.
+      InputError: it is not there, or cannot be downloaded.
     """
     if weights.startswith(HUB):
         return _fetched(weights.removeprefix(HUB))
@@ -130,15 +130,15 @@ def _fetched(repository: str) -> Path:
     except ImportError as error:
         raise InputError(
             f"--weights: '{HUB}{repository}' needs huggingface_hub; pip install 'adeada_jax[hub]', or "
-            "fetch the file yourself and give its path"
+            "download the file yourself and give its path"
         ) from error
     try:
         return Path(huggingface_hub.hf_hub_download(repository, _HUB_FILE))
     except (OSError, ValueError) as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
         raise InputError(
-            f"--weights: '{_HUB_FILE}' of '{repository}' cannot be fetched from the hub: {why}. Where "
-            "there is no net, fetch the file elsewhere and give its path"
+            f"--weights: '{_HUB_FILE}' of '{repository}' cannot be downloaded: {why}. Without internet "
+            "access, download the file elsewhere and give its path"
         ) from error
 
 
@@ -146,15 +146,17 @@ def _checked_sum(path: Path, expected: str | None) -> str:
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if expected is not None and expected.lower() != found:
-        raise InputError(f"'{path}' has SHA-256 {found}, not {expected.lower()}; fetch the file anew")
+        raise InputError(f"'{path}' has SHA-256 {found}, not {expected.lower()}; download the file again")
     return found
 
 
 def _check_output(output: Path, discriminator: bool) -> None:
-    """Nothing is overwritten but a checkpoint, and no discriminator but the checkpoint's own."""
+    """Refuses to overwrite anything but a checkpoint and its own discriminator."""
     replaced = (output / "_CHECKPOINT_METADATA").exists()
     if output.exists() and not replaced and (not output.is_dir() or any(output.iterdir())):
-        raise InputError(f"--output: '{output}' holds something else than a checkpoint; give a new directory")
+        raise InputError(
+            f"--output: '{output}' holds something other than a checkpoint; give a new directory"
+        )
     beside = output.parent / "discriminator"
     if discriminator and beside.exists() and not replaced:
         raise InputError(

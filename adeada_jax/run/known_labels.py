@@ -1,4 +1,4 @@
-"""Labels that a target has before anybody is asked: they are taken in before the first round, at no price.
+"""Labels that a target has from the start; they are taken in before the first round, at no cost.
 
 That is where some of its training images have labels and others none. Where all have, they are what people's
 answers may be compared with, and nobody looks at them.

@@ -21,7 +21,7 @@ from adeada_jax.run.runner import Alone, Outcome, Stage
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics, console
 
-_POLL_SECONDS = 2.0  # between two looks for labels
+_POLL_SECONDS = 2.0  # between checks for new labels
 
 
 def main(
@@ -32,7 +32,7 @@ def main(
     Args:
       config: the configuration.
       workdir: the run's directory.
-      wait: whether to look again and again where the run waits for labels, instead of ending.
+      wait: whether to keep checking for labels while the run waits for them, instead of ending.
       accept_update: whether images that were added to the target's training split since join the pool.
 
     Returns:
@@ -95,7 +95,7 @@ def run(experiment: Experiment, *, wait: bool = False) -> Summary | None:
 
 
 def _unfinished(stages: Sequence[Stage]) -> Sequence[Stage]:
-    """The stages from the first on that has an output to make: tables are not printed at each look."""
+    """The stages from the first unfinished one on, so that a check for labels does not print tables again."""
     first = next(i for i, stage in enumerate(stages) if stage.writes and not stage.finished)
     return stages[processes.broadcast(first) :]
 
@@ -117,15 +117,15 @@ def publish_so_far(experiment: Experiment, reported: int) -> int:
 
 
 def check_update(config: config_dict.ConfigDict, accept_update: bool) -> None:
-    """Refuses added images where they would be no pool's.
+    """Refuses added images if there is no pool for them.
 
     Raises:
       InputError: the experiment buys no labels in rounds.
     """
     if accept_update and config.experiment != "active":
         raise InputError(
-            f"--accept_update: config.experiment='{config.experiment}' knows its target from the beginning; "
-            "start it in another --workdir"
+            f"--accept_update: config.experiment='{config.experiment}' uses the whole target from the "
+            "start; begin a new run in another --workdir"
         )
 
 
@@ -144,8 +144,8 @@ def describe(experiment: Experiment) -> None:
     config, pool = experiment.config, load_regions(experiment.workdir.pool)
     if pool.names != tuple(experiment.target_images.names):
         raise InputError(
-            f"'{experiment.workdir.pool}' lists other images than the target's data set has; give another "
-            "--workdir"
+            f"'{experiment.workdir.pool}' does not list the images of the target's data set; give "
+            "another --workdir"
         )
     console.print(
         f"{_source(experiment)}\n"

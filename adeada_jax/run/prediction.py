@@ -1,4 +1,4 @@
-"""What a trained model says of images, alone or a folder of them."""
+"""What a trained model predicts for images, single or in a folder."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -31,11 +31,11 @@ from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import track
 from adeada_jax.types import PyTree
 
-# From an `(H, W, 3)` uint8 image to `(H, W)` uint8 class ids.
+# Maps an `(H, W, 3)` uint8 image to `(H, W)` uint8 class ids.
 Predictor = Callable[[np.ndarray], np.ndarray]
 
-KINDS = ("labels", "colors", "overlays")  # folders of what `predict_folder` writes
-UNCERTAINTY = "uncertainty"  # and of what it writes if asked
+KINDS = ("labels", "colors", "overlays")  # folders that `predict_folder` writes
+UNCERTAINTY = "uncertainty"  # the folder that it writes if asked
 RECORD = "predictions.json"
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -45,7 +45,7 @@ def predictor(
 ) -> Predictor:
     """A function from images of any size to class ids of the same size; arguments as of `scorer`."""
     score = scorer(segmenter, weights, height=height, width=width, passes=passes)
-    # On the host, where no size needs a program of its own; the same as `models.upsample`.
+    # On the host, where a new size needs no new program; the same as `models.upsample`.
     return lambda image: labels_of(score(image), *image.shape[:2])
 
 
@@ -118,7 +118,7 @@ def checkpoint_of(workdir: str | Path, round: str = "last") -> Path:
         number = best_round(read_json(directory.summary))
         if number is None:
             raise InputError(
-                f"--round: no round of the run in '{workdir}' was evaluated, so none is the best"
+                f"--round: no round of the run in '{workdir}' was evaluated, so there is no best one"
             )
     elif round.isdecimal():
         number = int(round)
@@ -201,7 +201,7 @@ def pictures(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> Iter
 
 
 def uncertainty_map(scores: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Each pixel's entropy as a part of the most there can be, log C: `(height, width)` uint16, 65535 = all.
+    """Each pixel's entropy as a fraction of its maximum, log C: `(height, width)` uint16, 65535 = all.
 
     Args:
       scores: `(h, w, C)`, of `scorer`.
@@ -214,10 +214,10 @@ def uncertainty_map(scores: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def classes(config: config_dict.ConfigDict) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names and colours of a model's classes, which are the data's, or Cityscapes' where those are not there.
+    """Names and colours of a model's classes: the data's, or Cityscapes' if the data are not there.
 
     Raises:
-      InputError: the data set is not there, and the model has not Cityscapes' number of classes.
+      InputError: the data set is not there, and the model does not have Cityscapes' number of classes.
     """
     try:
         names, palette = prepared.classes(config.target.dataset, config.target.dir)
@@ -226,7 +226,7 @@ def classes(config: config_dict.ConfigDict) -> tuple[tuple[str, ...], np.ndarray
     except InputError as error:
         if config.num_classes == len(CLASS_NAMES):
             return CLASS_NAMES, PALETTE
-        raise InputError(f"the classes' names and colours are those of the target, but {error}") from error
+        raise InputError(f"the names and colours of the classes come from the target, but {error}") from error
     return names, palette
 
 
@@ -234,7 +234,7 @@ def _image_files(images: Path, output: Path) -> dict[str, Path]:
     if not images.is_dir():
         raise InputError(f"--images: there is no folder '{images}'")
     if output.resolve().is_relative_to(images.resolve()):
-        raise InputError(f"--output: '{output}' lies in the folder of images; give one elsewhere")
+        raise InputError(f"--output: '{output}' lies inside the folder of images; give a folder outside it")
     files = find_files(images, _SUFFIXES)
     if not files:
         raise InputError(f"--images: there is no {', '.join(_SUFFIXES)} file in '{images}'")
@@ -270,7 +270,7 @@ def _check_record(
     class_names: tuple[str, ...],
     palette: np.ndarray,
 ) -> None:
-    """Writes whose predictions lie in a directory, or refuses to add another model's."""
+    """Notes which model a directory's predictions are from, or refuses to add another model's."""
     record = {
         "checkpoint": str(Path(checkpoint).resolve()),
         "height": config.data.height,

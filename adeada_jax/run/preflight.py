@@ -1,4 +1,4 @@
-"""What is found out before the work begins, by a dry run and a real start alike."""
+"""What is checked before the work begins, both in a dry run and in a real start."""
 
 import shutil
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from adeada_jax.training.step_cost import StepCost
 
 
 def preflight(experiment: Experiment, *, whole: bool = False) -> Plan:
-    """Tries the run's end in small and works the run out; compiles nothing and leaves the directory alone.
+    """Tries out the run's end in small and plans the run; compiles nothing and leaves the directory alone.
 
     Args:
       experiment: the run.
@@ -38,7 +38,7 @@ def preflight(experiment: Experiment, *, whole: bool = False) -> Plan:
 
 
 def check_plan(experiment: Experiment, plan: Plan) -> None:
-    """What only the finished plan tells.
+    """Checks that need the finished plan.
 
     Raises:
       InputError: the disk is too small, or no region is as cheap as a round's budget.
@@ -69,7 +69,7 @@ def warn(experiment: Experiment, plan: Plan, to: Console = console) -> None:
 
 
 def warnings(experiment: Experiment, plan: Plan) -> Iterator[str]:
-    """What will not stop the run but probably is not meant."""
+    """What will not stop the run but is probably not intended."""
     config = experiment.config
     frozen = config.model.freeze_batch_norm and bool(experiment.segmenter.shapes[1])
     weights = pretrained.name_of(config.model)

@@ -16,7 +16,7 @@ AUTO = "auto"
 def name_of(model: config_dict.ConfigDict) -> str:
     """What `model.pretrained` means here: a directory, PACKAGE and a name, or '' for random weights.
 
-    AUTO means a package's where one carries weights of the backbone. Else the weights are random if batch
+    AUTO means a package's weights, if one has them for the backbone. Otherwise weights are random if batch
     norm is trained; where it is frozen they would hardly learn.
 
     Args:

@@ -61,7 +61,7 @@ def check(experiment: Experiment) -> None:
 
 def _missing(config: config_dict.ConfigDict, path: Path) -> str:
     if path.name != "discriminator":
-        return f"'{path}' is read before any stage leaves it"
+        return f"'{path}' is read before any stage writes it"
     strategy = f"config.acquisition.strategy: '{config.acquisition.strategy}'"
     if config.warmup.checkpoint:
         beside = Path(config.warmup.checkpoint).parent / "discriminator"
@@ -81,8 +81,8 @@ def _check_any_label(source: Any, domain: config_dict.ConfigDict, split: str) ->
     """Whether any pixel of a split is of a class; mostly the first image tells."""
     if not any((source.label(index) != IGNORE_LABEL).any() for index in range(len(source))):
         raise InputError(
-            f"data set '{domain.dataset}' in '{domain.dir}': all pixels of split '{split}' are ignored, none "
-            "is of a class; give it labels, see docs/data.md, and prepare it in another --data_dir, or have "
+            f"data set '{domain.dataset}' in '{domain.dir}': no pixel of split '{split}' has a class; "
+            "give it labels (docs/data.md) and prepare it in another --data_dir, or have "
             "people label a sample, --config.evaluation.kind=sample"
         )
 

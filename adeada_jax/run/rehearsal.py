@@ -1,4 +1,4 @@
-"""A run's end in small, before its beginning: what would fail after days of training fails at once.
+"""Tries out a run's end before it begins, so that what would fail after days of training fails at once.
 
 Made-up results of a few rounds are written as a run writes them, into a temporary directory, and the report
 is made of them by the functions that make a run's. Networks' answers are made up, too: nothing is compiled.
@@ -29,13 +29,13 @@ from adeada_jax.run.prediction import Predictor, pictures
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import Metrics
 
-_ROUNDS = 2  # of made-up results: enough for every chart and table
+_ROUNDS = 2  # rounds of made-up results: enough for every chart and table
 _SIDE = 1024  # pixels of the image that are used, in height and width
-_GRID = (8, 16)  # of the made-up scores
+_GRID = (8, 16)  # height and width of the made-up scores
 
 
 class OneImage:
-    """The first image of a split, cut to what is quickly drawn."""
+    """The first image of a split, cropped to a size that is drawn quickly."""
 
     def __init__(self, source: Images, example: Mapping[str, Any]):
         self.names = source.names[:1]
@@ -55,12 +55,12 @@ def rehearse(experiment: Experiment) -> None:
     """Makes the report of made-up results, and drops it; takes a second or two.
 
     Raises:
-      InputError: there is no place for temporary files. Whatever else the run's end would raise, too.
+      InputError: there is no directory for temporary files; or as the run's end would raise.
     """
     with _temporary() as directory, Metrics(directory) as metrics:
         target = experiment.divided["target"]
         validation = experiment.validation or target.images
-        # These stand for all images: what reports look at of them they have.
+        # These stand for all images; they have everything that reports read.
         one: Any = OneImage(target.images, target.divide(0))
         evaluated: Any = OneImage(validation, validation[0]) if experiment.validation else None
         small = replace(
@@ -84,12 +84,12 @@ def _temporary() -> tempfile.TemporaryDirectory[str]:
         return tempfile.TemporaryDirectory(prefix="adeada_jax-")
     except OSError as error:
         raise InputError(
-            f"there is no place for temporary files: {error}; set TMPDIR to a directory"
+            f"there is no directory for temporary files: {error}; set TMPDIR to a directory"
         ) from error
 
 
 def _guess(experiment: Experiment, seed: int) -> Predictor:
-    """A network that says anything."""
+    """A network with arbitrary answers."""
     scores = np.random.default_rng(seed).normal(size=(*_GRID, experiment.config.num_classes))
     return lambda image: labels_of(scores.astype(np.float32), *image.shape[:2])
 

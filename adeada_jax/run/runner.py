@@ -109,8 +109,8 @@ def run(stages: Iterable[Stage], metrics: Metrics) -> Outcome:
     """Makes the stages whose outputs are not there, in order, until one must wait for people."""
     for stage in stages:
         if processes.is_writer() and stage.writes:
-            sign = _sign(stage, "waiting")  # of an earlier start, before any process looks
-            if sign.exists():  # else the directory may be one that cannot be written
+            sign = _sign(stage, "waiting")  # left by an earlier start; removed before any process looks
+            if sign.exists():  # otherwise the directory may be read-only
                 sign.unlink()
         if processes.broadcast(stage.finished):
             _clean(stage)
@@ -182,7 +182,7 @@ def _sign(stage: Stage, ending: str) -> Path:
 
 
 def _await(stage: Stage, sign: Path | None = None) -> Outcome:
-    """Until the writer has left all outputs, or says that it waits for people."""
+    """Waits until the writer has left all outputs, or says that it waits for people."""
     while not processes.is_writer() and stage.writes and not stage.finished:
         if sign is not None and sign.exists():
             return Outcome.WAITING
@@ -191,7 +191,7 @@ def _await(stage: Stage, sign: Path | None = None) -> Outcome:
 
 
 def _clean(stage: Stage) -> None:
-    """Removes what a stage needed until now: of all attempts, whatever their number of processes."""
+    """Removes what a stage needed until now, for all attempts with any number of processes."""
     if processes.is_writer():
         for path in stage.temporary:
             shutil.rmtree(path, ignore_errors=True)

@@ -19,11 +19,11 @@ from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.runner import Alone, Outcome, Stage
 from adeada_jax.telemetry import track
 
-_LABEL_BYTES = 4096  # of a sampled image's labels as PNG, about
+_LABEL_BYTES = 4096  # of a sampled image's labels as PNG, roughly
 
 
 def draw(experiment: Experiment) -> Stage:
-    """Draws `evaluation.regions` of the held-back images' regions, each as likely as any other."""
+    """Draws `evaluation.regions` of the held-back images' regions, all equally likely."""
     path, divided = experiment.workdir.evaluation_sample, experiment.sample()
 
     def make() -> None:

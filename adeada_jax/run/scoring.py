@@ -85,7 +85,7 @@ def _with_classes_of(
     if len(source.class_names) != config.num_classes:
         raise InputError(
             f"the model has {config.num_classes} classes, but data set '{source.dataset}' in "
-            f"'{source.data_dir}' {len(source.class_names)}, and not all of them are the model's by name"
+            f"'{source.data_dir}' has {len(source.class_names)}, and not all of these are the model's"
         )
     return source
 

@@ -1,4 +1,4 @@
-"""The classes of the source's images, counted once a run where rare ones are drawn more often."""
+"""The classes of the source's images, counted once per run if rare ones are drawn more often."""
 
 import numpy as np
 
@@ -19,7 +19,7 @@ def count(experiment: Experiment, source: LabelledImages) -> Stage:
     def make() -> None:
         indices = track(range(len(source)), total=len(source), description="counting the source's classes")
         shares = class_shares(source, indices, experiment.config.num_classes)
-        # What cannot be drawn from is found before anything is bought.
+        # Raises now, before anything is bought, if images cannot be drawn by these shares.
         class_probabilities(shares, experiment.config.finetune.rare_class_sampling)
         save_arrays(path, {"shares": shares}, {})
 

@@ -1,4 +1,4 @@
-"""How long a run takes on the devices there are, from a few steps of each kind.
+"""How long a run takes on the present devices, estimated from a few steps of each kind.
 
 They start from random weights and are dropped: nothing is written.
 """
@@ -22,8 +22,8 @@ from adeada_jax.telemetry import console
 from adeada_jax.training import parallel
 from adeada_jax.types import IGNORE_LABEL, Example, PyTree
 
-_STEPS = 5  # that are timed, after the one that compiles
-_IMAGES = 4  # different ones that inference is timed on
+_STEPS = 5  # timed steps, after the one that compiles
+_IMAGES = 4  # different images that inference is timed on
 
 _clock = time.perf_counter
 
@@ -61,12 +61,12 @@ class Times:
         return self.steps[training.kind]
 
     def hours(self, plan: Plan) -> float:
-        """Of all trainings and inference."""
+        """Hours of all trainings and inference."""
         steps = sum(one.times * one.steps * self.of(one).seconds for one in plan.trainings)
         return (steps + plan.passes * self.image) / 3600
 
     def hours_left(self, plan: Plan) -> float:
-        """Of what is still to be done; a training that has begun counts whole."""
+        """Hours of what is still to be done; a training that has begun counts in full."""
         steps = sum(one.left * one.steps * self.of(one).seconds for one in plan.trainings)
         return (steps + plan.passes_left * self.image) / 3600
 
@@ -94,7 +94,7 @@ def _supervised(experiment: Experiment) -> StepTime:
 
 
 def _with_teacher(experiment: Experiment) -> StepTime:
-    """The same, each batch with as many images of the target, of which nothing is bought."""
+    """The same, with as many target images in each batch, none of them bought."""
     initial_state, step = trainings.teacher_training(experiment)
     state = initial_state(*experiment.segmenter.init(seed=0))
     target = _target_batches_of(experiment, IGNORE_LABEL)
@@ -125,7 +125,7 @@ def _adversarial(experiment: Experiment) -> StepTime:
 
 
 def _time(experiment: Experiment, step: jax.stages.Wrapped, state: PyTree, batches: Batches) -> StepTime:
-    ready = 2 * experiment.config.training.workers  # batches that workers have made before they are asked
+    ready = 2 * experiment.config.training.workers  # batches that workers have prepared in advance
     count = max(_STEPS, ready)
     with closing(batches) as stream:
         for _ in range(1 + ready):
@@ -191,7 +191,7 @@ def _inference(experiment: Experiment) -> float:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """No progress bars in between."""
+    """Turns progress bars off meanwhile."""
     before, console.quiet = console.quiet, True
     try:
         yield

@@ -18,7 +18,7 @@ class Target:
       pool: images to buy labels of; this object cannot give any.
       evaluation: images to evaluate on, with labels only where `evaluation.kind` is 'labels'; None where
         nothing is evaluated.
-      splits: of the data set, that both are of.
+      splits: of the data set that both belong to.
     """
 
     pool: sources.Images
@@ -29,7 +29,7 @@ class Target:
 def open_target(config: config_dict.ConfigDict, first: Sequence[str] | None = None) -> Target:
     """Opens the target: its split `train` is the pool, its split `val` the evaluation.
 
-    Of a target that has no split `val` a part is held back instead, by `evaluation.held_back` and the seed.
+    If a target has no split `val`, a part is held back instead, by `evaluation.held_back` and the seed.
 
     Args:
       config: the run's.

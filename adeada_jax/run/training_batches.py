@@ -15,7 +15,7 @@ from adeada_jax.run.experiment import Experiment
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.telemetry import console
 
-Batches = Callable[[int], loader.Batches]  # by the step to start from
+Batches = Callable[[int], loader.Batches]  # called with the step to start from
 
 
 def purchased(experiment: Experiment, number: int, first: int = 0) -> PurchasedLabels:
@@ -56,7 +56,7 @@ def mixed_batches(
 ) -> Batches:
     """Batches of the shuffled union of D_S and D_T^L (the paper), or half of each in every batch.
 
-    Of D_S alone where no bought label is known, of D_T^L alone where there is no source.
+    D_S alone if no bought label is known, D_T^L alone if there is no source.
 
     Raises:
       InputError: there is neither.
@@ -84,7 +84,7 @@ def _halves(experiment: Experiment, number: int, *parts: tuple[loader.Source, st
 
 
 def teacher_batches(experiment: Experiment, number: int) -> Batches:
-    """Those of `mixed_batches`, each with as many images of the pool, with what is known of them.
+    """Those of `mixed_batches`, each with as many pool images and their known labels.
 
     Where a batch has halves, so has that of the pool: then the same images meet however many processes there
     are.

@@ -41,7 +41,7 @@ from adeada_jax.training.supervised import supervised_step
 from adeada_jax.training.teacher import teacher_step
 from adeada_jax.types import PyTree
 
-# What people read over the bar of a training before the first round.
+# The title of the progress bar of a training before the first round.
 _DESCRIPTIONS = {"warmup": "warm-up", "finetune": "training"}
 
 
@@ -134,7 +134,7 @@ def all_steps(config: config_dict.ConfigDict, options: config_dict.ConfigDict) -
 
 
 def adapts_statistics(config: config_dict.ConfigDict, segmenter: Segmenter) -> bool:
-    """Whether batch-norm statistics are made anew after training, where they are trained."""
+    """Whether batch-norm statistics are computed again after training, if they are trained."""
     return config.training.target_statistics_steps > 0 and segmenter.trains_batch_norm
 
 
@@ -314,7 +314,7 @@ def teacher_training(
 def _teacher_training(
     segmenter: Segmenter, optimizer_options: str, finetune_options: str, parts: int
 ) -> tuple[Callable[[PyTree, PyTree], TeacherState], jax.stages.Wrapped]:
-    """Of `config.optimizer` and `config.finetune` as JSON."""
+    """The same, from `config.optimizer` and `config.finetune` as JSON."""
     options = json.loads(finetune_options)
     optimizer = optimizers.segmenter_optimizer(
         segmenter,

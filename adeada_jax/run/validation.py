@@ -96,7 +96,7 @@ def _examples(experiment: Experiment, indices: Sequence[int]) -> Subset:
 
 
 def _unscored(experiment: Experiment, number: int) -> Stage:
-    """What is told of a round's model where nothing is evaluated: no mIoU."""
+    """What is reported of a round's model if nothing is evaluated: no mIoU."""
     workdir = experiment.workdir
 
     def make() -> None:
@@ -131,7 +131,7 @@ def round_entry(experiment: Experiment, number: int, iou: np.ndarray) -> Round:
 
 
 def _basis(experiment: Experiment) -> Evaluation:
-    """What is said of an evaluation that is not one of all labels."""
+    """How an evaluation that does not use all labels is described."""
     options = experiment.config.evaluation
     if options.kind == "sample":
         return {"evaluation": {"kind": "sample", "regions": options.regions}}

@@ -176,7 +176,7 @@ class Workdir:
           config: the run's.
           begun: whether a configuration there is binding; unless given, if a stage has left anything.
 
-        More rounds of an active run are no other configuration: no round depends on how many there are.
+        More rounds of an active run do not count as a difference: no round depends on their number.
 
         Raises:
           InputError: it belongs to a run with another configuration; names the keys that differ.
@@ -198,7 +198,7 @@ class Workdir:
     def write_config(self, config: dict[str, Json]) -> None:
         """Makes the directory a run's, once everything that can be checked beforehand is.
 
-        Another configuration, of a run that got nowhere, is replaced, and one of fewer rounds.
+        A configuration of a run that got nowhere is replaced, and so is one with fewer rounds.
         """
         if self.config.exists():
             now = json.loads(json.dumps(config))
@@ -243,8 +243,8 @@ class Workdir:
                 joining = "--accept_update, so that the added images join the pool, or " if added else ""
                 raise InputError(
                     f"workdir '{self.root}' holds a run whose {domain} data, '{now['dataset']}' in "
-                    f"'{now['dir']}'{place}, were others: {'; '.join(found)}. "
-                    f"Give {joining}another --workdir, or the former data"
+                    f"'{now['dir']}'{place}, were different: {'; '.join(found)}. "
+                    f"Give {joining}another --workdir, or restore the former data"
                 )
 
     def _check_layout(self) -> None:
@@ -260,7 +260,7 @@ class Workdir:
         """Completes the notes of the run's data by the region maps, which were not there when it began.
 
         Raises:
-          InputError: they were, and others.
+          InputError: they were there, and different.
         """
         data = read_json(self.data)
         self.check_data({domain: {**data[domain], "partition": partition}}, begun=True)
@@ -287,7 +287,7 @@ class Workdir:
         if not self.data.exists() or not self.begun:
             return None
         stored = read_json(self.data)
-        if stored.get("layout") != LAYOUT:  # which is refused later
+        if stored.get("layout") != LAYOUT:  # refused later
             return None
         target = stored["updates"][0]["target"] if stored.get("updates") else stored["target"]
         return target["fingerprint"]["splits"]["train"]["name"]
@@ -310,7 +310,7 @@ class Workdir:
             shutil.rmtree(columns, ignore_errors=True)
         stored = read_json(self.data)
         former, partition = stored["target"], data["target"]["partition"]
-        maps = {**former["partition"]["maps"], **partition["maps"]}  # those of before must stay what they are
+        maps = {**former["partition"]["maps"], **partition["maps"]}  # the former ones must stay as they are
         target = {**data["target"], "partition": {**partition, "maps": maps}}
         updates = [*stored.get("updates", ()), {"before_round": number, "target": former}]
         write_json_atomic(self.data, {"layout": LAYOUT, **data, "target": target, "updates": updates})
@@ -347,12 +347,12 @@ class Workdir:
             yield
 
 
-# What may be another when a run is resumed: estimates of people's time, and how many are asked twice.
+# Keys that may change when a run is resumed: estimates of people's time, and how many are asked twice.
 _FREE = {"oracle.seconds_a_region", "oracle.second_opinions"}
 
 
 def _goes_on(former: Mapping[str, Any], now: Mapping[str, Any], differing: list[str]) -> bool:
-    """Whether a run can go on: for more rounds than it began with, or with what may be another."""
+    """Whether a run can go on: with more rounds than it began with, or with changed keys of _FREE."""
     if not set(differing) <= {"acquisition.rounds", *_FREE}:
         return False
     if "acquisition.rounds" not in differing:

@@ -162,9 +162,9 @@ class Saying:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (("a", (0, 1), np.zeros((2, 4))), r"image 'a' is of regions \[0, 1\], but \[0\] were asked for"),
-        (("c", (0,), np.zeros((2, 4))), r"image 'c' is of regions \[0\], but \[\] were"),
-        (("a", (0,), np.zeros((4, 2))), r"image 'a' has shape \(4, 2\), its image \(2, 4\)"),
+        (("a", (0, 1), np.zeros((2, 4))), r"image 'a' covers regions \[0, 1\], but \[0\] were asked for"),
+        (("c", (0,), np.zeros((2, 4))), r"image 'c' covers regions \[0\], but \[\] were"),
+        (("a", (0,), np.zeros((4, 2))), r"image 'a' has shape \(4, 2\), but its image \(2, 4\)"),
         (("a", (0,), np.full((2, 4), 3)), r"image 'a' has ids that are no class: 3; known: 0 to 2 and 255"),
         (("a", (0,), np.full((2, 4), 0.9)), "image 'a' holds float64, not whole numbers"),
         (("a", (0,), np.full((2, 4), -1)), "ids that are no class: -1"),
@@ -195,7 +195,7 @@ def test_an_image_without_bought_labels_has_none(tmp_path):
 @pytest.mark.parametrize(
     ("label", "words"),
     [
-        (np.zeros((2, 3)), r"city/b.png' is 2x3, but its image 2x4; remove it"),
+        (np.zeros((2, 3)), r"city/b.png' is 2x3, but its image is 2x4; remove the label"),
         (np.full((2, 4), 3), r"city/b.png' has ids that are no class: 3; known: 0 to 2 and 255"),
     ],
 )

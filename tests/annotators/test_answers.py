@@ -97,7 +97,7 @@ def test_every_commit_is_on_the_disk_before_it_returns(answers):
 
 def test_answers_to_another_request_are_refused(answers):
     answers.state()
-    with pytest.raises(InputError, match=r"answers.sqlite' holds answers to another request"):
+    with pytest.raises(InputError, match=r"answers.sqlite' holds answers to a different request"):
         Answers(answers.path, "another", ASKED).state()
 
 
@@ -118,7 +118,7 @@ def test_a_damaged_file_is_named_and_left_as_it_is(answers, damage):
 
 
 def test_a_file_that_cannot_be_written_and_a_full_disk_are_said(answers, monkeypatch):
-    for name, words in (("SQLITE_FULL", "free some space"), ("SQLITE_READONLY", "see to the permissions"),
+    for name, words in (("SQLITE_FULL", "free some space"), ("SQLITE_READONLY", "check the permissions"),
                         ("SQLITE_BUSY", "another process has been writing there")):  # fmt: skip
         error = sqlite3.OperationalError(name)
         error.sqlite_errorname = name
@@ -135,7 +135,7 @@ def test_a_file_that_cannot_be_written_and_a_full_disk_are_said(answers, monkeyp
 def test_a_read_only_file_is_said(answers):
     answers.state()
     answers.path.chmod(0o400)
-    with pytest.raises(InputError, match="see to the permissions"), answers.transaction() as transaction:
+    with pytest.raises(InputError, match="check the permissions"), answers.transaction() as transaction:
         transaction.add([given("1")])
 
 

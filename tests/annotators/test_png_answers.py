@@ -53,9 +53,9 @@ def test_a_request_read_again_is_the_same_and_is_not_asked_for_other_regions(req
     inside = {asked.region: asked for asked in request_of_people.by_image["a"]}[2]
     assert inside.box == (1, 1, 3, 2)
     np.testing.assert_array_equal(inside.inside, REGIONS[1:3, 1:4] == 2)
-    with pytest.raises(InputError, match="asks for other regions than the run"):
+    with pytest.raises(InputError, match="asks for different regions than the run"):
         make_request(asked=(("a", 1),))
-    with pytest.raises(InputError, match="asks for other regions than the run"):
+    with pytest.raises(InputError, match="asks for different regions than the run"):
         make_request(maps="y")
 
 
@@ -169,9 +169,9 @@ def test_an_indexed_png_means_its_indices(request_of_people, folder):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (np.zeros((4, 3), np.uint8), r"a.png' is 4x3, but its image 3x4"),
+        (np.zeros((4, 3), np.uint8), r"a.png' is 4x3, but its image is 3x4"),
         (np.full((3, 4), 3, np.uint8), r"a.png' has ids that are no class: 3; known: 0 to 2 and 255"),
-        (np.zeros((3, 4, 3), np.uint8), r"a.png' has 3 channels; one of class ids"),
+        (np.zeros((3, 4, 3), np.uint8), r"a.png' has 3 channels; a single one with class ids"),
         (b"no png", r"a.png' cannot be read"),
         ("JPEG", r"a.png' cannot be read"),
     ],
@@ -192,18 +192,20 @@ def test_a_file_that_does_not_fit_is_named_and_nothing_is_stored(request_of_peop
 def test_a_folder_of_another_round_partition_or_run_is_refused(make_request, folder, tmp_path):
     request = make_request()
     others = {
-        r"is of round 2, and this is round 1; give --round=2": make_request(tmp_path / "2/request", round=2),
-        "is of regions of another partition": make_request(tmp_path / "y/request", maps="y"),
-        "is of another run's request": make_request(tmp_path / "z/request", asked=(("a", 0),)),
+        r"belongs to round 2, and this is round 1; give --round=2": make_request(
+            tmp_path / "2/request", round=2
+        ),
+        "belongs to a different division into regions": make_request(tmp_path / "y/request", maps="y"),
+        "belongs to another run's request": make_request(tmp_path / "z/request", asked=(("a", 0),)),
     }
     for words, other in others.items():
         (folder / "request.json").write_bytes(other.path.read_bytes())
         with pytest.raises(InputError, match=words):
             take(request, folder)
     assert answers_to(request).state().last == 0
-    with pytest.raises(InputError, match=r"no PNG of an image that was asked for; they are called a\.png"):
+    with pytest.raises(InputError, match=r"no PNG of an image that was asked for; expected are a\.png"):
         take(request, tmp_path / "2")
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         take(request, tmp_path / "nowhere")
 
 
@@ -297,11 +299,11 @@ def test_the_evaluations_answers_stay_once_they_are_used_and_exports_are_not_put
 ):
     make_request(round=0)
     (tmp_path / "run/config.json").write_text("{}")
-    with pytest.raises(InputError, match="is within the run's directory"):
+    with pytest.raises(InputError, match="is inside the run's directory"):
         desk.export_png(tmp_path / "run", None, tmp_path / "run/rounds/00/request")
     desk.import_png(tmp_path / "run", None, folder, "ann", accept_extra=False)
     (tmp_path / "run/rounds/00/evaluation_labels.json").write_text("{}")
-    with pytest.raises(InputError, match="has used the evaluation's answers"):
+    with pytest.raises(InputError, match="has already used the evaluation's labels"):
         desk.import_png(tmp_path / "run", 0, folder, "ann", accept_extra=False)
 
 
@@ -320,9 +322,9 @@ def test_a_closed_round_gives_back_what_nobody_labelled(tmp_path, folder):
     beyond = np.where(asked_of(read_request(tmp_path / "run/rounds/01/request/request.json"), "a"), 255,
                       TRUTH["a"])  # fmt: skip
     np.testing.assert_array_equal(read_png(tmp_path / "run/rounds/01/extra/a.png"), beyond)
-    with pytest.raises(InputError, match="gone on already"):
+    with pytest.raises(InputError, match="already gone on"):
         desk.close_round(tmp_path / "run", 1, "ann")
-    with pytest.raises(InputError, match="--round: 7 has asked for nothing; these have: 1"):
+    with pytest.raises(InputError, match="--round: round 7 has asked for no labels; these have: 1"):
         desk.status(tmp_path / "run", 7)
 
 
@@ -383,8 +385,9 @@ def test_two_imports_at_once_are_both_taken(make_request, tmp_path, folder):
 
 @pytest.mark.parametrize(
     ("flags", "words"),
-    [([], "is no directory of a run"), (["--status", "--close_round"], "give one of"),
-     (["--export=png"], "--export and --output go together"), (["--status"], "is no directory of a run")],
+    [([], "is not the directory of a run"), (["--status", "--close_round"], "give one of"),
+     (["--export=png"], "--export and --output go together"),
+     (["--status"], "is not the directory of a run")],
 )  # fmt: skip
 def test_wrong_flags_end_in_one_line(tmp_path, flags, words):
     done = subprocess.run(command(tmp_path, *flags), cwd=ROOT, capture_output=True, text=True)

@@ -76,8 +76,8 @@ def test_a_port_that_is_taken_and_a_host_that_is_none_are_named(run):
         port = taken.getsockname()[1]
         assert f"port {port} is taken" in refused(run, f"--port={port}")
     assert "--host=203.0.113.7" in refused(run, "--host=203.0.113.7")
-    assert "--people is for a page that others reach" in refused(run, "--people=ann", "--port=0")
-    assert "each needs a link" in refused(run, "--host=0.0.0.0", "--port=0")
+    assert "--people needs a page that others can reach" in refused(run, "--people=ann", "--port=0")
+    assert "each person needs a link" in refused(run, "--host=0.0.0.0", "--port=0")
     assert "--cert" in refused(run, f"--cert={run}/none.pem")
 
 

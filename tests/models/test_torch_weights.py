@@ -357,9 +357,9 @@ def test_the_checksum_must_be_the_one_given(backbone, torch_bytes, tmp_path):
 
 def test_nothing_else_is_overwritten(backbone, torch_bytes, tmp_path):
     file = str(torch_bytes.write(tmp_path / "weights.pth", backbone))
-    with pytest.raises(InputError, match="holds something else than a checkpoint"):
+    with pytest.raises(InputError, match="holds something other than a checkpoint"):
         import_weights(file, tmp_path)
-    with pytest.raises(InputError, match="holds something else than a checkpoint"):
+    with pytest.raises(InputError, match="holds something other than a checkpoint"):
         import_weights(file, file)
     with pytest.raises(InputError, match=r"--output: '.*weights\.pth/out' cannot be written: "):
         import_weights(file, f"{file}/out")
@@ -400,7 +400,7 @@ def test_the_hub_is_asked_where_it_is_installed(backbone, tmp_path, monkeypatch)
     )
     assert import_weights("hf:timm/small", tmp_path / "out")["backbone"] == "resnet18_half"
     assert asked == [("timm/small", "model.safetensors")]
-    with pytest.raises(InputError, match=r"of 'timm/none' cannot be fetched from the hub: no net\. Where"):
+    with pytest.raises(InputError, match=r"of 'timm/none' cannot be downloaded: no net\. Without"):
         import_weights("hf:timm/none", tmp_path / "out")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(InputError, match=r"needs huggingface_hub; pip install 'adeada_jax\[hub\]'"):

@@ -154,12 +154,12 @@ def test_domains_that_disagree_are_refused_before_the_work(source, target, prepa
     other = prepare("other", ["road", "bus", "ship"])
     bare = prepare("bare", [], labels=False)
     cases = (
-        (config_for(other, target), r"the target lacks classes of the source: bus, ship; .* or leave it out"),
+        (config_for(other, target), r"the target lacks classes of the source: bus, ship; .* or remove them"),
         (
             config_for(source, target, num_classes=2),
             "num_classes: 2, but the data have 3 classes: tram, car,",
         ),
-        (config_for(bare, bare), "bare' names no classes, nor does the source: put a classes.yaml beside"),
+        (config_for(bare, bare), "bare' names no classes, nor does the source; put a classes.yaml beside"),
         (config_for(source, target, shared_classes="synthia"), "'synthia' names some of Cityscapes' 19"),
     )
     for start in (dry_run.main, rounds.main):

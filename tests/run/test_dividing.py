@@ -112,7 +112,7 @@ def test_other_maps_than_those_of_its_beginning_are_refused(experiment_for, monk
     again = opened_again(experiment)
     divide_as_before = Grid.divide
     monkeypatch.setattr(Grid, "divide", lambda self, image, name: 7 - divide_as_before(self, image, name))
-    words = r"target data, 'toy/filmed' in .* were others: region maps altered: 6 \(filmed_train_00000, "
+    words = r"target data, 'toy/filmed' in .* were different: region maps altered: 6 \(filmed_train_00000, "
     with pytest.raises(InputError, match=words):
         divided_and_noted(again)
     with pytest.raises(InputError, match=words):

@@ -191,7 +191,7 @@ def test_without_a_dry_run_time_is_refused(tmp_path):
     start = [*PYTHON, "scripts/main.py", "--config=configs/toy.py", f"--workdir={tmp_path / 'run'}"]
     done = subprocess.run([*start, "--time"], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "--time goes with --dry_run" in done.stderr
+    assert "--time needs --dry_run" in done.stderr
     assert not (tmp_path / "run").exists()
 
 

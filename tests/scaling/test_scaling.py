@@ -92,7 +92,7 @@ def test_another_number_of_devices_than_was_asked_for_is_an_error(monkeypatch):
 @pytest.mark.parametrize(
     ("flag", "words"),
     [("--stages=training", "--stages: unknown 'training'; known: warmup"), ("--devices=1,x", "whole numbers"),
-     ("--batch=0", "--batch: from 1 on, not 0"),
+     ("--batch=0", "--batch: must be at least 1, not 0"),
      ("--devices=3", "--batch: 8 images cannot be divided among 3 devices"),
      ("--dtypes=float8", "--dtypes: unknown 'float8'")],
 )  # fmt: skip

@@ -82,10 +82,10 @@ def test_a_finished_study_is_read_not_run(example, monkeypatch, tmp_path):
             ["--config=configs/toy.py", "--workdir=x", "--strategies=guess"],
             "config.acquisition.strategy: unknown 'guess'; known: ",
         ),
-        (["--config=configs/toy.py"], "--workdir: is missing; a study needs --config and --workdir, or"),
-        (["--analyse=nowhere", "--workdir=x"], "--workdir: is a study's; --analyse takes --output and"),
+        (["--config=configs/toy.py"], "--workdir is missing; a study needs --config and --workdir, or"),
+        (["--analyse=nowhere", "--workdir=x"], "--workdir: belongs to a study; --analyse takes only"),
         (["--analyse=nowhere"], "--analyse: 'nowhere' is no run, as it has no config.json and data.json;"),
-        (["--config=configs/toy.py", "--workdir=x", "--density=gmm"], "--density: belongs to --analyse=RUN"),
+        (["--config=configs/toy.py", "--workdir=x", "--density=gmm"], "--density: needs --analyse=RUN"),
     ],
 )
 def test_mistakes_are_said_in_one_line(given, said):

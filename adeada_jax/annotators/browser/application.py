@@ -1,4 +1,4 @@
-"""The page's server: its addresses, who may ask, and how trouble is told. The work itself is in `work.py`."""
+"""The page's server: its addresses, access and error responses. The work itself is in `work.py`."""
 
 import functools
 import json
@@ -27,7 +27,7 @@ from adeada_jax.errors import InputError
 from adeada_jax.types import Json
 
 STATIC = Path(__file__).parent / "static"
-MOST_BYTES = 4 * 2**20  # of a request's body
+MOST_BYTES = 4 * 2**20  # in a request's body
 _MOST_ANSWERS, _MOST_TASKS, _MOST_HELD = 50, 10, 40
 _HEADERS = {
     "Content-Security-Policy": (
@@ -41,7 +41,7 @@ _HEADERS = {
 
 
 class RefusedError(Exception):
-    """A request that is answered with an error; holds its status and its words."""
+    """A request that is answered with an error; holds its status and message."""
 
     def __init__(self, status: int, words: str):
         super().__init__(words)
@@ -73,7 +73,7 @@ def application(work: Work, identities: Named | Invited, hosts: list[str]) -> St
 
 
 class _Static(StaticFiles):
-    """The page's files, asked for anew after an update."""
+    """The page's files, which browsers request again after an update."""
 
     def file_response(self, *args: Any, **options: Any) -> Response:
         response = super().file_response(*args, **options)
@@ -87,7 +87,7 @@ Asked = Callable[[Work, str, Request, Any], Json | Response]
 def _answering(
     work: Work, identities: Named | Invited, ask: Asked
 ) -> Callable[[Request], Awaitable[Response]]:
-    """An address: finds out who asks, reads the body, and tells of trouble."""
+    """An address: finds out who asks, reads the body, and reports errors."""
 
     async def endpoint(request: Request) -> Response:
         try:
@@ -105,7 +105,7 @@ def _answering(
 
 
 def _told(error: Exception) -> JSONResponse:
-    """An error as its status and words; what may be over in a while is 503, so that the page tries again."""
+    """An error's status and message; 503 if it may pass, so that the page tries again."""
     statuses = {UnknownError: 401, GoneError: 404, InputError: 503, ClientDisconnect: 400}
     status = error.status if isinstance(error, RefusedError) else statuses.get(type(error), 503)
     told = {"error": str(error) or type(error).__name__}
@@ -132,9 +132,9 @@ async def _body(request: Request) -> dict[str, Any]:
         parts.append(part)
     try:
         body = json.loads(b"".join(parts))
-        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()  # as answers name parts of it
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()  # errors quote parts of it
     except (ValueError, RecursionError) as error:
-        raise RefusedError(400, f"this is no JSON: {error}") from error
+        raise RefusedError(400, f"this is not JSON: {error}") from error
     if not isinstance(body, dict):
         raise RefusedError(400, "an object is expected")
     return body

@@ -5,7 +5,7 @@ from skimage.segmentation import slic
 
 from adeada_jax.annotators.requests import Asked
 
-# Cells of a region at the two levels, and pixels that a cell has at least.
+# Cells per region at the two levels, and the fewest pixels of a cell.
 _CELLS = {1: 8, 2: 32}
 _LEAST_PIXELS = 6
 _COMPACTNESS = 10.0

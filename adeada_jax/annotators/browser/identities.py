@@ -1,4 +1,4 @@
-"""Who is at the page: on one's own machine a name, over a network a token a person."""
+"""Who uses the page: a name on one's own machine, a token for each person over a network."""
 
 import hashlib
 import hmac
@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from adeada_jax.errors import InputError
 from adeada_jax.files import read_json, write_json_atomic
 
-_LONGEST = 64  # characters of a name
+_LONGEST = 64  # characters in a name
 _TOKEN_BYTES = 24
 
 
@@ -23,7 +23,7 @@ class UnknownError(Exception):
 
 
 class Named:
-    """On one's own machine: whoever types a name."""
+    """On one's own machine: anyone who types a name."""
 
     def who(self, headers: Mapping[str, str]) -> str:
         """The name that a request gives.
@@ -41,14 +41,14 @@ class Named:
 
 
 class Invited:
-    """Over a network: whoever has a token. The file holds names and hashes of tokens, never a token."""
+    """Over a network: anyone who has a token. The file holds names and hashes of tokens, never a token."""
 
     def __init__(self, path: Path):
         self._path = path
         self._hashes: dict[str, str] = dict(read_json(path)) if path.exists() else {}
 
     def invite(self, names: Sequence[str]) -> dict[str, str]:
-        """New tokens, by name; former ones of these people are no longer valid."""
+        """New tokens by name; earlier tokens of these people become invalid."""
         tokens = {checked_name(name): secrets.token_urlsafe(_TOKEN_BYTES) for name in names}
         self._hashes |= {name: _hash(token) for name, token in tokens.items()}
         if tokens:
@@ -57,7 +57,7 @@ class Invited:
 
     @property
     def names(self) -> list[str]:
-        """Of all who have a token."""
+        """Names of all people who have a token."""
         return sorted(self._hashes)
 
     def who(self, headers: Mapping[str, str]) -> str:
@@ -82,9 +82,7 @@ def checked_name(name: str) -> str:
     """
     name = name.strip()
     if not name or len(name) > _LONGEST or not name.isprintable():
-        raise InputError(
-            f"{name[:_LONGEST]!r} is no name: 1 to {_LONGEST} characters that can be shown are expected"
-        )
+        raise InputError(f"{name[:_LONGEST]!r} is not a name; give 1 to {_LONGEST} printable characters")
     return name
 
 

@@ -1,4 +1,4 @@
-"""Which regions are in whose hands, so that no two people label one by accident."""
+"""Which person is working on which region, so that no two label the same one by accident."""
 
 import contextlib
 import time
@@ -9,7 +9,7 @@ from adeada_jax.annotators.answers import Key
 from adeada_jax.errors import InputError
 from adeada_jax.files import read_json, write_json_atomic
 
-SECONDS = 300.0  # that a region stays in somebody's hands unless it is asked for again
+SECONDS = 300.0  # that a region stays reserved unless it is requested again
 
 
 class Leases:
@@ -23,7 +23,7 @@ class Leases:
         """Takes over what the file holds, all of it as if it had just been given out.
 
         Args:
-          path: of the file; one that cannot be read is as none.
+          path: of the file; an unreadable one counts as empty.
           clock: seconds since any moment.
         """
         self._path, self._clock = path, clock
@@ -35,7 +35,7 @@ class Leases:
             self._held = {}
 
     def of_others(self, page: str) -> dict[Key, str]:
-        """The regions in other hands than a tab's, with the people."""
+        """The regions that other tabs hold, with their people."""
         now = self._clock()
         return {
             key: who for key, (who, own, since) in self._held.items() if own != page and now - since < SECONDS
@@ -47,11 +47,11 @@ class Leases:
         own = {key: (who, page, self._clock()) for key in keys}
         self._held = {key: held for key, held in self._held.items() if key in others} | own
         if self._rows() != before:
-            with contextlib.suppress(OSError):  # two people may then meet at a region, no more
+            with contextlib.suppress(OSError):  # at worst two people get the same region
                 write_json_atomic(self._path, self._rows())
 
     def drop(self, keys: Iterable[Key]) -> None:
-        """Takes answered regions out of all hands."""
+        """Releases answered regions."""
         for key in keys:
             self._held.pop(key, None)
 

@@ -36,12 +36,12 @@ def runs_of(values: np.ndarray) -> list[list[int]]:
 
 
 def shape_of(asked: Asked) -> dict[str, Json]:
-    """Where a region lies."""
+    """A region's place as JSON."""
     return {"region": asked.region, "pixels": asked.pixels, "box": list(asked.box), "runs": list(asked.runs)}
 
 
 def told(given: Given, asked: Asked) -> dict[str, Json]:
-    """What an answer says."""
+    """An answer as JSON for the page."""
     runs = None
     if given.kind == "mask" and given.mask is not None:
         runs = runs_of(decode_map(given.mask, f"the answer to region {asked.region} of '{asked.image}'"))
@@ -49,13 +49,13 @@ def told(given: Given, asked: Asked) -> dict[str, Json]:
 
 
 def answer_of(entry: object, request: AskedRound, who: str) -> Sent:
-    """An answer as it arrived, by whom the server knows it to be.
+    """An answer from the page, given by the person whom the server knows.
 
     Raises:
-      InputError: it is none to this request; says why.
+      InputError: it does not answer this request; says why.
     """
     if not isinstance(entry, Mapping):
-        raise InputError("an answer is an object")
+        raise InputError("an answer must be an object")
     image, region = entry.get("image"), entry.get("region")
     asked = (
         request.by_key.get((image, region)) if isinstance(image, str) and isinstance(region, int) else None
@@ -64,7 +64,7 @@ def answer_of(entry: object, request: AskedRound, who: str) -> Sent:
         raise InputError(f"region {region} of image '{image}' was not asked for in this round")
     role, kind = entry.get("role", "first"), entry.get("kind")
     if role not in ROLES or kind not in KINDS:
-        raise InputError(f"an answer of kind {kind!r} and role {role!r} is not known")
+        raise InputError(f"an answer of kind {kind!r} and role {role!r} is unknown")
     class_id, mask = (_class(entry.get("class"), request) if kind == "class" else None), None
     if kind == "mask":
         kind, class_id, mask = _of_mask(_mask(entry.get("runs"), asked, request), asked)
@@ -97,17 +97,17 @@ def _uuid(value: Any) -> str:
     try:
         return str(uuid.UUID(value))
     except (AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"{value!r:.80} is no UUID") from error
+        raise InputError(f"{value!r:.80} is not a UUID") from error
 
 
 def _class(value: object, request: AskedRound) -> int:
     if type(value) is not int or not 0 <= value < len(request.class_names):
-        raise InputError(f"{value!r:.80} is no class; known: 0 to {len(request.class_names) - 1}")
+        raise InputError(f"{value!r:.80} is not a class; known: 0 to {len(request.class_names) - 1}")
     return value
 
 
 def _number(value: Any, most: float) -> float | None:
-    """A measured amount; one that cannot be is as none."""
+    """A measured amount; None if it is implausible."""
     fits = type(value) in (int, float) and 0 <= value <= most
     return float(value) if fits else None
 
@@ -124,14 +124,14 @@ def _mask(runs: Any, asked: Asked, request: AskedRound) -> np.ndarray:
       InputError: the runs do not fill the region's box, or hold ids that are no class.
     """
     if not isinstance(runs, list) or not all(isinstance(run, list) and len(run) == 2 for run in runs):
-        raise InputError("a mask is a list of [class, length]")
+        raise InputError("a mask must be a list of [class, length]")
     if not all(type(value) is int for run in runs for value in run):
-        raise InputError("a mask holds whole numbers")
+        raise InputError("a mask must hold whole numbers")
     area = asked.inside.size
     if any(length <= 0 for _, length in runs) or sum(length for _, length in runs) != area:
         raise InputError(f"the mask does not fill the region's box of {area} pixels")
     unknown = {value for value, _ in runs if not 0 <= value < len(request.class_names)} - {IGNORE_LABEL}
     if unknown:
-        raise InputError(f"{sorted(unknown)[0]} is no class; known: 0 to {len(request.class_names) - 1}")
+        raise InputError(f"{sorted(unknown)[0]} is not a class; known: 0 to {len(request.class_names) - 1}")
     values = np.repeat([value for value, _ in runs], [length for _, length in runs]).astype(np.uint8)
     return np.where(asked.inside, values.reshape(asked.inside.shape), IGNORE_LABEL).astype(np.uint8)

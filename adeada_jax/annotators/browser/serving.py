@@ -1,4 +1,4 @@
-"""Serves the page for a run's directory: one server a run, on one's own machine unless told otherwise."""
+"""Serves the page for a run's directory: one server per run, on the local machine by default."""
 
 import contextlib
 import errno
@@ -98,14 +98,14 @@ def _second_opinions(root: Path) -> float:
     kind, sampled = config["oracle"]["kind"], config["evaluation"]["kind"] == "sample"
     if kind != "people" and not sampled:
         raise InputError(
-            f"--workdir: the run in '{root}' asks nobody: oracle.kind is {kind!r}; start one "
-            " with --config.oracle.kind=people"
+            f"--workdir: the run in '{root}' asks nobody for labels: oracle.kind is {kind!r}; start one "
+            "with --config.oracle.kind=people"
         )
     return config["oracle"].get("second_opinions", paper_defaults().oracle.second_opinions)
 
 
 def _check_certificate(place: Place) -> None:
-    """Raises InputError where the certificate cannot be used."""
+    """Raises InputError if the certificate cannot be used."""
     if place.cert is None:
         return
     try:
@@ -134,7 +134,8 @@ def _alone(root: Path) -> Iterator[None]:
             lock.seek(0)
             process = lock.read().strip() or "unknown"
             raise InputError(
-                f"--workdir: another server is at '{root}' (process {process}); open its page, or end it"
+                f"--workdir: another server already serves '{root}' (process {process}); use its page, "
+                "or stop it"
             ) from error
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -157,7 +158,7 @@ def _listening(place: Place) -> Iterator[socket.socket]:
         if number == errno.EADDRINUSE:
             words = f"port {place.port} is taken; give another with --port, 0 for any that is free"
         elif number == errno.EACCES:
-            words = f"port {place.port} is not yours to use; give one from 1024 on with --port"
+            words = f"port {place.port} needs administrator rights; give one of 1024 or above with --port"
         else:
             words = f"{getattr(error, 'strerror', None) or error}"
         raise InputError(f"--host={place.host} --port={place.port}: {words}") from error
@@ -173,13 +174,13 @@ def _identities(root: Path, place: Place) -> Named | Invited:
     """
     if place.is_own:
         if place.people:
-            raise InputError("--people is for a page that others reach: give --host, too")
+            raise InputError("--people needs a page that others can reach: give --host, too")
         return Named()
     return Invited(root / _PEOPLE)
 
 
 def _announce(link: str, identities: Named | Invited, place: Place) -> None:
-    """Says where the page is; new links are said once and never again.
+    """Prints where the page is; new links are shown only once.
 
     Raises:
       InputError: nobody has a link.
@@ -189,9 +190,9 @@ def _announce(link: str, identities: Named | Invited, place: Place) -> None:
         return
     tokens = identities.invite(place.people)
     if not identities.names:
-        raise InputError("--host: others reach this page, so each needs a link: --people=ann,bob")
+        raise InputError("--host: others can reach this page, so each person needs a link: --people=ann,bob")
     if not place.cert:
-        say("without --cert, links, images and answers go over the network for everybody to read")
+        say("without --cert, links, images and answers cross the network unencrypted")
     for name, token in tokens.items():
         say(f"for {name}, shown only now:  {link}#token={token}")
     others = [name for name in identities.names if name not in tokens]

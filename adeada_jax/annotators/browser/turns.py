@@ -1,4 +1,4 @@
-"""Which region is whose turn: what is open first, mixed with second opinions and third looks.
+"""Which region comes next for whom: open ones first, mixed with second opinions and third looks.
 
 A share of the regions goes to two people, of whom the second does not see what the first said. Where the two
 disagree, somebody looks a third time. The run waits for neither.
@@ -66,7 +66,7 @@ def turns_of(
         if free and is_doubled(request, key, share):
             yield Turn(request.by_key[key], "second")
     yield from (Turn(asked, "first") for asked in _open(who, request, state, others))
-    if len(people) < 3:  # nobody else is there to decide
+    if len(people) < 3:  # no other person could decide
         yield from (turn for turn in looks if who in {given.who for given in turn.given})
 
 
@@ -77,7 +77,7 @@ def _is_free(who: str, key: Key, pair: tuple[Given, Given], others: Mapping[Key,
 
 
 def waiting_for_others(who: str, request: AskedRound, state: State) -> int:
-    """Open regions that a person cannot settle, having been unsure."""
+    """Open regions that a person cannot settle because they were unsure."""
     return sum(who in state.unsure.get(key, ()) for key in state.unanswered(request.keys))
 
 
@@ -86,7 +86,7 @@ def _key(one: Asked | Given) -> Key:
 
 
 def _open(who: str, request: AskedRound, state: State, others: Mapping[Key, str]) -> list[Asked]:
-    """What nobody has settled, image by image; images on which others are at work come last."""
+    """Regions that nobody has settled, image by image; images on which others are working come last."""
     taken = {image for image, _ in others}
     left = [request.by_key[key] for key in state.unanswered(request.keys)]
     free = [one for one in left if _key(one) not in others and who not in state.unsure.get(_key(one), ())]

@@ -1,4 +1,4 @@
-"""What people do at the page in a run's directory: the round that is open, turns, and answers taken in."""
+"""What people do on the page for a run's directory: the open round, turns, and stored answers."""
 
 import json
 import os
@@ -22,11 +22,11 @@ from adeada_jax.errors import InputError
 from adeada_jax.types import Json
 
 _AT_WORK_SECONDS = 60.0
-_LOOK_SECONDS = 1.0  # between two looks for a new round
-_MINE = 50  # of a person's own answers, the newest
+_LOOK_SECONDS = 1.0  # between checks for a new round
+_MINE = 50  # newest answers of a person to list
 
 
-MISFITS = "misfit_answers.jsonl"  # answers to what is no longer asked
+MISFITS = "misfit_answers.jsonl"  # answers to questions that are no longer asked
 
 
 class _MisfitError(Exception):
@@ -51,7 +51,7 @@ class _Round:
         return self.open.request
 
     def look(self, transaction: Transaction) -> State:
-        """What counts now."""
+        """The answers that count now."""
         self.rows = transaction.rows(self.rows)
         return state_of(self.request.keys, self.rows)
 
@@ -127,7 +127,7 @@ class Work:
             }
 
     def tasks(self, who: str, id: str, page: str, held: Sequence[Key], count: int) -> list[dict[str, Json]]:
-        """New regions for a person's tab, which keeps those of `held` that are still its own."""
+        """New regions for a person's tab, which keeps the regions in `held` that are still its own."""
         with self._lock:
             self._seen[who] = self.clock()
             round = self._of(id)
@@ -294,7 +294,7 @@ def _store(transaction: Transaction, round: _Round, sent: Sent) -> None:
     counting = state.settled.get(key)
     looked_at = sent.role == "third" and given.kind in SETTLING and key in round.disputes(state)
     looked_at = looked_at and counting is not None and given.replaces == counting.uuid
-    undecided = sent.role == "third" and given.kind == "unsure"  # which takes nothing back
+    undecided = sent.role == "third" and given.kind == "unsure"  # withdraws nothing
     if counting is None or looked_at or (counting.who == given.who and not undecided):
         transaction.add([given])
     else:
@@ -311,7 +311,7 @@ def _task(request: AskedRound, turn: Turn) -> dict[str, Json]:
 
 
 def _described(request: AskedRound, asked: Asked) -> dict[str, Json]:
-    """A region as the page takes it."""
+    """A region as the page expects it."""
     copy = request.images[asked.image]
     return {
         "image": asked.image,

@@ -108,7 +108,7 @@ def run(who: str, cache: str) -> Found:
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     command = [sys.executable, __file__, f"--regions={_REGIONS.value}", f"--fits={who}"]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, encoding="utf-8", check=True)
     found: Found = json.loads(done.stdout.splitlines()[-1])
     return found
 

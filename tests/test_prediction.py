@@ -249,7 +249,9 @@ def test_scores_that_cannot_be_written_say_why(tmp_path):
 def test_a_model_of_other_classes_is_not_scored(config, run, toy_dir):
     changed = config.copy_and_resolve_references()
     changed.num_classes = 5
-    with pytest.raises(InputError, match=r"the model has 5 classes, but data set 'toy/filmed' in '.*' 19"):
+    with pytest.raises(
+        InputError, match=r"the model has 5 classes, but data set 'toy/filmed' in '.*' has 19"
+    ):
         scoring.evaluate_split(changed, run, dataset="toy/filmed", data_dir=str(toy_dir), split="val")
 
 

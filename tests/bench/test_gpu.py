@@ -169,7 +169,8 @@ def test_stages_are_timed_only_while_asked_for():
     assert stages["device to host"]["bytes"] > 0
     assert {name: getattr(programs, name) for name in PROGRAMS} == before
     assert clock.take() == {}
-    assert fit_mixtures([features], 2, max_iter=3)[0].log_likelihood == mixture.log_likelihood
+    (untimed,) = fit_mixtures([features], 2, max_iter=3)  # in NumPy, as it is small
+    assert untimed.log_likelihood == pytest.approx(mixture.log_likelihood, rel=1e-6)
 
 
 def test_a_selection_is_compared_region_by_region(tmp_path):

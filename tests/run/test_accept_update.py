@@ -175,7 +175,7 @@ def test_other_changes_stay_refused_by_name(run, change, words):
 
 def test_a_reference_takes_no_images_later(run):
     for start in (dry_run.main, rounds.main):
-        with pytest.raises(InputError, match=r"--accept_update: config.experiment='source_only' knows its"):
+        with pytest.raises(InputError, match=r"--accept_update: config.experiment='source_only' uses the"):
             start(config_for(experiment="source_only"), "other", accept_update=True)
 
 

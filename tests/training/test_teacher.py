@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from adeada_jax.models import Draw, normalize, upsample
 from adeada_jax.training import checkpoints, losses, parallel, teacher
 from adeada_jax.training.class_mix import pasted_pixels
 from adeada_jax.training.loop import LoopOptions, run_steps
@@ -88,28 +89,55 @@ def test_the_weighted_loss_is_the_mean_over_all_pixels_times_their_weights(label
     assert float(found) == pytest.approx(each.mean((1, 2)).sum(), rel=1e-5)
 
 
-def test_a_mixed_image_depends_on_its_place_in_the_batch_and_not_on_its_row(labels):
-    rng = np.random.default_rng(5)
-    images = {"image": np.full((4, 8, 10, 3), 250, np.uint8), "label": labels, "place": np.arange(4),
-              "target_image": np.full((4, 8, 10, 3), 5, np.uint8)}  # fmt: skip
-    guess = rng.integers(0, CLASSES, labels.shape).astype(np.int32)
-    pseudo = teacher.PseudoLabels(guess, np.full(labels.shape, 0.3, np.float32), np.zeros(4))
-    mix = jax.jit(teacher.mix, static_argnums=3)
+MIX = jax.jit(teacher.mix, static_argnums=3)
+
+
+def test_a_mixed_image_depends_on_its_place_in_the_batch_and_not_on_its_row():
+    batch, rng = devices.batch("teacher"), np.random.default_rng(5)
+    labels = batch["label"]
+    images = {"image": np.full_like(batch["image"], 250), "label": labels, "place": batch["place"],
+              "target_image": np.full_like(batch["image"], 5)}  # fmt: skip
+    guess = rng.integers(0, 3, labels.shape).astype(np.int32)
+    pseudo = teacher.PseudoLabels(guess, np.full(labels.shape, 0.3, np.float32), np.zeros(8, np.float32))
     key = jax.random.key(7)
-    whole = mix(key, images, pseudo, CLASSES)
-    turned = mix(key, *jax.tree.map(lambda value: value[::-1], (images, pseudo)), CLASSES)
+    whole = MIX(key, images, pseudo, 3)
+    turned = MIX(key, *jax.tree.map(lambda value: value[::-1], (images, pseudo)), 3)
     for one, other in zip(whole, turned, strict=True):
         assert np.array_equal(one[::-1], other)
     pasted = np.asarray(whole.weight) == 1
     assert 0 < pasted[0].mean() < 1
-    assert not pasted[3].any()
+    assert not pasted[1].any()  # it has no label
     assert (np.asarray(whole.label) == np.where(pasted, labels, guess)).all()
     assert np.unique(whole.weight[~pasted]) == pytest.approx([0.3])
-    other = mix(jax.random.key(8), images, pseudo, CLASSES)
+    other = MIX(jax.random.key(8), images, pseudo, 3)
     assert (np.asarray(other.weight) != np.asarray(whole.weight)).any()
     # Without a blur's edge in between, what was pasted is bright and the rest dark.
     inside = np.asarray(whole.image).mean(-1) > 128
     assert (inside == pasted).mean() > 0.9
+
+
+def test_a_mixed_image_is_made_of_the_two_pixel_by_pixel(labels, monkeypatch):
+    """Pasted pixels have even values and others odd ones, so that the image tells which are pasted."""
+    monkeypatch.setattr(teacher, "augment_strongly", lambda images, draws, order: images)
+    rng = np.random.default_rng(6)
+    image, target = 2 * rng.integers(0, 128, (2, *labels.shape, 3)).astype(np.uint8)
+    target += 1
+    images = {"image": image, "target_image": target, "label": labels, "place": np.arange(4)}
+    pseudo = teacher.PseudoLabels(
+        rng.integers(0, CLASSES, labels.shape).astype(np.int32), rng.random(labels.shape, np.float32),
+        np.zeros(4, np.float32),
+    )  # fmt: skip
+    mixed = jax.device_get(
+        jax.jit(lambda *args: teacher.mix(*args, CLASSES))(jax.random.key(1), images, pseudo)
+    )
+    pasted = np.rint(mixed.image).astype(int)[..., 0] % 2 == 0
+    for one, label in zip(pasted, labels, strict=True):
+        whole = np.unique(label[one])
+        assert len(whole) == -(-len(np.unique(label[label < CLASSES])) // 2)
+        assert (one == (np.isin(label, whole) & (label < CLASSES))).all()
+    assert np.abs(mixed.image - np.where(pasted[..., None], image, target)).max() < 1e-4
+    assert (mixed.label == np.where(pasted, labels, pseudo.label)).all()
+    assert (mixed.weight == np.where(pasted, np.float32(1), pseudo.weight)).all()
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +145,46 @@ def training():
     """A state and its step, as devices.py has them: one program serves both."""
     state, step = devices.teacher(devices.segmenter("frozen"), 1)
     return jax.device_get(state), parallel.parallelize(step)
+
+
+def test_a_steps_losses_are_numpys(training):
+    """Of the network only the logits are taken, and of the mix what the tests above hold to NumPy."""
+    state, step = training
+    network, batch, key = devices.segmenter("frozen"), devices.batch("teacher"), jax.random.key(4)
+
+    @jax.jit
+    def logits(weights, images, draw=None):
+        found, _ = network.apply(*weights, normalize(images), train=draw is not None, draw=draw)
+        return upsample(found.logits, *images.shape[1:3])
+
+    bought, asked = batch["target_label"], batch["target_label"] == IGNORE_LABEL
+    logs = log_softmax(np.asarray(logits(state.teacher, batch["target_image"].astype(np.float32))))
+    certain = np.exp(logs.max(-1)) > devices.THRESHOLD
+    sure = (certain & asked).sum((1, 2)) / asked.sum((1, 2))
+    assert ((sure > 0) & (sure < 1)).any()
+    pseudo = teacher.PseudoLabels(
+        np.where(asked, logs.argmax(-1), bought).astype(np.int32),
+        np.where(asked, sure[:, None, None], bought != NO_CLASS).astype(np.float32), sure.astype(np.float32),
+    )  # fmt: skip
+    pasting = {name: batch[name] for name in ("image", "label", "place", "target_image")}
+    mixed = jax.device_get(MIX(jax.random.fold_in(key, 1), pasting, pseudo, 3))
+    images = np.concatenate([batch["image"].astype(np.float32), mixed.image])
+    places = np.concatenate([batch["place"], batch["target_place"]])
+    student, draw = (
+        (state.student.params, state.student.batch_stats),
+        Draw(jax.random.fold_in(key, 0), places),
+    )
+    logs = log_softmax(np.asarray(logits(student, images, draw), np.float64))
+
+    labels = np.concatenate([batch["label"], mixed.label]).astype(int)
+    losses = -np.take_along_axis(logs, np.minimum(labels, 2)[..., None], -1)[..., 0]
+    own, others = np.split(losses, 2)
+    known = batch["label"] != IGNORE_LABEL
+    means = [one[which].mean() for one, which in zip(own, known, strict=True) if which.any()]
+    _, values = step(parallel.replicate(state), parallel.shard(batch), key)
+    assert float(values["loss"]) == pytest.approx(np.mean(means), rel=1e-5)
+    assert float(values["mixed_loss"]) == pytest.approx((mixed.weight * others).mean(), rel=1e-5)
+    assert float(values["sure_pixels"]) == pytest.approx(sure.mean(), rel=1e-5)
 
 
 def run(training, *, start, like, saved, steps=4):

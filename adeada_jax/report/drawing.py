@@ -44,15 +44,22 @@ def new_axes(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def legend(figure: Figure, axes: Axes) -> None:
-    """Names the lines above the axes, where there is more than one."""
+def legend(figure: Figure, axes: Axes, *, columns: int = 6, handle: float = 1) -> None:
+    """Names the lines above the axes, where there is more than one.
+
+    Args:
+      figure: of the axes.
+      axes: with labelled lines.
+      columns: of names, at most.
+      handle: length of the piece of line before a name, in heights of the type; dashes need more than 1.
+    """
     if len(axes.get_legend_handles_labels()[0]) > 1:
         figure.legend(
             loc="outside upper center",
             frameon=False,
-            ncols=6,
+            ncols=columns,
             fontsize=8,
-            handlelength=1,
+            handlelength=handle,
             columnspacing=0.9,
             handletextpad=0.4,
             labelcolor=SOFT,

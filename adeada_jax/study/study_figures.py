@@ -13,8 +13,11 @@ from adeada_jax.study.collect import Result
 from adeada_jax.study.spread import deviation, mean
 from adeada_jax.study.study_tables import OURS
 
-# Of strategies other than ADeADA: told apart by hue and by marker, on white and on black.
-_COLORS = ("#8f8f8f", "#c9782f", "#b3443c", "#3f9a8e", "#5b9b46", "#b79a2b", "#9467a8", "#d0799a", "#8a6552")
+# Of strategies other than ADeADA: Okabe and Ito's colours, which colour-blind people tell apart. Black and
+# yellow are left out, as pages are dark or light, and so are the blues, as the accent is one.
+_COLORS = ("#8f8f8f", "#e69f00", "#d55e00", "#009e73", "#cc79a7")
+# Where colours repeat, dashes and markers differ.
+_LINES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 _MARKERS = "svD^<>pPX"
 _DASHES = {"target only": "--", "source only": ":", "adaptation only": "-."}
 
@@ -48,6 +51,16 @@ def published_chart(paper: Mapping[str, Any], full: float, name: str) -> Markup 
         for strategy, values in paper["miou"].items()
     }
     return chart(curves, {"target only": full}, name)
+
+
+def line_style(number: int) -> dict[str, Any]:
+    """Colour, dashes and marker of a strategy by number; no two of 20 look alike, not even in grey."""
+    return {
+        "color": _COLORS[number % len(_COLORS)],
+        "linestyle": _LINES[number // len(_COLORS) % len(_LINES)],
+        "marker": _MARKERS[number % len(_MARKERS)],
+        "linewidth": 1.4,
+    }
 
 
 def curve(results: Sequence[Result]) -> list[tuple[float, float, float]]:
@@ -85,8 +98,7 @@ def chart(
             shares, means, widths = np.array(points, float).T
             style: dict[str, Any] = {"color": ACCENT, "marker": "o", "linewidth": 2.4, "zorder": 3}
             if strategy != OURS:
-                i = others.index(strategy) % len(_COLORS)
-                style = {"color": _COLORS[i], "marker": _MARKERS[i], "linewidth": 1.4}
+                style = line_style(others.index(strategy))
             axes.plot(shares, means, markersize=4.5, label=strategy, **style)
             if widths.any():
                 axes.fill_between(
@@ -98,6 +110,6 @@ def chart(
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
         axes.margins(x=0.03, y=0.08)
         axes.grid(axis="y")
-        legend(figure, axes)
+        legend(figure, axes, columns=5, handle=2.6)
         ends = ", ".join(f"{strategy} {points[-1][1]:.1f}%" for strategy, points in curves.items())
         return svg(figure, name, f"mIoU over labelled pixels, with all labels bought: {ends}")

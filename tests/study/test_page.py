@@ -116,6 +116,14 @@ def test_the_chart_has_each_curve_and_its_band(example):
     assert figures.miou_chart(example.results, [], ["target_only"]) is None
 
 
+def test_twenty_lines_are_told_apart_by_colour_and_dashes_and_by_marker_and_dashes():
+    styles = [figures.line_style(number) for number in range(20)]
+    for key in ("color", "marker"):
+        assert len({(style[key], style["linestyle"]) for style in styles}) == 20
+    curves = {f"strategy {number}": [(1.0, float(number), 0.5), (2.0, 50.0, 0.5)] for number in range(20)}
+    assert "strategy 19 50.0%" in figures.chart(curves, {}, "many")
+
+
 def test_strips_compare_models_of_one_seed(example):
     models = compared(example.results, ["random", "entropy", "adeada"], 1)
     assert [model.setting for model in models] == ["warmup", "random", "adeada", "target_only"]

@@ -19,7 +19,7 @@ from adeada_jax.method.regions import Regions
 from adeada_jax.partitions.store import DividedImages
 from adeada_jax.run import dry_run, preflight, recipe
 from adeada_jax.run.experiment import create_experiment, create_segmenter, data_of
-from adeada_jax.run.forecast import make_plan, survey
+from adeada_jax.run.forecast import make_plan, survey, teacher_cost
 from adeada_jax.run.ignored import ignored_keys
 from adeada_jax.run.region_file import save_regions
 from adeada_jax.run.workdir import LAYOUT, Workdir
@@ -135,6 +135,22 @@ def test_it_prints_everything_and_leaves_no_trace(planned, tmp_path, toy_dir):
                   "would begin anew"):  # fmt: skip
         assert words in text
     assert not experiment.workdir.root.exists()
+
+
+def test_a_teachers_row_shows_its_pass_and_its_copy_of_the_network(planned, toy_dir):
+    experiment, plan = planned
+    warmup, finetune = plan.trainings
+    taught = replace(experiment, config=config_for(toy_dir, finetune__method="teacher"))
+    cost = teacher_cost(taught)
+    copy = cost.state_bytes - finetune.cost.state_bytes
+    assert 4 * plan.parameters <= copy < 4.1 * plan.parameters  # with statistics
+    # A supervised step is as three forward passes; this one has twice the images, and the teacher's pass.
+    assert cost.flops / finetune.cost.flops == pytest.approx(7 / 3, rel=0.05)
+    console = Console(width=110, file=io.StringIO())
+    dry_run.show(taught, replace(plan, trainings=(warmup, replace(finetune, cost=cost))), console)
+    row = next(line for line in console.file.getvalue().splitlines() if "fine-tuning" in line)
+    assert dry_run.flops_text(cost.flops) in row
+    assert preflight.bytes_text(preflight.device_bytes(cost)) in row
 
 
 def test_it_names_what_was_set_for_kinds_that_were_not_chosen(toy_dir):

@@ -242,6 +242,30 @@ def check_inference(options: config_dict.ConfigDict) -> None:
         raise InputError(complaint)
 
 
+def check_density(options: Mapping[str, Any]) -> None:
+    """Checks a section `density` alone; a density of one's own may have keys of its own.
+
+    Raises:
+      InputError: a key is unknown, or a value cannot work: which, and what would.
+    """
+    values = {f"density.{key}": value for key, value in options.items()}
+    for complaint in sorted(_unknown(values)):
+        raise InputError(complaint)
+    for key, value in values.items():
+        if key in RULES and (complaint := RULES[key].complaint(value)):
+            raise InputError(f"config.{key}: {complaint}")
+    for complaint in _priors(options):
+        raise InputError(complaint)
+
+
+def _priors(options: Mapping[str, Any]) -> Iterator[str]:
+    if options.get("covariance_prior") and options["covariance_type"] != "full":
+        yield (
+            f"config.density.covariance_prior: '{options['covariance_prior']}' shrinks full covariances "
+            f"only; leave it empty for density.covariance_type='{options['covariance_type']}'"
+        )
+
+
 def _windows(options: Mapping[str, Any]) -> Iterator[str]:
     window, stride = options["window"], options["stride"]
     if window and not 0 < stride <= window:
@@ -303,11 +327,7 @@ def _together(config: config_dict.ConfigDict) -> Iterator[str]:
             "config.experiment: 'target_only' learns from all labels of the target, which nobody has where "
             "oracle.kind='people'; use 'active'"
         )
-    if config.density.covariance_prior and config.density.covariance_type != "full":
-        yield (
-            f"config.density.covariance_prior: '{config.density.covariance_prior}' shrinks full covariances "
-            f"only; leave it empty for density.covariance_type='{config.density.covariance_type}'"
-        )
+    yield from _priors(config.density)
     yield from _windows(config.inference)
     if config.regions.kind == "masks" and not config.regions.masks:
         yield "config.regions.masks: '' must name the folder of masks for regions.kind='masks'"

@@ -9,7 +9,7 @@ Given again, the same command resumes a study that was stopped. The tables come 
     python scripts/study.py --analyse=runs/toy
 
 compares what one run bought with the ground truth and with what other strategies would have bought, without
-training.
+training. --strategies adds strategies of your own, and --density examines another density.
 """
 
 import sys
@@ -30,7 +30,8 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the study. An unfi
 _STRATEGIES = flags.DEFINE_list(
     "strategies",
     [],
-    "Strategies to compare, e.g. --strategies=random,entropy,adeada. One of your own is package.module:Name.",
+    "Strategies to compare, e.g. --strategies=random,entropy,adeada. One of your own is package.module:Name. "
+    "With --analyse: those to ask besides the project's own.",
 )
 _SEEDS = flags.DEFINE_list("seeds", ["0"], "Seeds; every setting runs once with each, e.g. --seeds=0,1,2.")
 _JOBS = flags.DEFINE_integer(
@@ -67,7 +68,10 @@ _OUTPUT = flags.DEFINE_string(
     "output", None, "With --analyse: directory for analysis.json and analysis.html. By default the run's own."
 )
 _DENSITY = flags.DEFINE_string(
-    "density", "", "With --analyse: a second density estimator to examine, by kind or as package.module:Name."
+    "density",
+    "",
+    "With --analyse: a second density estimator to examine, by kind or as package.module:Name, with keys of "
+    "config.density that differ from the run's, e.g. --density=gmm,covariance_prior=oas.",
 )
 
 
@@ -80,7 +84,7 @@ def main(argv: list[str]) -> None:
         from adeada_jax.study.single_analysis import analyse_directory
 
         keep_compiled_programs()
-        analyse_directory(_ANALYSE.value, _OUTPUT.value, density=_DENSITY.value)
+        analyse_directory(_ANALYSE.value, _OUTPUT.value, density=_DENSITY.value, strategies=_STRATEGIES.value)
         return
     run()
 
@@ -94,13 +98,14 @@ def check_flags() -> None:
     study = {"config": _CONFIG.value, "workdir": _WORKDIR.value}
     if _ANALYSE.value:
         study |= {
-            "strategies": _STRATEGIES.value,
             "references": _REFERENCES.value,
             "ablations": _ABLATIONS.value,
             "settings": _SETTINGS.value,
         }
         if given := [name for name, value in study.items() if value]:
-            raise InputError(f"--{given[0]}: belongs to a study; --analyse takes only --output and --density")
+            raise InputError(
+                f"--{given[0]}: belongs to a study; --analyse takes only --output, --density and --strategies"
+            )
         return
     for name, value in {"output": _OUTPUT.value, "density": _DENSITY.value}.items():
         if value:

@@ -94,7 +94,13 @@ def rankings_sheet(content: Mapping[str, Any], strategy: str, key: str) -> Sheet
         **{name: [entry["rankings"].get(name, {}).get(key, NONE) for entry in rounds] for name in names},
     }
     high = max((one["mean"] or 0.0 for line in lines.values() for one in line), default=0.0)
-    rows = tuple((name, heated(line, _form(key), low=0.0, high=high or 1.0)) for name, line in lines.items())
+    rows = tuple(
+        (
+            name.rpartition(":")[2] if name in names else name,
+            heated(line, _form(key), low=0.0, high=high or 1.0),
+        )
+        for name, line in lines.items()
+    )
     heading, unit = MEASURES[key]
     text = (
         f"What each ranking would have bought from the tables of {strategy}'s rounds with the same budget, "

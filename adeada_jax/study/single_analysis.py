@@ -16,36 +16,46 @@ from adeada_jax.report.sections import flat, subtitle, title
 from adeada_jax.run.region_file import load_regions
 from adeada_jax.study.density_sheets import company_sheet
 from adeada_jax.study.merging import merged
-from adeada_jax.study.past_run import PastRun, check_target, check_truth, open_run
+from adeada_jax.study.past_run import PastRun, check_target, check_truth, open_run, table_before
 from adeada_jax.study.quality_sheets import definitions, run_sheets
+from adeada_jax.study.rankings import named_strategies
 from adeada_jax.study.run_analysis import analysed, density_options
 from adeada_jax.study.sheets import Sheet
 from adeada_jax.study.truth import read_truth
 from adeada_jax.telemetry import console, say
 
 
-def analyse_directory(root: str | Path, output: str | Path | None = None, *, density: str = "") -> Path:
+def analyse_directory(
+    root: str | Path,
+    output: str | Path | None = None,
+    *,
+    density: str = "",
+    strategies: Sequence[str] = (),
+) -> Path:
     """Measures a run's purchases; leaves analysis.json and analysis.html, and prints the tables in short.
 
     Args:
       root: the run's directory.
       output: where the files go; unless given, the run's directory.
-      density: another `config.density.kind` to look at, too.
+      density: another density to look at, too, as of `run_analysis.density_options`.
+      strategies: names of those to ask besides the project's own.
 
     Returns:
       The page.
 
     Raises:
       InputError: as `open_run`, `check_target` and `check_truth`; the density is none, or the run has no
-        tables of the source to fit it to.
+        tables of the source to fit it to; a strategy is none, or its tables have not all that it looks at.
     """
     run = open_run(root)
     check_density(run, density)
+    for number in run.rounds if strategies else ():
+        named_strategies(strategies, run.config, table_before(run, number)[0].columns)
     check_target(run)
     directory = Path(output) if output else run.workdir.root
     truth = read_truth(run.config, load_regions(run.workdir.pool), directory / "truth.safetensors")
     check_truth(run, truth)
-    content = analysed(run, truth, directory / "analysis.json", density=density)
+    content = analysed(run, truth, directory / "analysis.json", density=density, strategies=strategies)
     strategy, measured = content["strategy"], merged([content])
     sheets = run_sheets(measured, strategy)
     kinds = dict.fromkeys(kind for entry in content["rounds"] for kind in entry["densities"])

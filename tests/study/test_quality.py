@@ -19,7 +19,7 @@ from adeada_jax.method.regions import Regions
 from adeada_jax.method.strategies.by_class import BY_CLASS
 from adeada_jax.method.strategies.random import Random
 from adeada_jax.method.strategies.registry import create_strategy
-from adeada_jax.method.strategy import Request, Selection, buy_ranked
+from adeada_jax.method.strategy import OneScore, Request, Selection, buy_ranked
 from adeada_jax.partitions.store import DividedImages
 from adeada_jax.run import acquisition, runner
 from adeada_jax.run.experiment import create_experiment
@@ -395,20 +395,74 @@ def test_it_is_worked_out_once_and_anew_when_a_file_changed(run, content, output
         run.answered(2).write_bytes(original)
 
 
-def test_another_density_is_fitted_to_the_same_tables(run, output, tmp_path):
+def test_another_density_and_strategies_of_ones_own_are_asked_too(run, output, tmp_path, capsys):
     shutil.copy(output / "truth.safetensors", tmp_path)
-    analyse_directory(run.root, tmp_path, density=f"{__name__}:Norm")
+    kind, own = f"{__name__}:Norm", f"{__name__}:Unsure"
+    analyse_directory(run.root, tmp_path, density=kind, strategies=[own, "entropy"])
+    rows = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert {"Unsure", "margin"} <= set(rows)
     entry = json.loads((tmp_path / "analysis.json").read_text(encoding="utf-8"))["rounds"][0]
-    kind = f"{__name__}:Norm"
+    assert entry["rankings"][own] == entry["rankings"]["margin"]
     assert set(entry["densities"]) == {"gmm", kind}
     past = open_run(run.root)
     truth = read_truth(past.config, load_regions(run.pool), tmp_path / "truth.safetensors")
     alone = run_analysis.analysed(past, truth, tmp_path / "analysis.json", others=False)
     assert set(alone["rounds"][0]["densities"]) == {"gmm"}  # what was asked for once is not shown unasked
+    assert own not in alone["rounds"][0]["rankings"]
     road = entry["densities"][kind]["road"]
     assert road["pi_with"]["feature_norm"] == pytest.approx(1.0)
     assert road["log_target_with_component_size"] is None
     assert entry["rankings"]["density by Norm"]["regions"] > 0
+
+
+class Unsure(OneScore):
+    """The strategy margin, written anew."""
+
+    name, needs = "unsure", ("margin",)
+
+    def __init__(self, options):
+        pass
+
+    def score(self, regions, request):
+        return -np.asarray(regions["margin"])
+
+
+class Greedy(Unsure):
+    """Spends more than there is."""
+
+    def select(self, regions, request):
+        return super().select(regions, Request(request.round, 10 * request.budget, request.seed))
+
+
+def test_what_a_run_would_not_let_a_strategy_buy_is_not_ranked(run):
+    with pytest.raises(ValueError, match="would exceed the budget"):
+        bought_by(Greedy({}), *table_before(open_run(run.root), 1))
+
+
+def test_keys_of_a_density_are_given_by_name(run, output, tmp_path, capsys):
+    shutil.copy(output / "truth.safetensors", tmp_path)
+    kind = "gmm,reg_covar=0.5"
+    analyse_directory(run.root, tmp_path, density=kind)
+    assert f"density by {kind} " in capsys.readouterr().out
+    entry = json.loads((tmp_path / "analysis.json").read_text(encoding="utf-8"))["rounds"][0]
+    ours, other = (entry["densities"][name]["road"]["kl"] for name in ("gmm", kind))
+    assert 0 < other < 0.5 * ours  # there is a channel in which the source does not vary
+    past = open_run(run.root)
+    own = past.config["density"]
+    assert run_analysis.density_options(past, "gmm") == own
+    found = run_analysis.density_options(past, "gmm,reg_covar=1e-3,covariance_prior=oas")
+    assert found == {**own, "reg_covar": 1e-3, "covariance_prior": "oas", "warm_start": False}
+    assert run_analysis.density_options(past, f"{__name__}:Norm,width=2")["width"] == 2
+    for given, said in (
+        ("gmm,covariance_prior=olas", r"covariance_prior: unknown 'olas'; known: .*oas"),
+        ("gmm,reg_covar=much", "reg_covar: 'much' is not a number"),
+        ("gmm,reg_cover=1e-3", r"reg_cover: no such key; did you mean config\.density\.reg_covar"),
+        ("gmm,covariance_prior=oas,covariance_type=diag", "shrinks full covariances only"),
+        ("gmm,oas", "'oas' must be KEY=VALUE"),
+        ("gmm,warm_start=True", "'warm_start' cannot be given"),
+    ):
+        with pytest.raises(InputError, match=said):
+            analyse_directory(run.root, density=given)
 
 
 class Norm:
@@ -471,6 +525,10 @@ def test_what_cannot_be_analysed_is_said_in_one_line(run, tmp_path, monkeypatch)
     with pytest.raises(InputError, match=r"round 1 has no table '.*regions_target.safetensors' any more"):
         open_run(other.root)
     shutil.copy(run.region_table(1, "target"), other.region_table(1, "target"))
+    with pytest.raises(InputError, match=r"--strategies=redal: cannot choose .* no column edges; a run of"):
+        analyse_directory(other.root, tmp_path, strategies=["entropy", "redal"])
+    with pytest.raises(InputError, match=r"--strategies=guess: config.acquisition.strategy: unknown 'guess'"):
+        analyse_directory(other.root, tmp_path, strategies=["guess"])
     assert open_run(other.root).left_out == {
         2: "waits for labels of what it bought", 3: "has bought nothing yet"
     }  # fmt: skip

@@ -166,7 +166,7 @@ def compare_cells(texts: "Sequence[str]", output: Path) -> None:
     """Compare single mixtures by size, and print and write the table as it grows."""
     import json
 
-    from adeada_jax.bench.mixtures import cells
+    from adeada_jax.bench.mixtures import mixture_cells as cells
 
     counter, runs = cells.Counter(), []
     print(cells.as_markdown([]), flush=True)
@@ -201,8 +201,8 @@ def main(argv: list[str]) -> None:
     import numpy as np
 
     from adeada_jax.bench.mixtures import comparison_page as report
-    from adeada_jax.bench.mixtures.cells import Cell
     from adeada_jax.bench.mixtures.contenders import CONTENDERS
+    from adeada_jax.bench.mixtures.mixture_cells import Cell
     from adeada_jax.bench.mixtures.problem import make_problem
     from adeada_jax.errors import InputError
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adeada_jax.bench.mixtures import cells, contenders
-from adeada_jax.bench.mixtures.cells import Cell, CellRun, Counter
+from adeada_jax.bench.mixtures import contenders
+from adeada_jax.bench.mixtures import mixture_cells as cells
+from adeada_jax.bench.mixtures.mixture_cells import Cell, CellRun, Counter
 from adeada_jax.bench.mixtures.problem import Problem
 from adeada_jax.commands import compare_gmm_command as command
 from adeada_jax.errors import InputError

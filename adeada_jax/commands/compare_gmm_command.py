@@ -170,7 +170,7 @@ def compare_cells(texts: "Sequence[str]", output: Path) -> None:
 
     counter, runs = cells.Counter(), []
     print(cells.as_markdown([]), flush=True)
-    for cell in sorted(map(cells.Cell.parse, texts), key=lambda cell: cell.flops):
+    for cell in sorted(map(cells.Cell.parse, texts), key=lambda cell: (cell.dim, cell.pairs)):
         with tempfile.TemporaryDirectory(dir=output) as directory:
             scratch = Path(directory)
             cells.cell_problem(cell, _SEED.value, _REG_COVAR.value, _MAX_ITER.value).save(scratch)

@@ -2,6 +2,10 @@
 
 Every implementation fits the same regions in a process of its own. A table shows how fast they are and how
 far their results agree.
+
+    python scripts/compare_gmm.py --cells=10000x64x10,100000x64x10 --max_iter=10 --output=DIR
+
+compares single mixtures instead, given as samples x features x components.
 """
 
 import os
@@ -40,8 +44,23 @@ _FEATURES = flags.DEFINE_list(
 _CONTENDERS = flags.DEFINE_list(
     "contenders",
     DEFAULT,
-    "Implementations to compare. Besides the default ones there are gmmx, pomegranate and scikit-"
-    "learn torch.",
+    "Implementations to compare. Besides the default ones there are gmmx, pomegranate, scikit-learn torch, "
+    "torchgmm and ours streamed, which keeps 256 MiB of the samples in memory.",
+)
+_CELLS = flags.DEFINE_list(
+    "cells",
+    None,
+    "Single mixtures to fit instead of a preset's, each as NxDxK (samples, features, components). All start "
+    "from the same clusters and do --max_iter iterations. Writes cells.json.",
+)
+_SECONDS = flags.DEFINE_float(
+    "seconds",
+    60.0,
+    "With --cells: stop an implementation's process after this many seconds.",
+    lower_bound=1.0,
+)
+_GIGABYTES = flags.DEFINE_float(
+    "gigabytes", 12.0, "With --cells: stop an implementation that takes more memory.", lower_bound=0.1
 )
 _TARGET = flags.DEFINE_integer(
     "target_regions", None, "Number of target regions. By default that of --preset.", lower_bound=1
@@ -76,8 +95,10 @@ def read_domains() -> "tuple[DomainFeatures, DomainFeatures, int]":
     return *pair, 19
 
 
-def run_contender(scratch: Path, name: str, label: str, cache: Path, repeats: int) -> "Run":
-    """Run a contender in its own process and return what it found."""
+def run_contender(
+    scratch: Path, name: str, label: str, cache: Path, repeats: int, watch: bool = False
+) -> "Run":
+    """What a contender found in a process of its own; within --seconds and --gigabytes if `watch`."""
     import json
 
     out = scratch / f"{label.replace(' ', '_').replace(',', '')}.json"
@@ -89,20 +110,42 @@ def run_contender(scratch: Path, name: str, label: str, cache: Path, repeats: in
     }
     command = [sys.executable, "-m", "adeada_jax.bench.mixtures.contender_worker"]
     print(f"{label} ...", file=sys.stderr, flush=True)
-    done = subprocess.run(
-        [*command, str(scratch), name, str(out), str(repeats)],
-        env=environment,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        words = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        killed = done.returncode == -9
-        return {"label": label, "error": "killed (out of memory?)" if killed else f"failed: {words[:100]}"}
+    errors = out.with_suffix(".txt")
+    with errors.open("w", encoding="utf-8") as stream:
+        process = subprocess.Popen(
+            [*command, str(scratch), name, str(out), str(repeats)], env=environment, stderr=stream
+        )
+        stopped = stopped_at_limits(process, _SECONDS.value, _GIGABYTES.value) if watch else ""
+        code = process.wait()
+    if stopped:
+        return {"label": label, "error": stopped}
+    if code:
+        told = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        words = "killed (out of memory?)" if code == -9 else f"failed: {(told or ['no message'])[-1][:100]}"
+        return {"label": label, "error": words}
     found = json.loads(out.read_text(encoding="utf-8"))
     return {"label": label, **found, "out": str(out.with_suffix(".npy"))}
+
+
+def stopped_at_limits(process: subprocess.Popen[bytes], seconds: float, gigabytes: float) -> str:
+    """Kills a process that takes too long or too much memory, and says which."""
+    import time
+
+    import psutil
+
+    end = time.monotonic() + seconds
+    while process.poll() is None:
+        try:
+            held = psutil.Process(process.pid).memory_info().rss
+        except psutil.Error:
+            continue  # it has just ended
+        words = f"over {gigabytes:g} GB" if held > gigabytes * 1e9 else ""
+        words = words or (f"over {seconds:g} s" if time.monotonic() > end else "")
+        if words:
+            process.kill()
+            return words
+        time.sleep(0.05)
+    return ""
 
 
 def run_all(scratch: Path) -> "list[Run]":
@@ -117,6 +160,29 @@ def run_all(scratch: Path) -> "list[Run]":
         runs.append(run_contender(scratch, name, "ours, compiled before", cache, 1))
         runs.append(run_contender(scratch, name, "ours, again", cache, 2))
     return runs
+
+
+def compare_cells(texts: "Sequence[str]", output: Path) -> None:
+    """Compare single mixtures by size, and print and write the table as it grows."""
+    import json
+
+    from adeada_jax.bench.mixtures import mixture_cells as cells
+
+    counter, runs = cells.Counter(), []
+    print(cells.as_markdown([]), flush=True)
+    for cell in sorted(map(cells.Cell.parse, texts), key=lambda cell: (cell.dim, cell.pairs)):
+        with tempfile.TemporaryDirectory(dir=output) as directory:
+            scratch = Path(directory)
+            cells.cell_problem(cell, _SEED.value, _REG_COVAR.value, _MAX_ITER.value).save(scratch)
+
+            def run(name: str, label: str, repeats: int, scratch: Path = scratch) -> "Run":
+                return run_contender(scratch, name, label, scratch / "programs", repeats, watch=True)
+
+            found = cells.compare(cell, _CONTENDERS.value, _SECONDS.value, counter, run)
+        runs += found
+        print(cells.as_markdown(cells.cell_rows(found)).split("\n", 2)[2], flush=True)
+        content = [{"cell": vars(r.cell), "run": r.run, "counted_seconds": r.counted} for r in runs]
+        (output / "cells.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def buy(kl: "np.ndarray", orders: "Sequence[np.ndarray]", budget: int) -> list[int]:
@@ -136,6 +202,7 @@ def main(argv: list[str]) -> None:
 
     from adeada_jax.bench.mixtures import comparison_page as report
     from adeada_jax.bench.mixtures.contenders import CONTENDERS
+    from adeada_jax.bench.mixtures.mixture_cells import Cell
     from adeada_jax.bench.mixtures.problem import make_problem
     from adeada_jax.errors import InputError
 
@@ -143,7 +210,13 @@ def main(argv: list[str]) -> None:
         if name not in CONTENDERS:
             raise InputError(f"--contenders: there is no '{name}'; known: {', '.join(CONTENDERS)}")
     output = Path(_OUTPUT.value)
+    if _CELLS.value:
+        for text in _CELLS.value:
+            Cell.parse(text)
     output.mkdir(parents=True, exist_ok=True)
+    if _CELLS.value:
+        compare_cells(_CELLS.value, output)
+        return
     target, source, classes = read_domains()
     problem = make_problem(
         target,

@@ -48,19 +48,31 @@ class Statistics(NamedTuple):
 def _expected(
     x: jax.Array, weight: jax.Array, means: jax.Array, roots: jax.Array, constants: jax.Array, *, matrix: bool
 ) -> tuple[tuple[jax.Array, ...], jax.Array, jax.Array]:
-    """Statistics of a block, the log densities (B,) and the likeliest components (B,)."""
-    away = x[:, None] - means
-    white = jnp.einsum("bkd,kde->bke", away, roots, precision=HIGHEST) if matrix else away * roots
-    scores = constants - 0.5 * jnp.sum(white * white, axis=2)
-    norms = jax.nn.logsumexp(scores, axis=1)
-    resp = jnp.exp(scores - norms[:, None]) * weight[:, None]
-    weighted = resp[:, :, None] * away
-    if matrix:
-        squares = jnp.einsum("bkd,bke->kde", weighted, away, precision=HIGHEST)
-    else:
-        squares = jnp.sum(weighted * away, axis=0)
-    found = (jnp.sum(norms * weight), resp.sum(axis=0), weighted.sum(axis=0), squares)
-    return found, norms, jnp.argmax(scores, axis=1)
+    """Statistics of a block, the log densities (B,) and the likeliest components (B,).
+
+    One component at a time: a product over all at once would first copy the block for each.
+    """
+
+    def scored(part: tuple[jax.Array, ...]) -> jax.Array:
+        mean, root, constant = part
+        away = x - mean
+        white = jnp.matmul(away, root, precision=HIGHEST) if matrix else away * root
+        return constant - 0.5 * jnp.sum(white * white, axis=1)
+
+    def summed(part: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        mean, share = part
+        away = x - mean
+        weighted = share[:, None] * away
+        squares = (
+            jnp.matmul(weighted.T, away, precision=HIGHEST) if matrix else jnp.sum(weighted * away, axis=0)
+        )
+        return weighted.sum(axis=0), squares
+
+    scores = jax.lax.map(scored, (means, roots, constants))
+    norms = jax.nn.logsumexp(scores, axis=0)
+    resp = jnp.exp(scores - norms) * weight
+    found = (jnp.sum(norms * weight), resp.sum(axis=1), *jax.lax.map(summed, (means, resp)))
+    return found, norms, jnp.argmax(scores, axis=0)
 
 
 @jax.jit

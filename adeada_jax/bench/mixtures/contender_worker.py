@@ -73,7 +73,8 @@ def _cpu_seconds() -> float:
 def run(directory: Path, name: str, out: Path, repeats: int) -> None:
     """Fit `repeats` times, and write times, fits and pi."""
     problem = Problem.load(directory)
-    result: dict[str, Any] = {"name": name, "seconds": [], "cpu_seconds": [], "matmul_rate": matmul_rate()}
+    result: dict[str, Any] = {"name": name, "seconds": [], "cpu_seconds": [], "fit_seconds": []}
+    result["matmul_rate"] = matmul_rate()
     try:
         with PeakMemory() as memory:
             for _ in range(repeats):
@@ -81,9 +82,11 @@ def run(directory: Path, name: str, out: Path, repeats: int) -> None:
                 fits, importance = CONTENDERS[name](problem, directory)
                 result["seconds"].append(time.perf_counter() - began)
                 result["cpu_seconds"].append(_cpu_seconds() - cpu)
+                result["fit_seconds"].append(sum(fit.seconds for fit in fits))
                 result.setdefault("peak_above_base", memory.above)
         result["fits"] = [fit.as_json() for fit in fits]
-        np.save(out.with_suffix(".npy"), importance())
+        if len(problem.classes[1]):
+            np.save(out.with_suffix(".npy"), importance())
     except ImportError as error:
         result["error"] = f"not installed ({error.name})"
     except MemoryError:

@@ -30,6 +30,7 @@ class Run(TypedDict):
       label: the contender's, as tables have it.
       error: why there are no fits; the rest is of runs that have them.
       seconds, cpu_seconds: of each time that all was fitted.
+      fit_seconds: the fits' own, as often; 0 where fits are not timed one by one.
       matmul_rate: FLOP/s of a product there.
       peak_above_base: bytes.
       fits: of the last time.
@@ -40,6 +41,7 @@ class Run(TypedDict):
     error: NotRequired[str]
     seconds: NotRequired[list[float]]
     cpu_seconds: NotRequired[list[float]]
+    fit_seconds: NotRequired[list[float]]
     matmul_rate: NotRequired[float]
     peak_above_base: NotRequired[int]
     fits: NotRequired[list[FitRecord]]

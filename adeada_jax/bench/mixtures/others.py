@@ -32,12 +32,12 @@ def _fit_each(problem: Problem, fit: Callable[[np.ndarray, np.ndarray], _Fitted]
         began = time.perf_counter()
         try:
             model = fit(samples, start)
+            seconds = time.perf_counter() - began
             score = float(model.score_samples(samples).mean())
         except Exception as error:  # whatever kind another library chooses
             words = (str(error).splitlines() or [""])[0][:80]
             fits.append(Fit(d, int(c), failure=f"{type(error).__name__}: {words}"))
             continue
-        seconds = time.perf_counter() - began
         failure = "" if np.isfinite(score) else "log-likelihood is not finite"
         models[d, c] = None if failure else model
         fits.append(Fit(d, int(c), score, model.iterations, model.converged, seconds, failure))
@@ -119,5 +119,40 @@ def fit_scikit_torch(problem: Problem, directory: Path) -> Outcome:
                 return model.score_samples(torch.from_numpy(fresh).to(device)).cpu().numpy()
 
         return _Fitted(log_density, model.n_iter_, bool(model.converged_))
+
+    return _fit_each(problem, fit)
+
+
+def fit_torchgmm(problem: Problem, directory: Path) -> Outcome:
+    """Torchgmm (PyTorch), from the start's means, to which it assigns the samples anew."""
+    import torch
+    from torchgmm.bayes import GaussianMixture
+
+    options = problem.options
+    trainer = {
+        "max_epochs": options["max_iter"],
+        "accelerator": "gpu" if torch.cuda.is_available() else "cpu",
+        "devices": 1,
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": False,
+    }
+
+    def fit(samples: np.ndarray, start: np.ndarray) -> _Fitted:
+        model = GaussianMixture(
+            start.shape[1],
+            covariance_type="full",
+            init_means=torch.from_numpy(start.T @ samples / start.sum(axis=0)[:, None]),
+            convergence_tolerance=options["tol"],
+            covariance_regularization=options["reg_covar"],
+            trainer_params=trainer,
+        )
+        model.fit(torch.from_numpy(samples))
+
+        def log_density(fresh: np.ndarray) -> np.ndarray:
+            return -model.score_samples(torch.from_numpy(fresh)).numpy()
+
+        return _Fitted(log_density, model.num_iter_, bool(model.converged_))
 
     return _fit_each(problem, fit)

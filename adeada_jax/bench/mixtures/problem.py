@@ -37,8 +37,8 @@ class Problem:
 
     @property
     def jobs(self) -> list[tuple[int, int]]:
-        """(domain, class) of every mixture."""
-        return [(d, int(c)) for d in (0, 1) for c in np.flatnonzero(self.components)]
+        """(domain, class) of every mixture; a domain without samples has none."""
+        return [(d, int(c)) for d in (0, 1) if len(self.classes[d]) for c in np.flatnonzero(self.components)]
 
     def samples(self, domain: int, of_class: int) -> Rows:
         """Features of a class's regions."""
@@ -65,10 +65,10 @@ class Problem:
 
     @classmethod
     def load(cls, directory: Path) -> "Problem":
-        """Read what `save` wrote."""
+        """Read what `save` wrote; arrays stay on the disk until they are used."""
 
         def pair(what: str) -> tuple[np.ndarray, np.ndarray]:
-            source, target = (np.load(directory / f"{what}_{name}.npy") for name in DOMAINS)
+            source, target = (np.load(directory / f"{what}_{name}.npy", mmap_mode="r") for name in DOMAINS)
             return source, target
 
         described = json.loads((directory / "problem.json").read_text(encoding="utf-8"))

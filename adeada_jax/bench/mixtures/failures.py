@@ -55,7 +55,7 @@ def network_features(size: int, dim: int) -> np.ndarray:
 
 def proportional() -> np.ndarray:
     """Samples (60, 3) of a line, float32: their covariances have rank one."""
-    return groups(dtype="f4")[:, :1] * np.float32([1000, 900, 800])
+    return groups(dtype="f4")[:, :1] * np.array([1000, 900, 800], np.float32)
 
 
 def on_disk(samples: np.ndarray) -> np.ndarray:

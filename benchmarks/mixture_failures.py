@@ -13,4 +13,4 @@ if __name__ == "__main__":
     print(f"| samples | scikit-learn {sklearn.__version__}: reported / recomputed | here |")
     print("| --- | --- | --- |")
     for case in CASES:
-        print(f"| {case.name} | {outcome(Theirs, case)} | {outcome(GaussianMixture, case)} |", flush=True)
+        print(f"| {case.title} | {outcome(Theirs, case)} | {outcome(GaussianMixture, case)} |", flush=True)

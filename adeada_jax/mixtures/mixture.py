@@ -165,7 +165,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         start = self._start(samples.shape[1])
         resumed = start.lower_bound is not None
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        options = Options(self.covariance_type, self.reg_covar, self.covariance_prior)
+        options = Options(self.covariance_type, float(self.reg_covar), self.covariance_prior)
         (fitted,) = fit(
             [samples],
             [self.n_components],

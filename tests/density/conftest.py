@@ -17,6 +17,15 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize("engine", ways, indirect=True, scope="module")
 
 
+def pytest_collection_modifyitems(items):
+    """Tests that no way of computing can change, or whose fits are all compiled anyway, run once."""
+    items[:] = [item for item in items if not (item.get_closest_marker("one_engine") and forced(item))]
+
+
+def forced(item):
+    return hasattr(item, "callspec") and item.callspec.params.get("engine") == "programs"
+
+
 @pytest.fixture(autouse=True, scope="module")
 def engine(request):
     with pytest.MonkeyPatch.context() as patch:

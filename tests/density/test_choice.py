@@ -59,6 +59,7 @@ def test_held_out_samples_find_the_groups_and_are_not_fitted():
         ({"criterion": "held_out", "held_out": 1.0}, "held_out must leave samples on both sides"),
     ],
 )
+@pytest.mark.one_engine
 def test_bad_input_is_named(arguments, words):
     options = {"candidates": [1, 2], **arguments}
     with pytest.raises(ValueError, match=words):

@@ -75,16 +75,16 @@ def test_float64_equals_scikit_learn(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_likelihood_never_decreases(kind):
-    sets = [skewed(seed, 350, 70, modes=5) for seed in range(3)]
+    sets = [skewed(seed, 320, 70, modes=5) for seed in range(3)]
     for mixture in fit_mixtures(
-        sets, [2, 4, 6], covariance_type=kind, init_params="random", tol=0, max_iter=40
+        sets, [2, 3, 4], covariance_type=kind, init_params="random", tol=0, max_iter=40
     ):
         steps = np.diff(mixture.lower_bounds)
         assert (steps > -2e-5 * np.maximum(1, np.abs(mixture.lower_bounds[1:]))).all()
 
 
 def test_many_at_once_equal_one_by_one():
-    sets = [skewed(1, 900, 70), skewed(2, 150, 70), skewed(3, 41, 70), skewed(4, 300, 70)]
+    sets = [skewed(1, 500, 70), skewed(2, 150, 70), skewed(3, 41, 70), skewed(4, 300, 70)]
     numbers = [4, 2, 1, 3]
     together = fit_mixtures(sets, numbers, seed=7)
     for i, number in enumerate(numbers):
@@ -106,8 +106,8 @@ def test_same_seed_same_result():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_streaming_in_blocks_changes_nothing(kind):
-    sets = [skewed(1, 1300, 70), skewed(2, 100, 70)]
-    starts = [random_start(1, 1300, 3), random_start(2, 100, 2)]
+    sets = [skewed(1, 900, 70), skewed(2, 100, 70)]
+    starts = [random_start(1, 900, 3), random_start(2, 100, 2)]
     options = dict(covariance_type=kind, responsibilities=starts, max_iter=6)
     whole = fit_mixtures(sets, [3, 2], **options)
     pieces = fit_mixtures(sets, [3, 2], resident_bytes=300 * 96 * 4, **options)
@@ -117,7 +117,7 @@ def test_streaming_in_blocks_changes_nothing(kind):
 
 
 def test_streamed_kmeans_start():
-    sets = [skewed(1, 1300, 70)]
+    sets = [skewed(1, 900, 70)]
     whole, pieces = (fit_mixtures(sets, 3, resident_bytes=limit)[0] for limit in (None, 300 * 96 * 4))
     np.testing.assert_allclose(whole.log_likelihood, pieces.log_likelihood, rtol=1e-4)
 
@@ -158,7 +158,7 @@ def test_fewer_than_two_samples_have_no_density(size):
     assert fine.status == "fitted"
 
 
-HARD = {
+HARD = {  # three at a time have as many rows and components as the samples above, thus the same programs
     "two samples": np.array([[0.0] * 70, [1.0] * 70]),
     "all equal": np.ones((50, 70)),
     "duplicates": np.repeat(skewed(1, 12, 70), 10, axis=0),
@@ -175,7 +175,11 @@ HARD = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_hard_samples_give_finite_densities(kind, dtype):
     sets = [np.asarray(samples, dtype) for samples in HARD.values()]
-    mixtures = fit_mixtures(sets, [min(3, len(s)) for s in sets], covariance_type=kind, max_iter=20)
+    mixtures = [
+        mixture
+        for three in (sets[:3], sets[3:6], sets[6:])
+        for mixture in fit_mixtures(three, [min(3, len(s)) for s in three], covariance_type=kind, max_iter=20)
+    ]
     for name, samples, mixture in zip(HARD, sets, mixtures, strict=True):
         assert mixture.status == "fitted", name
         for values in (mixture.weights, mixture.means, mixture.precisions_cholesky, mixture.log_densities):
@@ -241,8 +245,8 @@ def test_starts(init, kind):
 
 def test_more_starts_are_never_worse():
     sets = [skewed(s, 200, 6, modes=6) for s in range(4)]
-    one = fit_mixtures(sets, 5, init_params="random", seed=1)
-    many = fit_mixtures(sets, 5, init_params="random", seed=1, n_init=4)
+    one = fit_mixtures(sets, 4, init_params="random", seed=1)
+    many = fit_mixtures(sets, 4, init_params="random", seed=1, n_init=4)
     gains = [m.lower_bounds[-1] - o.lower_bounds[-1] for m, o in zip(many, one, strict=True)]
     assert min(gains) >= 0
     assert max(gains) > 0
@@ -274,12 +278,14 @@ def test_iterations_end_at_max_iter():
         ({"features": [np.ones((10, 3)), np.ones((10, 4))]}, "one width"),
     ],
 )
+@pytest.mark.one_engine
 def test_bad_input_is_named(arguments, words):
     options = {"features": [np.random.default_rng(0).random((10, 3))], "n_components": 1, **arguments}
     with pytest.raises(ValueError, match=words):
         fit_mixtures(options.pop("features"), **options)
 
 
+@pytest.mark.one_engine
 @pytest.mark.parametrize("kind", ["tied", "diag", "spherical"])
 def test_a_start_that_failed_does_not_spoil_the_next(kind):
     X = np.array([[0.0, 0], [0, 0], [1, 2], [2, 1], [2, 2]])

@@ -134,6 +134,7 @@ def test_the_estimators_scores_and_criteria_count_by_weight():
         ([[1.0, 1.0, 0.0]], "n_components = 3, n_samples = 2 with weight"),
     ],
 )
+@pytest.mark.one_engine
 def test_bad_weights_are_refused_by_name(weights, words):
     with pytest.raises(ValueError, match=words):
         fit_mixtures([np.eye(3)], 3, sample_weight=weights)

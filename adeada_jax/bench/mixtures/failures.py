@@ -23,11 +23,21 @@ class Case:
         name: what they are.
         make: gives them (N, D).
         options: of the estimator, `n_components` among them.
+        report: address of the report of such a failure on GitHub, of scikit-learn's mixture or another.
     """
 
     name: str
     make: Callable[[], ArrayLike]
     options: Mapping[str, Any] = field(default_factory=dict)
+    report: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name, and in Markdown a link to the report."""
+        if not self.report:
+            return self.name
+        *_, repository, _, number = self.report.split("/")
+        return f"{self.name} ([{repository} {number}]({self.report}))"
 
 
 def groups(size: int = 60, dim: int = 3, dtype: DTypeLike = np.float64, apart: float = 6) -> np.ndarray:
@@ -41,6 +51,11 @@ def network_features(size: int, dim: int) -> np.ndarray:
     rng = np.random.default_rng(1)
     latent = rng.normal(size=(size, 20)) @ rng.normal(size=(20, dim)) * 0.4
     return np.maximum(latent + 0.02 * rng.normal(size=(size, dim)), 0).astype(np.float32)
+
+
+def proportional() -> np.ndarray:
+    """Samples (60, 3) of a line, float32: their covariances have rank one."""
+    return groups(dtype="f4")[:, :1] * np.array([1000, 900, 800], np.float32)
 
 
 def on_disk(samples: np.ndarray) -> np.ndarray:
@@ -63,7 +78,7 @@ def subnormal(dtype: DTypeLike, size: float) -> np.ndarray:
 _SPHERICAL, _DIAG, _TIED = (
     {"n_components": 2, "covariance_type": kind} for kind in ("spherical", "diag", "tied")
 )
-_TWO, _FIVE = {"n_components": 2}, {"n_components": 5}
+_TWO, _FOUR, _FIVE = ({"n_components": number} for number in (2, 4, 5))
 _APART = np.array([[9999.0], [0.0]], np.float32)
 _FAR = {"n_components": 3, "means_init": [[0.0] * 3, [6.0] * 3, [1e4] * 3], "weights_init": [0.4, 0.4, 0.2]}
 
@@ -73,11 +88,31 @@ def few() -> np.ndarray:
 
 
 CASES = (
-    Case("float32, two samples 9999 apart, spherical", lambda: _APART, _SPHERICAL),
+    Case(
+        "float32, two samples 9999 apart, spherical",
+        lambda: _APART,
+        _SPHERICAL,
+        "https://github.com/scikit-learn/scikit-learn/issues/30382",
+    ),
     Case("the same, diag", lambda: _APART, _DIAG),
-    Case("float32, 200 features of a network, D = 512, K = 1", few),
+    Case(
+        "float32, 200 features of a network, D = 512, K = 1",
+        few,
+        report="https://github.com/omegafragger/DDU/issues/4",
+    ),
     Case("the same times 100", lambda: few() * 100),
-    Case("float32, 300 features, D = 128, K = 5", lambda: network_features(300, 128) * 10, _FIVE),
+    Case(
+        "float32, 300 features, D = 128, K = 5",
+        lambda: network_features(300, 128) * 10,
+        _FIVE,
+        "https://github.com/ldeecke/gmm-torch/issues/31",
+    ),
+    Case(
+        "float32, three proportional features",
+        proportional,
+        _TWO,
+        "https://github.com/probml/dynamax/issues/404",
+    ),
     Case("unit variance at an offset of 1e8, full", lambda: groups() + 1e8, _TWO),
     Case("the same, tied", lambda: groups() + 1e8, _TIED),
     Case("the same, diag", lambda: groups() + 1e8, _DIAG),
@@ -89,13 +124,13 @@ CASES = (
     Case("groups of unit variance 1e8 apart, full", lambda: groups(apart=1e8), _TWO),
     Case("the same, diag", lambda: groups(apart=1e8), _DIAG),
     Case("the same, tied", lambda: groups(apart=1e8), _TIED),
-    Case("three distinct samples, 20 of each, K = 5", lambda: np.repeat(groups(3), 20, axis=0), _FIVE),
+    Case("three distinct samples, 20 of each, K = 4", lambda: np.repeat(groups(3), 20, axis=0), _FOUR),
     Case("one sample 40 times, full", lambda: np.full((40, 3), 0.1), _TWO),
     Case("the same, tied", lambda: np.full((40, 3), 0.1), _TIED),
     Case("float64, sizes of 1e-310", lambda: subnormal("f8", 1e-310), _TWO),
     Case("float32, sizes of 1e-42", lambda: subnormal("f4", 1e-42), _TWO),
     Case("float32, sizes of 1e25, diag", lambda: groups(dtype="f4") * np.float32(1e25), _DIAG),
-    Case("N = K = 6", lambda: groups(6), {"n_components": 6}),
+    Case("N = K = 4", lambda: groups(4), _FOUR),
     Case("a component that starts where no sample is", groups, _FAR),
     Case("the same, diag", groups, {**_FAR, "covariance_type": "diag"}),
     Case("big-endian float32", lambda: groups(dtype=">f4"), _TWO),

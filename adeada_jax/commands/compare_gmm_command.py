@@ -101,6 +101,8 @@ def run_contender(
     """What a contender found in a process of its own; within --seconds and --gigabytes if `watch`."""
     import json
 
+    from adeada_jax.bench.mixtures.limits import stopped_at_limits
+
     out = scratch / f"{label.replace(' ', '_').replace(',', '')}.json"
     environment = {
         **os.environ,
@@ -125,27 +127,6 @@ def run_contender(
         return {"label": label, "error": words}
     found = json.loads(out.read_text(encoding="utf-8"))
     return {"label": label, **found, "out": str(out.with_suffix(".npy"))}
-
-
-def stopped_at_limits(process: subprocess.Popen[bytes], seconds: float, gigabytes: float) -> str:
-    """Kills a process that takes too long or too much memory, and says which."""
-    import time
-
-    import psutil
-
-    end = time.monotonic() + seconds
-    while process.poll() is None:
-        try:
-            held = psutil.Process(process.pid).memory_info().rss
-        except psutil.Error:
-            continue  # it has just ended
-        words = f"over {gigabytes:g} GB" if held > gigabytes * 1e9 else ""
-        words = words or (f"over {seconds:g} s" if time.monotonic() > end else "")
-        if words:
-            process.kill()
-            return words
-        time.sleep(0.05)
-    return ""
 
 
 def run_all(scratch: Path) -> "list[Run]":

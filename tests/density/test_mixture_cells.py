@@ -10,9 +10,9 @@ import pytest
 
 from adeada_jax.bench.mixtures import contenders
 from adeada_jax.bench.mixtures import mixture_cells as cells
+from adeada_jax.bench.mixtures.limits import stopped_at_limits
 from adeada_jax.bench.mixtures.mixture_cells import Cell, CellRun, Counter
 from adeada_jax.bench.mixtures.problem import Problem
-from adeada_jax.commands import compare_gmm_command as command
 from adeada_jax.errors import InputError
 from tests.warm_start import PYTHON
 
@@ -107,7 +107,7 @@ def test_table_has_ratios_to_the_base_or_what_it_is_counted_to_take():
 )
 def test_processes_are_stopped_at_their_limits(program, seconds, words):
     process = subprocess.Popen([sys.executable, "-c", program])
-    assert command.stopped_at_limits(process, seconds, 0.2) == words
+    assert stopped_at_limits(process, seconds, 0.2) == words
     assert (process.wait() != 0) == bool(words)
 
 

@@ -6,7 +6,6 @@ import re
 import shlex
 import signal
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -104,12 +103,7 @@ def serve(command, place, environment):
     with subprocess.Popen(command, cwd=place, env=environment, stdout=subprocess.PIPE, text=True) as server:
         said = server.stdout.readline()
         assert "the labelling page is at http://127.0.0.1:" in said
-        # A signal that comes before uvicorn listens for it can be lost.
-        for _ in range(10):
-            server.send_signal(signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                server.wait(timeout=10)
-                break
+        server.send_signal(signal.SIGINT)
     return DONE, said
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from adeada_jax.bench.mixtures.fits import Run
+    from adeada_jax.bench.mixtures.mixture_cells import Cell
     from adeada_jax.bench.mixtures.synthetic import DomainFeatures
 
 PRESETS = {"quick": (2000, 6000), "cityscapes": (20000, 80000), "paper": (119000, 998640)}
@@ -143,7 +144,7 @@ def run_all(scratch: Path) -> "list[Run]":
     return runs
 
 
-def compare_cells(texts: "Sequence[str]", output: Path) -> None:
+def compare_cells(chosen: "Sequence[Cell]", output: Path) -> None:
     """Compare single mixtures by size, and print and write the table as it grows."""
     import json
 
@@ -151,7 +152,7 @@ def compare_cells(texts: "Sequence[str]", output: Path) -> None:
 
     counter, runs = cells.Counter(), []
     print(cells.as_markdown([]), flush=True)
-    for cell in sorted(map(cells.Cell.parse, texts), key=lambda cell: (cell.dim, cell.pairs)):
+    for cell in sorted(chosen, key=lambda cell: (cell.dim, cell.pairs)):
         with tempfile.TemporaryDirectory(dir=output) as directory:
             scratch = Path(directory)
             cells.cell_problem(cell, _SEED.value, _REG_COVAR.value, _MAX_ITER.value).save(scratch)
@@ -191,12 +192,10 @@ def main(argv: list[str]) -> None:
         if name not in CONTENDERS:
             raise InputError(f"--contenders: there is no '{name}'; known: {', '.join(CONTENDERS)}")
     output = Path(_OUTPUT.value)
-    if _CELLS.value:
-        for text in _CELLS.value:
-            Cell.parse(text)
+    chosen = [Cell.parse(text) for text in _CELLS.value or ()]
     output.mkdir(parents=True, exist_ok=True)
-    if _CELLS.value:
-        compare_cells(_CELLS.value, output)
+    if chosen:
+        compare_cells(chosen, output)
         return
     target, source, classes = read_domains()
     problem = make_problem(

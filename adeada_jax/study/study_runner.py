@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,13 @@ from adeada_jax.study.study_plan import WARM_UP, Plan, Run
 LOG = "log.txt"
 WORKER = (sys.executable, "-u", "-m", "adeada_jax.study.study_worker")
 _POLL = 0.2  # seconds between two looks at the processes
+
+# Of an accelerator's memory, what all processes together take at their start: as much as JAX takes for one.
+# Each needs some besides, 0.5 GB or more on CUDA: sixteen that took 0.9 of 80 GB ran out of it.
+_MEMORY = 0.75
+
+# How Python's line with an exception begins; below it may stand the rest of its message, and a note of JAX.
+_EXCEPTION = re.compile(r"[\w.]*(Error|Exception|Interrupt|Exit|error): ")
 
 # What a run has come to: "waiting", "running", "finished", "failed", and the entries of its summary.json.
 Report = Callable[[Run, str, list[Round]], None]
@@ -168,8 +176,8 @@ def _start(run: Run, directory: Path, slot: int, jobs: int) -> _Job:
         warm_up = Run(WARM_UP, run.seed, {}, 0, False)
         share_warm_up(Workdir(directory / warm_up.directory), workdir)
     environment = dict(os.environ)
-    if jobs > 1:  # several processes on one accelerator must not each take most of its memory
-        environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / jobs:.2f}")
+    if jobs > 1:
+        environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{_MEMORY / jobs:.3f}")
     log = workdir.root / LOG
     log_start = log.stat().st_size if log.exists() else 0
     with open(log, "ab") as output:
@@ -204,12 +212,13 @@ def _conclude(job: _Job, failures: dict[tuple[str, int], str], directory: Path, 
 
 
 def _error(log: Path, job: _Job) -> str:
-    """What a failed process said last."""
+    """The exception that ended a process; what it said last if it names none."""
     lines = log.read_bytes()[job.log_start :].decode(errors="replace").splitlines()
     said = [line.strip() for line in lines if line.strip()]
+    named = [line for line in lines if _EXCEPTION.match(line)]
     code = job.process.returncode
     how = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
-    return f"{said[-1]} ({how})" if said else how
+    return f"{(named or said)[-1]:.300} ({how})" if said else how
 
 
 def _link(source: str | Path, destination: str | Path) -> None:

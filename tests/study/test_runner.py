@@ -23,7 +23,8 @@ config, workdir = request["config"], pathlib.Path(request["workdir"])
 start, name = time.time(), workdir.parent.name
 time.sleep(0.3)
 if name == {failing!r}:
-    print("some progress\\n\\nRuntimeError: out of memory\\n")
+    print("some progress\\n\\njax.errors.JaxRuntimeError: out of memory\\n - and why\\n")
+    print("For simplicity, JAX has removed its internal frames from the traceback.")
     sys.exit(3)
 rounds = config["acquisition"]["rounds"] if config["experiment"] == "active" else 0
 entries = [{{"round": k, "miou": 1.0 + k, "iou": {{}}, "labelled_fraction": 0.0}} for k in range(rounds + 1)]
@@ -104,9 +105,18 @@ def test_cores_are_divided_equally(monkeypatch):
 def test_a_failure_is_reported_and_the_others_finish(study, plan):
     failures, _, times = study(failing="entropy")
     assert failures == dict.fromkeys(
-        [("entropy", 0), ("entropy", 1)], "RuntimeError: out of memory (exit status 3)"
+        [("entropy", 0), ("entropy", 1)], "jax.errors.JaxRuntimeError: out of memory (exit status 3)"
     )
     assert set(times) == {run.key for run in plan.runs} - set(failures)
+
+
+def test_a_failure_that_names_no_exception_is_told_by_its_last_line(tmp_path):
+    before = "an attempt before\nValueError: not this one\n"
+    (tmp_path / "log.txt").write_text(before + "half done\nSegmentation fault\n\n")
+    process = subprocess.Popen((sys.executable, "-c", "import os; os.abort()"))
+    process.wait()
+    job = runner._Job(None, process, None, 0, len(before))
+    assert runner._error(tmp_path / "log.txt", job) == "Segmentation fault (killed by signal 6)"
 
 
 def test_runs_whose_warm_up_failed_do_not_start_and_all_is_tried_again(study, plan):

@@ -48,6 +48,7 @@ def analyse(
         "mispredicted": mispredictions(truth, predicted, bought, class_names),
         "regions": bought_regions(truth, pool.pixels, bought),
         "labels": bought_labels(truth, bought, class_names),
+        "label_shift": label_shift(truth, bought),
         "overlap": {
             "first_round": overlap(pool.pixels, bought, until=1),
             "all_rounds": overlap(pool.pixels, bought),
@@ -127,6 +128,23 @@ def bought_labels(truth: Truth, bought: Bought, class_names: Sequence[str]) -> d
 
     return {"pool": shares([np.ones(len(truth.counts), bool)])} | {
         setting: shares([rounds > 0 for rounds in seeds.values()]) for setting, seeds in bought.items()
+    }
+
+
+def label_shift(truth: Truth, bought: Bought) -> dict[str, Json]:
+    """How far the labels bought are from the proportions of all labels, by setting.
+
+    Total variation in percent: as many of them would have to be of another class. 0: in proportion.
+    """
+
+    def proportions(mask: np.ndarray) -> np.ndarray:
+        total = truth.counts[mask].sum(axis=0, dtype=np.int64)
+        return total / max(total.sum(), 1)
+
+    pool = proportions(np.ones(len(truth.counts), bool))
+    return {
+        setting: summary(50.0 * np.abs(proportions(rounds > 0) - pool).sum() for rounds in seeds.values())
+        for setting, seeds in bought.items()
     }
 
 

@@ -23,7 +23,7 @@ def purchase_sheets(analyses: Mapping[str, Any], strategies: Sequence[str]) -> l
         recall_sheet(analyses["mispredicted"], shown, "first_round", "the first round"),
         recall_sheet(analyses["mispredicted"], shown, "all_rounds", "all rounds"),
         region_sheet(analyses["regions"], shown),
-        label_sheet(analyses["labels"], shown),
+        label_sheet(analyses["labels"], analyses["label_shift"], shown),
     ]
     if len(shown) > 1:
         sheets.append(overlap_sheet(analyses["overlap"]["first_round"], shown, "the first round"))
@@ -77,13 +77,17 @@ def region_sheet(content: Mapping[str, Any], strategies: Sequence[str]) -> Sheet
     return Sheet("Classes a region", text, "strategy", Matrix(columns, rows))
 
 
-def label_sheet(content: Mapping[str, Any], strategies: Sequence[str]) -> Sheet:
-    """Labels by class."""
+def label_sheet(content: Mapping[str, Any], shift: Mapping[str, Any], strategies: Sequence[str]) -> Sheet:
+    """Labels by class, and how far they are from the proportions of all labels."""
     names = [name for name in content["pool"] if content["pool"][name]["mean"]]
     shown = ("pool", *strategies)
     rows = tuple((name, heated([content[s][name] for s in shown], "{:.1f}", low=0.0)) for name in names)
-    text = "Percent of the labels bought in all rounds that are of a class; shaded within a row."
-    return Sheet("Labels bought by class", text, "class", Matrix(("all labels", *strategies), rows))
+    moved = ("out of proportion", (Cell("-"), *(cell(shift[s], "{:.1f}") for s in strategies)))
+    text = (
+        "Percent of the labels bought in all rounds that are of a class; shaded within a row. Out of "
+        "proportion: how many would have to be of another class to have the proportions of all labels."
+    )
+    return Sheet("Labels bought by class", text, "class", Matrix(("all labels", *strategies), (*rows, moved)))
 
 
 def overlap_sheet(content: Mapping[str, Any], strategies: Sequence[str], words: str) -> Sheet:

@@ -93,6 +93,9 @@ def test_labels_by_class(analyses):
     assert content["pool"]["road"]["mean"] == pytest.approx(100 * 16 / 170)
     assert content["adeada"]["road"]["mean"] == pytest.approx((100 * 6 / 30 + 0) / 2)
     assert content["adeada"]["sidewalk"]["mean"] == pytest.approx((80 + 100 * 30 / 110) / 2)
+    # All: 16, 64 and 90 of 170. Seed 0 bought 6 and 24 of 30, none of the third; seed 1 30 and 80 of 110.
+    moved = (100 * 90 / 170, 100 * (80 / 110 - 90 / 170))
+    assert analyses["label_shift"]["adeada"]["mean"] == pytest.approx(sum(moved) / 2)
 
 
 def test_overlap_in_pixels(analyses):

@@ -88,7 +88,7 @@ def test_images_of_high_entropy_are_bought_whole_one_after_the_other(regions):
 
 
 @pytest.mark.parametrize("name", ONE_SCORE)
-@pytest.mark.parametrize("share", ["equal", "rarity", "kl"])
+@pytest.mark.parametrize("share", ["equal", "rarity", "proportional", "kl"])
 def test_a_score_can_buy_within_shares_of_the_classes(regions, name, share):
     regions = replace(regions, pixels=np.full(N, 2))
     classes, budget = regions.classes, 60
@@ -96,6 +96,7 @@ def test_a_score_can_buy_within_shares_of_the_classes(regions, name, share):
     weights = {
         "equal": np.ones(CLASSES),
         "rarity": 1 / np.bincount(classes),
+        "proportional": np.bincount(classes),
         "kl": np.maximum(np.log10(np.abs(kl)), 1),
     }[share]
     expected = np.floor(budget * weights / weights.sum()) // 2

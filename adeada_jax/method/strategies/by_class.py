@@ -16,8 +16,8 @@ from adeada_jax.method.strategies.random import Random
 from adeada_jax.method.strategy import OneScore, Pick, Request, Selection, buy_ranked
 
 # What a class's share of the budget goes by: Eq. 6; each class with a region the same; the inverse of a
-# class's number of regions, bought ones included.
-SHARES = ("kl", "equal", "rarity")
+# class's number of regions, bought ones included; or that number itself.
+SHARES = ("kl", "equal", "rarity", "proportional")
 
 
 class Density(OneScore):
@@ -70,7 +70,8 @@ class ByClass:
         if self.share == "kl":
             return budgets.class_weights(divergence(regions["density"], regions.classes, number))
         count = np.bincount(regions.classes, minlength=number)
-        weights = (count > 0) / np.maximum(count, 1) if self.share == "rarity" else (count > 0).astype(float)
+        power = {"equal": 0.0, "rarity": -1.0, "proportional": 1.0}[self.share]
+        weights = np.where(count > 0, np.maximum(count, 1) ** power, 0.0)
         return weights / max(weights.sum(), 1e-300)
 
 

@@ -10,7 +10,7 @@ from adeada_jax.study.analyses import advantage, by_round
 from adeada_jax.study.collect import Result
 from adeada_jax.study.sheets import Sheet, cell, heated, plain
 from adeada_jax.study.spread import interval, mean, summary
-from adeada_jax.study.study_plan import ABLATIONS, WARM_UP, Plan
+from adeada_jax.study.study_plan import ABLATIONS, TAUGHT, WARM_UP, Plan
 
 OURS = "adeada"
 
@@ -23,6 +23,16 @@ COMPONENTS = {
     "(e)": (1, 1, 1, 1),
 }
 _COMPONENT_NAMES = ("uncertainty", "density", "balance", "schedule")
+
+# Of our own ablations: what is compared seed by seed, and with what.
+DIFFERENCES = {
+    "shares": {
+        "by pi, in Eq. 6's shares": ("density", "kl_random"),
+        "by pi, in equal shares": ("density_unbalanced", "equal_random"),
+        "by pi, in shares by rarity": ("rare_density", "rare"),
+    },
+    "teacher": {name: (taught, name) for taught, name in TAUGHT.items()},
+}
 _MEASURED = "Mean ± standard deviation over seeds"
 
 
@@ -36,7 +46,9 @@ def result_sheets(config: Mapping[str, Any], plan: Plan, results: Sequence[Resul
         alpha_sheet(config, plan, results),
         ablation_sheet(config, plan, results, "table5", "Table 5: schedules"),
         ablation_sheet(config, plan, results, "shares", "Classes' shares of the budget, and what is bought"),
+        difference_sheet(config, plan, results, "shares", "What ranking by pi adds", "at random"),
         ablation_sheet(config, plan, results, "teacher", "What fine-tuning learns from"),
+        difference_sheet(config, plan, results, "teacher", "What a teacher adds", "from labels alone"),
         class_sheet(config, plan, results),
     ]
     return [sheet for sheet in sheets if sheet is not None]
@@ -70,31 +82,50 @@ def strategies_sheet(config: Mapping[str, Any], plan: Plan, results: Sequence[Re
 
 def advantage_sheet(config: Mapping[str, Any], plan: Plan, results: Sequence[Result]) -> Sheet | None:
     """ADeADA's points over each other strategy, seed by seed: the same warm-up, the same labels."""
-    others = [name for name in plan.strategies if name != OURS]
-    found = {name: advantage(results, OURS, name) for name in others}
+    pairs = {name: (OURS, name) for name in plan.strategies if name != OURS}
+    return _pairs_sheet(config, results, pairs, "ADeADA's advantage over each strategy", "the other strategy")
+
+
+def difference_sheet(
+    config: Mapping[str, Any], plan: Plan, results: Sequence[Result], name: str, title: str, other: str
+) -> Sheet | None:
+    """Points of the settings of `DIFFERENCES[name]`, seed by seed."""
+    if name not in plan.ablations:
+        return None
+    return _pairs_sheet(config, results, DIFFERENCES[name], title, other)
+
+
+def _pairs_sheet(
+    config: Mapping[str, Any],
+    results: Sequence[Result],
+    pairs: Mapping[str, tuple[str, str]],
+    title: str,
+    other: str,
+) -> Sheet | None:
+    found = {label: advantage(results, *pair) for label, pair in pairs.items()}
     rounds = max(map(len, found.values()), default=0)
     if rounds < 2:
         return None
-
-    def points(differences: Sequence[float]) -> Cell:
-        wins = sum(value > 0 for value in differences)
-        bounds = interval(differences)
-        inside = f" [{bounds[0]:+.1f}, {bounds[1]:+.1f}]" if bounds else ""
-        text = f"{mean(differences):+.1f}{inside} ({wins}/{len(differences)})"
-        return Cell(text, 0.8 * wins / max(len(differences), 1))
-
     rows = tuple(
         (
             percent(config, k),
-            tuple(points(found[name][k]) if len(found[name]) > k else Cell("-") for name in others),
+            tuple(_points(of_pair[k]) if len(of_pair) > k else Cell("-") for of_pair in found.values()),
         )
         for k in range(1, rounds)
     )
     text = (
-        "Points of mIoU more than the other strategy with the same seed: the mean, its 95% interval "
+        f"Points of mIoU more than {other} with the same seed: the mean, its 95% interval "
         "(Student's t over seeds), and in how many of the seeds it is ahead."
     )
-    return Sheet("ADeADA's advantage over each strategy", text, "% labels", Matrix(tuple(others), rows))
+    return Sheet(title, text, "% labels", Matrix(tuple(found), rows))
+
+
+def _points(differences: Sequence[float]) -> Cell:
+    wins = sum(value > 0 for value in differences)
+    bounds = interval(differences)
+    inside = f" [{bounds[0]:+.1f}, {bounds[1]:+.1f}]" if bounds else ""
+    text = f"{mean(differences):+.1f}{inside} ({wins}/{len(differences)})"
+    return Cell(text, 0.8 * wins / max(len(differences), 1))
 
 
 def references_sheet(plan: Plan, results: Sequence[Result]) -> Sheet | None:

@@ -84,6 +84,13 @@ def test_ablations_name_the_runs_they_share(fabricate, tmp_path):
     settings = ("density", "density_unbalanced", "rare_density", "kl_random", "equal_random", "rare")
     firsts = [10.0 * order.index(name) + 1 for name in settings]
     assert [row[0] for row in shares.values()] == [f"{value:.2f}" for value in firsts]
+    number = {name: order.index(name) for name in order}
+    adds = [10 * (number[ranked] - number[drawn])
+            for ranked, drawn in (("density", "kl_random"), ("density_unbalanced", "equal_random"),
+                                  ("rare_density", "rare"))]  # fmt: skip
+    assert texts(found["What ranking by pi adds"])["10%"] == [f"{d:+.1f} ({int(d > 0)}/1)" for d in adds]
+    adds = [10 * (number[f"teacher_{name}"] - number[name]) for name in ("random", "entropy", "adeada")]
+    assert texts(found["What a teacher adds"])["2%"] == [f"{d:+.1f} ({int(d > 0)}/1)" for d in adds]
     taught = found["What fine-tuning learns from"]
     assert taught.matrix.columns == ("2%", "4%", "6%", "8%", "10%")
     base = 10.0 * order.index("teacher_random")

@@ -66,8 +66,8 @@ def seen_with_the_targets(run: PastRun, number: int, seen: Regions) -> Regions:
     return table
 
 
-def measured(run: PastRun, number: int, truth: Truth) -> Iterator[tuple[float, float, float]]:
-    """MEASURES of a round in either way."""
+def measured(run: PastRun, number: int, truth: Truth) -> Iterator[tuple[float | None, float, float]]:
+    """MEASURES of a round in either way; the first is None where no bought region has a label."""
     target, request = table_before(run, number)
     own = load_regions(run.workdir.region_table(number, "source"))
     judged = quality.judge(target, truth, quality.rare_classes(truth.counts), lacked(run))
@@ -79,9 +79,8 @@ def measured(run: PastRun, number: int, truth: Truth) -> Iterator[tuple[float, f
         chosen = bought_by(density_alone(run.config["acquisition"]), target.with_columns(density=pi), request)
         apart = domains(target, source, context).values()
         wrong = quality.measure(judged, chosen)["wrong_regions"]
-        assert isinstance(wrong, float)  # a round buys at least one region, and all are known
         yield (
-            wrong,
+            wrong if isinstance(wrong, float) else None,
             float(np.median([of["separability"] for of in apart])),
             float(np.median([of["dead_channels"]["source"] for of in apart])),
         )
@@ -90,7 +89,7 @@ def measured(run: PastRun, number: int, truth: Truth) -> Iterator[tuple[float, f
 def main(argv: list[str]) -> None:
     if len(argv) < 2:
         raise app.UsageError("give the directories of one or more finished runs of ADeADA")
-    found: dict[tuple[str, str, int], list[float]] = defaultdict(list)
+    found: dict[tuple[str, str, int], list[float | None]] = defaultdict(list)
     for root in argv[1:]:
         run = open_run(root)
         if not run.workdir.source_statistics(0).exists():

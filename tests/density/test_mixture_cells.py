@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from adeada_jax.bench.mixtures import contenders
@@ -109,6 +111,27 @@ def test_processes_are_stopped_at_their_limits(program, seconds, words):
     process = subprocess.Popen([sys.executable, "-c", program])
     assert stopped_at_limits(process, seconds, 0.2) == words
     assert (process.wait() != 0) == bool(words)
+
+
+def test_what_a_process_has_started_counts_and_is_stopped_with_it(tmp_path):
+    child = "x = bytearray(300_000_000); import time; time.sleep(60)"
+    program = (
+        "import subprocess, sys, time; "
+        f"child = subprocess.Popen([sys.executable, '-c', {child!r}]); "
+        f"open({str(tmp_path / 'child')!r}, 'w').write(str(child.pid)); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program])
+    assert stopped_at_limits(process, 60.0, 0.2) == "over 0.2 GB"
+    assert process.wait() != 0
+    pid = int((tmp_path / "child").read_text())
+    for _ in range(100):
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return
+        except psutil.NoSuchProcess:
+            return
+        time.sleep(0.05)
+    pytest.fail("the child is still at work")
 
 
 def test_script_compares_cells(tmp_path):

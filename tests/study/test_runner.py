@@ -17,7 +17,7 @@ from adeada_jax.study.study_worker import ATTEMPTS
 
 # Leaves what a run would, and in times.jsonl of the study when it was at work and on which cores.
 FAKE = """
-import json, pathlib, sys, time
+import json, os, pathlib, sys, time
 request = json.loads(sys.stdin.readline())
 config, workdir = request["config"], pathlib.Path(request["workdir"])
 start, name = time.time(), workdir.parent.name
@@ -37,6 +37,7 @@ if config["experiment"] == "warmup_only":
     (workdir / "metrics.jsonl").write_text('{{"stage": "warmup"}}\\n{{"stage": "report"}}\\n')
 (workdir / "summary.json").write_text(json.dumps({{"rounds": entries}}))
 (workdir / "report.html").write_text("")
+(workdir / "memory").write_text(os.environ.get("XLA_PYTHON_CLIENT_MEM_FRACTION", "all"))
 with open(workdir.parents[2] / "times.jsonl", "a") as file:
     file.write(json.dumps([name, config["seed"], start, time.time(), request["cpus"]]) + "\\n")
 """
@@ -92,6 +93,15 @@ def test_no_more_than_the_asked_jobs_run_and_each_has_its_cores(study):
         if len(os.sched_getaffinity(0)) >= 2 and len(working) == 2:
             assert len(working[0]) == len(working[1]) > 0
             assert not set(working[0]) & set(working[1])
+
+
+@pytest.mark.parametrize(("jobs", "share"), [(1, "all"), (2, "0.375"), (5, "0.150")])
+def test_processes_beside_each_other_leave_a_quarter_of_the_accelerator(
+    study, tmp_path, monkeypatch, jobs, share
+):
+    monkeypatch.delenv("XLA_PYTHON_CLIENT_MEM_FRACTION", raising=False)
+    study(jobs=jobs)
+    assert {path.read_text() for path in tmp_path.glob("runs/*/*/memory")} == {share}
 
 
 def test_cores_are_divided_equally(monkeypatch):

@@ -12,7 +12,7 @@ from adeada_jax.study.sheets import Sheet, cell, heated, plain
 from adeada_jax.study.spread import interval, mean, summary
 from adeada_jax.study.study_plan import ABLATIONS, TAUGHT, WARM_UP, Plan
 
-OURS = "adeada"
+OURS, RANDOM = "adeada", "random"
 
 # Table 2's components: uncertainty, density aware, category balance, dynamic scheduling.
 COMPONENTS = {
@@ -24,8 +24,17 @@ COMPONENTS = {
 }
 _COMPONENT_NAMES = ("uncertainty", "density", "balance", "schedule")
 
-# Of our own ablations: what is compared seed by seed, and with what.
+
+def _rows(table: str, *pairs: tuple[str, str]) -> dict[str, tuple[str, str]]:
+    """Pairs of rows of an ablation, as pairs of settings by what is said of them."""
+    return {f"{one} over {other}": (ABLATIONS[table][one], ABLATIONS[table][other]) for one, other in pairs}
+
+
+# What is compared seed by seed, and with what, by ablation.
 DIFFERENCES = {
+    "table2": _rows("table2", ("(b)", "(a)"), ("(c)", "(b)"), ("(d)", "(c)"), ("(e)", "(d)")),
+    "table4": _rows("table4", *(("1", alpha) for alpha in ABLATIONS["table4"] if alpha != "1")),
+    "table5": _rows("table5", *(("Half Decay", row) for row in ABLATIONS["table5"] if row != "Half Decay")),
     "shares": {
         "by pi, in Eq. 6's shares": ("density", "kl_random"),
         "by pi, in equal shares": ("density_unbalanced", "equal_random"),
@@ -41,10 +50,16 @@ def result_sheets(config: Mapping[str, Any], plan: Plan, results: Sequence[Resul
     sheets = [
         strategies_sheet(config, plan, results),
         advantage_sheet(config, plan, results),
+        random_sheet(config, plan, results),
         references_sheet(plan, results),
         ablation_sheet(config, plan, results, "table2", "Table 2: components"),
+        difference_sheet(
+            config, plan, results, "table2", "What each component adds", "the other row of Table 2"
+        ),
         alpha_sheet(config, plan, results),
+        difference_sheet(config, plan, results, "table4", "What alpha = 1 adds", "another alpha"),
         ablation_sheet(config, plan, results, "table5", "Table 5: schedules"),
+        difference_sheet(config, plan, results, "table5", "What half decay adds", "another schedule"),
         ablation_sheet(config, plan, results, "shares", "Classes' shares of the budget, and what is bought"),
         difference_sheet(config, plan, results, "shares", "What ranking by pi adds", "at random"),
         ablation_sheet(config, plan, results, "teacher", "What fine-tuning learns from"),
@@ -84,6 +99,14 @@ def advantage_sheet(config: Mapping[str, Any], plan: Plan, results: Sequence[Res
     """ADeADA's points over each other strategy, seed by seed: the same warm-up, the same labels."""
     pairs = {name: (OURS, name) for name in plan.strategies if name != OURS}
     return _pairs_sheet(config, results, pairs, "ADeADA's advantage over each strategy", "the other strategy")
+
+
+def random_sheet(config: Mapping[str, Any], plan: Plan, results: Sequence[Result]) -> Sheet | None:
+    """Each strategy's points over buying at random, seed by seed."""
+    if RANDOM not in plan.strategies:
+        return None
+    pairs = {name: (name, RANDOM) for name in plan.strategies if name != RANDOM}
+    return _pairs_sheet(config, results, pairs, "Each strategy's advantage over random", RANDOM)
 
 
 def difference_sheet(
@@ -151,15 +174,11 @@ def references_sheet(plan: Plan, results: Sequence[Result]) -> Sheet | None:
 def ablation_sheet(
     config: Mapping[str, Any], plan: Plan, results: Sequence[Result], name: str, title: str
 ) -> Sheet | None:
-    """Table 2, 5 or our own: settings in rows, the first, a middle and the last round in columns.
-
-    Where it is what is learned from, all rounds.
-    """
+    """Table 2, 5 or our own: settings in rows, rounds in columns."""
     if name not in plan.ablations:
         return None
     paper = published.table(config, name)
-    last = config["acquisition"]["rounds"]
-    rounds = range(1, last + 1) if name == "teacher" else sorted({1, (last + 1) // 2, last})
+    rounds = range(1, config["acquisition"]["rounds"] + 1)
     columns = [*(_COMPONENT_NAMES if name == "table2" else ())]
     for k in rounds:
         columns += [percent(config, k), *([f"the paper's {k}%"] if paper and k in paper["percent"] else [])]

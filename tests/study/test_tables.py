@@ -39,6 +39,13 @@ def test_advantage_is_paired(sheets):
     }
 
 
+def test_advantage_over_random_is_paired(sheets):
+    sheet = sheets["Each strategy's advantage over random"]
+    assert sheet.matrix.columns == ("entropy", "adeada")
+    assert texts(sheet)["30%"][1] == "+6.0 [+6.0, +6.0] (2/2)"
+    assert texts(sheet)["60%"][1] == "+3.0 [-35.1, +41.1] (1/2)"
+
+
 def test_the_interval_is_students():
     values = [1.0, 2.5, -0.5, 4.0, 2.0]
     expected = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
@@ -75,9 +82,9 @@ def test_ablations_name_the_runs_they_share(fabricate, tmp_path):
              for sheet in result_sheets(config.to_dict(), plan, collect(plan, tmp_path))}  # fmt: skip
     order = [run.name for run in plan.runs]
     table2 = found["Table 2"]
-    assert table2.matrix.columns[4:] == ("2%", "6%", "10%")
+    assert table2.matrix.columns[4:] == ("2%", "4%", "6%", "8%", "10%")
     base = 10.0 * order.index("entropy")
-    assert texts(table2)["(a)"] == ["×", "", "", "", *(f"{base + k:.2f}" for k in (1, 3, 5))]
+    assert texts(table2)["(a)"] == ["×", "", "", "", *(f"{base + k:.2f}" for k in range(1, 6))]
     assert texts(table2)["(b)"][:4] == ["", "×", "", ""]
     assert "uncertainty is entropy's, half is adeada's" in table2.text
     shares = texts(found["Classes' shares of the budget, and what is bought"])
@@ -91,6 +98,15 @@ def test_ablations_name_the_runs_they_share(fabricate, tmp_path):
     assert texts(found["What ranking by pi adds"])["10%"] == [f"{d:+.1f} ({int(d > 0)}/1)" for d in adds]
     adds = [10 * (number[f"teacher_{name}"] - number[name]) for name in ("random", "entropy", "adeada")]
     assert texts(found["What a teacher adds"])["2%"] == [f"{d:+.1f} ({int(d > 0)}/1)" for d in adds]
+    for title, label, pair in (
+        ("What each component adds", "(c) over (b)", ("density", "density_unbalanced")),
+        ("What half decay adds", "Half Decay over Linear Decay", ("adeada", "linear")),
+        ("What alpha = 1 adds", "1 over 0.25", ("adeada", "alpha_0.25")),
+    ):
+        at = found[title].matrix.columns.index(label)
+        difference = 10 * (number[pair[0]] - number[pair[1]])
+        assert texts(found[title])["2%"][at] == f"{difference:+.1f} ({int(difference > 0)}/1)"
+    assert list(texts(found["What alpha = 1 adds"])) == ["2%"]
     taught = found["What fine-tuning learns from"]
     assert taught.matrix.columns == ("2%", "4%", "6%", "8%", "10%")
     base = 10.0 * order.index("teacher_random")

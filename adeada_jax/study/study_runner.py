@@ -212,13 +212,14 @@ def _conclude(job: _Job, failures: dict[tuple[str, int], str], directory: Path, 
 
 
 def _error(log: Path, job: _Job) -> str:
-    """The exception that ended a process; what it said last if it names none."""
+    """The exception that ended a process; what it said last if it names none, or was killed."""
     lines = log.read_bytes()[job.log_start :].decode(errors="replace").splitlines()
     said = [line.strip() for line in lines if line.strip()]
     named = [line for line in lines if _EXCEPTION.match(line)]
     code = job.process.returncode
     how = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
-    return f"{(named or said)[-1]:.300} ({how})" if said else how
+    last = named if named and code > 0 else said
+    return f"{last[-1]:.300} ({how})" if said else how
 
 
 def _link(source: str | Path, destination: str | Path) -> None:

@@ -120,9 +120,9 @@ def test_a_failure_is_reported_and_the_others_finish(study, plan):
     assert set(times) == {run.key for run in plan.runs} - set(failures)
 
 
-def test_a_failure_that_names_no_exception_is_told_by_its_last_line(tmp_path):
+def test_a_killed_run_is_told_by_its_last_line(tmp_path):
     before = "an attempt before\nValueError: not this one\n"
-    (tmp_path / "log.txt").write_text(before + "half done\nSegmentation fault\n\n")
+    (tmp_path / "log.txt").write_text(before + "ValueError: was caught\nSegmentation fault\n\n")
     process = subprocess.Popen((sys.executable, "-c", "import os; os.abort()"))
     process.wait()
     job = runner._Job(None, process, None, 0, len(before))

@@ -48,7 +48,7 @@ def analyse(
         "mispredicted": mispredictions(truth, predicted, bought, class_names),
         "regions": bought_regions(truth, pool.pixels, bought),
         "labels": bought_labels(truth, bought, class_names),
-        "label_shift": label_shift(truth, bought),
+        "label_shift": label_shift(truth, bought, active),
         "overlap": {
             "first_round": overlap(pool.pixels, bought, until=1),
             "all_rounds": overlap(pool.pixels, bought),
@@ -131,10 +131,13 @@ def bought_labels(truth: Truth, bought: Bought, class_names: Sequence[str]) -> d
     }
 
 
-def label_shift(truth: Truth, bought: Bought) -> dict[str, Json]:
-    """How far the labels bought are from the proportions of all labels, by setting.
+def label_shift(truth: Truth, bought: Bought, results: Sequence[Result]) -> dict[str, Any]:
+    """How far the labels bought are from the proportions of all labels, and the mIoU that came of them.
 
     Total variation in percent: as many of them would have to be of another class. 0: in proportion.
+
+    Returns:
+      By setting and round: `moved`, of the labels bought until then, and `miou` after the round.
     """
 
     def proportions(mask: np.ndarray) -> np.ndarray:
@@ -142,8 +145,19 @@ def label_shift(truth: Truth, bought: Bought) -> dict[str, Json]:
         return total / max(total.sum(), 1)
 
     pool = proportions(np.ones(len(truth.counts), bool))
+
+    def moved(mask: np.ndarray) -> float:
+        return 50.0 * np.abs(proportions(mask) - pool).sum()
+
+    mious = {setting: by_round(results, setting, lambda entry: entry["miou"]) for setting in bought}
     return {
-        setting: summary(50.0 * np.abs(proportions(rounds > 0) - pool).sum() for rounds in seeds.values())
+        setting: {
+            str(k): {
+                "moved": summary(moved(_until(rounds, k)) for rounds in seeds.values()),
+                "miou": summary(mious[setting][k]),
+            }
+            for k in range(1, len(mious[setting]))
+        }
         for setting, seeds in bought.items()
     }
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from scipy.stats import spearmanr
+
 from adeada_jax.report.sections import Cell, Matrix, short
 from adeada_jax.study.analyses import ALL_CLASSES
 from adeada_jax.study.sheets import Sheet, cell, heated
@@ -23,7 +25,8 @@ def purchase_sheets(analyses: Mapping[str, Any], strategies: Sequence[str]) -> l
         recall_sheet(analyses["mispredicted"], shown, "first_round", "the first round"),
         recall_sheet(analyses["mispredicted"], shown, "all_rounds", "all rounds"),
         region_sheet(analyses["regions"], shown),
-        label_sheet(analyses["labels"], analyses["label_shift"], shown),
+        label_sheet(analyses["labels"], shown),
+        proportion_sheet(analyses["label_shift"], shown),
     ]
     if len(shown) > 1:
         sheets.append(overlap_sheet(analyses["overlap"]["first_round"], shown, "the first round"))
@@ -77,17 +80,33 @@ def region_sheet(content: Mapping[str, Any], strategies: Sequence[str]) -> Sheet
     return Sheet("Classes a region", text, "strategy", Matrix(columns, rows))
 
 
-def label_sheet(content: Mapping[str, Any], shift: Mapping[str, Any], strategies: Sequence[str]) -> Sheet:
-    """Labels by class, and how far they are from the proportions of all labels."""
+def label_sheet(content: Mapping[str, Any], strategies: Sequence[str]) -> Sheet:
+    """Labels by class."""
     names = [name for name in content["pool"] if content["pool"][name]["mean"]]
     shown = ("pool", *strategies)
     rows = tuple((name, heated([content[s][name] for s in shown], "{:.1f}", low=0.0)) for name in names)
-    moved = ("out of proportion", (Cell("-"), *(cell(shift[s], "{:.1f}") for s in strategies)))
+    text = "Percent of the labels bought in all rounds that are of a class; shaded within a row."
+    return Sheet("Labels bought by class", text, "class", Matrix(("all labels", *strategies), rows))
+
+
+def proportion_sheet(content: Mapping[str, Any], strategies: Sequence[str]) -> Sheet:
+    """How far the labels are from the proportions of all, and whether mIoU goes with that."""
+    rows = []
+    for k in content[strategies[0]] if strategies else ():
+        entries = [content[name][k] for name in strategies]
+        moved, mious = ([entry[key]["mean"] for entry in entries] for key in ("moved", "miou"))
+        ranked = len(set(moved)) > 2 and len(set(mious)) > 2
+        related = f"{spearmanr(moved, mious).statistic:+.2f}" if ranked else "-"
+        rows.append(
+            (f"round {k}", (*heated([e["moved"] for e in entries], "{:.1f}", low=0.0), Cell(related)))
+        )
     text = (
-        "Percent of the labels bought in all rounds that are of a class; shaded within a row. Out of "
-        "proportion: how many would have to be of another class to have the proportions of all labels."
+        "How many percent of the labels bought until a round would have to be of another class to have the "
+        "proportions of all labels; and Spearman's rank correlation of the strategies' means with their mean "
+        "mIoU."
     )
-    return Sheet("Labels bought by class", text, "class", Matrix(("all labels", *strategies), (*rows, moved)))
+    columns = (*strategies, "with mIoU")
+    return Sheet("Labels out of proportion", text, "until", Matrix(columns, tuple(rows)))
 
 
 def overlap_sheet(content: Mapping[str, Any], strategies: Sequence[str], words: str) -> Sheet:

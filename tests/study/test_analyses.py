@@ -10,6 +10,7 @@ from adeada_jax.method.regions import Regions
 from adeada_jax.partitions.counting import region_counts
 from adeada_jax.study import truth
 from adeada_jax.study.analyses import ALL_CLASSES, advantage, analyse
+from adeada_jax.study.purchases import proportion_sheet
 from adeada_jax.study.truth import Truth, read_truth
 
 
@@ -95,7 +96,31 @@ def test_labels_by_class(analyses):
     assert content["adeada"]["sidewalk"]["mean"] == pytest.approx((80 + 100 * 30 / 110) / 2)
     # All: 16, 64 and 90 of 170. Seed 0 bought 6 and 24 of 30, none of the third; seed 1 30 and 80 of 110.
     moved = (100 * 90 / 170, 100 * (80 / 110 - 90 / 170))
-    assert analyses["label_shift"]["adeada"]["mean"] == pytest.approx(sum(moved) / 2)
+    shift = analyses["label_shift"]["adeada"]
+    assert list(shift) == ["1", "2"]
+    assert shift["2"]["moved"]["mean"] == pytest.approx(sum(moved) / 2)
+    assert shift["2"]["miou"]["mean"] == 61.0
+
+
+def test_labels_out_of_proportion_beside_the_miou():
+    def entries(*pairs):
+        return {
+            str(k): {
+                name: {"mean": value, "deviation": None}
+                for name, value in zip(("moved", "miou"), pair, strict=True)
+            }
+            for k, pair in enumerate(pairs, 1)
+        }
+
+    content = {
+        "a": entries((1.0, 50.0), (3.0, 61.0)),
+        "b": entries((2.0, 51.0), (2.0, 62.0)),
+        "c": entries((5.0, 52.0), (1.0, 60.5)),
+    }
+    rows = dict(proportion_sheet(content, ["a", "b", "c"]).matrix.rows)
+    assert [cell.text for cell in rows["round 1"]] == ["1.0", "2.0", "5.0", "+1.00"]
+    assert rows["round 2"][-1].text == "+0.50"
+    assert dict(proportion_sheet(content, ["a"]).matrix.rows)["round 1"][-1].text == "-"
 
 
 def test_overlap_in_pixels(analyses):

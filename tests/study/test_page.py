@@ -101,7 +101,7 @@ def test_one_strategy_alone_overlaps_with_none(study):
 
 def test_markdown_holds_the_pages_tables(study):
     titles = re.findall(r"^### (.*)$", markdown(study), re.MULTILINE)
-    assert len(titles) == len(set(titles)) == 11 + 8
+    assert len(titles) == len(set(titles)) == 12 + 8
 
 
 def test_the_chart_has_each_curve_and_its_band(example):

@@ -85,8 +85,10 @@ def density_checks(
 
     Returns:
       `(N,)` pi (Eq. 2), NaN where there is none; and by class with a density `kl` (Eq. 5), `pi_with`: rank
-      correlations (Spearman) of pi with what `_company` lists; and `log_target_with_component_size`: that of
-      log p_T with the number of regions in the region's own component, None of other than mixtures.
+      correlations (Spearman) of pi with what `_company` lists; `log_target_spread`: the standard deviation
+      of log p_T, nats; and of mixtures `log_target_with_component_size`, its correlation with the number of
+      regions in the region's own component, and `log_target_between_components`, the share of its variance
+      that lies between components, 0 to 1; both None of other densities and of a single component.
     """
     density = create_density(options)
     found = density_difference(
@@ -111,7 +113,7 @@ def density_checks(
             "regions": len(own),
             "kl": float(found.kl[c]),
             "pi_with": {name: rank_correlation(importance, values) for name, values in company.items()},
-            "log_target_with_component_size": _inversion(density, fit, np.asarray(target["features"][own])),
+            **_log_target(density, fit, np.asarray(target["features"][own])),
         }
     return found.importance, described
 
@@ -158,12 +160,22 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float | None:
     return None if np.isnan(found) else found
 
 
-def _inversion(density: Density, fit: Fit, features: np.ndarray) -> float | None:
-    """Whether log p_T grows with the size of a region's own component, as a density's should."""
-    if not isinstance(fit, Mixture) or fit.labels is None:
-        return None
+def _log_target(density: Density, fit: Fit, features: np.ndarray) -> dict[str, float | None]:
+    """How far log p_T spreads over a class's regions, and whether by the components that they are in."""
     (logs,) = density.log_density([fit], [features], devices=None)
-    return rank_correlation(logs, np.bincount(fit.labels)[fit.labels].astype(np.float64))
+    logs = np.asarray(logs, np.float64)
+    correlation = between = None
+    if isinstance(fit, Mixture) and fit.labels is not None:
+        sizes = np.bincount(fit.labels)[fit.labels].astype(np.float64)
+        means = np.bincount(fit.labels, weights=logs)[fit.labels] / sizes
+        correlation = rank_correlation(logs, sizes)
+        several = correlation is not None and logs.var() > 0
+        between = float(means.var() / logs.var()) if several else None
+    return {
+        "log_target_spread": float(logs.std()),
+        "log_target_with_component_size": correlation,
+        "log_target_between_components": between,
+    }
 
 
 def _of_class(table: Regions, c: int) -> np.ndarray:

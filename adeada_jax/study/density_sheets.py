@@ -32,7 +32,7 @@ def density_sheets(content: Mapping[str, Any]) -> list[Sheet]:
     for kind in dict.fromkeys(kind for entry in rounds for kind in entry["densities"]):
         sheets.append(company_sheet(content, kind))
         sheets += [correlation_sheet(content, kind, key) for key in ("wrong", "outside_source")]
-        sheets.append(inversion_sheet(content, kind))
+        sheets += [spread_sheet(content, kind), inversion_sheet(content, kind)]
     return [sheet for sheet in sheets if sheet is not None]
 
 
@@ -102,6 +102,26 @@ def correlation_sheet(content: Mapping[str, Any], kind: str, key: str) -> Sheet:
         partial(_with, key),
         form="{:+.2f}",
     )
+
+
+def spread_sheet(content: Mapping[str, Any], kind: str) -> Sheet:
+    """How far log p_T spreads, and how much of that lies between components, by class and round."""
+    text = (
+        f"Density '{kind}': standard deviation of log p_T over a class's target regions, nats. In brackets, "
+        "of mixtures of several components: percent of its variance that lies between components."
+    )
+    names = classes_in(content, lambda entry: entry["densities"].get(kind, {}))
+
+    def shown(entry: Mapping[str, Any], name: str) -> Cell:
+        one = entry["densities"].get(kind, {}).get(name)
+        if one is None:
+            return Cell("-")
+        between = one["log_target_between_components"]["mean"]
+        share = "" if between is None else f" ({100 * between:.0f})"
+        return Cell(cell(one["log_target_spread"], "{:.0f}").text + share)
+
+    rows = tuple((name, tuple(shown(entry, name) for entry in content["rounds"].values())) for name in names)
+    return Sheet(f"Spread of log p_T: {kind}", text, "class", Matrix(columns(content), rows))
 
 
 def inversion_sheet(content: Mapping[str, Any], kind: str) -> Sheet | None:

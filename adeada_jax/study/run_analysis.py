@@ -30,7 +30,7 @@ from adeada_jax.telemetry import track
 from adeada_jax.types import Json
 
 # Counts up when what is measured changes, so that what was kept is measured anew.
-_LAYOUT = 3
+_LAYOUT = 4
 
 
 def analysed(

@@ -132,7 +132,7 @@ def _pairs_sheet(
     rows = tuple(
         (
             percent(config, k),
-            tuple(_points(of_pair[k]) if len(of_pair) > k else Cell("-") for of_pair in found.values()),
+            tuple(points(of_pair[k]) if len(of_pair) > k else Cell("-") for of_pair in found.values()),
         )
         for k in range(1, rounds)
     )
@@ -143,7 +143,8 @@ def _pairs_sheet(
     return Sheet(title, text, "% labels", Matrix(tuple(found), rows))
 
 
-def _points(differences: Sequence[float]) -> Cell:
+def points(differences: Sequence[float]) -> Cell:
+    """Mean, 95% interval and number of wins of differences by seed, shaded by the wins."""
     wins = sum(value > 0 for value in differences)
     bounds = interval(differences)
     inside = f" [{bounds[0]:+.1f}, {bounds[1]:+.1f}]" if bounds else ""

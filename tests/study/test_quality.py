@@ -1,13 +1,16 @@
 """The quality of purchases: against pixels counted by hand, and what must hold of any ranking."""
 
 import csv
+import importlib.util
 import json
 import re
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from absl import flags
 from scipy.stats import entropy as entropy_of
 
 from adeada_jax.data import sources
@@ -20,13 +23,20 @@ from adeada_jax.method.strategies.by_class import BY_CLASS
 from adeada_jax.method.strategies.random import Random
 from adeada_jax.method.strategies.registry import create_strategy
 from adeada_jax.method.strategy import OneScore, Request, Selection, buy_ranked
+from adeada_jax.mixtures import Mixture
 from adeada_jax.partitions.store import DividedImages
 from adeada_jax.run import acquisition, runner
 from adeada_jax.run.experiment import create_experiment
 from adeada_jax.run.region_file import load_regions, save_regions
 from adeada_jax.run.workdir import Workdir
 from adeada_jax.study import quality, run_analysis
-from adeada_jax.study.density_checks import density_checks, domains, outside_span, rank_correlation
+from adeada_jax.study.density_checks import (
+    _log_target,
+    density_checks,
+    domains,
+    outside_span,
+    rank_correlation,
+)
 from adeada_jax.study.merging import merged
 from adeada_jax.study.past_run import check_truth, open_run, table_before
 from adeada_jax.study.quality_sheets import run_sheets, study_sheets
@@ -360,8 +370,25 @@ def test_what_pi_goes_along_with_and_which_way_up_log_p_is(tables):
     assert company["source_mean"] == pytest.approx(spearman(importance[:240], distance))
     assert company["wrong"] == rank_correlation(importance[:240], counts[:240, 0] == 0)
     assert found["far"]["kl"] == pytest.approx(importance[:240].mean())
-    assert -1 <= found["far"]["log_target_with_component_size"] <= 1
     assert found["far"]["regions"] == 240
+
+
+def test_log_p_of_components_of_unlike_size_and_height():
+    logs = np.array([9.0, 9.0, 7.0, 7.0, 1.0, -1.0])
+    labels = np.array([0, 0, 0, 0, 1, 1])
+    fit = Mixture.__new__(Mixture)
+    object.__setattr__(fit, "labels", labels)
+    density = SimpleNamespace(log_density=lambda fits, features, devices: [logs])
+    found = _log_target(density, fit, np.zeros((6, 2)))
+    assert found["log_target_spread"] == pytest.approx(logs.std())
+    sizes = np.array([4.0, 4.0, 4.0, 4.0, 2.0, 2.0])
+    assert found["log_target_with_component_size"] == pytest.approx(rank_correlation(logs, sizes))
+    between = np.array([8.0, 8.0, 8.0, 8.0, 0.0, 0.0]).var()
+    assert found["log_target_between_components"] == pytest.approx(between / logs.var())
+    alone = _log_target(density, SimpleNamespace(labels=None), np.zeros((6, 2)))
+    assert alone == {"log_target_spread": found["log_target_spread"],
+                     "log_target_with_component_size": None,
+                     "log_target_between_components": None}  # fmt: skip
 
 
 def test_densities_fitted_again_are_the_runs_own(run, content):
@@ -373,6 +400,34 @@ def test_densities_fitted_again_are_the_runs_own(run, content):
         assert one["log_target_with_component_size"] is None  # one component each
     dead = content["rounds"][0]["domains"]["road"]["dead_channels"]
     assert dead == {"source": 1, "target": 1}
+
+
+def test_the_benchmark_of_settings_measures_what_the_analysis_does(run, content, output, script):
+    past = open_run(run.root)
+    truth = read_truth(past.config, load_regions(run.pool), output / "truth.safetensors")
+    entry = content["rounds"][0]
+    found = script.measured(past, 1, truth, "gmm")
+    bought = entry["rankings"]["density"]
+    assert found["wrong regions, %"] == bought["wrong_regions"]
+    assert found["new things, %"] == bought["new_pixels"]
+    classes = entry["densities"]["gmm"].values()
+    assert found["pi with wrong prediction"] == np.median([one["pi_with"]["wrong"] for one in classes])
+    spreads = [one["log_target_spread"] for one in classes]
+    assert found["spread of log p_T, nats"] == pytest.approx(np.median(spreads))
+    assert found["log p_T with component size"] is None  # one component each
+    wider = script.measured(past, 1, truth, "gmm,reg_covar=1.0")
+    assert wider["spread of log p_T, nats"] < found["spread of log p_T, nats"]
+
+
+@pytest.fixture
+def script():
+    path = Path(__file__).parents[2] / "benchmarks" / "density_options.py"
+    spec = importlib.util.spec_from_file_location("density_options_benchmark", path)
+    module, before = importlib.util.module_from_spec(spec), set(flags.FLAGS)
+    spec.loader.exec_module(module)
+    yield module
+    for name in set(flags.FLAGS) - before:
+        delattr(flags.FLAGS, name)
 
 
 def test_it_is_worked_out_once_and_anew_when_a_file_changed(run, content, output, monkeypatch):
@@ -497,7 +552,7 @@ def test_what_is_printed_and_the_page(run, output, capsys):
         "Quality of purchases: adeada", "Other rankings: wrong regions, %", "Other rankings: new things, %",
         "Wrong regions by predicted class, %", "Source and target told apart",
         "Dead channels, source / target", "What pi ranks by: gmm", "pi with wrong prediction: gmm",
-        "pi with outside the source&#39;s span: gmm",
+        "pi with outside the source&#39;s span: gmm", "Spread of log p_T: gmm",
     ]  # fmt: skip
     assert "Round 3 is left out" in page
 

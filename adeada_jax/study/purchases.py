@@ -97,15 +97,14 @@ def proportion_sheet(content: Mapping[str, Any], strategies: Sequence[str]) -> S
         moved, mious = ([entry[key]["mean"] for entry in entries] for key in ("moved", "miou"))
         ranked = len(set(moved)) > 2 and len(set(mious)) > 2
         related = f"{spearmanr(moved, mious).statistic:+.2f}" if ranked else "-"
-        rows.append(
-            (f"round {k}", (*heated([e["moved"] for e in entries], "{:.1f}", low=0.0), Cell(related)))
-        )
+        shown = heated([entry["moved"] for entry in entries], "{:.1f}", low=0.0)
+        rows.append((f"round {k}", (Cell(related), *shown)))
     text = (
         "How many percent of the labels bought until a round would have to be of another class to have the "
         "proportions of all labels; and Spearman's rank correlation of the strategies' means with their mean "
         "mIoU."
     )
-    columns = (*strategies, "with mIoU")
+    columns = ("with mIoU", *strategies)
     return Sheet("Labels out of proportion", text, "until", Matrix(columns, tuple(rows)))
 
 

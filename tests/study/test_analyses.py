@@ -118,9 +118,9 @@ def test_labels_out_of_proportion_beside_the_miou():
         "c": entries((5.0, 52.0), (1.0, 60.5)),
     }
     rows = dict(proportion_sheet(content, ["a", "b", "c"]).matrix.rows)
-    assert [cell.text for cell in rows["round 1"]] == ["1.0", "2.0", "5.0", "+1.00"]
-    assert rows["round 2"][-1].text == "+0.50"
-    assert dict(proportion_sheet(content, ["a"]).matrix.rows)["round 1"][-1].text == "-"
+    assert [cell.text for cell in rows["round 1"]] == ["+1.00", "1.0", "2.0", "5.0"]
+    assert rows["round 2"][0].text == "+0.50"
+    assert dict(proportion_sheet(content, ["a"]).matrix.rows)["round 1"][0].text == "-"
 
 
 def test_overlap_in_pixels(analyses):

@@ -14,7 +14,7 @@ of the runs is changed.
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,9 @@ def measured(run: PastRun, number: int, truth: Truth, density: str) -> dict[str,
     return dict(zip(MEASURES, values, strict=True))
 
 
-def median(described: Mapping[str, Mapping[str, Any]], read: Any) -> float | None:
+def median(
+    described: Mapping[str, Mapping[str, Any]], read: Callable[[Mapping[str, Any]], float | None]
+) -> float | None:
     """Over the classes that have the number."""
     known = [value for value in map(read, described.values()) if value is not None]
     return float(np.median(known)) if known else None

@@ -28,7 +28,7 @@ def read(path: Path, column: str) -> dict[str, dict[int, list[float]]]:
     """Values by setting, seed and round.
 
     Raises:
-      InputError: the file or the column is missing, or rows are not in the order of the rounds.
+      InputError: the file or the column is missing, a value is, or rows are not in the order of the rounds.
     """
     if not path.exists():
         raise InputError(f"'{path}' does not exist; give study.csv of a study's directory")
@@ -41,6 +41,8 @@ def read(path: Path, column: str) -> dict[str, dict[int, list[float]]]:
             values = found.setdefault(row["setting"], {}).setdefault(int(row["seed"]), [])
             if int(row["round"]) != len(values):
                 raise InputError(f"'{path}': the rounds of '{row['setting']}' are not in order")
+            if not row[column]:
+                raise InputError(f"--column: '{column}' is empty in '{path}'; the class does not occur")
             values.append(float(row[column]))
     return found
 

@@ -218,7 +218,7 @@ def _error(log: Path, job: _Job) -> str:
     named = [line for line in lines if _EXCEPTION.match(line)]
     code = job.process.returncode
     how = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
-    last = named if named and code > 0 else said
+    last = named if named and code >= 0 else said
     return f"{last[-1]:.300} ({how})" if said else how
 
 

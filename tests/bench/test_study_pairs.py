@@ -11,21 +11,21 @@ from scipy import stats
 from adeada_jax.errors import InputError
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "study_pairs.py"
-CSV = """setting,seed,round,labelled_percent,miou,road
-a,0,0,0.0,10.0,1.0
-a,0,1,2.0,20.0,2.0
-a,0,2,4.0,31.0,3.0
-a,1,0,0.0,11.0,1.0
-a,1,1,2.0,24.0,2.5
-a,1,2,4.0,30.0,3.5
-b,0,0,0.0,10.0,1.0
-b,0,1,2.0,18.0,5.0
-b,0,2,4.0,32.0,6.0
-b,1,0,0.0,11.0,1.0
-b,1,1,2.0,21.0,5.0
-b,1,2,4.0,28.0,6.0
-full,0,0,100.0,40.0,9.0
-full,1,0,100.0,44.0,9.0
+CSV = """setting,seed,round,labelled_percent,miou,road,train
+a,0,0,0.0,10.0,1.0,
+a,0,1,2.0,20.0,2.0,
+a,0,2,4.0,31.0,3.0,
+a,1,0,0.0,11.0,1.0,
+a,1,1,2.0,24.0,2.5,
+a,1,2,4.0,30.0,3.5,
+b,0,0,0.0,10.0,1.0,
+b,0,1,2.0,18.0,5.0,
+b,0,2,4.0,32.0,6.0,
+b,1,0,0.0,11.0,1.0,
+b,1,1,2.0,21.0,5.0,
+b,1,2,4.0,28.0,6.0,
+full,0,0,100.0,40.0,9.0,
+full,1,0,100.0,44.0,9.0,
 """
 
 
@@ -74,6 +74,7 @@ def test_a_reference_is_compared_with_every_round(rows):
     [
         (["a:c"], "miou", "'c' is no setting"),
         (["a:b"], "sky", "--column: .* has no column 'sky'"),
+        (["a:b"], "train", "'train' is empty"),
     ],
 )
 def test_errors_name_what_is_missing(rows, pairs, column, words):
